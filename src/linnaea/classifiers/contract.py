@@ -1,0 +1,101 @@
+"""The contract of a classifier, and the registry: the only place that knows them all.
+
+scikit-learn's conventions: settings in __init__ and nothing else there, learned things end in an
+underscore, fit returns self.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from linnaea.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch left: one line of history.jsonl.
+
+    epoch: int
+        0 is the network before training.
+    seconds: float
+        Of training; evaluation apart.
+    learning_rate: float
+        At the end of the epoch.
+    train_loss, val_loss: float
+        Mean over the pictures, in nats for cross-entropy. No validation part: None.
+    train_accuracy, val_accuracy: float
+        Between 0 and 1.
+    """
+
+    epoch: int
+    seconds: float
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, in the order of history.jsonl."""
+        return asdict(self)
+
+
+OnEpoch = Callable[[EpochRecord, "Classifier"], None]
+
+
+class Classifier(Protocol):
+    """What every classifier can do. Labels are class names (str) or anything numpy.unique can sort."""
+
+    classes_: np.ndarray
+    history_: list[EpochRecord]
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        sample_weight: np.ndarray | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> "Classifier":
+        """Learn from X (n, features) and y (n,); call on_epoch(record, self) after each epoch, 0 included."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_."""
+
+    def save(self, folder: Path) -> None:
+        """Write weights.safetensors and model.json into folder."""
+
+    @classmethod
+    def load(cls, folder: Path) -> "Classifier":
+        """Return the classifier that save wrote."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": one line, "parameters": count}, for the terminal and the report."""
+
+    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what exact resume needs: named arrays, and plain JSON values."""
+
+    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take back what training_state returned; the next fit goes on from there."""
+
+
+CLASSIFIERS = {
+    "mlp": "linnaea.classifiers.perceptron.classifier:MLPClassifier",
+    "keras": "linnaea.classifiers.keras_mlp:KerasMLPClassifier",
+}
+
+
+def classifier_class(model: str) -> Any:
+    """Return the class behind a model's name; imported only now, because it may be heavy.
+
+    Raises UsageError, with the nearest names, for a model that is not known.
+    """
+    if model not in CLASSIFIERS:
+        raise UsageError(f"There is no model '{model}'.", did_you_mean(model, CLASSIFIERS))
+    module, name = CLASSIFIERS[model].split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,58 @@
+"""Dataset: which pictures, which labels, and which part each belongs to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled pictures, in memory (digits, mnist) or as files (a folder, a CSV).
+
+    name: str
+        What a person calls it: "mnist", or the folder's name.
+    source: str
+        How it was asked for: "mnist", "my_photos/".
+    paths: tuple of str
+        One name a picture, unique: the file's path below root, or "train/00017" for pictures in memory.
+    labels: ndarray of str, (n,)
+        The class name of each picture.
+    parts: ndarray of str, (n,), or None
+        "train", "val", "test" where the source has an official division ("" for a picture outside it).
+    pixels: ndarray of uint8, (n, height, width) or (n, height, width, 3), or None
+        The pictures themselves where they live in memory; None where they are files below root.
+    root: Path or None
+        The folder that paths start from.
+    notes: tuple of str
+        Sentences a person should read: what was left out and why.
+    """
+
+    name: str
+    source: str
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    parts: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    root: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self):,} pictures, {len(self.class_names)} classes)"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Every class that has a picture, sorted."""
+        return tuple(str(name) for name in np.unique(self.labels))
+
+    def files(self, rows: Sequence[int] | np.ndarray) -> list[Path]:
+        """Return the files of these rows; only for a data set of files."""
+        if self.root is None:
+            raise TypeError(f"{self!r} lives in memory and has no files")
+        return [self.root / self.paths[row] for row in rows]

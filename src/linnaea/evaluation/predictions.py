@@ -1,0 +1,115 @@
+"""Predictions: the one table everything else is computed from."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from linnaea.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier said about each picture of one part.
+
+    paths: tuple of str
+        One name a picture.
+    true: ndarray of str, (n,)
+        The given class of each picture.
+    classes: tuple of str
+        The class list from training; the columns of probabilities.
+    probabilities: ndarray of float64, (n, classes)
+        Each row sums to one.
+    """
+
+    paths: tuple[str, ...]
+    true: np.ndarray
+    classes: tuple[str, ...]
+    probabilities: np.ndarray
+
+    def __post_init__(self) -> None:
+        n, k = len(self.paths), len(self.classes)
+        if self.true.shape != (n,) or self.probabilities.shape != (n, k):
+            raise DataError(
+                f"A prediction table needs {n} labels and probabilities of shape {(n, k)}; "
+                f"received {self.true.shape} and {self.probabilities.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each picture, (n,); the first of equals."""
+        return np.asarray(self.classes)[self.probabilities.argmax(axis=1)]
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, (n,)."""
+        return self.probabilities.max(axis=1)
+
+    def to_csv(self) -> str:
+        """Return the table as CSV: path, true, predicted, then one probability column a class.
+
+        Probabilities are written with nine significant digits, so that a float32 comes back exactly.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "true", "predicted", *self.classes])
+        for path, true, predicted, row in zip(
+            self.paths, self.true, self.predicted, self.probabilities, strict=True
+        ):
+            writer.writerow([path, true, predicted, *(f"{p:.9g}" for p in row)])
+        return text.getvalue()
+
+    @classmethod
+    def read_csv(cls, path: Path) -> "Predictions":
+        """Read what to_csv wrote.
+
+        Raises DataError, naming the line, for a table that is not one, holds values that are not
+        probabilities, or rows that do not sum to one.
+        """
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path} is missing.", "Make it again: linnaea evaluate RUN, or train again."
+            ) from error
+        if not rows or rows[0][:3] != ["path", "true", "predicted"] or len(rows[0]) < 4:
+            raise DataError(f"{path} does not begin with the columns path, true, predicted and the classes.")
+        header, body = rows[0], rows[1:]
+        for number, row in enumerate(body, start=2):
+            if len(row) != len(header):
+                raise DataError(f"{path}, line {number}: expected {len(header)} values, received {len(row)}.")
+        try:
+            probabilities = np.array([row[3:] for row in body], dtype=np.float64).reshape(
+                len(body), len(header) - 3
+            )
+        except ValueError as error:
+            raise DataError(f"{path} holds a probability that is not a number ({error}).") from error
+        _check_rows(path, probabilities)
+        return cls(
+            paths=tuple(row[0] for row in body),
+            true=np.array([row[1] for row in body], dtype=str),
+            classes=tuple(header[3:]),
+            probabilities=probabilities,
+        )
+
+
+def _check_rows(path: Path, probabilities: np.ndarray) -> None:
+    # 1e-3 is far above the rounding of a float32 softmax over a thousand classes and far below an edit by hand.
+    wrong = (
+        ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3)
+        | (probabilities < 0).any(axis=1)
+        | (probabilities > 1 + 1e-3).any(axis=1)
+    )
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{path}, line {first + 2}: the probabilities are not between 0 and 1 with the sum 1 "
+            f"(sum {probabilities[first].sum():.6g}); {int(wrong.sum())} such rows.",
+            "Restore the file, or make it again with linnaea evaluate.",
+        )

@@ -1,0 +1,64 @@
+"""The one writer to disk: a file is either the old one or the new one, whole, never half of each."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from linnaea.errors import LinnaeaError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write content to path through a temporary name, fsync and rename, so that a crash leaves no torn file.
+
+    Raises LinnaeaError, naming the path, where the disk or the folder refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp gives 0600; a result should be as readable as the person's other files.
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LinnaeaError(
+            f"{path} could not be written ({error.strerror or error}).",
+            "Free some space or choose another folder with --out.",
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write value as indented JSON, atomically. Not-a-number and infinity become null: JSON has neither."""
+    write_text(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return value with every not-a-number and infinity replaced by None, all the way down."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _umask() -> int:
+    # The only portable way to read the mask is to set it for an instant.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

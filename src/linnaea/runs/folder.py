@@ -1,0 +1,121 @@
+"""RunFolder: everything a run leaves behind, as plain files that a person can open."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from linnaea import files
+from linnaea.errors import RunError
+
+FORMAT_VERSION = 1
+
+
+class RunFolder:
+    """One run on disk. Reading and writing go through here, so that every file is whole.
+
+    run.json · split.csv · history.jsonl · predictions.csv · metrics.json · weights.safetensors ·
+    model.json · mistakes/ · report.html
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> "RunFolder":
+        """Begin a run in path.
+
+        Raises RunError where the folder already holds a run (unless overwrite, which removes that run's
+        files and no others), or where it holds something else.
+        """
+        run = cls(Path(path))
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
+        if run.path.is_dir() and any(run.path.iterdir()):
+            if not (run.path / "run.json").exists():
+                raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
+            if not overwrite:
+                raise RunError(
+                    f"{path} already holds a run.", "Pass --overwrite to replace it, or choose another --out."
+                )
+            run._clear()
+        run.path.mkdir(parents=True, exist_ok=True)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Open a run that exists. Raises RunError for anything else, or a newer format."""
+        run = cls(Path(path))
+        if not (run.path / "run.json").is_file():
+            raise RunError(f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train.")
+        version = run.info().get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
+                "Update linnaea.",
+            )
+        return run
+
+    def info(self) -> dict[str, Any]:
+        """Return run.json."""
+        return self.read_json("run.json")
+
+    def update_info(self, **changes: Any) -> None:
+        """Change these keys of run.json and keep the others."""
+        known = self.info() if (self.path / "run.json").exists() else {"format_version": FORMAT_VERSION}
+        files.write_json(self.path / "run.json", {**known, **changes})
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{path} is missing.", "Repeat the step that makes it.") from error
+        except (ValueError, OSError) as error:
+            raise RunError(f"{path} cannot be read ({error}).", "Restore it, or train again.") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{path} is not a JSON object.", "Restore it, or train again.")
+        return value
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one JSON file of the run."""
+        files.write_json(self.path / name, value)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write one text file of the run."""
+        files.write_text(self.path / name, text)
+
+    def append_history(self, record: dict[str, Any]) -> None:
+        """Add one line to history.jsonl."""
+        try:
+            with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(files.finite(record)) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.path / 'history.jsonl'} could not be written ({error.strerror}).") from error
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the epochs of history.jsonl; a line torn by a power cut, which can only be the last, is left out."""
+        path = self.path / "history.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                if number == len(lines):
+                    break
+                raise RunError(f"{path}, line {number} is not JSON.", "Restore the file, or train again.") from error
+        return records
+
+    def _clear(self) -> None:
+        """Remove the files of a run, by name: a person's own files beside them stay."""
+        names = ["run.json", "split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html"]
+        for name in [*names, "weights.safetensors", "model.json"]:
+            (self.path / name).unlink(missing_ok=True)
+        for picture in self.path.glob("mistakes/*.png"):
+            picture.unlink()

@@ -1,0 +1,26 @@
+"""One rule for randomness: a stream is named by (seed, purpose, epoch, index), never shared.
+
+So the order of work, the number of workers and a restart change nothing (NumPy's SeedSequence,
+O'Neill 2015, "Developing a seed_seq alternative").
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What a stream is for. Numbers are part of every recorded run: never renumber."""
+
+    SPLIT = 0
+    WEIGHTS = 1
+    SHUFFLE = 2
+    DROPOUT = 3
+    AUGMENT = 4
+    VALIDATION = 5
+    BOOTSTRAP = 6
+
+
+def stream(seed: int, purpose: Purpose, epoch: int = 0, index: int = 0) -> np.random.Generator:
+    """Return the generator for one purpose, epoch and index (a batch, say) under one seed."""
+    return np.random.default_rng(np.random.SeedSequence([seed, int(purpose), epoch, index]))
