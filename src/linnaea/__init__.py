@@ -16,7 +16,6 @@ _PUBLIC = {
     "evaluate": "linnaea.commands.evaluate",
     "predict": "linnaea.commands.predict",
     "compare": "linnaea.commands.compare",
-    "report": "linnaea.commands.report",
     "reproduce": "linnaea.commands.reproduce",
     "Recipe": "linnaea.runs.recipes",
     "RunFolder": "linnaea.runs.folder",
