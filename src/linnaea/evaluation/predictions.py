@@ -36,9 +36,31 @@ class Predictions:
                 f"A prediction table needs {n} labels and probabilities of shape {(n, k)}; "
                 f"received {self.true.shape} and {self.probabilities.shape}."
             )
+        if len(set(self.classes)) != k:
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise DataError(f"The class list of a prediction table names '{twice}' more than once.")
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def true_index(self) -> np.ndarray:
+        """The column of each picture's given class, (n,) int64.
+
+        Raises DataError where a picture's class is not in the class list: it could never be predicted, and
+        leaving the picture out in silence would flatter every number.
+        """
+        names = np.asarray(self.classes)
+        unknown = np.unique(self.true[~np.isin(self.true, names)])
+        if len(unknown):
+            shown = ", ".join(f"'{name}'" for name in unknown[:3])
+            raise DataError(
+                f"{int(np.isin(self.true, unknown).sum()):,} pictures have a class that training did not have "
+                f"({shown}{', …' if len(unknown) > 3 else ''}).",
+                "Train again with these classes, or leave these pictures out.",
+            )
+        order = np.argsort(names)
+        return order[np.searchsorted(names, self.true, sorter=order)]
 
     @property
     def predicted(self) -> np.ndarray:
