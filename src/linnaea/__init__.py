@@ -17,7 +17,7 @@ _PUBLIC = {
     "predict": "linnaea.commands.predict",
     "compare": "linnaea.commands.compare",
     "reproduce": "linnaea.commands.reproduce",
-    "Recipe": "linnaea.runs.recipes",
+    "Recipe": "linnaea.runs.settings",
     "RunFolder": "linnaea.runs.folder",
     "LinnaeaError": "linnaea.errors",
 }

@@ -1,12 +1,12 @@
 """What a person can mend: an error is one sentence on what is wrong and one on what to do.
 
-    LinnaeaError            could not (exit code 1)
-    ├── DataError           the pictures, labels or arrays (also a ValueError)
-    ├── RunError            a run folder
-    ├── DivergenceError     the loss left the numbers
-    ├── MissingExtraError   an optional dependency is not installed
-    └── UsageError          asked for wrongly (exit code 2)
-        └── SettingError    a setting's name or value (also a ValueError)
+LinnaeaError            could not (exit code 1)
+├── DataError           the pictures, labels or arrays (also a ValueError)
+├── RunError            a run folder
+├── DivergenceError     the loss left the numbers
+├── MissingExtraError   an optional dependency is not installed
+└── UsageError          asked for wrongly (exit code 2)
+    └── SettingError    a setting's name or value (also a ValueError)
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,7 @@
 """RunFolder: everything a run leaves behind, as plain files that a person can open."""
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,9 @@ class RunFolder:
         """Open a run that exists. Raises RunError for anything else, or a newer format."""
         run = cls(Path(path))
         if not (run.path / "run.json").is_file():
-            raise RunError(f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train.")
+            raise RunError(
+                f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
+            )
         version = run.info().get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise RunError(
@@ -88,13 +92,27 @@ class RunFolder:
         """Write one text file of the run."""
         files.write_text(self.path / name, text)
 
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write one binary file of the run."""
+        files.write_bytes(self.path / name, content)
+
+    def write_csv(self, name: str, header: list[str], rows: list[dict[str, Any]]) -> None:
+        """Write one table of the run, its columns in the order of header."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, header, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text(name, text.getvalue())
+
     def append_history(self, record: dict[str, Any]) -> None:
         """Add one line to history.jsonl."""
         try:
             with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(files.finite(record)) + "\n")
         except OSError as error:
-            raise RunError(f"{self.path / 'history.jsonl'} could not be written ({error.strerror}).") from error
+            raise RunError(
+                f"{self.path / 'history.jsonl'} could not be written ({error.strerror})."
+            ) from error
 
     def history(self) -> list[dict[str, Any]]:
         """Return the epochs of history.jsonl; a line torn by a power cut, which can only be the last, is left out."""
@@ -109,7 +127,9 @@ class RunFolder:
             except ValueError as error:
                 if number == len(lines):
                     break
-                raise RunError(f"{path}, line {number} is not JSON.", "Restore the file, or train again.") from error
+                raise RunError(
+                    f"{path}, line {number} is not JSON.", "Restore the file, or train again."
+                ) from error
         return records
 
     def _clear(self) -> None:

@@ -1,0 +1,7 @@
+"""`python -m linnaea` is the command `linnaea`."""
+
+import sys
+
+from linnaea.cli import main
+
+sys.exit(main())

@@ -1,0 +1,87 @@
+"""The list of commands, each loaded when it is called; nothing else."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from linnaea import __version__
+from linnaea.errors import LinnaeaError
+
+app = App(
+    name="linnaea",
+    help="Train a picture classifier on your own labelled pictures, and learn how far it can be believed.",
+    version=__version__,
+    version_flags=["--version"],
+    default_parameter=None,
+)
+# The first line of each command's docstring, repeated here so that `linnaea --help` need not load them all.
+COMMANDS = {
+    "train": "Train a network on labelled pictures and judge it on pictures it has not seen.",
+    "evaluate": "Compute a run's metrics again from its table of predictions, and draw its report again.",
+    "predict": "Name pictures with a trained network.",
+    "compare": "Compare runs: one table, one page with overlaid graphs, and each pair's difference in words.",
+    "report": "Draw the report of a run again, from the run folder and from nothing else.",
+    "reproduce": "Repeat the original report's experiments and print them beside its numbers.",
+    "check": "Find a data set's problems before any training.",
+    "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
+    "demo": "Train three networks on 5,000 real handwritten digits and compare them; no download.",
+    "doctor": "Tell what is installed, which hardware is used, and what is missing.",
+}
+for verb, summary in COMMANDS.items():
+    app.command(
+        f"linnaea.commands.{verb}:{verb}", name=verb, help=summary, sort_key=list(COMMANDS).index(verb)
+    )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same road out as Ctrl-C, another exit code."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    if debug:
+        tokens.remove("--debug")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(f"{error}", "Help: linnaea --help, or linnaea COMMAND --help.", 2)
+    except LinnaeaError as error:
+        if debug:
+            raise
+        return _fail(str(error), "", error.exit_code)
+    except Terminated:
+        return 143
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, say) has gone: not a fault. stdout must not be flushed again at exit.
+        sys.stdout = None
+        return 0
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(
+            f"An unforeseen {type(error).__name__}: {error}.", "Repeat with --debug for the whole story.", 1
+        )
+    return 0
+
+
+def _fail(sentence: str, cure: str, code: int) -> int:
+    print(f"Error: {sentence} {cure}".strip(), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""linnaea predict: name new pictures."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from cyclopts import Parameter
+
+from linnaea.commands import terminal
+from linnaea.commands.evaluate import load
+from linnaea.errors import LinnaeaError
+from linnaea.runs.folder import RunFolder
+
+BLOCK = 256  # pictures held at once, so that a long list does not fill the memory
+
+
+def predict(
+    run: Path,
+    /,
+    *pictures: Annotated[Path, Parameter(required=True)],
+    format: Literal["table", "csv", "json"] = "table",
+) -> list[dict[str, Any]]:
+    """Name pictures with a trained network.
+
+    A picture that cannot be read is told as such and does not stop the others; the exit code is then 1.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    pictures
+        Picture files.
+    format
+        table for people; csv and json for programs.
+    """
+    folder = RunFolder.open(run)
+    classifier = load(run)
+    pixels = folder.info()["data"]["pixels"]
+    answers: list[dict[str, Any]] = []
+    for start in range(0, len(pictures), BLOCK):
+        answers += _answer(classifier, pictures[start : start + BLOCK], pixels)
+    _show(answers, format, [str(name) for name in classifier.classes_])
+    unread = sum("error" in answer for answer in answers)
+    if unread:
+        raise LinnaeaError(
+            f"{unread} of {len(answers)} pictures could not be read.", "Their reasons stand above."
+        )
+    return answers
+
+
+def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one answer a path, in order: a prediction, or {"path", "error"}."""
+    from linnaea.data.pictures import fit_picture, read_picture
+
+    answers: list[dict[str, Any]] = []
+    vectors = []
+    for path in paths:
+        answer: dict[str, Any] = {"path": str(path)}
+        try:
+            picture = fit_picture(read_picture(path), pixels["size"], pixels["colour"])
+            vectors.append(picture.reshape(-1).astype(np.float32) / 255)
+        except LinnaeaError as error:
+            answer["error"] = str(error)
+        answers.append(answer)
+    if vectors:
+        probabilities = iter(classifier.predict_proba(np.stack(vectors)))
+        for answer in answers:
+            if "error" not in answer:
+                row = next(probabilities)
+                answer["predicted"] = str(classifier.classes_[row.argmax()])
+                answer["probability"] = float(row.max())
+                answer["probabilities"] = {
+                    str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
+                }
+    return answers
+
+
+def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> None:
+    if format == "json":
+        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        return
+    if format == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "predicted", "probability", *classes, "error"])
+        for answer in answers:
+            row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
+            told = [
+                answer.get("predicted", ""),
+                f"{answer['probability']:.9g}" if "probability" in answer else "",
+            ]
+            writer.writerow([answer["path"], *told, *row, answer.get("error", "")])
+        print(text.getvalue(), end="")
+        return
+    rows = [_table_row(answer) for answer in answers]
+    columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
+    terminal.results.print(terminal.comparison_table(rows, columns))
+    for answer in answers:
+        if "error" in answer:
+            terminal.say("Unread", answer["error"])
+
+
+def _table_row(answer: dict[str, Any]) -> dict[str, str]:
+    if "error" in answer:
+        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": ""}
+    second = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[1:3]
+    return {
+        "path": answer["path"],
+        "predicted": answer["predicted"],
+        "probability": terminal.percent(answer["probability"]),
+        "next": ", ".join(f"{name} {terminal.percent(p)}" for name, p in second),
+    }

@@ -1,0 +1,108 @@
+"""What a person sees while a command works: little, in order, aligned."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+LABEL_WIDTH = 10
+
+# Messages go to stderr and results to stdout, so that `linnaea predict … --format json | jq` works.
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False, soft_wrap=True)
+
+
+def say(label: str, *sentences: str) -> None:
+    """Print sentences beside their label, the second and later ones below, aligned."""
+    for number, sentence in enumerate(sentences):
+        head = label if number == 0 else ""
+        messages.print(f"[bold]{head:<{LABEL_WIDTH}}[/bold]", end="")
+        messages.print(sentence, markup=False)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return 0.9649 as "96.5 %"; a missing value as an en dash."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def interval(metric: dict[str, Any], digits: int = 1) -> str:
+    """Return "96.5 % (95 %: 96.2 to 96.7)"."""
+    if metric.get("low") is None:
+        return percent(metric["value"], digits)
+    low, high = 100 * metric["low"], 100 * metric["high"]
+    return f"{percent(metric['value'], digits)} (95 %: {low:.{digits}f} to {high:.{digits}f})"
+
+
+def duration(seconds: float) -> str:
+    """Return 161 as "2:41", 12.3 as "12.3 s"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def shown_path(path: Path) -> str:
+    """Return the path as short as it can be said from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+class EpochBar:
+    """One line that tells how far training is: a listener for on_epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.best: tuple[float, int] | None = None
+        self._progress = Progress(
+            TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.completed:.0f}}/{epochs}"),
+            BarColumn(bar_width=22, complete_style="cyan", finished_style="cyan"),
+            TextColumn("{task.fields[told]}"),
+            console=messages,
+        )
+        self._task = self._progress.add_task("epoch", total=epochs, told="starting")
+        self._seconds = 0.0
+
+    def __call__(self, record: Any, pictures: int) -> None:
+        """Show one epoch's record; pictures is how many one epoch trains on."""
+        self._seconds += record.seconds
+        told = f"loss {record.train_loss:.4f}"
+        if record.val_accuracy is not None:
+            if record.epoch > 0 and (self.best is None or record.val_accuracy > self.best[0]):
+                self.best = (record.val_accuracy, record.epoch)
+            told += f"   validation {percent(record.val_accuracy)}"
+            told += f"   best {percent(self.best[0])} ({self.best[1]})" if self.best else ""
+        else:
+            told += f"   training {percent(record.train_accuracy)}"
+        if record.epoch > 0:
+            left = self._seconds / record.epoch * (self.epochs - record.epoch)
+            told += f"   {pictures / max(record.seconds, 1e-9):,.0f} pictures/s   {duration(left)} left"
+        self._progress.update(self._task, completed=record.epoch, told=told)
+
+    @contextmanager
+    def shown(self) -> Iterator["EpochBar"]:
+        """Show the line while training lasts, and leave its last state standing."""
+        with self._progress:
+            yield self
+
+
+def comparison_table(rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
+    """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(columns.values()):
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*(str(row.get(key, "–")) for key in columns))
+    return table
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody is looking at stderr now."""
+    return sys.stderr.isatty()

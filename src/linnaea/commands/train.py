@@ -1,0 +1,71 @@
+"""linnaea train: from labelled pictures to a judged network."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from linnaea.commands import learning, terminal
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.provenance import Phases
+from linnaea.runs.settings import CommonSettings, parse_assignments
+
+
+def train(
+    data: str,
+    /,
+    *,
+    settings: Annotated[CommonSettings | None, Parameter(name="*", group="Settings")] = None,
+    recipe: str | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    **more: Annotated[Any, Parameter(parse=False)],
+) -> RunFolder:
+    """Train a network on labelled pictures and judge it on pictures it has not seen.
+
+    Writes a run folder: weights, history, predictions, metrics and report.html.
+
+    Parameters
+    ----------
+    data
+        digits, mnist, a folder with a folder of pictures for each class, or a CSV with path,label[,part].
+    settings
+        The common settings; from Python, name them directly: train("digits", hidden=(100,), epochs=5).
+    recipe
+        Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. Options go before it.
+    set_
+        Any other setting, as key=value; may be repeated.
+    data_dir
+        Where a named data set lies; otherwise it is looked for in the cache, then fetched.
+    out
+        The run folder. Default: runs/ and the name of the data, numbered.
+    overwrite
+        Replace the run that the folder already holds.
+    strict
+        Stop at the first picture that cannot be read instead of leaving it out.
+    """
+    asked = {
+        **parse_assignments(set_),
+        **(settings.model_dump(exclude_none=True) if settings else {}),
+        **more,
+    }
+    chosen = learning.resolve_recipe(recipe, asked)
+    classifier = learning.new_classifier(chosen.recipe)
+    run = RunFolder.create(out or learning.free_folder(data), overwrite=overwrite)
+    phases = Phases()
+    with learning.recorded(run, chosen, phases):
+        with phases.measure("data"):
+            study = learning.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
+            learning.record_study(run, study)
+        with phases.measure("train"):
+            stopped = learning.fit(run, classifier, study, chosen.recipe)
+        with phases.measure("evaluate"):
+            learning.judge(run, classifier, study)
+        learning.show_result(run)
+        if stopped is not None:
+            raise stopped
+    terminal.say("Report", terminal.shown_path(run.path / "report.html"))
+    return run

@@ -1,0 +1,116 @@
+"""Where a number came from: versions, hardware, time and memory, so that a run can be told and repeated."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+PACKAGES = (
+    "linnaea",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "torch",
+    "torchvision",
+    "timm",
+    "keras",
+    "mlxtend",
+)
+
+
+def now() -> str:
+    """Return this moment in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of each package that can change a result; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return the processor, its cores, the threads in use and the memory in GiB.
+
+    The accelerator is told only where torch is already imported: asking would cost seconds.
+    """
+    import psutil
+
+    torch = sys.modules.get("torch")
+    accelerator = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
+    return {
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": usable_cores(),
+        "threads": _threads(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "accelerator": accelerator,
+    }
+
+
+def usable_cores() -> int:
+    """Return the processors this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _threads() -> int:
+    from threadpoolctl import threadpool_info
+
+    return max((pool["num_threads"] for pool in threadpool_info()), default=1)
+
+
+def _processor() -> str:
+    # platform.processor() is empty on most Linux systems; the kernel's own file has the name.
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+class Phases:
+    """The stages of a run with their wall time and the peak memory of the process up to their end."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, dict[str, float]] = {}
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Time what happens inside, also where it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.finished[name] = {
+                "seconds": round(time.perf_counter() - start, 3),
+                "peak_memory_mib": peak_memory_mib(),
+            }
+
+
+def peak_memory_mib() -> float:
+    """Return the largest resident size of this process so far, in MiB."""
+    try:
+        import resource
+    except ImportError:  # Windows keeps the same number elsewhere
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # ru_maxrss counts KiB on Linux and bytes on macOS.
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

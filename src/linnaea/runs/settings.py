@@ -1,0 +1,148 @@
+"""Recipe: every setting once, with its type, range, default and one line of help.
+
+The command line shows the common settings as options, TOML files are checked against them, Python callers
+pass them, run.json records them. A value out of range is refused before any data is read.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from linnaea.errors import SettingError, did_you_mean
+
+
+def _sizes(value: Any) -> Any:
+    """Accept "500,500" (the command line) beside a list (TOML, Python)."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int) else value
+
+
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_sizes)]
+OPTION = {"option": True}  # shown as an option of its own; the others go through --set
+
+
+class Recipe(BaseModel):
+    """How a network is trained. None means: the model's own default, which its class states."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str = Field(
+        "mlp", description="mlp (NumPy), keras, or a backbone's name.", json_schema_extra=OPTION
+    )
+    hidden: Sizes | None = Field(
+        None, description="Units of each hidden layer, such as 500,500.", json_schema_extra=OPTION
+    )
+    activation: Literal["sigmoid", "tanh", "relu"] | None = Field(
+        None, description="What each hidden unit does.", json_schema_extra=OPTION
+    )
+    loss: Literal["cross_entropy", "squared_error"] | None = Field(
+        None, description="What training makes small.", json_schema_extra=OPTION
+    )
+    solver: Literal["sgd", "nesterov", "adam"] | None = Field(
+        None, description="How the weights are moved.", json_schema_extra=OPTION
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="Passes over the training part.", json_schema_extra=OPTION
+    )
+    batch_size: int | None = Field(None, ge=1, description="Pictures a step.", json_schema_extra=OPTION)
+    learning_rate: float | None = Field(
+        None, gt=0, lt=1000, description="Size of a step.", json_schema_extra=OPTION
+    )
+    augment: Literal["none", "digits"] | None = Field(
+        None, description="digits: elastic and affine distortion of small pictures.", json_schema_extra=OPTION
+    )
+    split: str | None = Field(
+        None,
+        description="Training fraction, stratified (0.7), or the data set's own parts (official).",
+        json_schema_extra=OPTION,
+    )
+    validation: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Fraction of the training part kept to choose on; 0 chooses nothing.",
+        json_schema_extra=OPTION,
+    )
+    size: int | None = Field(
+        None, ge=4, le=1024, description="Side of the pictures in pixels.", json_schema_extra=OPTION
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="Of the split, the first weights and the order.",
+        json_schema_extra=OPTION,
+    )
+    patience: int | None = Field(
+        None, ge=0, description="Epochs without a better validation before stopping."
+    )
+    colour: bool = Field(False, description="Keep the three colours of small pictures; otherwise grey.")
+    test_curve: bool = Field(
+        False, description="Follow the test part through the epochs; it chooses nothing."
+    )
+    init: Literal["auto", "normal", "xavier", "he"] | None = Field(None, description="The first weights.")
+    schedule: Literal["constant", "cosine"] | None = Field(None, description="Of the learning rate.")
+    warmup_epochs: float | None = Field(None, ge=0, description="Epochs in which the rate rises from zero.")
+    momentum: float | None = Field(None, ge=0, lt=1, description="Of the solver nesterov.")
+    l2: float | None = Field(None, ge=0, description="Penalty on squared weights, l2 / 2 times their sum.")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="Chance that a hidden unit is left out of a step."
+    )
+    input_dropout: float | None = Field(
+        None, ge=0, lt=1, description="Chance that an input is left out of a step."
+    )
+    max_norm: float | None = Field(None, gt=0, description="Longest weight vector into one unit.")
+    class_weight: Literal["balanced"] | None = Field(None, description="balanced: rare classes count more.")
+    dtype: Literal["float32", "float64"] | None = Field(None, description="Precision of the arithmetic.")
+
+
+# The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are left to
+# Recipe, which names every fault at once. Sizes stay text here because a shell passes "500,500" as one word.
+CommonSettings: Any = create_model(
+    "CommonSettings",
+    **{
+        name: (
+            (str if name == "hidden" else field.annotation) | None,  # type: ignore[operator]
+            Field(None, description=field.description),
+        )
+        for name, field in Recipe.model_fields.items()
+        if field.json_schema_extra == OPTION
+    },
+)
+
+
+def make_recipe(settings: dict[str, Any]) -> Recipe:
+    """Return the checked recipe.
+
+    Raises SettingError with every fault in one message: the setting, what was received, what is allowed.
+    """
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        raise SettingError(" ".join(_sentences(error))) from error
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for fault in error.errors():
+        name = str(fault["loc"][0])
+        if fault["type"] == "extra_forbidden":
+            sentences.append(f"There is no setting '{name}'. {did_you_mean(name, Recipe.model_fields)}")
+        else:
+            want = fault["msg"][0].lower() + fault["msg"][1:]
+            sentences.append(f"The setting '{name}' is refused: {want}. Received: {fault['input']!r}.")
+    return list(dict.fromkeys(sentences))
+
+
+def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return {"dropout": "0.5"} for ("dropout=0.5",); pydantic turns the text into the setting's type."""
+    pairs = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise SettingError(
+                f"--set wants key=value; received '{assignment}'.", "Write, say, --set dropout=0.5."
+            )
+        pairs[key.strip()] = value.strip()
+    return pairs
