@@ -56,8 +56,8 @@ class Comparison:
 def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Comparison:
     """Compare two prediction tables picture by picture; their order and their class lists may differ.
 
-    McNemar's test, exact on the discordant pictures (McNemar 1947, Psychometrika 12:153-157), and the interval
-    for a paired difference (Newcombe 1998, Stat. Med. 17:2635-2650, method 10).
+    McNemar's test, exact on the discordant pictures (McNemar 1947, Psychometrika 12:153-157), and the
+    interval for a paired difference (Newcombe 1998, Stat. Med. 17:2635-2650, method 10).
 
     Raises DataError where the tables hold different pictures (unless common_only, which compares those that
     both hold) or give the same picture different labels.

@@ -21,7 +21,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Return the normal interval of the mean of values (n,), from its standard error; (None, None) for n < 2."""
+    """Return the normal interval of the mean of values (n,), from its standard error; None twice for n < 2."""
     if len(values) < 2:
         return None, None
     half = _z(level) * float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -44,9 +44,9 @@ def logit_interval(
 
 
 def percentile_interval(resampled: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Return the percentile bootstrap interval of resampled statistics (resamples,); Efron (1979), Ann. Stat. 7:1-26.
+    """Return the percentile bootstrap interval (Efron 1979, Ann. Stat. 7:1-26) of statistics (resamples,).
 
-    (None, None) where there are none, or all agree: no spread was seen, which does not mean that there is none.
+    (None, None) where there are none, or all agree: that no spread was seen does not mean that it is zero.
     """
     if not len(resampled):
         return None, None

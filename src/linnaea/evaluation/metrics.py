@@ -28,7 +28,7 @@ def compute_metrics(predictions: Predictions, *, seed: int = 0) -> dict[str, dic
     macro_auc
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
-        Mean of -ln(probability of the truth), in nats; probabilities clipped to CLIP..1-CLIP. Normal interval.
+        Mean of -ln(probability of the truth), in nats, clipped to CLIP..1-CLIP first. Normal interval.
 
     A value that does not exist (macro_auc of a single class) or an interval that cannot be had honestly is
     None. seed is the bootstrap's. Raises DataError for an empty table, a probability that is not finite, or
@@ -80,7 +80,7 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
 def most_confused(predictions: Predictions, limit: int = 10) -> list[dict[str, Any]]:
     """Return the commonest mistakes: {"true", "predicted", "pictures", "share"}, most pictures first.
 
-    share is the part of the true class's pictures that went this way, 0..1. Ties keep the order of the classes.
+    share is the part of the true class's pictures that went this way, 0..1. Ties keep the classes' order.
     """
     table = confusion(predictions)
     mistakes = table - np.diag(table.diagonal())
@@ -118,7 +118,7 @@ def _proportion(correct: int, n: int) -> dict[str, Any]:
 
 
 def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return how many classes come before the true one, int (n,); of equals the first wins, as in predicted."""
+    """Return how many classes come before the true one, int (n,); the first of equals wins, as in predicted."""
     own = np.take_along_axis(probabilities, true[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < true[:, None]
     return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
@@ -149,7 +149,7 @@ def _class_means(table: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
 def _resample(
     table: np.ndarray, present: np.ndarray, pictures: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (right, predicted), each (1 + resamples, present classes); no resamples where a class is too small.
+    """Return (right, predicted), each (1 + resamples, present classes); none where a class is too small.
 
     Drawing a class's pictures again with replacement is drawing its row of the confusion matrix from a
     multinomial, so the pictures themselves are not needed.

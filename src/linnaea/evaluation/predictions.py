@@ -54,8 +54,9 @@ class Predictions:
         unknown = np.unique(self.true[~np.isin(self.true, names)])
         if len(unknown):
             shown = ", ".join(f"'{name}'" for name in unknown[:3])
+            pictures = int(np.isin(self.true, unknown).sum())
             raise DataError(
-                f"{int(np.isin(self.true, unknown).sum()):,} pictures have a class that training did not have "
+                f"{pictures:,} pictures have a class that training did not have "
                 f"({shown}{', …' if len(unknown) > 3 else ''}).",
                 "Train again with these classes, or leave these pictures out.",
             )
@@ -122,7 +123,7 @@ class Predictions:
 
 
 def _check_rows(path: Path, probabilities: np.ndarray) -> None:
-    # 1e-3 is far above the rounding of a float32 softmax over a thousand classes and far below an edit by hand.
+    # 1e-3 is far above the rounding of a float32 softmax over a thousand classes, far below an edit by hand.
     wrong = (
         ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3)
         | (probabilities < 0).any(axis=1)
