@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, say) has gone: not a fault. stdout must not be flushed again at exit.
+        # The reader of our output (head, say) has gone: no fault. stdout must not be flushed again.
         sys.stdout = None
         return 0
     except SystemExit as leaving:

@@ -1,5 +1,6 @@
 """linnaea compare: several runs on one page, and whether their difference could be luck."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ def compare(
     return page
 
 
-def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, float]] | None = None) -> None:
+def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> None:
     """Print the table of runs, then a sentence for each neighbouring pair in order of accuracy.
 
     reported: dict
@@ -48,7 +49,7 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, floa
         terminal.say("", sentence)
 
 
-def _row(folder: RunFolder, reported: dict[str, float]) -> dict[str, str]:
+def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
     info = folder.info()
     row = {"run": folder.path.name, "network": info.get("network", {}).get("summary", info.get("model", "–"))}
     if (folder.path / "metrics.json").exists():
@@ -82,7 +83,7 @@ def _sentences(folders: list[RunFolder]) -> list[str]:
             judged.append((accuracy, folder.path.name, predictions))
     judged.sort(key=lambda item: -item[0])
     sentences = []
-    for (_, better, a), (_, worse, b) in zip(judged, judged[1:], strict=False):
+    for (_, better, a), (_, worse, b) in pairwise(judged):
         try:
             sentences.append(f"{comparison.compare(a, b).sentence(better, worse)}")
         except DataError as error:

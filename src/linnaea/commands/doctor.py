@@ -26,7 +26,8 @@ def doctor() -> bool:
     hardware = provenance.hardware()
     terminal.say(
         "Machine",
-        f"{hardware['processor']} · {hardware['cores']} cores · {hardware['memory_gib']} GiB · {hardware['system']}",
+        f"{hardware['processor']} · {hardware['cores']} cores · {hardware['memory_gib']} GiB",
+        hardware["system"],
     )
     terminal.say("Threads", f"{hardware['threads']} for arithmetic")
     missing = [name for name in NEEDED if _version(name) is None]

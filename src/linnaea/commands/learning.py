@@ -52,7 +52,7 @@ class Study:
         return getattr(self.split, part)
 
     def pair(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return X (n, features) float32 in 0..1 and y (n,) class names of one part; made anew at each call."""
+        """Return X (n, features) float32 in 0..1 and y (n,) class names of one part, made anew."""
         from linnaea.data.vectors import vectors
 
         rows = self.rows(part)
@@ -166,8 +166,8 @@ def record_study(run: RunFolder, study: Study) -> None:
 def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseException | None:
     """Train, writing history.jsonl as it goes, and save the network.
 
-    Returns None, or what ended the training early (an interruption, a divergence): the network is then saved as it
-    stood, so that it can still be judged before the caller raises it.
+    Returns None, or what ended the training early (an interruption, a divergence): the network is then
+    saved as it stood, so that it can still be judged before the caller raises it.
     """
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
@@ -243,7 +243,7 @@ def _largest_class(study: Study) -> str:
 def keep_mistakes(
     run: RunFolder, dataset: Dataset, rows: np.ndarray, predictions: Any, most: int = 48
 ) -> None:
-    """Keep a thumbnail of each of the most confident mistakes, so that the report needs the run folder only."""
+    """Keep a thumbnail of the most confident mistakes, so that the report needs nothing but the run."""
     import io
 
     from PIL import Image

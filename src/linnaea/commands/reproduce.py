@@ -1,7 +1,7 @@
 """linnaea reproduce: the original report's experiments, number by number, and ours beside them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -69,7 +69,7 @@ def _one_protocol(
         terminal.messages.rule(f"{file.title} · {PROTOCOLS[protocol]}", style="dim")
         run = None if overwrite else _finished(target, quick)
         if run is None:
-            asked = {"split": protocol} | ({"epochs": 2} if quick else {})
+            asked: dict[str, Any] = {"split": protocol} | ({"epochs": 2} if quick else {})
             run = train(data, recipe=name, data_dir=data_dir, out=target, overwrite=True, **asked)
         else:
             terminal.say("Kept", f"{terminal.shown_path(target)} is finished")

@@ -115,7 +115,7 @@ class RunFolder:
             ) from error
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the epochs of history.jsonl; a line torn by a power cut, which can only be the last, is left out."""
+        """Return the epochs of history.jsonl; a last line torn by a power cut is left out."""
         path = self.path / "history.jsonl"
         if not path.exists():
             return []

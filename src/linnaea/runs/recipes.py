@@ -1,4 +1,4 @@
-"""Recipes are data files: settings with a title, a reason, and the numbers that somebody reported for them."""
+"""Recipes are data files: settings with a title, a reason, and the numbers reported for them."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -40,7 +40,8 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str) -> RecipeFile:
     """Return the recipe of that name, or from the TOML file of that path.
 
-    Raises UsageError for an unknown name, a file that is not TOML, or unknown tables; SettingError for settings.
+    Raises UsageError for an unknown name, a file that is not TOML, or unknown tables; SettingError for
+    settings.
     """
     if name in recipe_names():
         text = (resources.files("linnaea.runs") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")

@@ -97,8 +97,8 @@ class Recipe(BaseModel):
     dtype: Literal["float32", "float64"] | None = Field(None, description="Precision of the arithmetic.")
 
 
-# The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are left to
-# Recipe, which names every fault at once. Sizes stay text here because a shell passes "500,500" as one word.
+# The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are
+# left to Recipe, which names every fault at once. Sizes stay text: a shell passes "500,500" as one word.
 CommonSettings: Any = create_model(
     "CommonSettings",
     **{
