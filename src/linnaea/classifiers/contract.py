@@ -67,6 +67,9 @@ class Classifier(Protocol):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_."""
 
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean loss that training makes small (without penalties) and the accuracy on X, y."""
+
     def save(self, folder: Path) -> None:
         """Write weights.safetensors and model.json into folder."""
 

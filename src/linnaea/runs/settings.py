@@ -4,7 +4,7 @@ The command line shows the common settings as options, TOML files are checked ag
 pass them, run.json records them. A value out of range is refused before any data is read.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -19,7 +19,7 @@ def _sizes(value: Any) -> Any:
 
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_sizes)]
-OPTION = {"option": True}  # shown as an option of its own; the others go through --set
+OPTION: Any = {"option": True}  # shown as an option of its own; the others go through --set
 
 
 class Recipe(BaseModel):
@@ -99,17 +99,15 @@ class Recipe(BaseModel):
 
 # The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are
 # left to Recipe, which names every fault at once. Sizes stay text: a shell passes "500,500" as one word.
-CommonSettings: Any = create_model(
-    "CommonSettings",
-    **{
-        name: (
-            (str if name == "hidden" else field.annotation) | None,  # type: ignore[operator]
-            Field(None, description=field.description),
-        )
-        for name, field in Recipe.model_fields.items()
-        if field.json_schema_extra == OPTION
-    },
-)
+_options: dict[str, Any] = {
+    name: (
+        Optional[str if name == "hidden" else field.annotation],  # noqa: UP045 (the type is a value here)
+        Field(None, description=field.description),
+    )
+    for name, field in Recipe.model_fields.items()
+    if field.json_schema_extra == OPTION
+}
+CommonSettings: Any = create_model("CommonSettings", **_options)
 
 
 def make_recipe(settings: dict[str, Any]) -> Recipe:
