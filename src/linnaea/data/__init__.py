@@ -1,0 +1,1 @@
+"""What the pictures are: sources, decoding, parts, problems."""

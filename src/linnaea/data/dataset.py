@@ -1,6 +1,6 @@
 """Dataset: which pictures, which labels, and which part each belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Dataset:
         The folder that paths start from.
     notes: tuple of str
         Sentences a person should read: what was left out and why.
+    empty_classes: tuple of str
+        Classes that the source names and that have no picture (empty folders).
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dataset:
     pixels: np.ndarray | None = None
     root: Path | None = None
     notes: tuple[str, ...] = ()
+    empty_classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,3 +59,15 @@ class Dataset:
         if self.root is None:
             raise TypeError(f"{self!r} lives in memory and has no files")
         return [self.root / self.paths[row] for row in rows]
+
+
+def listed(names: Iterable[object], limit: int = 10) -> str:
+    """Return "a, b, c", or the first ten and how many more there are."""
+    words = [str(name) for name in names]
+    more = f" and {len(words) - limit:,} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + more
+
+
+def counted(number: int, what: str, plural: str = "") -> str:
+    """Return "1 picture" or "1,204 pictures"; plural where an s does not make it."""
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"

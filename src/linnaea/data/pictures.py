@@ -1,0 +1,273 @@
+"""A file becomes an upright RGB array: the one place that decodes pictures."""
+
+import functools
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from linnaea.errors import DataError, LinnaeaError, MissingExtraError
+
+MAX_PIXELS = 178_956_970
+"""The largest picture that is decoded: 512 MiB as RGB. More is a decompression bomb or a mistake."""
+
+SUFFIXES = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+"""The endings, in lower case, by which a file in a folder counts as a picture."""
+
+# Pillow reads many more formats; some run other programs (EPS: Ghostscript) or are no pictures.
+_FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "HEIF",
+    "JPEG",
+    "JPEG2000",
+    "MPO",
+    "PNG",
+    "PPM",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
+
+_EXIF_ORIENTATION = 0x0112
+# EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# The brands by which an ISO media file (ISO/IEC 23008-12) says that it is HEIC.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+
+
+def read_picture(
+    path: Path | str, *, enough: int | None = None, longest_side: int | None = None
+) -> np.ndarray:
+    """Return a picture as a viewer shows it: upright by its EXIF orientation, RGB, first frame.
+
+    Transparency lies on white, 16-bit and float values are scaled to 8 bits, CMYK is converted. Colour
+    profiles are not applied: pretrained networks learned from pictures read that way.
+
+    Parameters
+    ----------
+    path: Path or str
+        JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, JPEG 2000, PPM, TGA; HEIC with pillow-heif.
+    enough: int, optional
+        A shorter side, in pixels, that is enough: a larger JPEG may then be decoded at 1/2, 1/4 or 1/8 of its
+        size, several times faster, its shorter side never under this.
+    longest_side: int, optional
+        Reduce the picture, in proportion, so that its longer side has at most so many pixels.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width, 3)
+
+    Raises DataError, naming the file and the reason, for a file that cannot be read as a picture, and
+    MissingExtraError for HEIC without pillow-heif.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be read ({error.strerror}).", "Check the path and its permissions."
+        ) from error
+    return decode_picture(content, str(path), enough=enough, longest_side=longest_side)
+
+
+def decode_picture(
+    content: bytes, name: str, *, enough: int | None = None, longest_side: int | None = None
+) -> np.ndarray:
+    """Return the picture in the bytes of a file; name is what errors call it. Otherwise like read_picture."""
+    if not content:
+        raise _unreadable(name, "is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(name, f"{image.width:,} x {image.height:,} pixels")
+            return np.asarray(_prepared(image, enough, longest_side))
+    except LinnaeaError:
+        raise
+    except Image.DecompressionBombError as error:
+        pixels = re.search(r"\d+", str(error))
+        raise _too_large(name, f"{int(pixels[0]):,} pixels" if pixels else str(error)) from error
+    except UnidentifiedImageError as error:
+        raise _unreadable(name, _what_it_is(content)) from error
+    except Exception as error:
+        # Pillow answers damaged files with nearly every kind of exception (OSError, SyntaxError, ValueError,
+        # struct.error, IndexError, ...); whichever it is, a person has a damaged file.
+        raise _unreadable(name, _damage(error, len(content))) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture)."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    if image.mode == "LAB":
+        return ImageCms.profileToProfile(  # type: ignore[return-value]
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    return image.convert("RGB")
+
+
+def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndarray:
+    """Return the middle of a picture as a square of size x size pixels.
+
+    The longer side is cropped at both ends, so that nothing is stretched; then Pillow's bilinear filter,
+    which widens when it reduces, resizes without aliasing. A picture that has the size already stays exactly
+    itself.
+
+    Parameters
+    ----------
+    picture: ndarray of uint8, (height, width) or (height, width, 3)
+    size: int
+        In pixels.
+    colour: bool
+        Whether to return (size, size, 3) RGB, else (size, size) grey (luma of ITU-R BT.601).
+    """
+    image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB" if colour else "L")
+    if image.size != (size, size):
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    return np.asarray(image)
+
+
+def _prepared(image: Image.Image, enough: int | None, longest_side: int | None) -> Image.Image:
+    _draft(image, enough, longest_side)
+    image.load()
+    # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
+    # stand after the pixels.
+    turn = _UPRIGHT.get(_orientation(image))
+    image = to_rgb(image)
+    if longest_side is not None and max(image.size) > longest_side:
+        image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return image.transpose(turn) if turn is not None else image
+
+
+def _draft(image: Image.Image, enough: int | None, longest_side: int | None) -> None:
+    """Let the JPEG decoder work at 1/2, 1/4 or 1/8 where that is enough (other formats ignore it)."""
+    scales = []
+    if enough is not None:
+        scales.append(enough / min(image.size))
+    if longest_side is not None:
+        # Twice the size asked for: the rest is done by a filter, which looks better than the decoder's
+        # average.
+        scales.append(2 * longest_side / max(image.size))
+    scale = max(scales, default=1.0)
+    if scale < 1:
+        image.draft(
+            None, (max(1, int(np.ceil(image.width * scale))), max(1, int(np.ceil(image.height * scale))))
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        # Damaged EXIF does not spoil the pixels: a viewer shows such a picture as it lies.
+        return 1
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Scale 16-bit numbers by their high byte, others from the first usual range that holds them."""
+    # Pillow reads colour of 16 bits by its high byte too, so grey and colour agree.
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return (values >> 8).astype(np.uint8)
+    usual = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
+    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    fitting = [top for top in usual if low >= 0 and high <= top]
+    if fitting:
+        low, high = 0.0, fitting[0]
+    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Return the formats that Pillow may try, after making HEIC one of them where it is needed."""
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+        try:
+            import pillow_heif  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise MissingExtraError("Reading HEIC pictures needs pillow-heif, which", "heif") from error
+        if "HEIF" not in Image.OPEN:
+            pillow_heif.register_heif_opener()
+            _known_formats.cache_clear()
+    return _known_formats()
+
+
+def _unreadable(name: str, reason: str) -> DataError:
+    return DataError(f"{name} {reason}.", "Restore it or leave it out.")
+
+
+def _too_large(name: str, extent: str) -> DataError:
+    return DataError(
+        f"{name} is too large to decode ({extent}; the limit is {MAX_PIXELS:,}).",
+        "Make it smaller or leave it out.",
+    )
+
+
+def _what_it_is(content: bytes) -> str:
+    """Say what a file is that no decoder knows."""
+    for signature, kind in _SIGNATURES.items():
+        if content.startswith(signature):
+            return f"is damaged (it begins like a {kind}, but its {len(content):,} bytes are not one)"
+    try:
+        start = content[:512].decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A character cut in two at byte 512 is still text.
+        start = content[: error.start].decode("utf-8") if error.start > len(content[:512]) - 4 else ""
+    if start and all(letter.isprintable() or letter.isspace() for letter in start):
+        return "is a text file with a picture's name"
+    return f"is not a picture in a format that can be read (it begins with {content[:4].hex(' ')})"
+
+
+def _damage(error: Exception, size: int) -> str:
+    words = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in words or "not enough" in words or "premature" in words:
+        return f"is truncated (the picture goes on after the file's {size:,} bytes)"
+    return f"is damaged ({str(error).rstrip('.') or type(error).__name__})"

@@ -1,0 +1,66 @@
+"""A name or a path becomes a Dataset."""
+
+from pathlib import Path
+
+from linnaea.data import folders, mnist, tables
+from linnaea.data.dataset import Dataset
+from linnaea.errors import UsageError, did_you_mean
+
+NAMES = ("digits", "mnist")
+"""The data sets that are known by name."""
+
+
+def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bool = False) -> Dataset:
+    """Return the labelled pictures of a named data set, a folder or a CSV file, without decoding them.
+
+    Parameters
+    ----------
+    source: str or Path
+        "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched), a
+        folder (one folder a class; or train/, val/ and test/ that each hold one folder a class), or a CSV
+        file with the columns path, label and perhaps part. A name wins over a folder of that name, which is
+        written ./mnist.
+    data_dir: Path, optional
+        Where the files of a named data set lie.
+    strict: bool
+        Refuse a source from which files would be left out, rather than noting them.
+
+    Raises UsageError for an unknown name, DataError for a source that cannot be used.
+    """
+    if isinstance(source, str):
+        if source == "digits":
+            return mnist.open_digits()
+        if source == "mnist":
+            return mnist.open_mnist(None if data_dir is None else Path(data_dir))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return folders.open_folder(path, str(source), strict=strict)
+    if path.is_file():
+        if path.suffix.lower() in {".csv", ".tsv"}:
+            return tables.open_table(path, str(source))
+        raise UsageError(
+            f"{source} is neither a folder of pictures nor a CSV file.",
+            "Give a folder with one folder a class, or a CSV file with the columns path and label.",
+        )
+    raise _unknown(str(source), path)
+
+
+def _unknown(source: str, path: Path) -> UsageError:
+    folder = path.parent
+    try:
+        beside = sorted(
+            entry for entry in folder.iterdir() if not entry.name.startswith(".") and _could_be_meant(entry)
+        )
+    except OSError:
+        beside = []
+    # Neighbours are named the way the person wrote it: relative, absolute, with or without a folder before.
+    neighbours = [entry.name if str(folder) == "." else str(entry) for entry in beside]
+    hint = did_you_mean(source.rstrip("/"), [*NAMES, *neighbours])
+    if not hint.startswith("Did"):
+        # A whole directory listing would help nobody.
+        hint = f"Known are: {', '.join(NAMES)}, a folder with one folder a class, or a CSV file."
+    return UsageError(f"There is no data set or folder '{source}'.", hint)
+
+
+def _could_be_meant(entry: Path) -> bool:
+    return entry.is_dir() or entry.suffix.lower() in {".csv", ".tsv"}

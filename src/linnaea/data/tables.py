@@ -1,0 +1,109 @@
+"""A CSV file becomes a Dataset: the columns path, label and perhaps part."""
+
+import csv
+import io
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.folders import PART_NAMES
+from linnaea.errors import DataError
+
+COLUMNS = ("path", "label")
+
+
+def open_table(path: Path, source: str) -> Dataset:
+    """Return the pictures that a CSV file lists; paths are relative to the file's folder.
+
+    Comma, semicolon and tab separate columns; the first line names them; other columns are passed over. An
+    empty part means that a picture belongs to none.
+
+    Raises DataError with every fault of the file at once, each with its count and the first ten places.
+    """
+    rows = _rows(path, source)
+    faults: dict[str, list[str]] = {}
+    paths, labels, parts = [], [], []
+    seen: set[str] = set()
+    for line, row in rows:
+        name = PurePosixPath(row["path"].replace("\\", "/")).as_posix() if row["path"] else ""
+        label = unicodedata.normalize("NFC", row["label"])
+        part = row.get("part", "").lower()
+        for fault in _faults(path.parent, name, label, part, seen):
+            faults.setdefault(fault, []).append(f"line {line}" if not name else f"{name} (line {line})")
+        seen.add(name)
+        paths.append(name)
+        labels.append(label)
+        parts.append(PART_NAMES.get(part, ""))
+    if faults:
+        found = "; ".join(
+            f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
+        )
+        raise DataError(f"{source} cannot be used: {found}.", "Correct these rows.")
+    if len(set(labels)) < 2:
+        count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
+        raise DataError(f"{source} lists {count}.", "Telling pictures apart needs two classes or more.")
+    order = np.argsort(paths, kind="stable")
+    return Dataset(
+        name=path.stem,
+        source=source,
+        paths=tuple(paths[row] for row in order),
+        labels=np.array(labels)[order],
+        parts=np.array(parts)[order] if any(parts) else None,
+        root=path.parent,
+    )
+
+
+def _rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
+    """Return each row with its line number, its values stripped."""
+    try:
+        # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{source} could not be read ({error.strerror}).", "Check its permissions."
+        ) from error
+    first = text.split("\n", 1)[0]
+    separator = max(",;\t", key=first.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        missing = [name for name in COLUMNS if name not in names]
+        if missing:
+            raise DataError(
+                f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
+                f"its columns are: {', '.join(names) or 'none'}.",
+                "The first line must name the columns: path,label or path,label,part.",
+            )
+        reader.fieldnames = names
+        return [
+            (
+                reader.line_num,
+                {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)},
+            )
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise DataError(
+            f"{source}, line {reader.line_num}, is not CSV ({error}).", "Correct the line."
+        ) from error
+
+
+def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> list[str]:
+    faults = []
+    if not name:
+        faults.append("without a path")
+    elif name in seen:
+        faults.append("with a path that stands above already")
+    elif not (folder / name).is_file():
+        faults.append("with a file that does not exist")
+    if not label:
+        faults.append("without a label")
+    if part and part not in PART_NAMES:
+        faults.append(f"with the unknown part '{part}' (known: train, val, test)")
+    return faults
