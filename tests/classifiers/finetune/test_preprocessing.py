@@ -1,0 +1,115 @@
+"""Preprocessing: the same numbers as timm's evaluation transform, and the original report's variant."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.errors import DataError, SettingError
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[np.ndarray]:
+    """Two photographs that come with scikit-learn, and cuts of them: wide, tall, and odd-sized."""
+    temple, flower = load_sample_images().images
+    return [temple, flower, temple[:, :300], flower[:203, :201]]
+
+
+@pytest.mark.parametrize("size", [96, 224])
+@pytest.mark.parametrize("crop_pct", [0.875, 1.0])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest"])
+def test_agrees_with_timms_evaluation_transform(
+    photographs: list[np.ndarray], interpolation: str, crop_pct: float, size: int
+) -> None:
+    ours = Preprocessing(size=size, crop_pct=crop_pct, interpolation=interpolation)
+    theirs = timm.data.create_transform(
+        (3, size, size), interpolation=interpolation, mean=ours.mean, std=ours.std, crop_pct=crop_pct
+    )
+    expected = torch.stack([theirs(Image.fromarray(picture)) for picture in photographs])
+    got = ours.apply(photographs)
+    levels = (got - expected).abs() * torch.tensor(ours.std).view(3, 1, 1) * 255
+    # Pillow and torchvision round the same sums; they differ by one level of 255, and rarely.
+    assert levels.max() < 1.01
+    assert levels.mean() < 0.01
+
+
+def test_the_mean_becomes_zero_and_one_deviation_becomes_one() -> None:
+    ours = Preprocessing(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 0.125))
+    pixels = torch.tensor([127.5, 63.75, 0.0]).view(1, 3, 1, 1)
+    assert torch.allclose(ours.normalize(pixels), torch.zeros(1, 3, 1, 1), atol=1e-6)
+    above = pixels + 255 * torch.tensor(ours.std).view(1, 3, 1, 1)
+    assert torch.allclose(ours.normalize(above), torch.ones(1, 3, 1, 1), atol=1e-6)
+
+
+def test_an_array_of_equal_pictures_and_a_list_of_them_give_the_same(photographs: list[np.ndarray]) -> None:
+    batch = np.stack(photographs[:2])
+    ours = Preprocessing(size=64)
+    assert torch.equal(ours.apply(batch), ours.apply(list(batch)))
+    assert ours.fit(batch).shape == (2, 3, 64, 64)
+    assert ours.fit([]).shape == (0, 3, 64, 64)
+
+
+def test_a_picture_in_the_right_size_stays_as_it_is(photographs: list[np.ndarray]) -> None:
+    square = photographs[0][:64, :64]
+    fitted = Preprocessing(size=64, crop_pct=1.0).fit([square])
+    assert np.array_equal(fitted[0].permute(1, 2, 0).numpy(), square)
+
+
+def test_the_reports_variant_scales_to_one_and_squeezes_through_150_pixels(
+    photographs: list[np.ndarray],
+) -> None:
+    got = Preprocessing.report(224).apply(photographs[:1])
+    small = Image.fromarray(photographs[0]).resize((150, 150), Image.Resampling.BILINEAR)
+    expected = np.asarray(small.resize((224, 224), Image.Resampling.BILINEAR)).transpose(2, 0, 1) / 255
+    assert got.shape == (1, 3, 224, 224)
+    assert got.min() >= 0
+    assert got.max() <= 1
+    # Two roundings: at most two levels.
+    assert np.abs(got[0].numpy() - expected).max() * 255 < 2.01
+
+
+def test_travels_through_json_unchanged() -> None:
+    for ours in (
+        Preprocessing(size=160, mean=(0.5, 0.5, 0.5), interpolation="bilinear"),
+        Preprocessing.report(),
+    ):
+        assert Preprocessing.from_dict(json.loads(json.dumps(ours.as_dict()))) == ours
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet50.tv_in1k", "tf_efficientnet_lite0.in1k", "mobilenetv2_100.ra_in1k"]
+)
+def test_reads_a_timm_configuration_as_timm_does(name: str) -> None:
+    config = timm.get_pretrained_cfg(name).to_dict()
+    ours = Preprocessing.from_config(config).as_dict()
+    theirs = timm.data.resolve_data_config(pretrained_cfg=config)
+    assert ours["size"] == theirs["input_size"][-1]
+    assert (ours["mean"], ours["std"]) == (list(theirs["mean"]), list(theirs["std"]))
+    assert ours["crop_pct"] == theirs["crop_pct"]
+    assert ours["interpolation"] == theirs["interpolation"]
+
+
+def test_grey_or_float_pictures_are_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        Preprocessing().apply(np.zeros((1, 8, 8, 3), np.float32))
+    assert str(caught.value) == (
+        "A picture has the shape (8, 8, 3) and the type float32. "
+        "Pass colour pictures as uint8 (height, width, 3)."
+    )
+    with pytest.raises(DataError, match=r"the shape \(8, 8\)"):
+        Preprocessing().apply([np.zeros((8, 8), np.uint8)])
+
+
+def test_unknown_settings_are_refused_by_name() -> None:
+    with pytest.raises(SettingError) as caught:
+        Preprocessing(variant="reports")
+    assert str(caught.value) == "There is no preprocessing 'reports'. Did you mean 'report'?"
+    with pytest.raises(SettingError, match="There is no interpolation 'cubic'"):
+        Preprocessing(interpolation="cubic")
+    with pytest.raises(SettingError, match="no setting 'crop'"):
+        Preprocessing.from_dict({**Preprocessing().as_dict(), "crop": 1})
