@@ -1,0 +1,47 @@
+import pytest
+
+from linnaea.errors import SettingError, UsageError
+from linnaea.runs.recipes import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_that_ships_is_checked_and_told(name):
+    file = load_recipe(name)
+    assert file.title
+    assert file.about
+    assert file.settings["model"]
+
+
+def test_part1_holds_the_numbers_of_the_original_report():
+    assert load_recipe("part1-one-hidden").reported == {"accuracy": 0.9454}
+    assert load_recipe("part1-two-hidden").reported == {"accuracy": 0.9650, "macro_auc": 0.99527}
+    assert load_recipe("part1-keras").reported == {"accuracy": 0.9199}
+
+
+def test_an_unknown_name_brings_the_nearest():
+    with pytest.raises(
+        UsageError, match=r"There is no recipe 'part1-two-hiden'. Did you mean 'part1-two-hidden'"
+    ):
+        load_recipe("part1-two-hiden")
+
+
+def test_a_file_may_be_a_recipe(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "Mine"\n[settings]\nhidden = [30]\n')
+    assert load_recipe(str(path)).settings == {"hidden": [30]}
+    assert load_recipe(str(path)).name == "mine"
+
+
+def test_a_recipe_is_refused_with_its_fault(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("hidden = [30]\n")
+    with pytest.raises(
+        UsageError, match=r"holds hidden\. A recipe has title, about, \[settings\] and \[reported\]"
+    ):
+        load_recipe(str(path))
+    path.write_text("hidden = [30\n")
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_recipe(str(path))
+    path.write_text("[settings]\nepochs = -1\n")
+    with pytest.raises(SettingError, match="'epochs' is refused"):
+        load_recipe(str(path))

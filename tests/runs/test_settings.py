@@ -1,0 +1,51 @@
+import pytest
+
+from linnaea.errors import SettingError
+from linnaea.runs.settings import CommonSettings, Recipe, make_recipe, parse_assignments
+
+
+def test_every_fault_is_named_in_one_message():
+    with pytest.raises(SettingError) as error:
+        make_recipe({"hiden": "3", "epochs": 0, "activation": "tan", "hidden": "500,-3"})
+    assert str(error.value) == (
+        "The setting 'hidden' is refused: input should be greater than or equal to 1. Received: '-3'. "
+        "The setting 'activation' is refused: input should be 'sigmoid', 'tanh' or 'relu'. Received: 'tan'. "
+        "The setting 'epochs' is refused: input should be greater than or equal to 1. Received: 0. "
+        "There is no setting 'hiden'. Did you mean 'hidden'?"
+    )
+
+
+@pytest.mark.parametrize("hidden", ["500,300", [500, 300], (500, 300), " 500, 300 "])
+def test_layer_sizes_come_as_text_or_numbers(hidden):
+    assert make_recipe({"hidden": hidden}).hidden == (500, 300)
+
+
+def test_one_layer_may_be_a_bare_number():
+    assert make_recipe({"hidden": 50}).hidden == (50,)
+
+
+def test_text_from_the_command_line_becomes_the_settings_type():
+    assert make_recipe(parse_assignments(("dropout=0.5", "test_curve=true"))).model_dump(
+        include={"dropout", "test_curve"}
+    ) == {"dropout": 0.5, "test_curve": True}
+
+
+def test_an_assignment_without_equals_is_refused():
+    with pytest.raises(SettingError, match="--set wants key=value; received 'dropout'"):
+        parse_assignments(("dropout",))
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().epochs = 3
+
+
+def test_the_command_line_shows_a_part_of_the_recipe_in_its_words():
+    shown = CommonSettings.model_fields
+    assert set(shown) < set(Recipe.model_fields)
+    assert all(field.description == Recipe.model_fields[name].description for name, field in shown.items())
+    assert CommonSettings().model_dump(exclude_none=True) == {}
+
+
+def test_every_setting_has_its_line_of_help():
+    assert all(field.description for field in Recipe.model_fields.values())
