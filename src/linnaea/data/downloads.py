@@ -50,6 +50,8 @@ def fetch(
     """
     import filelock
 
+    if destination.exists():
+        return destination
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         # Two commands started together: one fetches, the other waits and finds the file.

@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,10 @@ _FORMATS = (
     "TIFF",
     "WEBP",
 )
+
+# Pillow remarks on odd metadata and on sizes below our limit by Python warnings, which would run through the
+# progress bar and help nobody; what matters becomes an error here. (catch_warnings is not safe in threads.)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
@@ -229,7 +234,7 @@ def _known_formats() -> tuple[str, ...]:
 
 def _formats(content: bytes) -> tuple[str, ...]:
     """Return the formats that Pillow may try, after making HEIC one of them where it is needed."""
-    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+    if _is_heic(content):
         try:
             import pillow_heif  # type: ignore[import-not-found]
         except ImportError as error:
@@ -238,6 +243,15 @@ def _formats(content: bytes) -> tuple[str, ...]:
             pillow_heif.register_heif_opener()
             _known_formats.cache_clear()
     return _known_formats()
+
+
+def _is_heic(content: bytes) -> bool:
+    """Tell HEIC by its file type box: size, "ftyp", main brand, version, compatible brands, 4 bytes each."""
+    if content[4:8] != b"ftyp":
+        return False
+    compatible = {content[at : at + 4] for at in range(16, min(int.from_bytes(content[:4]), 256), 4)}
+    # AVIF uses the same container, and some writers give it the general main brand as well.
+    return content[8:12] in _HEIC_BRANDS and not compatible & {b"avif", b"avis"}
 
 
 def _unreadable(name: str, reason: str) -> DataError:

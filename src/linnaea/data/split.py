@@ -1,5 +1,7 @@
 """Parts made once: which pictures train, which choose, which judge."""
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +14,21 @@ from linnaea.data.fingerprints import content_hashes, fingerprint, text_hash
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
 
-__all__ = ["Split", "default_protocol", "fingerprint", "make_split", "split_hash", "split_rows"]
+__all__ = [
+    "Split",
+    "default_protocol",
+    "fingerprint",
+    "make_split",
+    "read_split",
+    "split_from_rows",
+    "split_hash",
+    "split_rows",
+]
 
 OFFICIAL = "official"
+COLUMNS = ("path", "hash", "label", "part")
+"""The columns of split.csv."""
+
 _ALLOWED = (
     "Allowed are 'official', a fraction to train on such as 0.7, or percentages such as 70/30 or 70/15/15."
 )
@@ -205,3 +219,71 @@ def _classes(names: list[str]) -> str:
         if len(names) == 1
         else f"{counted(len(names), 'class', 'classes')} ({quoted}) have"
     )
+
+
+def read_split(text: str) -> list[dict[str, str]]:
+    """Return the rows of a split.csv. Raises DataError where columns are missing or a part is unknown."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise DataError(
+            f"The split has no column {listed(map(repr, missing))}.",
+            f"Its columns must be {','.join(COLUMNS)}.",
+        )
+    rows = [{name: row[name] for name in COLUMNS} for row in reader]
+    twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one part."
+        )
+    strange = sorted({row["part"] for row in rows} - set(PARTS))
+    if strange:
+        raise DataError(
+            f"The split names the unknown part {listed(map(repr, strange))}.",
+            "Parts are train, val and test.",
+        )
+    return rows
+
+
+def split_from_rows(
+    dataset: Dataset,
+    rows: Sequence[dict[str, str]],
+    *,
+    protocol: str = "parts of an earlier split",
+    hashes: Sequence[str] | None = None,
+) -> Split:
+    """Return the split that these rows of a split.csv describe, refused where the pictures are no longer the same.
+
+    Pictures that the split does not know are left out, and counted in the protocol. hashes: what
+    content_hashes returned for the whole data set, if at hand.
+
+    Raises DataError naming every kind of difference: pictures missing, moved, changed in content, or
+    relabelled.
+    """
+    hashes = content_hashes(dataset) if hashes is None else hashes
+    place = {path: row for row, path in enumerate(dataset.paths)}
+    by_hash = dict(zip(hashes, dataset.paths, strict=True))
+    differences: dict[str, list[str]] = {"missing": [], "moved": [], "changed": [], "relabelled": []}
+    members: dict[str, list[int]] = {part: [] for part in PARTS}
+    for row in sorted(rows, key=lambda row: row["path"]):
+        path, known = row["path"], place.get(row["path"])
+        if known is None:
+            now = by_hash.get(row["hash"])
+            differences["moved" if now else "missing"].append(f"{path} (now {now})" if now else path)
+        elif hashes[known] != row["hash"]:
+            differences["changed"].append(path)
+        elif dataset.labels[known] != row["label"]:
+            differences["relabelled"].append(f"{path} ('{row['label']}', now '{dataset.labels[known]}')")
+        else:
+            members[row["part"]].append(known)
+    found = [f"{len(paths):,} {kind}: {listed(paths)}" for kind, paths in differences.items() if paths]
+    if found:
+        raise DataError(
+            f"'{dataset.name}' is not what the split was made from ({'; '.join(found)}).",
+            "Restore the pictures, or make a new split.",
+        )
+    new = len(place.keys() - {row["path"] for row in rows})
+    if new:
+        protocol += f", {counted(new, 'picture')} outside it left out"
+    train, val, test = (np.array(members[part], dtype=np.int64) for part in PARTS)
+    return Split(train, val, test, protocol)
