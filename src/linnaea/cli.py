@@ -5,7 +5,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from linnaea import __version__
 from linnaea.errors import LinnaeaError
@@ -15,7 +15,7 @@ app = App(
     help="Train a picture classifier on your own labelled pictures, and learn how far it can be believed.",
     version=__version__,
     version_flags=["--version"],
-    default_parameter=None,
+    default_parameter=Parameter(show_default=False, negative=""),
 )
 # The first line of each command's docstring, repeated here so that `linnaea --help` need not load them all.
 COMMANDS = {

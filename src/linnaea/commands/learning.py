@@ -15,7 +15,7 @@ from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_cla
 from linnaea.commands import terminal
 from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.split import Split
-from linnaea.errors import DivergenceError, LinnaeaError, SettingError
+from linnaea.errors import DivergenceError, SettingError
 from linnaea.runs import provenance
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.recipes import load_recipe
@@ -107,15 +107,7 @@ def open_study(data: str, recipe: Recipe, *, data_dir: Path | None, strict: bool
     from linnaea.data import problems, sources, split
 
     dataset = sources.open_dataset(data, data_dir=data_dir)
-    found = problems.scan(dataset)
-    broken = [path for problem in found if problem.kind == "unreadable" for path in problem.paths]
-    if broken and strict:
-        raise LinnaeaError(
-            f"{len(broken)} pictures cannot be read, the first is {broken[0]}.",
-            "Mend or remove them, or leave out --strict.",
-        )
-    if broken:
-        dataset = problems.without(dataset, broken)
+    dataset, _ = problems.leave_out_unusable(dataset, strict=strict)
     made = split.make_split(
         dataset,
         recipe.split or split.default_protocol(dataset),
@@ -128,9 +120,11 @@ def open_study(data: str, recipe: Recipe, *, data_dir: Path | None, strict: bool
 def record_study(run: RunFolder, study: Study) -> None:
     """Write split.csv and the data section of run.json, and tell the person what will be learned from."""
     from linnaea.data import split
+    from linnaea.data.fingerprints import content_hashes, fingerprint
 
     dataset = study.dataset
-    rows = split.split_rows(dataset, study.split)
+    hashes = content_hashes(dataset)
+    rows = split.split_rows(dataset, study.split, hashes)
     run.write_csv("split.csv", ["path", "hash", "label", "part"], rows)
     counts = {part: len(study.rows(part)) for part in PARTS}
     per_class = {
@@ -143,7 +137,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "name": dataset.name,
             "pictures": len(dataset),
             "classes": list(dataset.class_names),
-            "fingerprint": split.fingerprint(dataset),
+            "fingerprint": fingerprint(dataset, hashes),
             "protocol": study.split.protocol,
             "split_hash": split.split_hash(rows),
             "notes": list(dataset.notes),
@@ -200,7 +194,7 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
         classifier.save(run.path)
         run.update_info(
             recipe={**recipe.model_dump(), **_told_parameters(classifier)},
-            chosen_epoch=getattr(classifier, "best_epoch_", None),
+            chosen_epoch=getattr(classifier, "chosen_epoch_", None),
             chosen_on=None if validation is None else "validation accuracy",
         )
     return stopped

@@ -1,9 +1,7 @@
 """linnaea reproduce: the original report's experiments, number by number, and ours beside them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from linnaea.commands import terminal
 from linnaea.commands.compare import show_comparison
@@ -25,8 +23,8 @@ def reproduce(
     data_dir: Path | None = None,
     out: Path | None = None,
     split: Literal["both", "0.7", "official"] = "both",
-    quick: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    quick: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Repeat the original report's experiments and print them beside its numbers.
 
@@ -70,7 +68,7 @@ def _one_protocol(
         run = None if overwrite else _finished(target, quick)
         if run is None:
             asked: dict[str, Any] = {"split": protocol} | ({"epochs": 2} if quick else {})
-            run = train(data, recipe=name, data_dir=data_dir, out=target, overwrite=True, **asked)
+            run = train(data, recipe=name, data_dir=data_dir, out=target, overwrite=True, settings=asked)
         else:
             terminal.say("Kept", f"{terminal.shown_path(target)} is finished")
         runs.append(run)

@@ -17,12 +17,11 @@ def train(
     *,
     settings: Annotated[CommonSettings | None, Parameter(name="*", group="Settings")] = None,
     recipe: str | None = None,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     data_dir: Path | None = None,
     out: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    strict: Annotated[bool, Parameter(negative="")] = False,
-    **more: Annotated[Any, Parameter(parse=False)],
+    overwrite: bool = False,
+    strict: bool = False,
 ) -> RunFolder:
     """Train a network on labelled pictures and judge it on pictures it has not seen.
 
@@ -33,9 +32,9 @@ def train(
     data
         digits, mnist, a folder with a folder of pictures for each class, or a CSV with path,label[,part].
     settings
-        The common settings; from Python, name them directly: train("digits", hidden=(100,), epochs=5).
+        The common settings; from Python a dict of any settings: {"hidden": [100], "epochs": 5}.
     recipe
-        Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. Options go before it.
+        Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. An option given beside it wins.
     set_
         Any other setting, as key=value; may be repeated.
     data_dir
@@ -47,11 +46,7 @@ def train(
     strict
         Stop at the first picture that cannot be read instead of leaving it out.
     """
-    asked = {
-        **parse_assignments(set_),
-        **(settings.model_dump(exclude_none=True) if settings else {}),
-        **more,
-    }
+    asked = {**parse_assignments(set_), **_asked(settings)}
     chosen = learning.resolve_recipe(recipe, asked)
     classifier = learning.new_classifier(chosen.recipe)
     run = RunFolder.create(out or learning.free_folder(data), overwrite=overwrite)
@@ -69,3 +64,10 @@ def train(
             raise stopped
     terminal.say("Report", terminal.shown_path(run.path / "report.html"))
     return run
+
+
+def _asked(settings: Any) -> dict[str, Any]:
+    """Return only the settings that somebody named, whether they came from a shell or from Python."""
+    if settings is None:
+        return {}
+    return dict(settings) if isinstance(settings, dict) else settings.model_dump(exclude_none=True)
