@@ -21,7 +21,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Return the normal interval of the mean of values (n,), from its standard error; None twice for n < 2."""
+    """Return the normal interval of the mean of values (n,), from its standard error; None if n < 2."""
     if len(values) < 2:
         return None, None
     half = _z(level) * float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -118,7 +118,7 @@ def _proportion(correct: int, n: int) -> dict[str, Any]:
 
 
 def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return how many classes come before the true one, int (n,); the first of equals wins, as in predicted."""
+    """Return how many classes come before the true one, int (n,); the first of equals wins."""
     own = np.take_along_axis(probabilities, true[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < true[:, None]
     return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
