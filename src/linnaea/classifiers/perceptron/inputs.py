@@ -1,0 +1,99 @@
+"""From what a caller passes to Parts: arrays checked, labels numbered, weights of mean one."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
+
+from linnaea.classifiers.perceptron.batches import Part
+from linnaea.errors import DataError
+from linnaea.streams import Purpose, stream
+
+
+def features(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> np.ndarray:
+    """Return X as a finite, C-contiguous (n, features) array of the estimator's dtype; itself if it is one.
+
+    Integers are cast, not scaled. reset: remember the number of features; otherwise compare with it.
+    Raises DataError for NaN and infinity, ValueError in scikit-learn's words for a wrong shape.
+    """
+    X = validate_data(estimator, X, reset=reset, dtype=estimator.dtype, order="C", ensure_all_finite=False)
+    # One pass: the sum is finite unless something is not, or the sum itself overflows.
+    if not np.isfinite(X.sum(dtype=np.float64)):
+        wrong = np.argwhere(~np.isfinite(X))
+        if len(wrong):
+            row, column = (int(i) for i in wrong[0])
+            raise DataError(
+                f"X contains NaN or infinity: {len(wrong)} values, the first in row {row}, column {column}.",
+                "Leave those rows out, or fill in the values first.",
+            )
+    return X
+
+
+def labels(y: Any, n: int, what: str = "y") -> np.ndarray:
+    """Return y as (n,) labels. Raises DataError for another length, ValueError for targets that are no classes."""
+    y = column_or_1d(y, warn=True)
+    if len(y) != n:
+        raise DataError(f"X has {n} rows and {what} has {len(y)} labels.", "Give one label for each row.")
+    check_array(y, ensure_2d=False, dtype=None)
+    check_classification_targets(y)
+    return y
+
+
+def class_numbers(y: np.ndarray, classes: np.ndarray, what: str = "y") -> np.ndarray:
+    """Return the position in classes of each label, (n,). Raises DataError, naming labels that are not there."""
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise DataError(
+            f"{what} holds classes that training does not know: {', '.join(map(str, unknown[:10]))}.",
+            f"Known are: {', '.join(map(str, classes[:20]))}.",
+        )
+    return np.searchsorted(classes, y)
+
+
+def weights_of_rows(
+    sample_weight: Any, class_weight: Any, X: np.ndarray, y: np.ndarray, classes: np.ndarray
+) -> np.ndarray | None:
+    """Return the weight of each row, scaled to mean one, (n,); None where all weigh the same.
+
+    Scaled, because only ratios carry meaning: doubling all weights must not double the learning rate.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True).copy()
+    if class_weight is not None:
+        present = np.unique(y)
+        if isinstance(class_weight, dict) and (missing := np.setdiff1d(list(class_weight), classes)).size:
+            raise DataError(
+                f"class_weight names classes that y does not have: {', '.join(map(str, missing))}."
+            )
+        each = compute_class_weight(class_weight, classes=present, y=y)
+        weights *= each[np.searchsorted(present, y)].astype(X.dtype)
+    if not weights.sum() > 0:
+        raise DataError("The sample weights sum to zero.", "At least one row must count.")
+    return weights / weights.mean(dtype=np.float64).astype(X.dtype)
+
+
+def carve(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
+    """Split a part into training and validation, stratified, without copying X.
+
+    Raises DataError where a class has too few rows to stand on both sides.
+    """
+    random = stream(seed, Purpose.VALIDATION).integers(2**31)
+    splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=int(random))
+    try:
+        train, validation = next(splitter.split(np.zeros((len(part), 1)), part.targets))
+    except ValueError as error:
+        raise DataError(
+            f"No validation part could be carved out of {len(part)} rows for early stopping ({error}).",
+            "Pass validation_data, raise validation_fraction, or set patience=0.",
+        ) from error
+    return _subset(part, np.sort(train)), _subset(part, np.sort(validation))
+
+
+def _subset(part: Part, rows: np.ndarray) -> Part:
+    weights = None if part.weights is None else part.weights[rows]
+    return Part(part.X, part.targets[rows], weights, rows)

@@ -1,0 +1,100 @@
+"""The network: layers in a row over one flat buffer of parameters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.perceptron.initialisers import initialise
+from linnaea.classifiers.perceptron.layers import ACTIVATIONS, Dense, Descends, Dropout
+from linnaea.classifiers.perceptron.losses import LOSSES
+from linnaea.classifiers.perceptron.solvers import Shapes, views
+
+# Rows that evaluation takes at once: large enough for BLAS, small enough to stay in the cache.
+BLOCK = 1000
+
+
+def shapes_of(sizes: Sequence[int]) -> Shapes:
+    """Return the shapes W0, b0, W1, b1 … of a network with these layer sizes, inputs and classes included."""
+    return [s for a, b in zip(sizes[:-1], sizes[1:], strict=True) for s in ((a, b), (1, b))]
+
+
+def new_parameters(sizes: Sequence[int], init: str, activation: str, seed: int, dtype: Any) -> np.ndarray:
+    """Return a flat buffer of first weights; biases are zero."""
+    shapes = shapes_of(sizes)
+    flat = np.zeros(sum(a * b for a, b in shapes), dtype)
+    for layer, weights in enumerate(views(flat, shapes)[::2]):
+        last = layer == len(sizes) - 2
+        initialise(weights, init, None if last else activation, seed, layer)
+    return flat
+
+
+class Network:
+    """Dense layers with an activation and perhaps dropout between them, and a loss at the end.
+
+    flat: ndarray, (parameters,)
+        Shared with whoever made it: a solver that moves it moves this network.
+    sizes: sequence of int
+        inputs, hidden units …, classes.
+    """
+
+    def __init__(
+        self,
+        flat: np.ndarray,
+        sizes: Sequence[int],
+        *,
+        activation: str,
+        loss: str,
+        l2: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        self.parameters = views(flat, shapes_of(sizes))
+        self.loss = LOSSES[loss](flat.dtype)
+        self.layers: list[Any] = [Dropout(input_dropout, flat.dtype)] if input_dropout else []
+        last = len(sizes) - 2
+        for layer in range(last + 1):
+            weights, bias = self.parameters[2 * layer : 2 * layer + 2]
+            self.layers.append(Dense(weights, bias, 2 * layer, l2=l2, first=layer == 0))
+            if layer < last:
+                self.layers.append(ACTIVATIONS[activation](flat.dtype))
+                self.layers += [Dropout(dropout, flat.dtype)] if dropout else []
+
+    def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return the raw outputs (n, classes); rng is the stream of dropout, None for evaluation."""
+        for layer in self.layers:
+            x = layer.forward(x, rng)
+        return x
+
+    def backward(self, delta: np.ndarray, solver: Descends) -> None:
+        """Carry the gradient of the raw outputs back; the solver takes each layer's as it is found."""
+        for layer in reversed(self.layers):
+            delta = layer.backward(delta, solver)
+            if delta is None:  # the first dense layer; below it there is only data
+                return
+
+    def limit_norms(self, limit: float) -> None:
+        """Scale down, in place, each hidden unit's incoming weights to the norm `limit` (Srebro 2005)."""
+        for weights in self.parameters[:-2:2]:
+            norms = np.sqrt(np.einsum("ij,ij->j", weights, weights))
+            if (norms > limit).any():
+                # A hair below one, so that rounding never leaves a norm above the limit.
+                weights *= np.minimum(limit * (1 - 1e-6) / np.maximum(norms, limit * 1e-6), 1)
+
+    def outputs(self, X: np.ndarray) -> np.ndarray:
+        """Return the raw outputs of all rows, (n, classes), block by block."""
+        result = np.empty((len(X), self.parameters[-1].shape[1]), self.parameters[-1].dtype)
+        for start in range(0, len(X), BLOCK):
+            result[start : start + BLOCK] = self.forward(X[start : start + BLOCK])
+        return result
+
+    def evaluate(self, part: Part) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over the part, every picture counted once, without dropout."""
+        loss, right = 0.0, 0
+        for start in range(0, len(part), BLOCK):
+            outputs = self.forward(part.block(start, start + BLOCK))
+            targets = part.targets[start : start + BLOCK]
+            loss += float(self.loss.losses(outputs, targets).sum(dtype=np.float64))
+            right += int((outputs.argmax(axis=1) == targets).sum())
+        return loss / len(part), right / len(part)
