@@ -3,10 +3,9 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -14,41 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from linnaea.classifiers import keras_files
 from linnaea.classifiers.contract import EpochRecord, OnEpoch
-from linnaea.classifiers.keras_inputs import (
-    carve_validation,
-    checked_features,
-    checked_labels,
-    checked_targets,
-    checked_weights,
-    seed_of,
-)
+from linnaea.classifiers.perceptron import inputs, state
+from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.losses import LOSSES
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
-from linnaea.errors import DivergenceError, LinnaeaError, MissingExtraError
-
-
-# (X, class numbers)
-_Part = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass
-class _Kept:
-    """Weights to go back to: those of the best epoch, and of the last whole one."""
-
-    best: dict[str, np.ndarray] = field(default_factory=dict)
-    best_epoch: int = 0
-    best_score: tuple[float, float] = (-math.inf, -math.inf)
-    last: dict[str, np.ndarray] = field(default_factory=dict)
-    last_epoch: int = 0
-
-    def note(self, record: EpochRecord, weights: dict[str, np.ndarray]) -> None:
-        """Keep this epoch's weights, and as the best where its accuracy is higher, or equal with a lower loss."""
-        self.last, self.last_epoch = weights, record.epoch
-        accuracy, loss = record.val_accuracy, record.val_loss
-        if accuracy is None or loss is None:
-            accuracy, loss = record.train_accuracy, record.train_loss
-        if not self.best or (accuracy, -loss) > self.best_score:
-            self.best, self.best_epoch, self.best_score = weights, record.epoch, (accuracy, -loss)
+from linnaea.classifiers.perceptron.schedules import rate_at
+from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
+from linnaea.errors import DataError, DivergenceError, LinnaeaError, MissingExtraError
 
 
 class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -86,8 +57,8 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
     dropout, input_dropout : float, default=0.0
         Chance of leaving out a hidden unit, or an input.
     patience : int, default=0
-        Stop after this many epochs without a better validation accuracy, and go back to the best epoch. 0: never
-        stop, keep the last epoch.
+        Stop after this many epochs without a better validation accuracy, and go back to the best epoch.
+        0: never stop, keep the last epoch.
     validation_fraction : float, default=0.1
         Carved out of training, stratified, where patience is set and fit gets no validation_data.
     class_weight : dict, "balanced" or None, default=None
@@ -103,12 +74,16 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
     history_ : list of EpochRecord, epoch 0 first
         Losses and accuracies are means over all pictures of a part, after the epoch, without dropout, weights
         or penalty.
-    best_epoch_ : int
+    chosen_epoch_ : int
         The epoch whose weights the network holds.
     n_features_in_ : int
     network_ : keras.Model
         Ends in raw outputs (logits).
     """
+
+    # MLPClassifier's settings that Keras' network does not have, at the values it works with.
+    _FIXED: ClassVar[dict[str, Any]] = {"max_norm": None, "augment": None, "dtype": "float32"}
+    dtype = "float32"  # of the features, read by inputs.features
 
     def __init__(
         self,
@@ -175,234 +150,262 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         where the loss leaves the numbers; the network then holds the best epoch. After Ctrl-C it holds the
         last whole epoch (with patience: the best), and KeyboardInterrupt goes on to the caller.
         """
-        check_settings({**self.get_params(deep=False), "max_norm": None, "augment": None, "dtype": "float32"})
+        check_settings({**self.get_params(deep=False), **self._FIXED})
         keras_network = _keras_network()
-        resumed = self.__dict__.pop("_resumed", None)
-        self._seed = seed_of(self.random_state) if resumed is None else int(resumed[1]["seed"])
-        training, weight, validation = self._parts(X, y, validation_data, sample_weight)
-        batches = keras_network.Batches(*training, weight, batch_size=self.batch_size, seed=self._seed)
-        self.network_ = self._new_network()
-        keras_network.compile_network(
-            self.network_,
-            loss=self.loss,
-            solver=self.solver,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            schedule=self.schedule,
-            warmup_steps=round(self.warmup_epochs * len(batches)),
-            total_steps=self.epochs * len(batches),
-        )
-        self.history_: list[EpochRecord] = []
-        self._kept = _Kept()
+        resumed = self.__dict__.pop("_loaded_course", None)
+        if resumed is None:
+            self.seed_ = seed_from(self.random_state)
+        train, validation = self._prepare(X, y, validation_data, sample_weight)
+        batches = keras_network.Batches(train, self.batch_size, self.seed_)
+        self._begin()
+        self._compile(len(batches))
+        if resumed is not None:
+            self._go_on(*resumed)
 
         def after_epoch(epoch: int, seconds: float) -> bool:
-            return self._after_epoch(epoch, seconds, training, validation, on_epoch)
+            record = self._close_epoch(epoch, seconds, len(batches), train, validation)
+            if on_epoch is not None:
+                on_epoch(record, self)
+            return not self._course.is_over(self.patience)
 
-        go_back_to_best = self.patience > 0
+        back_to_best = self.patience > 0
         try:
-            if resumed is None:
+            if not self.history_:
                 after_epoch(0, 0.0)
-            else:
-                self._take_state(*resumed)
-            first = self._kept.last_epoch
-            keras_network.train(
-                self.network_, batches, first, self.epochs, after_epoch, progress=self.progress
-            )
+            first = self._course.epoch
+            if not self._course.is_over(self.patience):
+                keras_network.train(
+                    self.network_, batches, first, self.epochs, after_epoch, progress=self.progress
+                )
         except DivergenceError:
-            go_back_to_best = True
+            back_to_best = True
             raise
         finally:
-            self._go_back(to_best=go_back_to_best)
+            self._go_back(to_best=back_to_best)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each row, (n,)."""
-        return self.classes_[self._raw_outputs(X).argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return (n, classes) float32, each row summing to one, columns in the order of classes_."""
-        return LOSSES[self.loss](np.dtype(np.float32)).probabilities(self._raw_outputs(X)).astype(np.float32)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the raw outputs, float32 (n, classes); for two classes the second's minus the first's, (n,)."""
-        raw = self._raw_outputs(X)
-        return raw[:, 1] - raw[:, 0] if len(self.classes_) == 2 else raw
-
-    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
-        """Return the mean loss (nats for cross-entropy) and the accuracy over all rows, without the penalty."""
-        raw = self._raw_outputs(X)
-        return self._judge(raw, checked_targets(y, len(raw), self.classes_))
-
-    def describe(self) -> dict[str, Any]:
-        """Return {"summary": "784-512-10, relu", "parameters": 407050}."""
-        check_is_fitted(self, "network_")
-        sizes = "-".join(str(size) for size in self._sizes())
-        hidden = len(self._sizes()) > 2
-        return {
-            "summary": f"{sizes}, {self.activation}" if hidden else sizes,
-            "parameters": int(self.network_.count_params()),
-        }
-
-    def save(self, folder: Path | str) -> None:
-        """Write weights.safetensors (hidden_1.kernel, hidden_1.bias, …, float32) and model.json into folder."""
-        check_is_fitted(self, "network_")
-        parameters = self.get_params(deep=False)
-        # A generator has no place in JSON; the weights are drawn already.
-        if not isinstance(self.random_state, (int, np.integer)):
-            parameters["random_state"] = None
-        description = {
-            "model": "keras",
-            "classes": self.classes_.tolist(),
-            "n_features_in": int(self.n_features_in_),
-            "best_epoch": int(self.best_epoch_),
-            "parameters": keras_files.plain(parameters),
-        }
-        keras_files.write(Path(folder), _keras_network().weights(self.network_), description)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> Self:
-        """Return the classifier that save wrote; it predicts the same, and has no history.
-
-        Raises RunError, naming the file, where a file is missing, damaged or belongs to another network.
-        """
-        arrays, description = keras_files.read(Path(folder), "keras")
-        unknown = sorted(description["parameters"].keys() - cls().get_params().keys())
-        if unknown:
-            raise keras_files.unknown_settings(Path(folder), unknown)
-        classifier = cls(**description["parameters"])
-        classifier.classes_ = np.array(description["classes"])
-        classifier.n_features_in_ = int(description["n_features_in"])
-        classifier.best_epoch_ = int(description.get("best_epoch", 0))
-        classifier.history_ = []
-        sizes = classifier._sizes()
-        keras_files.check_arrays(Path(folder), arrays, keras_files.expected_shapes(sizes))
-        classifier._seed = seed_of(classifier.random_state)
-        classifier.network_ = classifier._new_network()
-        _keras_network().set_weights(classifier.network_, arrays)
-        return classifier
-
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return (arrays, values) from which load_training_state goes on, bitwise, after a whole epoch.
-
-        Call it in on_epoch: after the last epoch the network may have gone back to its best.
-        """
-        check_is_fitted(self, "network_")
-        kept = self._kept
-        arrays = _keras_network().state(self.network_)
-        arrays |= {f"best.{name}": array for name, array in kept.best.items()}
-        values = {
-            "seed": self._seed,
-            "epoch": kept.last_epoch,
-            "best_epoch": kept.best_epoch,
-            "best_score": list(kept.best_score),
-            "history": [record.as_dict() for record in self.history_],
-        }
-        return arrays, values
-
-    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Make the next fit, with the same settings and data, go on from training_state's arrays and values."""
-        self._resumed = arrays, values
-
-    def _parts(
+    def _prepare(
         self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
-    ) -> tuple[_Part, np.ndarray | None, _Part | None]:
-        """Return (X, targets) to train on, its weights, and (X, targets) to validate on, all checked."""
-        X = checked_features(self, X, reset=True)
-        self.classes_, targets = checked_labels(y, len(X))
-        weight = checked_weights(sample_weight, self.class_weight, self.classes_[targets])
+    ) -> tuple[Part, Part | None]:
+        """Check everything, number the classes, and return the parts to train and to validate on."""
+        X = inputs.features(self, X, reset=True)
+        y = inputs.labels(y, len(X))
+        classes = np.unique(y)
+        if len(classes) < 2:
+            raise DataError(
+                f"y holds one class only, {classes[0]!r}.",
+                "A classifier needs at least two classes to tell apart.",
+            )
+        self.classes_ = classes
+        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, classes)
+        train = Part(X, inputs.class_numbers(y, classes), weights)
         if validation_data is not None:
-            X_val = checked_features(self, validation_data[0], reset=False)
-            return (
-                (X, targets),
-                weight,
-                (X_val, checked_targets(validation_data[1], len(X_val), self.classes_)),
-            )
-        if not self.patience:
-            return (X, targets), weight, None
-        rows, val = carve_validation(targets, self.validation_fraction, self._seed)
-        weight = None if weight is None else weight[rows]
-        return (X[rows], targets[rows]), weight, (X[val], targets[val])
+            return train, self._part(*validation_data, "validation y")
+        if self.patience:
+            return inputs.carve(train, self.validation_fraction, self.seed_)
+        return train, None
 
-    def _after_epoch(
-        self, epoch: int, seconds: float, training: _Part, validation: _Part | None, on_epoch: OnEpoch | None
-    ) -> bool:
-        """Write the record, keep the weights, tell the listener; return whether to go on."""
-        keras_network = _keras_network()
-        measured = [
-            self._judge(keras_network.raw_outputs(self.network_, part[0]), part[1])
-            for part in (training, validation)
-            if part is not None
-        ]
-        rate = keras_network.rate(self.network_)
-        if not all(math.isfinite(loss) for loss, _ in measured):
-            raise DivergenceError(
-                f"The loss is not a finite number any more after epoch {epoch} (learning rate {rate:g}).",
-                "Lower the learning rate, a tenth is a good next try; the best epoch's weights are kept.",
-            )
-        record = EpochRecord(epoch, seconds, rate, *measured[0], *(measured[1] if validation else ()))
-        self.history_.append(record)
-        self._kept.note(record, keras_network.weights(self.network_))
-        self.best_epoch_ = self._kept.best_epoch if self.patience else epoch
-        if on_epoch is not None:
-            on_epoch(record, self)
-        return not self.patience or epoch - self._kept.best_epoch < self.patience
+    def _part(self, X: Any, y: Any, what: str = "y") -> Part:
+        """Return the checked rows and class numbers of pictures that are not trained on."""
+        X = inputs.features(self, X)
+        return Part(X, inputs.class_numbers(inputs.labels(y, len(X), what), self.classes_, what))
 
-    def _go_back(self, *, to_best: bool) -> None:
-        kept = self._kept
-        weights, self.best_epoch_ = (kept.best, kept.best_epoch) if to_best else (kept.last, kept.last_epoch)
-        if weights:
-            _keras_network().set_weights(self.network_, weights)
-
-    def _take_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        keras_network = _keras_network()
-        keras_network.set_state(self.network_, arrays)
-        best = {name.removeprefix("best."): a for name, a in arrays.items() if name.startswith("best.")}
-        last = keras_network.weights(self.network_)
-        self._kept = _Kept(
-            best,
-            values["best_epoch"],
-            (values["best_score"][0], values["best_score"][1]),
-            last,
-            values["epoch"],
-        )
-        self.history_ = [EpochRecord(**record) for record in values["history"]]
-
-    def _judge(self, raw: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-        losses = LOSSES[self.loss](raw.dtype).losses(raw, targets)
-        return float(losses.mean(dtype=np.float64)), float((raw.argmax(axis=1) == targets).mean())
-
-    def _raw_outputs(self, X: Any) -> np.ndarray:
-        check_is_fitted(self, "network_")
-        return _keras_network().raw_outputs(self.network_, checked_features(self, X, reset=False))
-
-    def _sizes(self) -> tuple[int, ...]:
-        return self.n_features_in_, *hidden_sizes(self.hidden_layer_sizes), len(self.classes_)
-
-    def _new_network(self) -> Any:
-        return _keras_network().build(
-            self._sizes(),
+    def _begin(self) -> None:
+        """Build the network with its first weights; nothing has been learned yet."""
+        self.network_ = _keras_network().build(
+            self._sizes,
             init=self.init,
             activation=self.activation,
             l2=self.l2,
             dropout=self.dropout,
             input_dropout=self.input_dropout,
-            seed=self._seed,
+            seed=self.seed_,
+        )
+        self.history_: list[EpochRecord] = []
+        self.chosen_epoch_ = 0
+        self._course = Course()
+        self._last = _keras_network().parameters(self.network_)
+
+    def _compile(self, steps_per_epoch: int) -> None:
+        keras_network = _keras_network()
+        schedule = self._schedule()
+        constant = self.schedule == "constant" and not self.warmup_epochs
+        rate = (
+            self.learning_rate
+            if constant
+            else keras_network.Rate(steps_per_epoch=steps_per_epoch, **schedule)
+        )
+        keras_network.compile_network(
+            self.network_, loss=self.loss, solver=self.solver, rate=rate, momentum=self.momentum
         )
 
-    # A Keras model pickles through files; its weights alone are enough to build it again.
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the settings and what was learned, the network as arrays."""
-        state = dict(super().__getstate__())
-        if "network_" in state:
-            state["network_"] = _keras_network().weights(state["network_"])
-        return state
+    def _close_epoch(
+        self, epoch: int, seconds: float, steps: int, train: Part, validation: Part | None
+    ) -> EpochRecord:
+        """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""
+        keras_network, course = _keras_network(), self._course
+        with np.errstate(all="ignore"):
+            measured = [
+                keras_network.evaluate(self.network_, self._loss(), part)
+                for part in (train, validation)
+                if part is not None
+            ]
+        parameters = keras_network.parameters(self.network_)
+        if not (math.isfinite(measured[0][0]) and np.isfinite(parameters).all()):
+            raise DivergenceError(
+                f"Training diverged in epoch {epoch}: the loss is {measured[0][0]}.",
+                f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
+            )
+        # The rate of the epoch's last step, which is half a step before its end.
+        rate = rate_at(max(epoch - 0.5 / steps, 0), **self._schedule())
+        (train_loss, train_accuracy), (val_loss, val_accuracy) = (*measured, (None, None))[:2]
+        record = EpochRecord(epoch, seconds, rate, train_loss, train_accuracy, val_loss, val_accuracy)
+        self.history_.append(record)
+        self.chosen_epoch_ = course.epoch = epoch
+        self._last = parameters
+        course.note(record, parameters)
+        return record
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take back what __getstate__ returned."""
-        super().__setstate__(state)
-        if "network_" in state:
-            self.network_ = self._new_network()
-            _keras_network().set_weights(self.network_, state["network_"])
+    def _go_back(self, *, to_best: bool) -> None:
+        """Hold the best epoch's weights, or the last whole epoch's: never those of half an epoch."""
+        course, weights = self._course, self._last
+        self.chosen_epoch_ = course.epoch
+        if to_best and course.best is not None:
+            self.chosen_epoch_, weights = course.best_epoch, course.best
+        _keras_network().set_parameters(self.network_, weights)
+
+    def _go_on(self, course: Course, parameters: np.ndarray, history: list[EpochRecord]) -> None:
+        if parameters.shape != self._last.shape:
+            raise DataError(
+                f"The training state holds {parameters.size:,} parameters; "
+                f"this network has {self._last.size:,}.",
+                "Go on with the settings and classes the training began with.",
+            )
+        try:
+            _keras_network().set_state(self.network_, course.memory)
+        except (KeyError, ValueError) as error:
+            raise DataError(
+                f"The training state does not fit this network ({type(error).__name__}: {error}).",
+                "Go on with the settings and the Keras version the training began with.",
+            ) from error
+        self._course, self._last, self.history_ = course, parameters, history
+
+    def _schedule(self) -> dict[str, Any]:
+        return {
+            "base": self.learning_rate,
+            "schedule": self.schedule,
+            "warmup_epochs": self.warmup_epochs,
+            "epochs": self.epochs,
+        }
+
+    def _loss(self) -> Any:
+        return LOSSES[self.loss](np.dtype(np.float32))
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_)
+
+    # What a fitted classifier can do.
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class with the largest output for each row, (n,)."""
+        return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, classes), each row summing to one, columns in the order of classes_."""
+        return self._loss().probabilities(self._outputs(X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the raw outputs, float32 (n, classes); for two classes the second less the first, (n,)."""
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean loss (cross-entropy in nats; without the penalty) and the accuracy over all rows."""
+        check_is_fitted(self, "network_")
+        return _keras_network().evaluate(self.network_, self._loss(), self._part(X, y))
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "network_")
+        return _keras_network().raw_outputs(self.network_, inputs.features(self, X))
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": "784-512-10, relu", "parameters": 407050}."""
+        check_is_fitted(self, "network_")
+        return {
+            "summary": f"{'-'.join(map(str, self._sizes))}, {self.activation}",
+            "parameters": int(self.network_.count_params()),
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Write weights.safetensors (hidden_1.kernel, hidden_1.bias, …) and model.json into folder."""
+        check_is_fitted(self, "network_")
+        model = {
+            "model": "keras",
+            "classes": state.classes_as_json(self.classes_),
+            "n_features_in": int(self.n_features_in_),
+            "chosen_epoch": self.chosen_epoch_,
+            "parameters": state.parameters_as_json(self.get_params(deep=False)),
+        }
+        weights = keras_files.named(self._sizes, _keras_network().parameters(self.network_))
+        state.write(Path(folder), weights, model)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Return the classifier that save wrote: it predicts the same, and its history is empty.
+
+        Raises DataError, naming the file, where one is missing, damaged, or belongs to another network.
+        """
+        folder = Path(folder)
+        model = keras_files.read_description(folder)
+        try:
+            classifier = cls(**state.parameters_from_json(model["parameters"]))
+            check_settings({**classifier.get_params(deep=False), **cls._FIXED})
+            classifier.classes_ = np.array(model["classes"])
+            classifier.n_features_in_ = int(model["n_features_in"])
+            classifier.seed_ = seed_from(classifier.random_state)
+            classifier._begin()
+            classifier.chosen_epoch_ = int(model["chosen_epoch"])
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}).", keras_files.CURE
+            ) from error
+        classifier._last = keras_files.read_weights(folder, classifier._sizes)
+        _keras_network().set_parameters(classifier.network_, classifier._last)
+        return classifier
+
+    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what exact resume needs: named arrays, and plain JSON values.
+
+        Call it in on_epoch: at the end of fit the network may have gone back to an earlier epoch.
+        """
+        check_is_fitted(self, "network_")
+        self._course.memory = _keras_network().state(self.network_)
+        arrays, values = state.course_as_state(self._course, self._last, self.history_)
+        return arrays, values | {"seed": self.seed_}
+
+    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take back what training_state returned; the next fit, with the same data, goes on from there."""
+        self._loaded_course = state.course_from_state(arrays, values)
+        self.seed_ = values["seed"]
+
+    # Keras pickles a model by way of files and its own archive; the weights alone are enough.
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings and what was learned, the network as a flat array."""
+        pickled = dict(super().__getstate__())
+        if "network_" in pickled:
+            pickled["network_"] = _keras_network().parameters(pickled["network_"])
+        return pickled
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        """Take back what __getstate__ returned; the optimizer's state is not kept."""
+        super().__setstate__(pickled)
+        if "network_" in pickled:
+            history, chosen, course, last = self.history_, self.chosen_epoch_, self._course, self._last
+            self._begin()
+            self.history_, self.chosen_epoch_, self._course, self._last = history, chosen, course, last
+            _keras_network().set_parameters(self.network_, pickled["network_"])
 
 
 def _keras_network() -> ModuleType:

@@ -1,16 +1,20 @@
 """The network in Keras 3: layers, optimizer, batches, and the listener at the end of an epoch.
 
-Imported by keras_mlp only when a network is needed, after the backend was chosen: importing Keras takes seconds.
+Imported by keras_mlp only when a network is needed, once the backend is chosen: importing Keras takes
+seconds. Settings, first weights, parts and losses are those of the perceptron by hand.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from linnaea.classifiers.perceptron.network import new_parameters, shapes_of
+from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.perceptron.network import new_parameters
 from linnaea.classifiers.perceptron.solvers import views
 from linnaea.streams import Purpose, stream
 
@@ -33,13 +37,13 @@ def build(
 ) -> keras.Model:
     """Return a network with these sizes, inputs and classes included, and its first weights.
 
-    It turns float32 (n, inputs) into raw outputs (n, classes): no activation on top. Layers are named hidden_1,
-    hidden_2, …, output. The penalty is l2/2 · ΣW², as in MLPClassifier; biases are free of it.
+    It turns float32 (n, inputs) into raw outputs (n, classes): no activation on top. Layers are named
+    hidden_1, hidden_2, …, output. The penalty is l2/2 · ΣW², as in MLPClassifier; biases are free of it.
 
-    The first weights are MLPClassifier's too: under one seed both networks start from the same numbers on every
-    backend, so a difference between the two is a difference of training.
+    The first weights are MLPClassifier's too: under one seed both networks start from the same numbers on
+    every backend, so a difference between the two is a difference of training.
     """
-    # Dropout has seeds of its own: Keras' global generator is never drawn from, so nobody else's draws matter.
+    # Dropout has seeds of its own: Keras' global generator is never drawn from, whoever else uses it.
     model = keras.Sequential([keras.Input((sizes[0],), dtype="float32")], name="mlp")
     if input_dropout:
         model.add(keras.layers.Dropout(input_dropout, seed=_dropout_seed(seed, 0)))
@@ -49,45 +53,21 @@ def build(
             keras.layers.Dense(
                 width,
                 activation=None if is_output else activation,
-                kernel_initializer="zeros",
+                kernel_initializer="zeros",  # replaced below
                 kernel_regularizer=keras.regularizers.L2(l2 / 2) if l2 else None,
                 name="output" if is_output else f"hidden_{number}",
             )
         )
         if dropout and not is_output:
             model.add(keras.layers.Dropout(dropout, seed=_dropout_seed(seed, number)))
-    first = views(new_parameters(sizes, init, activation, seed, np.float32), shapes_of(sizes))
-    for weight, values in zip(model.trainable_weights, first, strict=True):
-        weight.assign(values.reshape(weight.shape))
+    set_parameters(model, new_parameters(sizes, init, activation, seed, np.float32))
     return model
 
 
 def compile_network(
-    model: keras.Model,
-    *,
-    loss: str,
-    solver: str,
-    learning_rate: float,
-    momentum: float,
-    schedule: str,
-    warmup_steps: int,
-    total_steps: int,
+    model: keras.Model, *, loss: str, solver: str, rate: "float | Rate", momentum: float
 ) -> None:
-    """Give the model its loss and its optimizer.
-
-    schedule "cosine" falls to zero at total_steps (Loshchilov and Hutter 2017); warm-up rises linearly.
-    """
-    rate = learning_rate
-    if schedule == "cosine" or warmup_steps:
-        rate = keras.optimizers.schedules.CosineDecay(
-            # Keras begins at the first value, and a step at rate zero would teach nothing.
-            initial_learning_rate=learning_rate / max(warmup_steps, 1),
-            warmup_target=learning_rate if warmup_steps else None,
-            warmup_steps=warmup_steps,
-            decay_steps=max(total_steps - warmup_steps, 1),
-            # A decay to the whole of the rate is no decay: Keras has warm-up only together with a decay.
-            alpha=0.0 if schedule == "cosine" else 1.0,
-        )
+    """Give the model its loss and its optimizer, ready to train or to take a state."""
     if solver == "adam":
         optimizer = keras.optimizers.Adam(rate)
     else:
@@ -97,52 +77,71 @@ def compile_network(
     optimizer.build(model.trainable_variables)
 
 
-class Batches(keras.utils.PyDataset):
-    """Training data in batches, in an order that depends on (seed, epoch) alone.
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """perceptron.schedules.rate_at in the middle of each step, as a function of the step.
 
-    X: float32 (n, features); y: int (n,), class numbers; weight: float32 (n,) or None. Each batch is gathered
-    when it is asked for, so that the data stays in memory once.
+    Keras' own CosineDecay spends the first step of a warm-up at rate zero, and cannot warm up to a constant.
     """
 
     def __init__(
-        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, *, batch_size: int, seed: int
+        self, *, base: float, schedule: str, warmup_epochs: float, epochs: int, steps_per_epoch: int
     ) -> None:
+        self.base, self.schedule, self.steps = base, schedule, steps_per_epoch
+        self.warmup, self.epochs = warmup_epochs, epochs
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of this step, counted from 0, as a tensor of the backend."""
+        ops = keras.ops
+        done = (ops.cast(step, "float32") + 0.5) / self.steps
+        rate = ops.ones_like(done) * self.base
+        if self.schedule == "cosine" and self.epochs > self.warmup:
+            progress = ops.clip((done - self.warmup) / (self.epochs - self.warmup), 0.0, 1.0)
+            rate = rate * 0.5 * (1 + ops.cos(math.pi * progress))
+        if self.warmup:
+            rate = ops.where(done < self.warmup, self.base * done / self.warmup, rate)
+        return rate
+
+
+class Batches(keras.utils.PyDataset):
+    """A part in batches, in MLPClassifier's order: it depends on (seed, epoch) alone.
+
+    Each batch is gathered when it is asked for, so that the data stays in memory once.
+    """
+
+    def __init__(self, part: Part, batch_size: int, seed: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self.X, self.y, self.weight = X, y, weight
-        self.batch_size, self.seed = batch_size, seed
+        self.part, self.batch_size, self.seed = part, batch_size, seed
         self.shuffle(epoch=1)
 
     def shuffle(self, epoch: int) -> None:
         """Put the pictures in the order of this epoch; the first is 1."""
-        self.order = stream(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.X))
+        self.order = stream(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.part))
 
     def __len__(self) -> int:
-        return -(-len(self.X) // self.batch_size)
+        return math.ceil(len(self.part) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        if self.weight is None:
-            return self.X[rows], self.y[rows]
-        return self.X[rows], self.y[rows], self.weight[rows]
+        part, rows = self.part, self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = part.X[rows if part.rows is None else part.rows[rows]], part.targets[rows]
+        return batch if part.weights is None else (*batch, part.weights[rows])
 
 
 class EndOfEpoch(keras.callbacks.Callback):
-    """Calls after_epoch(epoch, seconds of training) and stops the training when it returns False."""
+    """Shuffles before each epoch, tells after_epoch afterwards, and stops where that returns False."""
 
     def __init__(self, batches: Batches, after_epoch: AfterEpoch) -> None:
         super().__init__()
         self.batches, self.after_epoch = batches, after_epoch
 
-    # Keras counts epochs from 0; a record of epoch 0 is the network before training.
+    # Keras counts epochs from 0; here 0 is the network before training.
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Shuffle for this epoch and start the clock."""
         self.batches.shuffle(epoch + 1)
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Tell the listener."""
-        seconds = time.perf_counter() - self._began
-        if not self.after_epoch(epoch + 1, seconds):
+        """Stop the clock and tell the listener."""
+        if not self.after_epoch(epoch + 1, time.perf_counter() - self._began):
             self.model.stop_training = True
 
 
@@ -173,60 +172,66 @@ def train(
 
 
 def raw_outputs(model: keras.Model, X: np.ndarray) -> np.ndarray:
-    """Return the raw outputs, float32 (len(X), classes), computed in blocks without dropout or gradients."""
+    """Return the raw outputs, float32 (n, classes), in blocks, without dropout or gradients."""
     blocks = [model.predict_on_batch(X[start : start + BLOCK]) for start in range(0, len(X), BLOCK)]
     return np.concatenate(blocks)
 
 
-def weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return copies of the weights by name: hidden_1.kernel (inputs, outputs), hidden_1.bias (outputs,), …"""
-    return {_weight_name(w): np.array(keras.ops.convert_to_numpy(w), copy=True) for w in model.weights}
+def evaluate(model: keras.Model, loss: Any, part: Part) -> tuple[float, float]:
+    """Return the mean loss and the accuracy over the part, every picture counted once.
+
+    loss: one of perceptron.losses
+        In NumPy, so that both networks' losses are the same number to the last digit.
+    """
+    total, right = 0.0, 0
+    for start in range(0, len(part), BLOCK):
+        raw = model.predict_on_batch(part.block(start, start + BLOCK))
+        targets = part.targets[start : start + BLOCK]
+        total += float(loss.losses(raw, targets).sum(dtype=np.float64))
+        right += int((raw.argmax(axis=1) == targets).sum())
+    return total / len(part), right / len(part)
 
 
-def set_weights(model: keras.Model, values: dict[str, np.ndarray]) -> None:
-    """Take back what weights returned."""
-    for w in model.weights:
-        w.assign(values[_weight_name(w)])
+def parameters(model: keras.Model) -> np.ndarray:
+    """Return a copy of the weights, flat float32: kernel, bias, kernel, bias, … as in MLPClassifier."""
+    return np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in model.trainable_weights])
+
+
+def set_parameters(model: keras.Model, flat: np.ndarray) -> None:
+    """Take back what parameters returned."""
+    shapes = [(1, *w.shape)[-2:] for w in model.trainable_weights]
+    for weight, values in zip(model.trainable_weights, views(flat, shapes), strict=True):
+        weight.assign(values.reshape(weight.shape))
 
 
 def state(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return every variable that the next step depends on: weights, seeds of the dropout, optimizer."""
+    """Return copies of all that the next step depends on: weights, dropout's seeds, optimizer's arrays."""
     return {name: np.array(keras.ops.convert_to_numpy(v), copy=True) for name, v in _variables(model)}
 
 
 def set_state(model: keras.Model, values: dict[str, np.ndarray]) -> None:
     """Take back what state returned."""
-    for name, v in _variables(model):
-        v.assign(values[name])
+    for name, variable in _variables(model):
+        variable.assign(values[name])
 
 
-def rate(model: keras.Model) -> float:
-    """Return the learning rate of the next step."""
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-
-
-def _variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:
-    # Paths such as "dropout_3/seed_generator_7/…" count what the process has built before; positions do not.
+def _variables(model: keras.Model) -> list[tuple[str, Any]]:
+    # By position: Keras' own paths, such as seed_generator_7, count what the process has built before.
     network = [(f"network.{i}", v) for i, v in enumerate(model.variables)]
     return network + [(f"optimizer.{i}", v) for i, v in enumerate(model.optimizer.variables)]
-
-
-def _weight_name(weight: keras.Variable) -> str:
-    layer, _, name = weight.path.rpartition("/")
-    return f"{layer.rpartition('/')[2]}.{name}"
 
 
 def _dropout_seed(seed: int, layer: int) -> int:
     return int(stream(seed, Purpose.DROPOUT, index=layer).integers(2**31))
 
 
-def _squared_error(target: keras.KerasTensor, raw: keras.KerasTensor) -> keras.KerasTensor:
-    # ½ Σ (sigmoid - one-hot)² a picture, as in the textbook; Keras' own MeanSquaredError divides by the classes.
+def _squared_error(target: Any, raw: Any) -> Any:
+    # ½ Σ (sigmoid - one-hot)² a picture; Keras' own MeanSquaredError divides by the number of classes.
     one_hot = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(target, (-1,)), "int32"), raw.shape[-1])
     return keras.ops.sum(keras.ops.square(keras.ops.sigmoid(raw) - one_hot), axis=-1) / 2
 
 
-_LOSSES: dict[str, Callable[[], object]] = {
+_LOSSES: dict[str, Callable[[], Any]] = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "squared_error": lambda: _squared_error,
 }
