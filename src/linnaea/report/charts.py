@@ -1,0 +1,388 @@
+"""The charts of a page: Altair charts, turned into SVG that obeys the page's light and dark colours.
+
+A chart is drawn with the light palette; inline() then replaces each of those colours by the CSS variable of
+the same name, so that page.css alone decides what a reader in the dark sees. Every chart is made twice, for
+a phone and for a wider page, because text that shrinks with its chart cannot be read.
+"""
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+import vl_convert
+from markupsafe import Markup
+
+# Okabe & Ito (2008), told apart by readers with any kind of colour vision; then the greys of the page, and
+# five shades for the right and the wrong cells of a confusion matrix. page.css holds the dark counterparts.
+PALETTE = {
+    "blue": "#0072b2",
+    "vermillion": "#d55e00",
+    "green": "#009e73",
+    "purple": "#cc79a7",
+    "orange": "#e69f00",
+    "sky": "#56b4e9",
+    "yellow": "#d9c400",  # a shade deeper than the original, which cannot be seen on white
+    "black": "#3b3b38",
+    "ink": "#1c1c1a",
+    "soft": "#5c5c57",
+    "line": "#dddcd6",
+    "paper": "#fdfdfb",
+    "hit-1": "#e4eff6",
+    "hit-2": "#b9d8e9",
+    "hit-3": "#8bbfdb",
+    "hit-4": "#5ea6cd",
+    "hit-5": "#4498c5",
+    "miss-1": "#fbeadf",
+    "miss-2": "#f6d3bb",
+    "miss-3": "#efb48c",
+    "miss-4": "#e8945a",
+    "miss-5": "#e07a33",
+}
+RUN_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky", "black", "yellow")
+
+Drawing = alt.LayerChart | alt.FacetChart  # what alt.layer() says that it returns
+
+# Pixels of the drawing; the page scales it by at most a few per cent.
+WIDE, NARROW = 668, 342
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_TEXT = 12.5
+_LETTER = 7.3  # mean width of a letter at that size, in the widest of those fonts
+# A vertical axis is named above its top, where a title can be read without turning the head.
+_ABOVE: dict[str, Any] = {
+    "titleAngle": 0,
+    "titleAlign": "left",
+    "titleAnchor": "end",
+    "titleX": -36,
+    "titleY": -14,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its name, the name of its colour, and (epoch, value) points."""
+
+    name: str
+    colour: str
+    points: Sequence[tuple[int, float]]
+    short: str = ""
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of an interval chart, in per cent; low and high where there is an interval."""
+
+    label: str
+    text: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    colour: str = "blue"
+    reported: float | None = None
+
+
+def frame(lines: Sequence[Line], *, percent: bool) -> tuple[float, float, bool]:
+    """Return (low, high, hidden): the vertical range, and whether epoch 0 lies outside it.
+
+    Before training, a network guesses: drawn to scale, that one point would press everything that was
+    learned into a line at the edge. Where it takes more than 60 % of the height, it is left outside.
+    """
+    every = [value for line in lines for _, value in line.points]
+    learned = [value for line in lines for epoch, value in line.points if epoch > 0] or every
+    low, high = min(learned), max(learned)
+    span = high - low
+    hidden = (max(every) - min(every)) * 0.4 > span > 0
+    if not hidden:
+        low, high = min(every), max(every)
+    if not percent and low < 0.35 * high:
+        low = 0.0
+    step = nice_step(max(high - low, abs(high) * 0.02, 1e-9) / 4)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    if high <= low:
+        high = low + step
+    return (max(low, 0.0), min(high, 100.0), hidden) if percent else (max(low, 0.0), high, hidden)
+
+
+def curves(
+    lines: Sequence[Line], width: int, *, title: str, percent: bool, chosen: int | None = None
+) -> Drawing:
+    """Draw curves over epochs with their names at their ends, and a rule at the chosen epoch.
+
+    title names the vertical axis; percent says that the values are per cent, which end at 0 and 100.
+    """
+    narrow = width <= NARROW
+    height = 210 if narrow else 250
+    low, high, _ = frame(lines, percent=percent)
+    names = [(line.short or line.name) if narrow else line.name for line in lines]
+    plot = width - 40 - max(len(name) for name in names) * _LETTER - 10
+    last = max(epoch for line in lines for epoch, _ in line.points)
+    first = min(epoch for line in lines for epoch, _ in line.points)
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(domain=[first, max(last, first + 1)], nice=False),
+        axis=alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=5 if narrow else 10),
+    )
+    y = alt.Y(
+        "value:Q",
+        title=title,
+        scale=alt.Scale(domain=[low, high], nice=False),
+        axis=alt.Axis(tickCount=5, minExtent=36, maxExtent=36, format="~s" if high >= 1e4 else "", **_ABOVE),
+    )
+    layers = [_curve(line, x, y) for line in lines]
+    if chosen is not None:
+        layers = [*_chosen_rule(chosen, first, last, x, at_bottom=percent, height=height), *layers]
+    layers += _end_labels(lines, names, x, y, (low, high), height)
+    return alt.layer(*layers).properties(width=plot, height=height)
+
+
+def _curve(line: Line, x: alt.X, y: alt.Y) -> alt.Chart:
+    values = [{"epoch": epoch, "value": value} for epoch, value in line.points]
+    # Few epochs are seen as points; a hundred points would hide the line.
+    points: Any = {"size": 22, "filled": True} if len(values) <= 25 else False
+    mark = alt.Chart(alt.Data(values=values)).mark_line(
+        color=PALETTE[line.colour],
+        strokeWidth=2,
+        strokeDash=[5, 3] if line.dashed else [1, 0],
+        clip=True,
+        point=points and {**points, "color": PALETTE[line.colour]},
+    )
+    return mark.encode(x=x, y=y)
+
+
+def _end_labels(
+    lines: Sequence[Line],
+    names: Sequence[str],
+    x: alt.X,
+    y: alt.Y,
+    domain: tuple[float, float],
+    height: int,
+) -> list[alt.Chart]:
+    """Name each curve at its last point, pushed apart where two ends lie closer than a line of text."""
+    ends = [line.points[-1] for line in lines]
+    per_pixel = (domain[1] - domain[0]) / height
+    places = spread([min(max(value, domain[0]), domain[1]) / per_pixel for _, value in ends], gap=15)
+    right = max(epoch for epoch, _ in ends)
+    layers = []
+    for name, place in zip(names, places, strict=True):
+        data = alt.Data(values=[{"epoch": right, "value": place * per_pixel, "name": name}])
+        text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=_TEXT, color=PALETTE["ink"])
+        layers.append(text.encode(x=x, y=y, text="name:N"))
+    for line, (epoch, value) in zip(lines, ends, strict=True):
+        data = alt.Data(values=[{"epoch": epoch, "value": value}])
+        dot = alt.Chart(data).mark_circle(size=34, opacity=1, color=PALETTE[line.colour], clip=True)
+        layers.append(dot.encode(x=x, y=y))
+    return layers
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return places moved as little as needed to be gap apart; their order, also of equals, stays."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    # Groups that touch are merged and centred on the mean of what they stand for.
+    groups: list[tuple[float, list[int]]] = []
+    for i in order:
+        groups.append((places[i], [i]))
+        while len(groups) > 1:
+            (lower, below), (upper, above) = groups[-2:]
+            if upper - lower >= gap * (len(below) + len(above)) / 2:
+                break
+            members = below + above
+            groups[-2:] = [(sum(places[j] for j in members) / len(members), members)]
+    moved = list(places)
+    for centre, members in groups:
+        for rank, i in enumerate(members):
+            moved[i] = centre + (rank - (len(members) - 1) / 2) * gap
+    return moved
+
+
+def _chosen_rule(
+    chosen: int, first: int, last: int, x: alt.X, *, at_bottom: bool, height: int
+) -> list[alt.Chart]:
+    """Mark the chosen epoch; its words stand where learning curves are not: under accuracies, over losses."""
+    data = alt.Data(values=[{"epoch": chosen, "words": f"epoch {chosen}, chosen"}])
+    rule = alt.Chart(data).mark_rule(color=PALETTE["soft"], strokeDash=[2, 3]).encode(x=x)
+    left = chosen - first > (last - first) / 2
+    text = alt.Chart(data).mark_text(
+        align="right" if left else "left",
+        dx=-6 if left else 6,
+        y=height - 12 if at_bottom else 10,
+        fontSize=_TEXT,
+        color=PALETTE["soft"],
+    )
+    return [rule, text.encode(x=x, text="words:N")]
+
+
+def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -> Drawing:
+    """Draw one value with its interval a row, all on one scale of per cent: domain is (low, high)."""
+    row = 48
+    letters = int(width * 0.62 / _LETTER)
+    values = [
+        {
+            "y": row * i + 32,
+            "label": shortened(bar.label, letters),
+            "text": bar.text,
+            "value": bar.value,
+            "low": bar.value if bar.low is None else bar.low,
+            "high": bar.value if bar.high is None else bar.high,
+            "left": domain[0],
+            "right": domain[1],
+            "reported": bar.reported,
+            "colour": PALETTE[bar.colour],
+        }
+        for i, bar in enumerate(bars)
+    ]
+    height = row * len(bars)
+    base = alt.Chart(alt.Data(values=values))
+    axis = alt.Axis(title=None, grid=False, tickCount=5, labelExpr="datum.label + ' %'")
+    scale = alt.Scale(domain=list(domain), nice=False)
+
+    def x(name: str) -> alt.X:
+        return alt.X(f"{name}:Q", scale=scale, axis=axis)
+
+    y = alt.Y("y:Q", scale=alt.Scale(domain=[height, 0], nice=False), axis=None)
+    colour = alt.Color("colour:N", scale=None)
+    layers = [
+        base.mark_rule(color=PALETTE["line"]).encode(x=x("left"), x2="right", y=y),
+        base.mark_rule(strokeWidth=11, opacity=0.38).encode(x=x("low"), x2="high", y=y, color=colour),
+        base.mark_tick(orient="vertical", thickness=2.5, size=18, opacity=1).encode(
+            x=x("value"), y=y, color=colour
+        ),
+        base.mark_text(align="left", dy=-18, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+            x=x("left"), y=y, text="label:N"
+        ),
+        base.mark_text(align="right", dy=-18, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+            x=x("right"), y=y, text="text:N"
+        ),
+    ]
+    if any(bar.reported is not None for bar in bars):
+        hollow = base.transform_filter("datum.reported !== null").mark_point(
+            shape="diamond", size=70, strokeWidth=1.5, color=PALETTE["ink"], fill=PALETTE["paper"], opacity=1
+        )
+        layers.append(hollow.encode(x=x("reported"), y=y))
+    return alt.layer(*layers).properties(width=width - 24, height=height)
+
+
+def level(share: float, *, right: bool) -> str:
+    """Return the shade of one confusion cell by its share of the row, e.g. 'miss-2'.
+
+    Mistakes are rare where a classifier is any good, so their steps are finer: 1, 3, 10 and 30 %.
+    """
+    edges = (0.5, 0.8, 0.9, 0.95) if right else (0.01, 0.03, 0.1, 0.3)
+    return f"{'hit' if right else 'miss'}-{1 + sum(share > edge for edge in edges)}"
+
+
+def heatmap(matrix: np.ndarray, width: int) -> Drawing:
+    """Draw a large confusion matrix, (k, k) with true classes in rows, without its empty cells."""
+    k = len(matrix)
+    side = width - 26
+    totals = matrix.sum(axis=1)
+    cells = [
+        {
+            "x": int(j),
+            "x2": int(j) + 1,
+            "y": int(i),
+            "y2": int(i) + 1,
+            "colour": PALETTE[level(matrix[i, j] / totals[i], right=bool(i == j))],
+        }
+        for i, j in zip(*np.nonzero(matrix), strict=True)
+    ]
+    scale = alt.Scale(domain=[0, k], nice=False)
+    down = alt.Scale(domain=[k, 0], nice=False)
+    bare: dict[str, Any] = {"labels": False, "ticks": False, "grid": False, "domain": False}
+    x = alt.X(
+        "x:Q", scale=scale, axis=alt.Axis(title="named as →", orient="top", titleAnchor="start", **bare)
+    )
+    y = alt.Y("y:Q", scale=down, axis=alt.Axis(title="← true class", titleAnchor="end", **bare))
+    border = alt.Chart(alt.Data(values=[{"x": 0, "x2": k, "y": 0, "y2": k}])).mark_rect(
+        fillOpacity=0, stroke=PALETTE["line"]
+    )
+    grid = alt.Chart(alt.Data(values=cells)).mark_rect(strokeWidth=0)
+    return alt.layer(
+        border.encode(x=x, x2="x2", y=y, y2="y2"),
+        grid.encode(x=x, x2="x2", y=y, y2="y2", color=alt.Color("colour:N", scale=None)),
+    ).properties(width=side, height=side)
+
+
+def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
+    """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two."""
+    wide = inline(draw(WIDE), f"{ident}-wide", title, description, "wide")
+    narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, "narrow")
+    return wide + narrow
+
+
+def inline(chart: Drawing, ident: str, title: str, description: str, css_class: str = "") -> Markup:
+    """Return a chart as one SVG element with a title and a description for screen readers.
+
+    ident begins every id inside, so that many charts can live in one page.
+    """
+    text = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
+    # Colours inside text would be a reader's own words: only attributes are touched, on the parsed tree.
+    root = ElementTree.fromstring(text)
+    names = {hex_code: f"var(--{name})" for name, hex_code in PALETTE.items()}
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        for key in list(element.attrib):
+            value = element.attrib[key]
+            if key == "role" or key.startswith("aria-"):
+                del element.attrib[key]
+            elif key == "id":
+                element.set(key, f"{ident}-{value}")
+            elif key in ("fill", "stroke"):
+                element.set(key, names.get(value, value))
+            elif key in ("d", "transform"):
+                element.set(key, re.sub(r"\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}", value))
+            elif value.startswith("url(#"):
+                element.set(key, f"url(#{ident}-{value[5:]}")
+    _name_for_readers(root, ident, title, description)
+    root.set("class", f"chart {css_class}".strip())
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=True))
+
+
+def _name_for_readers(root: ElementTree.Element, ident: str, title: str, description: str) -> None:
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{ident}-title {ident}-desc")
+    root.set("style", f"max-width:{float(root.get('width', WIDE)) * 1.06:.0f}px")
+    # Without width and height the drawing takes the width of its column.
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
+    for place, (tag, words) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(tag, {"id": f"{ident}-{tag}"})
+        element.text = words
+        root.insert(place, element)
+
+
+def _styled(chart: Drawing) -> Drawing:
+    soft, line = PALETTE["soft"], PALETTE["line"]
+    return (
+        chart.configure(background="transparent", font=_FONT, padding=2, aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=soft,
+            titleColor=soft,
+            gridColor=line,
+            domainColor=line,
+            tickColor=line,
+            labelFontSize=_TEXT,
+            titleFontSize=_TEXT,
+            titleFontWeight="normal",
+            labelPadding=6,
+        )
+        .configure_axisY(domain=False, ticks=False)
+        .configure_axisX(titleAnchor="middle")
+    )
+
+
+def nice_step(raw: float) -> float:
+    """Return the least of 1, 2, 5 × a power of ten that is not below raw (> 0)."""
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return text cut to so many letters, the last of them an ellipsis."""
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"

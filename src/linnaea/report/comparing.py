@@ -1,0 +1,322 @@
+"""The page of several runs: what each row and sentence of a comparison says."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from linnaea.errors import DataError
+from linnaea.evaluation.comparison import Comparison, compare
+from linnaea.report import charts, words
+from linnaea.report.charts import RUN_COLOURS, Bar, Line
+from linnaea.report.facts import RunFacts
+from linnaea.report.figures import Figure, chart_figure, interval_figure, loss_axis
+from linnaea.report.words import count, percent
+
+# Up to here every pair is told at once; past it, those of the most accurate run, and the others fold away.
+PAIRS_AT_ONCE = 6
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run in a comparison: its facts, a letter for the charts, a name nobody else has, its colour."""
+
+    facts: RunFacts
+    letter: str
+    name: str
+    colour: str
+    reported: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of test pictures named right, 0..1."""
+        return self.facts.metric("accuracy")
+
+
+def entries_of(runs: Sequence[RunFacts], reference: dict[str, dict[str, Any]]) -> list[Entry]:
+    """Return the runs with letters, colours and names; more runs than colours begin the colours again."""
+    names = distinct_names([facts.path for facts in runs])
+    return [
+        Entry(
+            facts=facts,
+            letter=_letter(i),
+            name=names[i],
+            colour=RUN_COLOURS[i % len(RUN_COLOURS)],
+            reported=reference.get(facts.name) or {},
+        )
+        for i, facts in enumerate(runs)
+    ]
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest endings of paths that tell them apart; the same folder given twice is numbered."""
+    resolved = [path.resolve().parts for path in paths]
+    depth = [1] * len(paths)
+    while True:
+        names = ["/".join(parts[-d:]) for parts, d in zip(resolved, depth, strict=True)]
+        twice = {name for name, times in Counter(names).items() if times > 1}
+        longer = [i for i, name in enumerate(names) if name in twice and depth[i] < len(resolved[i])]
+        if not longer:
+            break
+        for i in longer:
+            depth[i] += 1
+    if twice:  # equal to the root: the same folder again
+        names = [parts[-1] if name in twice else name for parts, name in zip(resolved, names, strict=True)]
+    seen: Counter[str] = Counter()
+    for i, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[i] = f"{name} ({seen[name]})"
+    return names
+
+
+def _letter(i: int) -> str:
+    return chr(ord("A") + i) if i < 26 else str(i + 1)
+
+
+def eyebrow(entries: Sequence[Entry]) -> list[str]:
+    """Return the line above the title: how many runs, on which data."""
+    data = dict.fromkeys(
+        str(d.get("name") or d.get("source")) for e in entries if (d := e.facts.part_of_info("data"))
+    )
+    return [words.counted(len(entries), "run"), *([words.listed(list(data), 3)] if data else [])]
+
+
+def default_title(entries: Sequence[Entry]) -> str:
+    """Return the runs' names as a title."""
+    return words.listed([entry.name for entry in entries], 4)
+
+
+def verdict(entries: Sequence[Entry], pairs: Sequence["Pairing"]) -> str:
+    """Return the first sentence: who is most accurate, and whether the next could be as good."""
+    ranked = sorted(
+        (entry for entry in entries if entry.accuracy is not None), key=lambda entry: -(entry.accuracy or 0)
+    )
+    if not ranked:
+        return "None of these runs has been tested yet."
+    best = ranked[0]
+    pictures = f" of {words.counted(best.facts.tested, 'test picture')}" if best.facts.tested else ""
+    lead = f"{best.name} named {percent(best.accuracy or 0, 2)}{pictures} right"
+    if len(ranked) == 1:
+        return f"{lead}."
+    if any(pair.result is None for pair in pairs):
+        return f"{lead}; not all runs were tested on the same pictures, so the table ranks nobody."
+    level = [
+        pair.second if pair.first is best else pair.first
+        for pair in pairs
+        if best in (pair.first, pair.second) and pair.result is not None and not pair.result.decided
+    ]
+    if not level:
+        other = "the other" if len(ranked) == 2 else f"each of the other {len(ranked) - 1}"
+        return f"{lead}, more than {other}, and chance does not explain it."
+    return (
+        f"{lead}, the most; the test cannot tell it from {words.listed([entry.name for entry in level], 4)}."
+    )
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two runs beside each other: the result in words, or why there is none."""
+
+    first: Entry
+    second: Entry
+    result: Comparison | None
+    refusal: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """One sentence, the better run first."""
+        if self.result is None:
+            return f"{self.first.name} and {self.second.name} cannot be compared. {self.refusal}"
+        told = self.result.sentence(self.first.name, self.second.name)
+        if not self.result.decided:
+            return f"Between {self.first.name} and {self.second.name}: {told}."
+        return f"{told}."
+
+    @property
+    def details(self) -> str:
+        """The difference with its interval, what each alone had right, and McNemar's p in words."""
+        if self.result is None:
+            return ""
+        r, a, b = self.result, self.first.letter, self.second.letter
+        sign = "+" if r.difference > 0 else "−" if r.difference < 0 else ""
+        points = f"{sign}{abs(r.difference) * 100:.2f}"
+        low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
+        return (
+            f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
+            f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
+            f"{chance(r.p_value)}."
+        )
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{count(n)} times"
+
+
+def chance(p_value: float) -> str:
+    """Return McNemar's p in words: how often luck alone would split the pictures so unevenly."""
+    if p_value >= 0.5:
+        often = "more often than not"
+    elif p_value >= 0.0001:
+        often = f"once in {count(round(1 / p_value))} tests"
+    else:
+        often = "less than once in 10,000 tests"
+    shown = f"= {p_value:.2g}" if p_value >= 0.0001 else "< 0.0001"
+    return f"of two equally good classifiers one would expect that {often} (McNemar p {shown})"
+
+
+def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:
+    """Return the pairs told at once and those folded away; only judged runs have pairs."""
+    judged = [entry for entry in entries if entry.facts.predictions is not None]
+    pairs = [_pairing(a, b) for a, b in combinations(judged, 2)]
+    if len(pairs) <= PAIRS_AT_ONCE:
+        return pairs, []
+    best = max(judged, key=lambda entry: entry.accuracy or 0.0)
+    first = [pair for pair in pairs if best in (pair.first, pair.second)]
+    return first, [pair for pair in pairs if pair not in first]
+
+
+def _pairing(a: Entry, b: Entry) -> Pairing:
+    table_a, table_b = a.facts.predictions, b.facts.predictions
+    assert table_a is not None
+    assert table_b is not None
+    try:
+        return Pairing(a, b, compare(table_a, table_b))
+    except DataError as error:
+        return Pairing(a, b, None, error.message)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of the table of runs, whether it is the best of its column, and a smaller second line."""
+
+    text: str
+    best: bool = False
+    below: str = ""
+
+
+_COLUMNS = ("macro_auc", "log_loss")
+
+
+def table_rows(entries: Sequence[Entry], out: Path, *, same_test: bool) -> list[dict[str, Any]]:
+    """Return one row a run. Bests are marked among runs of one test part only."""
+    judged = "accuracy", *_COLUMNS
+    best = {name: _best(entries, name) if same_test else None for name in judged}
+    seconds = [entry.facts.training_seconds for entry in entries]
+    one_machine = len({str(e.facts.part_of_info("hardware")) for e in entries}) == 1
+    known = [s for s in seconds if s is not None]
+    fastest = min(known) if one_machine and len(known) > 1 else None
+    rows = []
+    for entry, spent in zip(entries, seconds, strict=True):
+        facts, network = entry.facts, entry.facts.part_of_info("network")
+        parameters = network.get("parameters")
+        cells = {name: _metric_cell(facts, name, best[name]) for name in judged}
+        reported = entry.reported.get("accuracy")
+        rows.append(
+            {
+                "entry": entry,
+                "link": relative_link(facts.path, out),
+                "summary": network.get("summary") or facts.info.get("model") or "",
+                "state": "" if facts.state == "finished" else facts.state,
+                "parameters": count(parameters) if isinstance(parameters, int) else "–",
+                "reported": f"{reported * 100:.2f}{words.NBSP}%"
+                if isinstance(reported, (int, float))
+                else "–",
+                "seconds": Cell(
+                    "–" if spent is None else words.duration(spent), best=spent == fastest is not None
+                ),
+                **cells,
+            }
+        )
+    return rows
+
+
+def _metric_cell(facts: RunFacts, name: str, best: float | None) -> Cell:
+    value, interval = facts.metric(name), facts.interval(name)
+    if value is None:
+        return Cell("–")
+    if name != "accuracy":
+        return Cell(words.metric_text(words.meaning_of(name), value), best=value == best)
+    # Two decimals: reported numbers have them, and neighbours in a table differ in the second.
+    below = "" if interval is None else f"{interval[0] * 100:.2f}–{interval[1] * 100:.2f}"
+    return Cell(percent(value, 2), best=value == best, below=below)
+
+
+def _best(entries: Sequence[Entry], name: str) -> float | None:
+    values = [v for entry in entries if (v := entry.facts.metric(name)) is not None]
+    if len(values) < 2:
+        return None
+    return max(values) if words.meaning_of(name).higher_is_better else min(values)
+
+
+def relative_link(run: Path, out: Path) -> str:
+    """Return the way from the page to the run's own report, or to its folder where none was drawn."""
+    target = run / "report.html" if (run / "report.html").exists() else run
+    try:
+        way = os.path.relpath(target.resolve(), out.resolve().parent)
+    except ValueError:  # another drive of Windows
+        return target.resolve().as_uri()
+    return quote(Path(way).as_posix())
+
+
+def interval_chart(entries: Sequence[Entry]) -> Figure | None:
+    """Return all accuracies with their intervals on one scale, reported values as hollow diamonds."""
+    bars, ends = [], []
+    for entry in entries:
+        if entry.accuracy is None:
+            continue
+        low, high = entry.facts.interval("accuracy") or (entry.accuracy, entry.accuracy)
+        reported = entry.reported.get("accuracy")
+        reported = reported * 100 if isinstance(reported, (int, float)) else None
+        label = f"{entry.letter}  {entry.name}"
+        text = percent(entry.accuracy, 2)
+        bars.append(Bar(label, text, entry.accuracy * 100, low * 100, high * 100, entry.colour, reported))
+        ends += [low * 100, high * 100, *([] if reported is None else [reported])]
+    if not bars:
+        return None
+    low, high = min(ends), max(ends)
+    room = max((high - low) * 0.08, 0.25)
+    step = charts.nice_step((high - low + 2 * room) / 5)
+    domain = (max(0.0, (low - room) // step * step), min(100.0, -(-(high + room) // step) * step))
+    return interval_figure("accuracies", "Accuracies with 95 % intervals", bars, domain)
+
+
+def overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
+    """Return overlaid accuracy curves, and one graph of losses for each loss that was trained.
+
+    Validation where every run has it, else training for all: the two must not be mixed.
+    """
+    trained = [entry for entry in entries if entry.facts.history]
+    part = "val" if all(e.facts.series("val", "accuracy") for e in trained) else "train"
+    figures = [_overlay(trained, part, "accuracy", "Accuracy", "accuracy (%)", "accuracy-curves")]
+    for number, loss in enumerate(dict.fromkeys(entry.facts.loss_name for entry in trained)):
+        alike = [entry for entry in trained if entry.facts.loss_name == loss]
+        used = part if all(e.facts.series(part, "loss") for e in alike) else "train"
+        figures.append(
+            _overlay(alike, used, "loss", loss.capitalize(), loss_axis(loss), f"loss-curves-{number}")
+        )
+    return [figure for figure in figures if figure is not None]
+
+
+def _overlay(
+    entries: Sequence[Entry], part: str, quantity: str, title: str, axis: str, ident: str
+) -> Figure | None:
+    factor = 100 if quantity == "accuracy" else 1
+    lines = [
+        Line(f"{e.letter} {charts.shortened(e.name, 13)}", e.colour, points, short=e.letter)
+        for e in entries
+        if (points := [(epoch, value * factor) for epoch, value in e.facts.series(part, quantity)])
+    ]
+    if not lines:
+        return None
+    where = "validation part" if part == "val" else "training part"
+    note = (
+        "" if part == "val" else "Not every run has a validation part, so these are the training pictures. "
+    )
+    return chart_figure(
+        ident, f"{title} on the {where} per epoch", axis, lines, share=quantity == "accuracy", note=note
+    )

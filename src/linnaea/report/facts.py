@@ -1,0 +1,155 @@
+"""What a run folder holds, read once: whatever exists, and nothing else."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnaea.errors import RunError
+from linnaea.evaluation.predictions import Predictions
+from linnaea.runs.folder import RunFolder
+
+# The quantities of a line of history.jsonl that are drawn, by part.
+PARTS = ("train", "val", "test")
+
+LOSS_NAMES = {"cross_entropy": "cross-entropy", "squared_error": "squared error"}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run as the report sees it. A file that is not there yet is None or empty.
+
+    info: dict
+        run.json.
+    history: list of dict
+        One record an epoch, in order.
+    metrics: dict of dict
+        metrics.json: name → {"value", "low", "high"}.
+    mistakes: dict of int → Path
+        The thumbnails that exist, by row of predictions.csv.
+    """
+
+    path: Path
+    info: dict[str, Any]
+    history: list[dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+    predictions: Predictions | None
+    mistakes: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name; '.' and '..' are resolved first."""
+        return self.path.resolve().name or str(self.path)
+
+    def part_of_info(self, key: str) -> dict[str, Any]:
+        """Return one object of run.json; empty where an interrupted run has not come to it."""
+        value = self.info.get(key)
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def state(self) -> str:
+        """One of running, finished, interrupted, failed."""
+        return str(self.info.get("state") or "running")
+
+    @property
+    def tested(self) -> int | None:
+        """The number of test pictures the metrics are about."""
+        if self.predictions is not None:
+            return len(self.predictions)
+        parts = self.part_of_info("data").get("parts") or {}
+        count = parts.get("test") if isinstance(parts, dict) else None
+        return count if isinstance(count, int) and count > 0 else None
+
+    @property
+    def loss_name(self) -> str:
+        """What was trained on, in words: 'cross-entropy' or 'squared error'."""
+        loss = str(self.part_of_info("recipe").get("loss") or "cross_entropy")
+        return LOSS_NAMES.get(loss, loss.replace("_", " "))
+
+    def metric(self, name: str) -> float | None:
+        """Return the value of one metric, or None where it is not there or not finite."""
+        value = self.metrics.get(name, {}).get("value")
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """Return (low, high) of one metric, or None where it has no interval."""
+        entry = self.metrics.get(name, {})
+        low, high = entry.get("low"), entry.get("high")
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+            return float(low), float(high)
+        return None
+
+    def series(self, part: str, quantity: str) -> list[tuple[int, float]]:
+        """Return (epoch, value) of e.g. ('val', 'loss'), without the epochs that have none.
+
+        A loss that left the finite numbers was written as null, and is a gap here.
+        """
+        key = f"{part}_{quantity}"
+        return [
+            (int(record["epoch"]), float(record[key]))
+            for record in self.history
+            if record.get(key) is not None
+        ]
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Seconds of the training phase; of its epochs where the phase has not ended; else None."""
+        phase = self.part_of_info("phases").get("train") or {}
+        if isinstance(phase, dict) and isinstance(phase.get("seconds"), (int, float)):
+            return float(phase["seconds"])
+        seconds = [record.get("seconds") or 0.0 for record in self.history]
+        return float(sum(seconds)) if seconds else None
+
+
+def read_run(run: RunFolder) -> RunFacts:
+    """Read what a run has left so far.
+
+    Raises RunError or DataError, naming the file, for one that is damaged; a missing one is no error.
+    """
+    predictions = None
+    if (run.path / "predictions.csv").exists():
+        predictions = Predictions.read_csv(run.path / "predictions.csv")
+    return RunFacts(
+        path=run.path,
+        info=run.info(),
+        history=_history(run),
+        metrics=_metrics(run),
+        predictions=predictions,
+        mistakes=_mistakes(run, predictions),
+    )
+
+
+def _history(run: RunFolder) -> list[dict[str, Any]]:
+    records = run.history()
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+            raise RunError(
+                f"{run.path / 'history.jsonl'}, line {number} is not the record of an epoch.",
+                "Restore the file, or train again.",
+            )
+    return records
+
+
+def _metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
+    if not (run.path / "metrics.json").exists():
+        return {}
+    metrics = run.read_json("metrics.json")
+    for name, entry in metrics.items():
+        if not isinstance(entry, dict) or "value" not in entry:
+            raise RunError(
+                f"{run.path / 'metrics.json'}: {name} has no value.", "Make it again: linnaea evaluate RUN."
+            )
+    return metrics
+
+
+def _mistakes(run: RunFolder, predictions: Predictions | None) -> dict[int, Path]:
+    """Thumbnails by row; a file that names no mistake of this table (an older run's) is left out."""
+    if predictions is None:
+        return {}
+    wrong = set(np.flatnonzero(predictions.predicted != predictions.true).tolist())
+    found = {}
+    for picture in sorted(run.path.glob("mistakes/*.png")):
+        if picture.stem.isdecimal() and int(picture.stem) in wrong:
+            found[int(picture.stem)] = picture
+    return found

@@ -1,0 +1,175 @@
+"""Charts with everything around them: a heading, both drawings, a caption, and the same data as a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+
+from linnaea.report import charts
+from linnaea.report.charts import Bar, Drawing, Line
+from linnaea.report.facts import PARTS, RunFacts
+from linnaea.report.words import counted, number, percent
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+PART_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart as the templates need it; headers and rows are its data for those who cannot see it."""
+
+    ident: str
+    title: str
+    svg: Markup
+    caption: str = ""
+    headers: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = field(default_factory=list)
+
+
+def learning_curves(facts: RunFacts) -> list[Figure]:
+    """Return the accuracy graph and the loss graph of one run, each only where it has a finite value."""
+    figures = []
+    chosen = facts.info.get("chosen_epoch") if facts.info.get("chosen_on") else None
+    chosen = chosen if isinstance(chosen, int) else None
+    note = (
+        "The test curve is shown for comparison and chose nothing. "
+        if facts.series("test", "accuracy")
+        else ""
+    )
+    for quantity, title, axis in (
+        ("accuracy", "Accuracy per epoch", "accuracy (%)"),
+        ("loss", f"{facts.loss_name.capitalize()} per epoch", loss_axis(facts.loss_name)),
+    ):
+        factor = 100 if quantity == "accuracy" else 1
+        lines = [
+            Line(
+                PART_NAMES[part],
+                PART_COLOURS[part],
+                [(epoch, value * factor) for epoch, value in facts.series(part, quantity)],
+                dashed=part == "test",
+            )
+            for part in PARTS
+        ]
+        lines = [line for line in lines if line.points]
+        if lines:
+            drawn = chart_figure(
+                f"{quantity}-curve",
+                title,
+                axis,
+                lines,
+                share=quantity == "accuracy",
+                chosen=chosen,
+                note=note,
+            )
+            figures.append(drawn)
+    return figures
+
+
+def loss_axis(loss_name: str) -> str:
+    """Return the title of a loss axis: cross-entropy has a unit, squared error has none."""
+    return f"{loss_name} (nats)" if loss_name == "cross-entropy" else loss_name
+
+
+def chart_figure(
+    ident: str,
+    title: str,
+    axis: str,
+    lines: Sequence[Line],
+    *,
+    share: bool,
+    chosen: int | None = None,
+    note: str = "",
+) -> Figure:
+    """Return curves over epochs with their caption and their table; share: the values are per cent."""
+
+    def draw(width: int) -> Drawing:
+        return charts.curves(lines, width, title=axis, percent=share, chosen=chosen)
+
+    return Figure(
+        ident=ident,
+        title=title,
+        svg=charts.both_widths(draw, ident, title, describe_curves(lines, share)),
+        caption=f"{note}{_before_training(lines, share)}".strip(),
+        headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
+        rows=curve_rows(lines, share),
+    )
+
+
+def describe_curves(lines: Sequence[Line], share: bool) -> str:
+    """Return one sentence a curve for readers who hear the page."""
+    sentences = []
+    for line in lines:
+        (first, start), (last, end) = line.points[0], line.points[-1]
+        sentences.append(
+            f"{line.name}: {_written(start, share)} at epoch {first}, {_written(end, share)} at epoch {last}."
+        )
+    return " ".join(sentences)
+
+
+def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
+    """Return the points of all curves as table rows, one an epoch."""
+    values = [dict(line.points) for line in lines]
+    epochs = sorted(set().union(*values))
+    return [
+        [str(epoch), *(_written(known[epoch], share) if epoch in known else "–" for known in values)]
+        for epoch in epochs
+    ]
+
+
+def _before_training(lines: Sequence[Line], share: bool) -> str:
+    """Say what lies outside the frame, so that the cut axis misleads nobody."""
+    *_, hidden = charts.frame(lines, percent=share)
+    if not hidden:
+        return ""
+    starts = [line.points[0][1] for line in lines if line.points[0][0] == 0]
+    least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
+    value = least if least == most else f"{least} to {most}"
+    where = "below" if share else "outside"
+    return f"Epoch 0, before training ({value}), lies {where} the frame."
+
+
+def _written(value: float, share: bool) -> str:
+    return percent(value / 100) if share else number(value)
+
+
+def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
+    """Return the accuracy with its interval beside the baselines, on one scale from 0 to 100 %."""
+    accuracy, interval = facts.metric("accuracy"), facts.interval("accuracy")
+    if accuracy is None:
+        return None
+    low, high = (interval[0] * 100, interval[1] * 100) if interval else (None, None)
+    bars = [Bar("this classifier", accuracy_text, accuracy * 100, low, high)]
+    for name, value in sorted(facts.part_of_info("baselines").items(), key=lambda item: -(item[1] or 0)):
+        if isinstance(value, (int, float)):
+            bars.append(Bar(str(name), percent(value), value * 100, colour="black"))
+    classes = len(facts.predictions.classes) if facts.predictions else 0
+    if classes > 1:
+        bars.append(Bar("guessing among the classes", percent(1 / classes), 100 / classes, colour="black"))
+    return interval_figure("headline", "Accuracy beside the baselines", bars, (0.0, 100.0))
+
+
+def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[float, float]) -> Figure:
+    """Return an interval chart of bars over domain, in per cent."""
+    description = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
+
+    def draw(width: int) -> Drawing:
+        return charts.intervals(bars, width, domain=domain)
+
+    return Figure(ident=ident, title=title, svg=charts.both_widths(draw, ident, title, description))
+
+
+def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure:
+    """Return the heat map of a confusion matrix too large for numbers."""
+
+    def draw(width: int) -> Drawing:
+        return charts.heatmap(matrix, width)
+
+    wrong = int(matrix.sum() - matrix.diagonal().sum())
+    description = (
+        f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
+        f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {counted(wrong, 'picture')} off. "
+        "The table of mistakes holds the same."
+    )
+    title = "Confusion matrix"
+    return Figure(ident=ident, title=title, svg=charts.both_widths(draw, ident, title, description))

@@ -1,0 +1,157 @@
+"""A run folder → one HTML page that opens anywhere: no connection, no second file."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from linnaea import files
+from linnaea.errors import UsageError
+from linnaea.report import comparing, sections, words
+from linnaea.report.facts import RunFacts, read_run
+from linnaea.report.figures import headline_figure, learning_curves
+from linnaea.runs.folder import RunFolder
+
+_HERE = Path(__file__).parent
+
+
+def build_report(run: RunFolder) -> Path:
+    """Draw run/report.html from what the run has left so far, and return its path.
+
+    A run that is running, was interrupted or failed gives a page with a banner and whatever exists.
+    Raises RunError or DataError where a file of the run is damaged; the old page then stays.
+    """
+    facts = read_run(run)
+    path = run.path / "report.html"
+    files.write_text(path, render("page.html.jinja", **run_context(facts)))
+    return path
+
+
+def build_comparison(
+    runs: Sequence[RunFolder],
+    out: str | Path,
+    *,
+    title: str | None = None,
+    reference: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """Draw one page that compares runs, and return out, its path.
+
+    reference: dict
+        A run's folder name → {"accuracy": 0.9454, "source": "the original report"}: what others reported
+        for the same recipe, shown in a column of its own.
+
+    Raises UsageError without a run, and RunError or DataError where a file of a run is damaged.
+    """
+    if not runs:
+        raise UsageError("There is no run to compare.", "Name one run folder or more.")
+    out = Path(out)
+    known = {name: dict(row) for name, row in (reference or {}).items()}
+    entries = comparing.entries_of([read_run(run) for run in runs], known)
+    files.write_text(out, render("compare.html.jinja", **comparison_context(entries, out, title)))
+    return out
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill one template of this room; everything in context is escaped unless it is Markup."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            css=_inlined("page.css"),
+            js=_inlined("page.js"),
+            version=metadata.version("linnaea"),
+            drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
+            **context,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    # A name that a template asks for and nobody gives is our mistake: StrictUndefined says so at once.
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _inlined(name: str) -> Markup:
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
+
+
+def run_context(facts: RunFacts) -> dict[str, Any]:
+    """Return everything that the page of one run shows, section by section, top to bottom."""
+    meaning = words.meaning_of("accuracy")
+    accuracy = words.metric_text(meaning, facts.metric("accuracy"), facts.interval("accuracy"))
+    mistakes, mistakes_left = sections.mistake_pictures(facts)
+    context: dict[str, Any] = {
+        "page_title": f"{facts.name} · {accuracy if facts.metrics else facts.state} · Linnaea",
+        "eyebrow": _eyebrow(facts),
+        "banner": sections.banner(facts),
+        "verdict": sections.verdict(facts),
+        "remark": sections.remark(facts),
+        "accuracy": accuracy,
+        "accuracy_interval": words.interval_text(meaning, facts.interval("accuracy")),
+        "headline": headline_figure(facts, accuracy),
+        "metrics": sections.metric_rows(facts),
+        "curves": learning_curves(facts),
+        "confusion": sections.confusion_section(facts),
+        "mistakes": mistakes,
+        "mistakes_left": mistakes_left,
+        "first_mistakes": sections.FIRST_MISTAKES,
+        "classes": sections.class_rows(facts),
+        "data": sections.data_section(facts),
+        "made": sections.made_section(facts),
+    }
+    context["contents"] = [
+        (ident, title)
+        for ident, title, shown in (
+            ("result", "Result", context["headline"]),
+            ("learning", "Learning", context["curves"]),
+            ("confusion", "Confusions", context["confusion"]),
+            ("mistakes", "Mistakes", mistakes),
+            ("classes", "Classes", context["classes"]),
+            ("data", "Data", context["data"]),
+            ("made", "How it was made", True),
+        )
+        if shown
+    ]
+    return context
+
+
+def comparison_context(entries: list[comparing.Entry], out: Path, title: str | None) -> dict[str, Any]:
+    """Return everything that the page of several runs shows."""
+    first, folded = comparing.pairings(entries)
+    # A pair that could not be compared stands for two test parts; a run without a test stands for itself.
+    same_test = all(pair.result is not None for pair in [*first, *folded])
+    sources = {str(entry.reported["source"]) for entry in entries if entry.reported.get("source")}
+    return {
+        "page_title": f"{title or words.counted(len(entries), 'run')} · Linnaea",
+        "eyebrow": comparing.eyebrow(entries),
+        "title": title or comparing.default_title(entries),
+        "verdict": comparing.verdict(entries, [*first, *folded]),
+        "same_test": same_test,
+        "rows": comparing.table_rows(entries, out, same_test=same_test),
+        "reported": any("accuracy" in entry.reported for entry in entries),
+        "sources": words.listed(sorted(sources)),
+        "intervals": comparing.interval_chart(entries),
+        "curves": comparing.overlaid_curves(entries),
+        "pairs": first,
+        "folded": folded,
+    }
+
+
+def _eyebrow(facts: RunFacts) -> list[str]:
+    data, network = facts.part_of_info("data"), facts.part_of_info("network")
+    date = str(facts.info.get("started") or "")[:10]
+    known = [facts.name, data.get("name") or data.get("source"), network.get("summary"), date]
+    return [str(item) for item in known if item]

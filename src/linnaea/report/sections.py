@@ -1,0 +1,338 @@
+"""The sections of one run's page: facts into words and rows; None or empty where there is nothing to show."""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnaea.evaluation.metrics import confusion, most_confused, per_class
+from linnaea.report import words
+from linnaea.report.charts import level
+from linnaea.report.facts import RunFacts
+from linnaea.report.figures import Figure, confusion_figure
+from linnaea.report.words import count, counted, percent
+
+# A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
+MOST_NUMBERED = 20
+FIRST_PAIRS = 12  # shown at once below a matrix without numbers
+MOST_PAIRS = 300  # rows of the table of mistakes; the rest stay in predictions.csv
+THUMBNAIL_BYTES = 2_700_000  # base64 adds a third: the page stays under 5 MB
+FIRST_MISTAKES = 24  # shown at once; the others fold away
+TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
+
+
+@dataclass(frozen=True)
+class Banner:
+    """What stands above an unfinished run's page."""
+
+    title: str
+    text: str
+
+
+def banner(facts: RunFacts) -> Banner | None:
+    """Say that the run is not finished, why, and how far it came."""
+    titles = {
+        "running": "This run has not finished.",
+        "interrupted": "This run was interrupted.",
+        "failed": "This run failed.",
+    }
+    if facts.state not in titles:
+        return None
+    epochs = facts.part_of_info("recipe").get("epochs")
+    trained = max((record["epoch"] for record in facts.history), default=0)
+    of = f" of {epochs}" if isinstance(epochs, int) else ""
+    reached = f"It had trained {trained}{of} epochs" if trained else "It had not finished an epoch"
+    message = str(facts.info.get("message") or "").strip()
+    text = f"{message} {reached}; this page shows what exists.".strip()
+    return Banner(titles[facts.state], text)
+
+
+def verdict(facts: RunFacts) -> str:
+    """Return the first sentence: what the test says, or, without a test, how far the run came."""
+    accuracy = facts.metric("accuracy")
+    if accuracy is not None:
+        return words.verdict(accuracy, facts.interval("accuracy"), facts.tested)
+    seen = facts.series("val", "accuracy")
+    if seen:
+        epoch, value = seen[-1]
+        return (
+            f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were named "
+            "right; the test pictures have not been judged."
+        )
+    return "No test result: the test pictures have not been judged."
+
+
+def remark(facts: RunFacts) -> str:
+    """Return the sentence after the verdict: how many mistakes, and which is the commonest."""
+    if facts.predictions is None or not len(facts.predictions):
+        return ""
+    wrong = int((facts.predictions.predicted != facts.predictions.true).sum())
+    if not wrong:
+        return "It made no mistake."
+    top = most_confused(facts.predictions, 1)[0]
+    times = "once" if top["pictures"] == 1 else f"{count(top['pictures'])} times"
+    return (
+        f"It made {counted(wrong, 'mistake')}; the commonest, {times}, was to name "
+        f"‘{top['predicted']}’ what is ‘{top['true']}’."
+    )
+
+
+def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
+    """Return every metric but accuracy: title, value, interval, meaning."""
+    classes = len(facts.predictions.classes) if facts.predictions else None
+    rows = []
+    for name, entry in facts.metrics.items():
+        if name == "accuracy":
+            continue
+        meaning = words.meaning_of(name, classes)
+        line = meaning.meaning
+        left_out = entry.get("left_out")
+        if isinstance(left_out, list) and left_out:
+            line += f"; without {words.listed([str(name) for name in left_out])}, which cannot be ranked here"
+        rows.append(
+            {
+                "name": name,
+                "title": meaning.title,
+                "value": words.metric_text(meaning, facts.metric(name), facts.interval(name)),
+                "interval": words.interval_text(meaning, facts.interval(name)),
+                "meaning": line,
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion matrix: a numbered table where it is small, else a heat map and a table of mistakes."""
+
+    classes: Sequence[str]
+    cells: list[list[dict[str, Any]]]  # rows of {"count", "shade"}; empty for a large matrix
+    short_heads: bool
+    figure: Figure | None
+    pairs: list[dict[str, Any]]
+    pairs_left: int
+    described: str
+    first_pairs: int = FIRST_PAIRS
+
+
+def confusion_section(facts: RunFacts) -> Confusion | None:
+    """Return the confusion matrix, or None before the test part was judged."""
+    if facts.predictions is None or not len(facts.predictions):
+        return None
+    matrix = confusion(facts.predictions)
+    classes = facts.predictions.classes
+    small = len(classes) <= MOST_NUMBERED
+    different = int((matrix > 0).sum() - (matrix.diagonal() > 0).sum())
+    pairs = most_confused(facts.predictions, MOST_PAIRS)
+    return Confusion(
+        classes=classes,
+        cells=_cells(matrix) if small else [],
+        short_heads=max(map(len, classes)) <= 3,
+        figure=None if small else confusion_figure(matrix),
+        pairs=[{**pair, "share": percent(pair["share"])} for pair in pairs],
+        pairs_left=different - len(pairs),
+        described=f"{counted(len(classes), 'class', 'classes')}, {counted(int(matrix.sum()), 'test picture')}",
+    )
+
+
+def _cells(matrix: np.ndarray) -> list[list[dict[str, Any]]]:
+    totals = matrix.sum(axis=1)
+    return [
+        [
+            {"count": count(int(n)), "shade": level(n / totals[i], right=i == j) if n else ""}
+            for j, n in enumerate(row)
+        ]
+        for i, row in enumerate(matrix)
+    ]
+
+
+def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
+    """Return the per-class table: counts, found, right when named, F1, and what it is mostly taken for."""
+    if facts.predictions is None or not len(facts.predictions):
+        return []
+    matrix = confusion(facts.predictions)
+    np.fill_diagonal(matrix, 0)
+    rows = []
+    for i, entry in enumerate(per_class(facts.predictions)):
+        other = int(matrix[i].argmax())
+        times = int(matrix[i, other])
+        rows.append(
+            {
+                **entry,
+                "taken_for": facts.predictions.classes[other] if times else "",
+                "times": times,
+                # Sorting reads these: a class without a value goes last.
+                "sort": {
+                    key: -1 if entry[key] is None else entry[key] for key in ("recall", "precision", "f1")
+                },
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrongly named picture, ready to be shown."""
+
+    path: str
+    true: str
+    predicted: str
+    probability: str
+    true_probability: str
+    source: str  # data URI
+    tiny: bool
+
+
+def mistake_pictures(facts: RunFacts) -> tuple[list[Mistake], int]:
+    """Return the pictures named wrong most confidently, worst first, and how many thumbnails had no room."""
+    table = facts.predictions
+    if table is None:
+        return [], 0
+    confidence = table.confidence
+    columns = {name: column for column, name in enumerate(table.classes)}
+    shown: list[Mistake] = []
+    room = THUMBNAIL_BYTES
+    rows = sorted(facts.mistakes, key=lambda row: (-confidence[row], row))
+    for row in rows:
+        content = facts.mistakes[row].read_bytes()
+        size = _png_size(content)
+        if size is None or len(content) > room:
+            continue
+        room -= len(content)
+        column = columns.get(str(table.true[row]))
+        shown.append(
+            Mistake(
+                path=table.paths[row],
+                true=str(table.true[row]),
+                predicted=str(table.predicted[row]),
+                probability=_probability(confidence[row]),
+                true_probability="–" if column is None else _probability(table.probabilities[row, column]),
+                source="data:image/png;base64," + base64.b64encode(content).decode("ascii"),
+                tiny=max(size) <= TINY,
+            )
+        )
+    return shown, len(rows) - len(shown)
+
+
+def _probability(value: float) -> str:
+    """Write a probability so that almost sure does not read as certain."""
+    if 0.9995 <= value < 1:
+        return f">{words.NBSP}{percent(0.999)}"
+    if 0 < value < 0.0005:
+        return f"<{words.NBSP}{percent(0.001)}"
+    return percent(value)
+
+
+def _png_size(content: bytes) -> tuple[int, int] | None:
+    """Return (width, height) from a PNG's header (ISO/IEC 15948, 11.2.2), or None for anything else."""
+    if len(content) < 24 or content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack(">II", content[16:24])
+    return width, height
+
+
+def data_section(facts: RunFacts) -> dict[str, Any] | None:
+    """Return the data summary: what it was, its parts, its notes, and the counts of each class."""
+    data = facts.part_of_info("data")
+    if not data:
+        return None
+    parts = {str(k): v for k, v in (data.get("parts") or {}).items() if isinstance(v, int) and v}
+    total = sum(parts.values())
+    names = {"train": "training", "val": "validation", "test": "test"}
+    per = data.get("per_class") or {}
+    return {
+        "name": data.get("name") or data.get("source") or "",
+        "source": data.get("source"),
+        "pictures": count(data["pictures"]) if isinstance(data.get("pictures"), int) else None,
+        "classes": len(data.get("classes") or []),
+        "protocol": data.get("protocol"),
+        "parts": [(names.get(p, p), count(n), percent(n / total)) for p, n in parts.items()],
+        "notes": [str(note) for note in data.get("notes") or []],
+        "part_names": [names.get(p, p) for p in parts],
+        "per_class": [
+            (str(name), [count(counts.get(p, 0)) for p in parts])
+            for name, counts in per.items()
+            if isinstance(counts, dict)
+        ],
+        "prints": [
+            (title, data[key])
+            for title, key in (
+                ("Fingerprint of the data", "fingerprint"),
+                ("Hash of the split", "split_hash"),
+            )
+            if data.get(key)
+        ],
+    }
+
+
+def made_section(facts: RunFacts) -> dict[str, Any]:
+    """Return how the run was made: network, recipe, phases, hardware, versions, command."""
+    hardware = facts.part_of_info("hardware")
+    phases = [
+        (name, words.duration(float(phase.get("seconds") or 0)), _memory(phase.get("peak_memory_mib")))
+        for name, phase in facts.part_of_info("phases").items()
+        if isinstance(phase, dict)
+    ]
+    network = facts.part_of_info("network")
+    parameters = network.get("parameters")
+    return {
+        "network": network.get("summary"),
+        "parameters": count(parameters) if isinstance(parameters, int) else None,
+        "model": facts.info.get("model"),
+        "recipe_name": facts.info.get("recipe_name"),
+        "chosen": _chosen(facts),
+        "recipe": [(key, written(value)) for key, value in facts.part_of_info("recipe").items()],
+        "phases": phases,
+        "hardware": [(key.replace("_", " "), written(value)) for key, value in _hardware(hardware)],
+        "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
+        "command": facts.info.get("command"),
+        "started": _moment(facts.info.get("started")),
+        "finished": _moment(facts.info.get("finished")),
+    }
+
+
+def _chosen(facts: RunFacts) -> str:
+    epoch, on = facts.info.get("chosen_epoch"), facts.info.get("chosen_on")
+    if epoch is None:
+        return ""
+    return f"epoch {epoch}, chosen on {on}" if on else f"epoch {epoch}, the last; nothing was chosen"
+
+
+def _hardware(hardware: dict[str, Any]) -> list[tuple[str, Any]]:
+    rows = [(key, value) for key, value in hardware.items() if key != "memory_gib"]
+    if isinstance(hardware.get("memory_gib"), (int, float)):
+        rows.append(("memory", f"{hardware['memory_gib']:g}{words.NBSP}GiB"))
+    return rows
+
+
+def _memory(mib: Any) -> str:
+    return words.memory(float(mib)) if isinstance(mib, (int, float)) else "–"
+
+
+def _moment(iso: Any) -> str:
+    """Write '2026-01-01T10:00:00+00:00' as '2026-01-01 10:00 UTC'; what is not so written stays as it is."""
+    text = str(iso or "")
+    return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 16 else text
+
+
+def written(value: Any) -> str:
+    """Write one setting's value as a person would type it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(written(item) for item in value) or "–"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:g}"
+    return str(value)
+
+
+def shown_path(path: Path) -> str:
+    """Return the run's path as a person would type it here."""
+    return path.as_posix()

@@ -1,0 +1,157 @@
+"""Numbers into words: how every figure on a page is written, and what each metric means."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A number and its unit stay on one line.
+NBSP = "\u00a0"
+
+
+def count(number: int) -> str:
+    """Return 21000 as '21,000'."""
+    return f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return '1 picture' or '21,000 pictures'."""
+    return f"{count(number)}{NBSP}{one if number == 1 else many or one + 's'}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return 0.967 as '96.7 %'."""
+    return f"{share * 100:.{decimals}f}{NBSP}%"
+
+
+def decimals_for(low: float | None, high: float | None) -> int:
+    """Return the decimals of a percentage: one, or two where one cannot tell the interval's ends apart."""
+    return 2 if low is not None and high is not None and high - low < 0.002 else 1
+
+
+def number(value: float | None, decimals: int = 4) -> str:
+    """Return a plain number, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value != 0 and (abs(value) >= 1e5 or abs(value) < 10 ** -(decimals + 1)):
+        return f"{value:.3g}"
+    return f"{value:.{decimals}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return '0.4 s', '42 s', '3 min 12 s' or '1 h 04 min'."""
+    if seconds < 10:
+        return f"{seconds:.1f}{NBSP}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{NBSP}s"
+    if whole < 3600:
+        return f"{whole // 60}{NBSP}min {whole % 60:02d}{NBSP}s"
+    return f"{whole // 3600}{NBSP}h {whole % 3600 // 60:02d}{NBSP}min"
+
+
+def memory(mib: float) -> str:
+    """Return '412 MiB' or '1.6 GiB'."""
+    return f"{mib:.0f}{NBSP}MiB" if mib < 1024 else f"{mib / 1024:.1f}{NBSP}GiB"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return 'a, b and c'; past most names, 'a, b, … and 12 more'."""
+    names = list(names)
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How one metric is written: its name, one line of plain meaning, as a percentage or with decimals."""
+
+    title: str
+    meaning: str
+    percent: bool = False
+    decimals: int = 4
+    higher_is_better: bool = True
+
+
+_MEANINGS = {
+    "accuracy": Meaning("Accuracy", "the share of test pictures that were named right", percent=True),
+    "balanced_accuracy": Meaning(
+        "Balanced accuracy", "the same with every class counted alike", percent=True
+    ),
+    "macro_f1": Meaning(
+        "Macro F1", "finding all of a class and naming nothing else so; mean over classes, 1 is best"
+    ),
+    "macro_auc": Meaning(
+        "Macro AUC",
+        "how surely a picture of a class scores above the others; 0.5 is chance, 1 is best",
+        decimals=5,
+    ),
+    "log_loss": Meaning(
+        "Log loss",
+        "cross-entropy in nats: the price of misplaced confidence; 0 is best",
+        higher_is_better=False,
+    ),
+    "brier": Meaning(
+        "Brier score", "mean squared error of the probabilities; 0 is best", higher_is_better=False
+    ),
+    "ece": Meaning(
+        "Calibration error",
+        "how far stated probabilities lie from how often they are right",
+        higher_is_better=False,
+    ),
+}
+_NUMERALS = {2: "two", 3: "three", 4: "four", 5: "five", 10: "ten"}
+
+
+def meaning_of(name: str, classes: int | None = None) -> Meaning:
+    """Return how a metric is written; one this version does not know keeps its own name."""
+    top = re.fullmatch(r"top_(\d+)", name)
+    if top:
+        k = int(top[1])
+        return Meaning(
+            f"Top {k}", f"the right class is among the {_NUMERALS.get(k, k)} most probable", percent=True
+        )
+    known = _MEANINGS.get(name)
+    if known is None:
+        return Meaning(name.replace("_", " "), "")
+    if name == "log_loss" and classes and classes > 1:
+        line = f"{known.meaning}, equal guesses give {math.log(classes):.2f}"
+        return Meaning(known.title, line, higher_is_better=False)
+    return known
+
+
+def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, float] | None = None) -> str:
+    """Return one metric's value as it is printed."""
+    if value is None:
+        return "–"
+    if meaning.percent:
+        return percent(value, decimals_for(*(interval or (None, None))))
+    return number(value, meaning.decimals)
+
+
+def interval_text(meaning: Meaning, interval: tuple[float, float] | None) -> str:
+    """Return '96.5 to 96.9' (of percent) or '0.9949 to 0.9957'; empty where there is no interval."""
+    if interval is None:
+        return ""
+    low, high = interval
+    if meaning.percent:
+        decimals = decimals_for(low, high)
+        return f"{low * 100:.{decimals}f} to {percent(high, decimals)}"
+    return f"{number(low, meaning.decimals)} to {number(high, meaning.decimals)}"
+
+
+def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int | None) -> str:
+    """Return the page's first sentence, from the numbers alone."""
+    decimals = decimals_for(*(interval or (None, None)))
+    pictures = counted(tested, "test picture") if tested else "the test pictures"
+    sentence = f"{percent(accuracy, decimals)} of {pictures} were named right"
+    if tested == 1:
+        sentence = f"{percent(accuracy, decimals)} of the one test picture was named right"
+    if interval is None:
+        return sentence + "."
+    low, high = interval
+    return (
+        f"{sentence}; with 95{NBSP}% confidence the true rate lies between "
+        f"{low * 100:.{decimals}f} and {percent(high, decimals)}."
+    )
