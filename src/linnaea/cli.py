@@ -15,6 +15,8 @@ app = App(
     help="Train a picture classifier on your own labelled pictures, and learn how far it can be believed.",
     version=__version__,
     version_flags=["--version"],
+    # Ctrl-C is main's to answer: a run must be closed properly, and SIGTERM has another exit code.
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(show_default=False, negative=""),
 )
 # The first line of each command's docstring, repeated here so that `linnaea --help` need not load them all.

@@ -223,7 +223,9 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
         probabilities=np.asarray(classifier.predict_proba(X), dtype=np.float64),
     )
     run.write_text("predictions.csv", predictions.to_csv())
-    run.write_json("metrics.json", compute_metrics(predictions))
+    # From the table as it stands on disk, so that computing them again gives the same to the last digit.
+    written = Predictions.read_csv(run.path / "predictions.csv")
+    run.write_json("metrics.json", compute_metrics(written))
     largest = _largest_class(study)
     run.update_info(baselines={"always the largest class": float((y == largest).mean())})
     keep_mistakes(run, study.dataset, study.rows("test"), predictions)

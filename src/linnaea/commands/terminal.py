@@ -61,9 +61,10 @@ class EpochBar:
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.best: tuple[float, int] | None = None
+        self._wide = messages.width >= 110
         self._progress = Progress(
             TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.completed:.0f}}/{epochs}"),
-            BarColumn(bar_width=22, complete_style="cyan", finished_style="cyan"),
+            BarColumn(bar_width=22 if self._wide else 8, complete_style="cyan", finished_style="cyan"),
             TextColumn("{task.fields[told]}"),
             console=messages,
         )
@@ -73,18 +74,19 @@ class EpochBar:
     def __call__(self, record: Any, pictures: int) -> None:
         """Show one epoch's record; pictures is how many one epoch trains on."""
         self._seconds += record.seconds
-        told = f"loss {record.train_loss:.4f}"
-        if record.val_accuracy is not None:
+        told = [f"loss {record.train_loss:.3f}"]
+        if record.val_accuracy is None:
+            told.append(f"training {percent(record.train_accuracy)}")
+        else:
             if record.epoch > 0 and (self.best is None or record.val_accuracy > self.best[0]):
                 self.best = (record.val_accuracy, record.epoch)
-            told += f"   validation {percent(record.val_accuracy)}"
-            told += f"   best {percent(self.best[0])} ({self.best[1]})" if self.best else ""
-        else:
-            told += f"   training {percent(record.train_accuracy)}"
+            told.append(f"validation {percent(record.val_accuracy)}")
+            told += [f"best {percent(self.best[0])} ({self.best[1]})"] if self.best else []
         if record.epoch > 0:
             left = self._seconds / record.epoch * (self.epochs - record.epoch)
-            told += f"   {pictures / max(record.seconds, 1e-9):,.0f} pictures/s   {duration(left)} left"
-        self._progress.update(self._task, completed=record.epoch, told=told)
+            told += [f"{pictures / max(record.seconds, 1e-9):,.0f} pictures/s"] if self._wide else []
+            told.append(f"{duration(left)} left" if left else duration(self._seconds))
+        self._progress.update(self._task, completed=record.epoch, told="   ".join(told))
 
     @contextmanager
     def shown(self) -> Iterator["EpochBar"]:

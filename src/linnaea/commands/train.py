@@ -49,12 +49,14 @@ def train(
     asked = {**parse_assignments(set_), **_asked(settings)}
     chosen = learning.resolve_recipe(recipe, asked)
     classifier = learning.new_classifier(chosen.recipe)
-    run = RunFolder.create(out or learning.free_folder(data), overwrite=overwrite)
+    folder = out or learning.free_folder(data)
+    RunFolder.refuse_taken(folder, overwrite=overwrite)
     phases = Phases()
+    with phases.measure("data"):
+        study = learning.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
+    run = RunFolder.create(folder, overwrite=overwrite)
     with learning.recorded(run, chosen, phases):
-        with phases.measure("data"):
-            study = learning.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
-            learning.record_study(run, study)
+        learning.record_study(run, study)
         with phases.measure("train"):
             stopped = learning.fit(run, classifier, study, chosen.recipe)
         with phases.measure("evaluate"):
@@ -70,4 +72,5 @@ def _asked(settings: Any) -> dict[str, Any]:
     """Return only the settings that somebody named, whether they came from a shell or from Python."""
     if settings is None:
         return {}
-    return dict(settings) if isinstance(settings, dict) else settings.model_dump(exclude_none=True)
+    named = settings if isinstance(settings, dict) else vars(settings)
+    return {name: value for name, value in named.items() if value is not None}

@@ -25,25 +25,35 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
-    @classmethod
-    def create(cls, path: str | Path, *, overwrite: bool = False) -> "RunFolder":
-        """Begin a run in path.
-
-        Raises RunError where the folder already holds a run (unless overwrite, which removes that run's
-        files and no others), or where it holds something else.
-        """
-        run = cls(Path(path))
-        if run.path.exists() and not run.path.is_dir():
+    @staticmethod
+    def refuse_taken(path: str | Path, *, overwrite: bool = False) -> None:
+        """Raise RunError where no run can begin: path holds a run (unless overwrite) or other files."""
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
-        if run.path.is_dir() and any(run.path.iterdir()):
-            if not (run.path / "run.json").exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            if not (folder / "run.json").exists():
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite:
                 raise RunError(
                     f"{path} already holds a run.", "Pass --overwrite to replace it, or choose another --out."
                 )
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> "RunFolder":
+        """Begin a run in path; overwrite removes an old run's files and no others.
+
+        Raises RunError as refuse_taken does, and where the folder cannot be made.
+        """
+        cls.refuse_taken(path, overwrite=overwrite)
+        run = cls(Path(path))
+        try:
             run._clear()
-        run.path.mkdir(parents=True, exist_ok=True)
+            run.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{path} cannot be made or cleared ({error.strerror}).", "Choose another place with --out."
+            ) from error
         return run
 
     @classmethod

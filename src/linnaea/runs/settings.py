@@ -4,9 +4,11 @@ The command line shows the common settings as options, TOML files are checked ag
 pass them, run.json records them. A value out of range is refused before any data is read.
 """
 
+from dataclasses import field, make_dataclass
 from typing import Annotated, Any, Literal, Optional
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from cyclopts import Parameter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from linnaea.errors import SettingError, did_you_mean
 
@@ -99,15 +101,22 @@ class Recipe(BaseModel):
 
 # The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are
 # left to Recipe, which names every fault at once. Sizes stay text: a shell passes "500,500" as one word.
-_options: dict[str, Any] = {
-    name: (
-        Optional[str if name == "hidden" else field.annotation],  # noqa: UP045 (the type is a value here)
-        Field(None, description=field.description),
-    )
-    for name, field in Recipe.model_fields.items()
-    if field.json_schema_extra == OPTION
-}
-CommonSettings: Any = create_model("CommonSettings", **_options)
+CommonSettings: Any = make_dataclass(
+    "CommonSettings",
+    [
+        (
+            name,
+            Annotated[
+                Optional[str if name == "hidden" else described.annotation],  # noqa: F821, UP045
+                Parameter(help=described.description),
+            ],
+            field(default=None),
+        )
+        for name, described in Recipe.model_fields.items()
+        if described.json_schema_extra == OPTION
+    ],
+)
+CommonSettings.__module__ = __name__  # cyclopts resolves the fields' types in the module of their class
 
 
 def make_recipe(settings: dict[str, Any]) -> Recipe:

@@ -1,0 +1,63 @@
+"""linnaea models: which networks can be fine-tuned, and where their weights come from."""
+
+import json
+from typing import Any
+
+from rich.table import Table
+
+from linnaea.commands import terminal
+from linnaea.commands.describe import check_format
+from linnaea.errors import UsageError
+
+
+def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
+    """List the networks that --model accepts: the short names, or every timm network that holds a word.
+
+    Parameters
+    ----------
+    search
+        A part of a name, such as mobilenet; without it the short names are listed.
+    format
+        table or json.
+    """
+    check_format(format)
+    # timm is a second's import: --help should not wait for it.
+    import timm
+
+    from linnaea.classifiers.finetune.backbones import SHORT_NAMES
+
+    names = [name for name in SHORT_NAMES if search.lower() in name]
+    if search:
+        names += timm.list_models(f"*{search.lower()}*")
+    if not names:
+        raise UsageError(f"No network's name holds '{search}'.", "linnaea models lists the short names.")
+    rows = [_row(name) for name in names]
+    if format == "json":
+        terminal.results.print_json(json.dumps(rows))
+        return rows
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("name", no_wrap=True)
+    table.add_column("pixels", justify="right")
+    table.add_column("weights", no_wrap=True)
+    for row in rows:
+        table.add_row(row["name"], str(row["size"]), row["weights"])
+    terminal.results.print(table)
+    if not search:
+        total = len(timm.list_models())
+        terminal.say("", f"and {total:,} more of timm's: linnaea models --search WORD")
+    return rows
+
+
+def _row(name: str) -> dict[str, Any]:
+    """Return one network as plain values: name, timm's name, the side of its pictures, its weights."""
+    from linnaea.classifiers.finetune.backbones import PACKAGED, resolve
+
+    found = resolve(name)
+    config = found.config
+    if found.timm_name == PACKAGED:
+        weights = "installed with Linnaea"
+    elif config.has_weights:
+        weights = f"hub: {config.hf_hub_id}" if config.hf_hub_id else f"{config.url}"
+    else:
+        weights = "none; pass --weights FILE"
+    return {"name": name, "timm": found.timm_name, "size": config.input_size[-1], "weights": weights}

@@ -1,0 +1,35 @@
+"""Small labelled pictures on disk, and one trained run that the verbs share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linnaea.cli import main
+
+
+def draw(folder: Path, classes: int = 3, count: int = 12, side: int = 12) -> Path:
+    """Draw pictures whose class is where the bright bar stands; noise makes each one different."""
+    generator = np.random.default_rng(0)
+    for number in range(classes):
+        (folder / f"bar {number}").mkdir(parents=True)
+        for index in range(count):
+            pixels = generator.integers(0, 90, (side, side), dtype=np.uint8)
+            start = number * side // classes
+            pixels[:, start : start + side // classes] += 160
+            Image.fromarray(pixels).save(folder / f"bar {number}" / f"{index:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory) -> Path:
+    return draw(tmp_path_factory.mktemp("my pictures") / "bars")
+
+
+@pytest.fixture(scope="session")
+def trained(bars, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "two"
+    code = main(["train", str(bars), "--hidden", "8", "--epochs", "12", "--size", "12", "--out", str(run)])
+    assert code == 0
+    return run

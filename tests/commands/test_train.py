@@ -1,0 +1,159 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import linnaea
+from linnaea.cli import main
+from linnaea.evaluation.predictions import Predictions
+
+
+def test_a_run_leaves_every_file_of_the_design(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "run.json",
+        "split.csv",
+        "history.jsonl",
+        "predictions.csv",
+        "metrics.json",
+        "weights.safetensors",
+        "model.json",
+        "report.html",
+    }
+
+
+def test_the_run_says_what_was_learned_from_what(trained):
+    info = json.loads((trained / "run.json").read_text())
+    assert info["state"] == "finished"
+    # 36 pictures: 11 (30 %, rounded) are tested, 10 % of the other 25 are set aside, at least one a class.
+    assert info["data"]["parts"] == {"train": 22, "val": 3, "test": 11}
+    assert info["recipe"]["hidden"] == [8]
+    assert info["recipe"]["batch_size"] == 100
+    assert info["chosen_on"] == "validation accuracy"
+    assert 1 <= info["chosen_epoch"] <= 12
+    assert info["phases"]["train"]["seconds"] > 0
+    assert info["phases"]["train"]["peak_memory_mib"] > 10
+
+
+def test_the_split_names_each_picture_once(trained):
+    rows = list(csv.DictReader((trained / "split.csv").read_text().splitlines()))
+    assert len({row["path"] for row in rows}) == len(rows) == 36
+    tested = {row["path"] for row in rows if row["part"] == "test"}
+    assert tested == set(Predictions.read_csv(trained / "predictions.csv").paths)
+
+
+def test_history_begins_before_training(trained):
+    records = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == list(range(13))
+    assert set(records[0]) == {
+        "epoch",
+        "seconds",
+        "learning_rate",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+    }
+    assert records[-1]["train_loss"] < records[0]["train_loss"]
+
+
+def test_metrics_are_those_of_the_predictions(trained):
+    table = Predictions.read_csv(trained / "predictions.csv")
+    accuracy = json.loads((trained / "metrics.json").read_text())["accuracy"]
+    assert accuracy["value"] == np.mean(table.predicted == table.true)
+    assert accuracy["low"] < accuracy["value"] <= accuracy["high"]
+
+
+def test_the_loaded_network_gives_the_probabilities_on_disk(trained, bars):
+    from linnaea.data.sources import open_dataset
+    from linnaea.data.vectors import vectors
+
+    table = Predictions.read_csv(trained / "predictions.csv")
+    dataset = open_dataset(str(bars))
+    rows = [dataset.paths.index(path) for path in table.paths]
+    probabilities = linnaea.load(trained).predict_proba(vectors(dataset, rows, 12))
+    assert np.allclose(probabilities, table.probabilities, atol=1e-8)
+
+
+def test_two_runs_of_one_seed_are_equal_bit_for_bit(bars, tmp_path):
+    for name in ("a", "b"):
+        main(
+            [
+                "train",
+                str(bars),
+                "--hidden",
+                "8",
+                "--epochs",
+                "3",
+                "--set",
+                "dropout=0.2",
+                "--out",
+                str(tmp_path / name),
+            ]
+        )
+    for file in ("weights.safetensors", "predictions.csv", "split.csv", "metrics.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_an_existing_run_is_kept_unless_overwrite(trained, bars, capsys):
+    before = (trained / "run.json").read_bytes()
+    assert main(["train", str(bars), "--out", str(trained)]) == 1
+    assert "already holds a run. Pass --overwrite to replace it" in capsys.readouterr().err
+    assert (trained / "run.json").read_bytes() == before
+
+
+def test_without_validation_nothing_is_chosen(bars, tmp_path):
+    run = linnaea.train(
+        str(bars), settings={"validation": 0, "epochs": 2, "test_curve": True}, out=tmp_path / "r"
+    )
+    info = run.info()
+    assert info["data"]["parts"]["val"] == 0
+    assert info["chosen_on"] is None
+    record = run.history()[-1]
+    assert record["val_loss"] is None
+    table = Predictions.read_csv(run.path / "predictions.csv")
+    assert record["test_accuracy"] == pytest.approx(np.mean(table.predicted == table.true))
+
+
+def test_a_diverging_run_fails_with_its_cure_and_keeps_the_best_weights(tmp_path, capsys):
+    run = tmp_path / "run"
+    code = main(["train", "digits", "--learning-rate", "900", "--solver", "sgd", "--loss", "cross_entropy",
+                 "--hidden", "20,20", "--epochs", "4", "--out", str(run)])  # fmt: skip
+    told = capsys.readouterr().err
+    assert code == 1
+    assert "epoch 1" in told
+    assert "learning" in told
+    assert json.loads((run / "run.json").read_text())["state"] == "failed"
+    assert np.isfinite(linnaea.load(run).predict_proba(np.zeros((1, 784), np.float32))).all()
+    assert "report.html" in {path.name for path in run.iterdir()}
+
+
+def test_a_damaged_picture_is_left_out_in_the_open(bars, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "bars"
+    shutil.copytree(bars, folder)
+    (folder / "bar 0" / "00.png").write_bytes((bars / "bar 0" / "00.png").read_bytes()[:60])
+    assert main(["train", str(folder), "--epochs", "1", "--out", str(tmp_path / "r")]) == 0
+    assert "1 picture left out as unreadable (bar 0/00.png)." in capsys.readouterr().err
+    assert main(["train", str(folder), "--epochs", "1", "--strict", "--out", str(tmp_path / "s")]) == 1
+    assert "bar 0/00.png" in capsys.readouterr().err
+
+
+def test_the_recorded_losses_of_a_small_real_run(tmp_path):
+    """5,000 real digits, 784-30-10, seed 0: recorded on x86-64 with NumPy's OpenBLAS, float64."""
+    run = linnaea.train(
+        "digits",
+        settings={
+            "hidden": [30],
+            "epochs": 3,
+            "dtype": "float64",
+            "seed": 0,
+            "solver": "nesterov",
+            "learning_rate": 0.1,
+        },
+        out=tmp_path / "run",
+    )
+    losses = [round(record["train_loss"], 6) for record in run.history()]
+    assert losses == pytest.approx([0, 0, 0, 0], abs=2e-6)

@@ -1,0 +1,106 @@
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import linnaea
+from linnaea.cli import COMMANDS, main
+
+LINNAEA = [sys.executable, "-m", "linnaea"]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_list_of_commands_says_what_each_docstring_says(verb):
+    function = getattr(importlib.import_module(f"linnaea.commands.{verb}"), verb)
+    assert function.__doc__.splitlines()[0] == COMMANDS[verb]
+
+
+def test_help_loads_nothing_heavy():
+    heavy = ("numpy", "torch", "sklearn", "keras", "altair", "PIL", "pandas")
+    code = (
+        "import sys; from linnaea.cli import main; main(['--help']); "
+        f"sys.exit(' '.join(m for m in {heavy!r} if m in sys.modules) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == linnaea.__version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["trian", "x"], 2, 'Unknown command "trian". Did you mean "train"?'),
+        (["train", "digits", "--hiden", "5"], 2, "Unknown option: --hiden. Did you mean --hidden?"),
+        (["train", "digits", "--epochs", "many"], 2, 'Invalid value for --epochs: unable to convert "many" into int.'),
+        (["train", "digits", "--epochs", "0"], 2, "The setting 'epochs' is refused: input should be greater"),
+        (["train", "digits", "--hidden", "-5"], 2, "The setting 'hidden' is refused"),
+        (
+            ["train", "digits", "--set", "dropuot=0.1"],
+            2,
+            "There is no setting 'dropuot'. Did you mean 'dropout'",
+        ),
+        (["train", "digits", "--model", "mpl"], 2, "There is no model 'mpl'. Did you mean 'mlp'?"),
+        (["train", "digist"], 2, "There is no data set or folder 'digist'. Did you mean 'digits'"),
+        (["train", "digits", "--recipe", "part1-twohidden"], 2, "Did you mean 'part1-two-hidden'"),
+        (["reproduce", "part9"], 2, "There is no part 'part9' to reproduce."),
+        (["report", "nowhere"], 1, "nowhere is not a run folder (no run.json in it)."),
+        (["compare"], 2, "requires an argument"),
+    ],
+)
+def test_what_was_asked_wrongly_is_one_sentence_and_leaves_nothing(
+    arguments, code, sentence, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    told = capsys.readouterr().err
+    assert told.startswith("Error: ")
+    assert sentence in told
+    assert "Traceback" not in told
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_keras_refuses_a_setting_it_does_not_have(capsys, tmp_path):
+    code = main(["train", "digits", "--model", "keras", "--augment", "digits", "--out", str(tmp_path / "a")])
+    assert code == 2
+    assert "The model keras has no setting augment." in capsys.readouterr().err
+
+
+def test_debug_shows_the_whole_story(tmp_path):
+    with pytest.raises(linnaea.LinnaeaError):
+        main(["--debug", "report", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_as_interrupted_with_a_readable_report(sent, code, tmp_path):
+    run = tmp_path / "run"
+    command = [*LINNAEA, "train", "digits", "--hidden", "20", "--epochs", "5000", "--out", str(run)]
+    # One thread: on a busy machine, BLAS threads that wait for each other would make this slow.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    )
+    deadline = time.monotonic() + 60
+    while not (run / "history.jsonl").exists() or len((run / "history.jsonl").read_text().splitlines()) < 4:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(sent)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == code, told
+    assert "Traceback" not in told
+    info = json.loads((run / "run.json").read_text())
+    assert info["state"] == "interrupted"
+    assert "nterrupted" in (run / "report.html").read_text()
+    epochs = len((run / "history.jsonl").read_text().splitlines()) - 1
+    assert info["message"] == f"Stopped by the person after epoch {epochs}."
+    # What was learned so far is there and can be used.
+    assert linnaea.load(run).predict_proba([[0.0] * 784]).shape == (1, 10)
+    assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.3
