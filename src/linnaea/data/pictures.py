@@ -170,9 +170,9 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB" if colour else "L")
     if image.size != (size, size):
         side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        middle = image.crop((left, top, left + side, top + side))
+        image = middle.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image)
 
 

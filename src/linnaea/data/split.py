@@ -252,7 +252,7 @@ def split_from_rows(
     protocol: str = "parts of an earlier split",
     hashes: Sequence[str] | None = None,
 ) -> Split:
-    """Return the split that these rows of a split.csv describe, refused where the pictures are no longer the same.
+    """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
 
     Pictures that the split does not know are left out, and counted in the protocol. hashes: what
     content_hashes returned for the whole data set, if at hand.

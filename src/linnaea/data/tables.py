@@ -90,7 +90,7 @@ def _rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
         ]
     except csv.Error as error:
         raise DataError(
-            f"{source}, line {reader.line_num}, is not CSV ({error}).", "Correct the line."
+            f"{source}, line {reader.reader.line_num}, is not CSV ({error}).", "Correct the line."
         ) from error
 
 

@@ -1,0 +1,37 @@
+"""Small pictures on disk, made anew for each test that asks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linnaea.data.dataset import Dataset
+from linnaea.data.sources import open_dataset
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """The 5,000 digits, parsed once: it takes a second."""
+    return open_dataset("digits")
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> MakeFolder:
+    """Return a function that writes {folder: number of pictures} below tmp_path/name, no two alike."""
+
+    def make(counts: dict[str, int], name: str = "photos", size: tuple[int, int] = (12, 10)) -> Path:
+        generator = np.random.default_rng(0)
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        for folder, count in counts.items():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / folder / f"{number}.png")
+        return root
+
+    return make

@@ -1,0 +1,103 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from linnaea.data.problems import leave_out_unusable, scan, without
+from linnaea.data.sources import open_dataset
+from linnaea.errors import DataError
+
+
+@pytest.fixture
+def damaged(make_folder):
+    root = make_folder({"a": 6, "b": 6, "few": 3, "one": 1, "empty": 0, "bad": 1})
+    (root / "a/0.png").write_bytes((root / "a/0.png").read_bytes()[:150])
+    (root / "a/1.png").write_bytes(b"")
+    (root / "bad/0.png").write_bytes(b"not a picture")
+    shutil.copy(root / "b/0.png", root / "b/copy.png")
+    shutil.copy(root / "a/2.png", root / "b/other.png")
+    return root
+
+
+def test_a_whole_data_set_has_no_problems(make_folder, digits):
+    assert scan(open_dataset(make_folder({"a": 6, "b": 6}))) == []
+    assert scan(digits) == []
+
+
+def test_every_problem_is_found_and_told(damaged):
+    dataset = open_dataset(damaged)
+    (damaged / "a/3.png").unlink()
+    found = [(problem.severity, problem.kind, problem.message) for problem in scan(dataset)]
+    one = "which cannot be divided between training and test."
+    assert found == [
+        ("error", "unreadable", "a/0.png is truncated (the picture goes on after the file's 150 bytes)."),
+        ("error", "unreadable", "a/1.png is empty (0 bytes)."),
+        ("error", "missing_file", "a/3.png does not exist."),
+        ("error", "unreadable", "bad/0.png is a text file with a picture's name."),
+        ("error", "tiny_class", f"The class 'one' has one picture, {one}"),
+        ("warning", "tiny_class", "The class 'a' has 3 pictures, too few to judge it by."),
+        ("warning", "empty_class", "The class 'bad' has no usable picture."),
+        ("warning", "empty_class", "The class 'empty' has no usable picture."),
+        ("warning", "tiny_class", "The class 'few' has 3 pictures, too few to judge it by."),
+        (
+            "warning",
+            "exact_duplicate",
+            "2 pictures are the same, byte for byte: a/2.png, b/other.png; their labels differ (a, b).",
+        ),
+        ("warning", "exact_duplicate", "2 pictures are the same, byte for byte: b/0.png, b/copy.png."),
+    ]
+
+
+def test_what_cannot_be_read_is_left_out_with_a_note(damaged):
+    dataset, problems = leave_out_unusable(open_dataset(damaged))
+    assert len(problems) == 10
+    assert {"a/0.png", "a/1.png", "bad/0.png"}.isdisjoint(dataset.paths)
+    assert dataset.notes[-1] == "3 pictures left out as unreadable (a/0.png, a/1.png, bad/0.png)."
+    assert dataset.empty_classes == ("bad", "empty")
+    assert len(dataset.labels) == len(dataset.paths) == 16
+
+
+def test_strict_refuses_and_tells_all(damaged):
+    with pytest.raises(DataError) as caught:
+        leave_out_unusable(open_dataset(damaged), strict=True)
+    assert str(caught.value) == (
+        "3 pictures cannot be read: a/0.png is truncated (the picture goes on after the file's 150 bytes), "
+        "a/1.png is empty (0 bytes), bad/0.png is a text file with a picture's name. "
+        "Restore or remove them, or leave --strict out to go on without them."
+    )
+
+
+def test_one_class_left_is_an_error(make_folder):
+    root = make_folder({"a": 6, "b": 1})
+    (root / "b/0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="has usable pictures of one class only, 'a'"):
+        leave_out_unusable(open_dataset(root))
+
+
+def test_heic_without_its_extra_is_left_out_with_the_cure(make_folder):
+    root = make_folder({"a": 6, "b": 6})
+    (root / "b/0.heic").write_bytes((24).to_bytes(4) + b"ftypheic\0\0\0\0mif1heic")
+    problem = scan(open_dataset(root))[0]
+    assert (problem.kind, problem.paths) == ("unreadable", ("b/0.heic",))
+
+
+def test_the_same_pixels_twice_in_memory_are_found(digits):
+    twice = without(digits, digits.paths[20:])
+    pixels = twice.pixels.copy()
+    pixels[7] = pixels[3]
+    problems = [
+        problem for problem in scan(replace(twice, pixels=pixels)) if problem.kind == "exact_duplicate"
+    ]
+    assert [problem.paths for problem in problems] == [("digits/00003", "digits/00007")]
+
+
+def test_without_keeps_everything_in_step(digits):
+    rest = without(digits, digits.paths[::2], "put aside")
+    np.testing.assert_array_equal(rest.pixels, digits.pixels[1::2])
+    np.testing.assert_array_equal(rest.labels, digits.labels[1::2])
+    assert rest.paths == digits.paths[1::2]
+    assert rest.notes == (
+        "2,500 pictures put aside (digits/00000, digits/00002, digits/00004 and 2,497 more).",
+    )
+    assert without(rest, ["unknown"]) is rest

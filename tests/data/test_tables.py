@@ -1,0 +1,74 @@
+import pytest
+
+from linnaea.data.sources import open_dataset
+from linnaea.errors import DataError
+
+
+@pytest.fixture
+def pictures(make_folder):
+    return make_folder({"files": 6})
+
+
+def write(folder, text, encoding="utf-8"):
+    path = folder / "labels.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def message(path):
+    with pytest.raises(DataError) as caught:
+        open_dataset(path)
+    return str(caught.value)
+
+
+def test_rows_become_pictures_sorted_by_path(pictures):
+    path = write(pictures, "path,label,colour\nfiles/2.png,tulip,red\nfiles/0.png, rose ,white\n")
+    dataset = open_dataset(path)
+    assert dataset.paths == ("files/0.png", "files/2.png")
+    assert dataset.labels.tolist() == ["rose", "tulip"]
+    assert (dataset.name, dataset.root, dataset.parts) == ("labels", pictures, None)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_what_spreadsheets_write_is_read(pictures, separator):
+    text = (
+        "Path;Label;Part\r\nfiles\\0.png;rose;Training\r\nfiles/1.png;tulip;valid\r\nfiles/2.png;tulip;\r\n"
+    )
+    dataset = open_dataset(write(pictures, text.replace(";", separator), encoding="utf-8-sig"))
+    assert dataset.paths == ("files/0.png", "files/1.png", "files/2.png")
+    assert dataset.parts.tolist() == ["train", "val", ""]
+
+
+def test_every_fault_is_told_at_once(pictures):
+    missing = "".join(f"files/x{number:02d}.png,rose,\n" for number in range(12))
+    text = "path,label,part\nfiles/0.png,rose,train\nfiles/0.png,rose,train\n"
+    text += ",tulip,\nfiles/1.png,,\nfiles/2.png,tulip,exam\n"
+    path = write(pictures, text + missing)
+    listed = ", ".join(f"files/x{number:02d}.png (line {number + 7})" for number in range(10))
+    assert message(path) == (
+        f"{path} cannot be used: "
+        "1 row with a path that stands above already: files/0.png (line 3); "
+        "1 row without a path: line 4; "
+        "1 row without a label: files/1.png (line 5); "
+        "1 row with the unknown part 'exam' (known: train, val, test): files/2.png (line 6); "
+        f"12 rows with a file that does not exist: {listed} and 2 more. "
+        "Correct these rows."
+    )
+
+
+def test_missing_columns_are_all_named(pictures):
+    assert message(write(pictures, "file,class\nfiles/0.png,rose\n")).startswith(
+        f"{pictures}/labels.csv has no column 'path' and no column 'label'; its columns are: file, class. "
+    )
+    assert "its columns are: none" in message(write(pictures, ""))
+
+
+def test_tables_that_cannot_be_used(pictures):
+    assert "lists no pictures" in message(write(pictures, "path,label\n"))
+    assert "lists pictures of one class only, 'rose'" in message(
+        write(pictures, "path,label\nfiles/0.png,rose\n")
+    )
+    assert "is not UTF-8 text" in message(
+        write(pictures, "path,label\nfiles/0.png,ros\u00e9\n", encoding="latin-1")
+    )
+    assert "line 2, is not CSV" in message(write(pictures, 'path,label\n"files/0.png,rose\n'))
