@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linnaea.classifiers.perceptron.distortions import distort, side_of
 from linnaea.classifiers.perceptron.layers import Workspace
 from linnaea.streams import Purpose, stream
 
@@ -50,11 +51,16 @@ class Batches:
     batch_size: int
         Rows a batch; the last one of an epoch may be shorter.
     seed: int
-        Of the order.
+        Of the order and the distortions.
+    augment: str or None
+        "digits": rows are square grey pictures, bent anew each time they are seen.
     """
 
-    def __init__(self, part: Part, batch_size: int, seed: int) -> None:
+    def __init__(self, part: Part, batch_size: int, seed: int, augment: str | None = None) -> None:
         self.part, self.batch_size, self.seed = part, min(batch_size, len(part)), seed
+        self.augment = augment
+        if augment:
+            side_of(part.X.shape[1])  # refuses features that are no picture, before anything is learned
         self.steps = -(-len(part) // self.batch_size)
         self._x = Workspace(part.X.dtype)
 
@@ -70,4 +76,6 @@ class Batches:
         for start in range(first * size, len(part), size):
             stop = min(start + size, len(part))
             x = part.take(order[start:stop], self._x(stop - start, part.X.shape[1]))
+            if self.augment:
+                distort(x, stream(self.seed, Purpose.AUGMENT, epoch, start // size), out=x)
             yield x, targets[start:stop], None if weights is None else weights[start:stop]

@@ -1,36 +1,107 @@
 """MLPClassifier: a multi-layer perceptron under scikit-learn's conventions, in NumPy."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from linnaea.classifiers.contract import EpochRecord, OnEpoch
-from linnaea.classifiers.perceptron import inputs, state
+from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.batches import Batches, Part
-from linnaea.classifiers.perceptron.course import Course
+from linnaea.classifiers.perceptron.fitted import FittedPerceptron
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
-from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
+from linnaea.classifiers.perceptron.network import Network, shapes_of
 from linnaea.classifiers.perceptron.schedules import rate_at
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
-from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
-from linnaea.errors import DataError, DivergenceError
+from linnaea.classifiers.perceptron.settings import check_settings
+from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
+from linnaea.errors import DivergenceError
 from linnaea.streams import Purpose, stream
 
 
-class MLPClassifier(ClassifierMixin, BaseEstimator):
-    """Multi-layer perceptron for classification.
+class MLPClassifier(FittedPerceptron):
+    """Multi-layer perceptron, trained in mini-batches by backpropagation.
+
+    The gradient of a step is the mean over its batch, plus l2 · W. With one integer seed two trainings on the
+    same machine and number of threads give the same weights, bit for bit; so does a training that was
+    broken off and resumed.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(50,)
         Units of each hidden layer; () is a linear classifier.
+    activation : {"relu", "tanh", "sigmoid"}, default="relu"
+        Of the hidden units.
+    loss : {"cross_entropy", "squared_error"}, default="cross_entropy"
+        Softmax cross-entropy on the outputs, or the textbook's ½ Σ (a - target)² on sigmoid outputs a
+        (Nielsen 2015). The textbook's code, too, divides the summed gradient by the batch size.
+    solver : {"adam", "nesterov", "sgd"}, default="adam"
+        Adam (Kingma and Ba 2015), Nesterov momentum (Sutskever et al. 2013), or plain gradient descent.
+    learning_rate : float, default=0.001
+        0.1 is a good first guess for "sgd", 0.05 for "nesterov".
+    batch_size : int, default=100
+        Rows a step; all of them where there are fewer.
+    epochs : int, default=20
+        Passes over the training part, at most.
+    init : {"auto", "normal", "xavier", "he"}, default="auto"
+        Deviation of the normal first weights: 0.1 for "normal"; "auto" is "he" before a ReLU, else "xavier".
+        Biases start at zero.
+    momentum : float in [0, 1), default=0.9
+        Of "nesterov"; the others have none.
+    schedule : {"constant", "cosine"}, default="constant"
+        "cosine" falls to zero at the end of the last epoch.
+    warmup_epochs : float, default=0
+        Epochs over which the rate first grows linearly to learning_rate.
+    l2 : float, default=0.0
+        Adds l2/2 · ΣW² to the objective; biases are free. The losses in history_ are without it.
+    dropout, input_dropout : float in [0, 1), default=0.0
+        Chance that a hidden unit, or an input, is left out of a step (Srivastava et al. 2014).
+    max_norm : float or None, default=None
+        Largest norm of a hidden unit's incoming weights, restored after each step (ibid.).
+    augment : {None, "digits"}, default=None
+        "digits": rows are square grey pictures, ink above 0, bent anew each time they are seen.
+    patience : int, default=0
+        Stop when so many epochs brought no higher validation accuracy (among equals: no lower loss), and
+        restore the best weights. 0: go through all epochs and keep the last weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Carved out of X, stratified, where patience asks for a validation part and none is passed.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as in scikit-learn.
+    dtype : {"float32", "float64"}, default="float32"
+        Of the weights and all computation. X of this type, C-contiguous, is used as it is, never copied
+        whole; other types are cast once. Integers are cast, not scaled: divide bytes by 255 before.
+    progress : bool, default=False
+        Show a progress bar.
+    random_state : int, RandomState or None, default=None
+        An integer is the seed itself.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (classes,)
+        Sorted.
+    history_ : list of EpochRecord
+        One an epoch, epoch 0 (before training) included. Both parts are evaluated with the network in the
+        same state, after the epoch, without dropout or distortion; this is not part of `seconds`.
+    chosen_epoch_ : int
+        The epoch whose weights the classifier holds.
+    parameters_ : ndarray of shape (parameters,)
+        All weights and biases; coefs_ and intercepts_ are views of it, layer by layer.
+    n_features_in_, seed_ : int
+        Features of X, and the seed that was used.
+
+    References
+    ----------
+    C. M. Bishop, Pattern Recognition and Machine Learning, 2006, chapter 5.
+    M. A. Nielsen, Neural Networks and Deep Learning, 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> MLPClassifier((64,), epochs=10, random_state=0).fit(X / 16, y).score(X / 16, y) > 0.95
+    True
     """
 
     def __init__(
@@ -93,40 +164,54 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         sample_weight: Any = None,
         on_epoch: OnEpoch | None = None,
     ) -> Self:
-        """Learn from X and y."""
+        """Learn from X (n, features) and labels y (n,).
+
+        Parameters
+        ----------
+        validation_data : tuple (X, y), optional
+            Evaluated after each epoch; decides when patience is over.
+        sample_weight : array of shape (n,), optional
+            Only ratios count: the weights are scaled to mean one.
+        on_epoch : callable, optional
+            Called with (record, self) after each epoch, 0 included; self predicts with the present weights.
+
+        Raises SettingError for a setting, DataError for arrays that cannot be used, DivergenceError when loss
+        or weights leave the finite numbers; the classifier then holds the weights of the best epoch.
+        KeyboardInterrupt leaves the weights of the last whole step.
+        """
         train, validation = self._prepare(X, y, validation_data, sample_weight)
         course, network, solver = self._course, self._network(training=True), self._solver()
-        batches = Batches(train, self.batch_size, self.seed_)
+        batches = Batches(train, self.batch_size, self.seed_, self.augment)
         with tqdm(total=self.epochs, initial=course.epoch, disable=not self.progress, unit="epoch") as bar:
             while True:
-                if len(self.history_) == course.epoch:
-                    record = self._close_epoch(network, solver, train, validation)
-                    bar.set_postfix(
-                        {"loss": f"{record.train_loss:.4f}", "accuracy": f"{record.train_accuracy:.4f}"}
-                    )
+                if len(self.history_) == course.epoch:  # not so where a training goes on after its record
+                    record = self._close_epoch(network, train, validation)
+                    bar.set_postfix(loss=record.train_loss, accuracy=record.train_accuracy)
                     if on_epoch is not None:
                         on_epoch(record, self)
                 if course.epoch >= self.epochs or course.is_over(self.patience):
                     break
-                self._run_epoch(network, solver, batches)
+                self._run_epoch(network, solver, batches, self._rate)
                 bar.update()
-        if self.patience and course.best is not None:
+        if self.patience:
             self._restore_best()
         return self
 
-    def _run_epoch(self, network: Network, solver: Solver, batches: Batches) -> None:
+    def _run_epoch(
+        self, network: Network, solver: Solver, batches: Batches, rate: Callable[[float], float]
+    ) -> None:
         """Go through the batches of one epoch, from the first step not yet made."""
-        course = self._course
+        course, epoch = self._course, self._course.epoch + 1
+        dropping = self.dropout > 0 or self.input_dropout > 0
         with self._timed_steps(solver) as signals:
-            for x, targets, weights in batches.epoch(course.epoch + 1, course.step):
-                # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
-                solver.rate = self._rate(course.epoch + (course.step + 0.5) / batches.steps)
-                dropping = self.dropout or self.input_dropout
-                rng = stream(self.seed_, Purpose.DROPOUT, course.epoch + 1, course.step) if dropping else None
+            for x, targets, weights in batches.epoch(epoch, course.step):
+                # The rate in the middle of the step: zero neither in the first of a warm-up nor in the last.
+                solver.rate = rate(course.epoch + (course.step + 0.5) / batches.steps)
+                rng = stream(self.seed_, Purpose.DROPOUT, epoch, course.step) if dropping else None
                 self._train_step(network, solver, x, targets, weights, rng)
                 course.step += 1
                 signals.release()
-            course.epoch, course.step = course.epoch + 1, 0
+        course.epoch, course.step = epoch, 0
 
     def _train_step(
         self,
@@ -137,7 +222,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         weights: np.ndarray | None,
         rng: np.random.Generator | None,
     ) -> None:
-        """Forward, backward, and one step of the solver, which layers call as each gradient is found."""
+        """Forward, backward, and the solver's step: layers hand it each gradient as it is found."""
         outputs = network.forward(x, rng)
         delta = network.loss.delta(outputs, targets)
         if weights is not None:
@@ -146,6 +231,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         solver.finish()
         if self.max_norm is not None:
             network.limit_norms(self.max_norm)
+
+    # What the loop stands on.
 
     @contextmanager
     def _timed_steps(self, solver: Solver) -> Iterator[SignalsHeldBack]:
@@ -158,90 +245,53 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
                 self._course.seconds += time.perf_counter() - started
                 self._course.solver_steps = solver.steps
 
-    def _close_epoch(
-        self, network: Network, solver: Solver, train: Part, validation: Part | None
-    ) -> EpochRecord:
+    def _close_epoch(self, network: Network, train: Part, validation: Part | None) -> EpochRecord:
         """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""
         course = self._course
         with np.errstate(all="ignore"):
             train_loss, train_accuracy = network.evaluate(train)
             val = network.evaluate(validation) if validation is not None else (None, None)
-        rate = solver.rate or self._rate(course.epoch)
+        self._refuse_divergence(train_loss)
+        rate = self._rate(course.epoch)
         record = EpochRecord(course.epoch, course.seconds, rate, train_loss, train_accuracy, *val)
-        if not (np.isfinite(train_loss) and np.isfinite(self.parameters_).all()):
-            if course.best is not None:
-                self._restore_best()
-            raise DivergenceError(
-                f"Training diverged in epoch {course.epoch}: the loss is {train_loss}.",
-                f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
-            )
         course.seconds = 0.0
         self.history_.append(record)
         self.chosen_epoch_ = course.epoch
         course.note(record, self.parameters_)
         return record
 
-    # What the loop stands on.
+    def _refuse_divergence(self, loss: float = 0.0) -> None:
+        if np.isfinite(loss) and np.isfinite(self.parameters_).all():
+            return
+        self._restore_best()
+        raise DivergenceError(
+            f"Training diverged in epoch {self._course.epoch}: loss or weights are no longer finite.",
+            f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
+        )
+
+    def _restore_best(self) -> None:
+        if self._course.best is not None:
+            np.copyto(self.parameters_, self._course.best)
+            self.chosen_epoch_ = self._course.best_epoch
 
     def _prepare(
         self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
     ) -> tuple[Part, Part | None]:
-        """Check everything, number the classes, and begin a course or go on with the one that was loaded."""
+        """Check everything; begin a course, or go on with the one that was loaded."""
         check_settings(self.get_params(deep=False))
         X = inputs.features(self, X, reset=True)
         y = inputs.labels(y, len(X))
-        classes = np.unique(y)
-        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, classes)
-        resumed = getattr(self, "_loaded_course", None)
-        if resumed is None:
-            self.seed_ = seed_from(self.random_state)
-        self._set_classes(classes)
-        train = Part(X, inputs.class_numbers(y, classes), weights)
-        validation = None
+        self.classes_ = inputs.classes_of(y)
+        self._begin()
+        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        train, validation = Part(X, inputs.class_numbers(y, self.classes_), weights), None
         if validation_data is not None:
             X_val = inputs.features(self, validation_data[0])
             y_val = inputs.labels(validation_data[1], len(X_val), "validation y")
-            validation = Part(X_val, inputs.class_numbers(y_val, classes, "validation y"))
+            validation = Part(X_val, inputs.class_numbers(y_val, self.classes_, "validation y"))
         elif self.patience:
             train, validation = inputs.carve(train, self.validation_fraction, self.seed_)
-        if resumed is None:
-            self._begin()
-        else:
-            self._go_on(*resumed)
         return train, validation
-
-    def _set_classes(self, classes: np.ndarray) -> None:
-        if len(classes) < 2:
-            raise DataError(
-                f"y holds one class only, {classes[0]!r}.",
-                "A classifier needs at least two classes to tell apart.",
-            )
-        self.classes_ = classes
-
-    def _begin(self) -> None:
-        self._sizes = (self.n_features_in_, *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
-        self.parameters_ = new_parameters(self._sizes, self.init, self.activation, self.seed_, self.dtype)
-        self.history_: list[EpochRecord] = []
-        self.chosen_epoch_ = 0
-        self._course = Course()
-
-    def _go_on(self, course: Course, parameters: np.ndarray, history: list[EpochRecord]) -> None:
-        self._begin()
-        if parameters.shape != self.parameters_.shape or parameters.dtype != self.parameters_.dtype:
-            raise DataError(
-                f"The training state holds {parameters.size:,} {parameters.dtype} parameters; "
-                f"this network has {self.parameters_.size:,} {self.parameters_.dtype}.",
-                "Go on with the settings and classes the training began with.",
-            )
-        self._course, self.parameters_, self.history_ = course, parameters, history
-        del self._loaded_course
-
-    def _network(self, *, training: bool = False) -> Network:
-        # A network of its own for each caller: workspaces are not shared between threads that predict.
-        dropout = {"dropout": self.dropout, "input_dropout": self.input_dropout} if training else {}
-        return Network(
-            self.parameters_, self._sizes, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
-        )
 
     def _solver(self) -> Solver:
         momentum = {"momentum": self.momentum} if self.solver == "nesterov" else {}
@@ -259,108 +309,27 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             epochs=self.epochs,
         )
 
-    def _restore_best(self) -> None:
-        np.copyto(self.parameters_, self._course.best)
-        self.chosen_epoch_ = self._course.best_epoch
-
-    # What a fitted classifier can do.
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Go once through X and y."""
+        """Go once through X and y, at the constant learning_rate; history_ stays as it is.
+
+        Parameters
+        ----------
+        classes : array, optional
+            All labels that later calls may bring; needed in the first call unless y has them all.
+
+        Raises as fit does.
+        """
         check_settings(self.get_params(deep=False))
         first = not hasattr(self, "parameters_")
         X = inputs.features(self, X, reset=first)
         y = inputs.labels(y, len(X))
         if first:
-            self.seed_ = seed_from(self.random_state)
-            self._set_classes(np.unique(y if classes is None else classes))
+            self.classes_ = inputs.classes_of(y if classes is None else classes)
             self._begin()
         weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
         part = Part(X, inputs.class_numbers(y, self.classes_), weights)
-        self._run_epoch(
-            self._network(training=True), self._solver(), Batches(part, self.batch_size, self.seed_)
-        )
+        batches = Batches(part, self.batch_size, self.seed_, self.augment)
+        self._run_epoch(self._network(training=True), self._solver(), batches, lambda _: self.learning_rate)
+        self._refuse_divergence()
+        self.chosen_epoch_ = self._course.epoch
         return self
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the raw outputs."""
-        outputs = self._outputs(X)
-        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, (n, classes)."""
-        outputs = self._outputs(X)
-        return self._network().loss.probabilities(outputs)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the class with the largest output for each row, (n,)."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        check_is_fitted(self, "parameters_")
-        return self._network().outputs(inputs.features(self, X))
-
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """The weight matrices, (inputs, outputs) each: views of parameters_."""
-        return views(self.parameters_, shapes_of(self._sizes))[::2]
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """The biases, (outputs,) each: views of parameters_."""
-        return [bias[0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
-
-    def describe(self) -> dict[str, Any]:
-        """Return {"summary": "784-50-10, relu", "parameters": count}."""
-        check_is_fitted(self, "parameters_")
-        return {
-            "summary": f"{'-'.join(map(str, self._sizes))}, {self.activation}",
-            "parameters": int(self.parameters_.size),
-        }
-
-    def save(self, folder: str | Path) -> None:
-        """Write weights.safetensors and model.json into folder."""
-        check_is_fitted(self, "parameters_")
-        tensors = {f"coefs.{i}": w for i, w in enumerate(self.coefs_)}
-        tensors |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
-        model = {
-            "classes": state.classes_as_json(self.classes_),
-            "n_features_in": int(self.n_features_in_),
-            "chosen_epoch": self.chosen_epoch_,
-            "parameters": state.parameters_as_json(self.get_params(deep=False)),
-        }
-        state.write(Path(folder), tensors, model)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return the classifier that save wrote."""
-        tensors, model = state.read(Path(folder))
-        try:
-            classifier = cls(**state.parameters_from_json(model["parameters"]))
-            check_settings(classifier.get_params(deep=False))
-            classifier.classes_ = np.array(model["classes"])
-            classifier.n_features_in_ = model["n_features_in"]
-            classifier.seed_ = seed_from(classifier.random_state)
-            classifier._begin()
-            for i, (w, b) in enumerate(zip(classifier.coefs_, classifier.intercepts_, strict=True)):
-                for into, name in ((w, f"coefs.{i}"), (b, f"intercepts.{i}")):
-                    if tensors[name].shape != into.shape:
-                        raise DataError(
-                            f"{name} has shape {tensors[name].shape}; model.json asks for {into.shape}."
-                        )
-                    into[...] = tensors[name]
-            classifier.chosen_epoch_ = model["chosen_epoch"]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"The model in {folder} is damaged ({type(error).__name__}: {error}).") from error
-        return classifier
-
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return what exact resume needs: named arrays, and plain JSON values."""
-        check_is_fitted(self, "parameters_")
-        arrays, values = state.course_as_state(self._course, self.parameters_, self.history_)
-        return arrays, values | {"seed": self.seed_}
-
-    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take back what training_state returned; the next fit goes on from there."""
-        self._loaded_course = state.course_from_state(arrays, values)
-        self.seed_ = values["seed"]

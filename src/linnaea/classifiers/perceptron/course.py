@@ -36,7 +36,7 @@ class Course:
 
     @staticmethod
     def score(record: EpochRecord) -> tuple[float, float]:
-        """Return what epochs are compared by: accuracy, then less loss; of the validation part if there is one."""
+        """Return accuracy, then minus the loss; of the validation part where there is one."""
         if record.val_accuracy is not None and record.val_loss is not None:
             return (record.val_accuracy, -record.val_loss)
         return (record.train_accuracy, -record.train_loss)

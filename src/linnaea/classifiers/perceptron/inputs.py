@@ -34,7 +34,7 @@ def features(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> np.nda
 
 
 def labels(y: Any, n: int, what: str = "y") -> np.ndarray:
-    """Return y as (n,) labels. Raises DataError for another length, ValueError for targets that are no classes."""
+    """Return y as (n,) labels. Raises DataError for another length, ValueError for no classes."""
     y = column_or_1d(y, warn=True)
     if len(y) != n:
         raise DataError(f"X has {n} rows and {what} has {len(y)} labels.", "Give one label for each row.")
@@ -43,8 +43,18 @@ def labels(y: Any, n: int, what: str = "y") -> np.ndarray:
     return y
 
 
+def classes_of(y: Any) -> np.ndarray:
+    """Return the sorted classes, (classes,). Raises DataError where there is only one."""
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise DataError(
+            f"y holds one class only, {classes[0]!r}.", "Give at least two classes to tell apart."
+        )
+    return classes
+
+
 def class_numbers(y: np.ndarray, classes: np.ndarray, what: str = "y") -> np.ndarray:
-    """Return the position in classes of each label, (n,). Raises DataError, naming labels that are not there."""
+    """Return the position in classes of each label, (n,). Raises DataError, naming unknown labels."""
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
         raise DataError(
@@ -83,7 +93,9 @@ def carve(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
     Raises DataError where a class has too few rows to stand on both sides.
     """
     random = stream(seed, Purpose.VALIDATION).integers(2**31)
-    splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=int(random))
+    # At least one row of each class, however small the part.
+    size = max(round(fraction * len(part)), len(np.unique(part.targets)))
+    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=int(random))
     try:
         train, validation = next(splitter.split(np.zeros((len(part), 1)), part.targets))
     except ValueError as error:

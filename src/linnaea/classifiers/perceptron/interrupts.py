@@ -9,7 +9,7 @@ from typing import Any
 class SignalsHeldBack:
     """Within the context, SIGINT and SIGTERM wait until release() is called or the context ends.
 
-    Only Python's main thread can do this; elsewhere, and for signals without a Python handler, it does nothing.
+    It does nothing outside Python's main thread, and for signals without a Python handler.
     """
 
     def __enter__(self) -> "SignalsHeldBack":

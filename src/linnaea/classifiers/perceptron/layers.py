@@ -126,9 +126,10 @@ class Sigmoid:
 
 
 class Dropout:
-    """Each input is left out with the given chance, the rest is scaled so that the mean stays (Srivastava 2014).
+    """Each input is left out with the given chance, the rest scaled so that the mean stays.
 
-    Without a random stream (evaluation) it passes its input on untouched.
+    Srivastava et al. 2014, in its inverted form. Without a random stream (evaluation) the input passes
+    untouched.
     """
 
     def __init__(self, chance: float, dtype: np.dtype) -> None:

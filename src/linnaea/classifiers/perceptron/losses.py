@@ -24,7 +24,11 @@ class CrossEntropy:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return softmax(logits), (n, classes), rows summing to one."""
-        return _softmax(logits, out=np.empty_like(logits))
+        return _softmax(logits)
+
+    def log_odds(self, logits: np.ndarray) -> np.ndarray:
+        """Return log(p1 / p0) for two classes, (n,)."""
+        return logits[:, 1] - logits[:, 0]
 
     def delta(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return the gradient with respect to the logits, softmax - one-hot, (n, classes)."""
@@ -49,7 +53,7 @@ class SquaredError:
         return np.einsum("ij,ij->i", error, error) / 2
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the sigmoid outputs divided by their sum, (n, classes): the network promises no sum of one."""
+        """Return the sigmoid outputs divided by their sum, which is not one by itself, (n, classes)."""
         # float64, where even the smallest sigmoid of a finite output that matters is above zero.
         outputs = sigmoid(logits.astype(np.float64))
         total = outputs.sum(axis=1, keepdims=True)
@@ -57,6 +61,11 @@ class SquaredError:
         return np.where(
             total > 1e-12, outputs / np.maximum(total, 1e-12), _softmax(logits.astype(np.float64))
         )
+
+    def log_odds(self, logits: np.ndarray) -> np.ndarray:
+        """Return log(p1 / p0) for two classes, (n,): the ratio of the sigmoids."""
+        z = logits.astype(np.float64)
+        return np.logaddexp(0, -z[:, 0]) - np.logaddexp(0, -z[:, 1])
 
     def delta(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return the gradient with respect to the raw outputs, (a - one-hot) · a · (1 - a), (n, classes)."""

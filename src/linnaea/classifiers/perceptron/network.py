@@ -1,6 +1,7 @@
 """The network: layers in a row over one flat buffer of parameters."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ BLOCK = 1000
 
 def shapes_of(sizes: Sequence[int]) -> Shapes:
     """Return the shapes W0, b0, W1, b1 … of a network with these layer sizes, inputs and classes included."""
-    return [s for a, b in zip(sizes[:-1], sizes[1:], strict=True) for s in ((a, b), (1, b))]
+    return [shape for a, b in pairwise(sizes) for shape in ((a, b), (1, b))]
 
 
 def new_parameters(sizes: Sequence[int], init: str, activation: str, seed: int, dtype: Any) -> np.ndarray:
@@ -51,7 +52,7 @@ class Network:
         input_dropout: float = 0.0,
     ) -> None:
         self.parameters = views(flat, shapes_of(sizes))
-        self.loss = LOSSES[loss](flat.dtype)
+        self.loss: Any = LOSSES[loss](flat.dtype)
         self.layers: list[Any] = [Dropout(input_dropout, flat.dtype)] if input_dropout else []
         last = len(sizes) - 2
         for layer in range(last + 1):
@@ -90,7 +91,7 @@ class Network:
         return result
 
     def evaluate(self, part: Part) -> tuple[float, float]:
-        """Return the mean loss and the accuracy over the part, every picture counted once, without dropout."""
+        """Return the mean loss and the accuracy over the part, without dropout."""
         loss, right = 0.0, 0
         for start in range(0, len(part), BLOCK):
             outputs = self.forward(part.block(start, start + BLOCK))

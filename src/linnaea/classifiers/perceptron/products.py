@@ -1,12 +1,14 @@
 """The three matrix products of a dense layer, in place, through SciPy's BLAS.
 
-All through one library: NumPy and SciPy each bring an OpenBLAS with threads of its own, and threads of the one
+All through one library: NumPy and SciPy each bring an OpenBLAS with threads of its own, and threads of one
 that spin while the other computes cost a factor of ten and more on a small machine.
 
 BLAS counts columns first, so each row-major array goes in as its transposed view and the products are written
 the other way round: (x·w)ᵀ = wᵀ·xᵀ. `out` must be contiguous and of the same type as the factors, or
 SciPy would silently work on a copy; every caller here owns its buffers.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg.blas import dgemm, sgemm
@@ -29,5 +31,5 @@ def accumulate(x: np.ndarray, delta: np.ndarray, into: np.ndarray, scale: float,
     _gemm(into)(scale, delta.T, x.T, keep, into.T, 0, 1, 1)
 
 
-def _gemm(out: np.ndarray):  # type: ignore[no-untyped-def]
+def _gemm(out: np.ndarray) -> Callable[..., np.ndarray]:
     return sgemm if out.dtype == np.float32 else dgemm

@@ -19,12 +19,13 @@ AUGMENTATIONS = ("digits",)
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Raise SettingError for the first setting, by name, whose value is refused."""
-    for name, (expected, accepts) in _NUMBERS.items():
+    """Raise SettingError for the first of these settings whose value is refused."""
+    for name in settings.keys() & _NUMBERS.keys():
+        expected, accepts = _NUMBERS[name]
         if not accepts(settings[name]):
             raise SettingError(f"{name} must be {expected}; received {settings[name]!r}.")
-    for name, known in _NAMES.items():
-        value = settings[name]
+    for name in settings.keys() & _NAMES.keys():
+        value, known = settings[name], _NAMES[name]
         if value not in known:
             cure = (
                 did_you_mean(value, [str(k) for k in known])
@@ -32,9 +33,10 @@ def check_settings(settings: dict[str, Any]) -> None:
                 else f"Known are: {known}."
             )
             raise SettingError(f"{name} {value!r} is not known.", cure)
-    hidden_sizes(settings["hidden_layer_sizes"])
-    weight = settings["class_weight"]
-    if not (weight is None or weight == "balanced" or isinstance(weight, dict)):
+    if "hidden_layer_sizes" in settings:
+        hidden_sizes(settings["hidden_layer_sizes"])
+    weight = settings.get("class_weight")
+    if not (weight is None or isinstance(weight, dict) or (isinstance(weight, str) and weight == "balanced")):
         raise SettingError(f"class_weight must be None, 'balanced' or a dict; received {weight!r}.")
 
 
@@ -54,14 +56,17 @@ def hidden_sizes(value: Any) -> tuple[int, ...]:
 
 
 def _integer(low: int) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, Integral) and not isinstance(v, bool) and v >= low
+    return lambda v: isinstance(v, Integral) and not isinstance(v, bool) and int(v) >= low
 
 
 def _real(low: float, high: float = math.inf, *, open_low: bool = False) -> Callable[[Any], bool]:
     # high itself is out; NaN fails every comparison.
-    return lambda v: (
-        isinstance(v, Real) and not isinstance(v, bool) and (v > low if open_low else v >= low) and v < high
-    )
+    def accepts(v: Any) -> bool:
+        if not isinstance(v, Real) or isinstance(v, bool):
+            return False
+        return (low < float(v) if open_low else low <= float(v)) and float(v) < high
+
+    return accepts
 
 
 _above_zero = _real(0, open_low=True)
@@ -95,7 +100,7 @@ def seed_from(random_state: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
-    if isinstance(random_state, Integral) and random_state >= 0:
+    if isinstance(random_state, Integral) and int(random_state) >= 0:
         return int(random_state)
     raise SettingError(
         f"random_state must be None, an integer of 0 or more, or a RandomState; received {random_state!r}."

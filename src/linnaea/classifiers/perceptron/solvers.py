@@ -83,7 +83,7 @@ class SGD(Solver):
 
 
 class Nesterov(Solver):
-    """v ← μ·v + g, then w ← w - rate·(g + μ·v): Nesterov momentum as torch.optim.SGD has it (Sutskever 2013)."""
+    """v ← μ·v + g, then w ← w - rate·(g + μ·v): Nesterov momentum (Sutskever et al. 2013, torch's form)."""
 
     def __init__(self, flat: np.ndarray, shapes: Shapes, momentum: float = 0.9) -> None:
         super().__init__(flat, shapes)

@@ -1,6 +1,7 @@
 """A classifier on disk, and a training that can go on: arrays and plain JSON, never pickle."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.numpy import save as tensor_bytes
 
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.perceptron.course import Course
+from linnaea.classifiers.perceptron.network import shapes_of
 from linnaea.errors import DataError
 from linnaea.files import write_bytes, write_json
 
@@ -51,7 +53,7 @@ def parameters_from_json(plain: dict[str, Any]) -> dict[str, Any]:
     parameters = dict(plain)
     for name, value in plain.items():
         if name == "class_weight" and isinstance(value, list):
-            parameters[name] = {key: weight for key, weight in value}
+            parameters[name] = dict(value)
         elif isinstance(value, list):
             parameters[name] = tuple(value)
     return parameters
@@ -87,8 +89,27 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return tensors, model
 
 
+def fill(arrays: list[np.ndarray], kind: str, tensors: dict[str, np.ndarray], folder: Path) -> None:
+    """Copy the tensors "kind.0", "kind.1" … into arrays.
+
+    Raises DataError for one that is missing, has another shape or type, or is not finite.
+    """
+    path = folder / "weights.safetensors"
+    for i, into in enumerate(arrays):
+        name, tensor = f"{kind}.{i}", tensors.get(f"{kind}.{i}")
+        if tensor is None or tensor.shape != into.shape or tensor.dtype != into.dtype:
+            received = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+            raise DataError(
+                f"{path}: {name} should be {into.dtype} {into.shape}; received {received}.",
+                "Save the model again.",
+            )
+        if not np.isfinite(tensor).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity.", "Save the model again.")
+        into[...] = tensor
+
+
 def course_as_state(
-    course: Course, parameters: np.ndarray, history: list[EpochRecord]
+    course: Course, parameters: np.ndarray, history: list[EpochRecord], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return copies of the arrays, and the numbers, that a training goes on from."""
     arrays = {"parameters": parameters.copy()}
@@ -96,6 +117,7 @@ def course_as_state(
     if course.best is not None:
         arrays["best"] = course.best.copy()
     values = {
+        "seed": seed,
         "epoch": course.epoch,
         "step": course.step,
         "seconds": course.seconds,
@@ -107,9 +129,20 @@ def course_as_state(
 
 
 def course_from_state(
-    arrays: dict[str, np.ndarray], values: dict[str, Any]
-) -> tuple[Course, np.ndarray, list[EpochRecord]]:
-    """Undo course_as_state, with copies of the arrays. Raises DataError for a state with pieces missing."""
+    arrays: dict[str, np.ndarray], values: dict[str, Any], sizes: Sequence[int], dtype: str
+) -> tuple[Course, np.ndarray, list[EpochRecord], int]:
+    """Undo course_as_state, with copies of the arrays: the course, the parameters, the history, the seed.
+
+    Raises DataError for a state with pieces missing, or of a network that has not these sizes and dtype.
+    """
+    expected = sum(rows * columns for rows, columns in shapes_of(sizes))
+    for name, array in arrays.items():
+        if array.shape != (expected,) or array.dtype != dtype:
+            raise DataError(
+                f"The training state holds {array.size:,} {array.dtype} numbers as {name!r}; "
+                f"this network has {expected:,} {dtype} parameters.",
+                "Go on with the settings and the classes the training began with.",
+            )
     try:
         history = [EpochRecord(**record) for record in values["history"]]
         course = Course(
@@ -121,13 +154,12 @@ def course_from_state(
                 n.removeprefix("solver."): a.copy() for n, a in arrays.items() if n.startswith("solver.")
             },
         )
-        parameters = arrays["parameters"].copy()
         if "best" in arrays:
             course.best, course.best_epoch = arrays["best"].copy(), values["best_epoch"]
-            course.best_score = Course.score(next(r for r in history if r.epoch == course.best_epoch))
-    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+            course.best_score = Course.score(history[course.best_epoch])
+        return course, arrays["parameters"].copy(), history, values["seed"]
+    except (KeyError, TypeError, IndexError) as error:
         raise DataError(
             f"The training state is incomplete ({type(error).__name__}: {error}).",
             "Start the training again without it.",
         ) from error
-    return course, parameters, history

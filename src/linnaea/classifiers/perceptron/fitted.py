@@ -1,0 +1,156 @@
+"""What a trained perceptron can do: predict, describe itself, be saved, and hand over its training."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.perceptron import inputs, state
+from linnaea.classifiers.perceptron.course import Course
+from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
+from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
+from linnaea.classifiers.perceptron.solvers import views
+from linnaea.errors import DataError
+
+
+class FittedPerceptron(ClassifierMixin, BaseEstimator):
+    """The half of MLPClassifier that learns nothing; MLPClassifier adds settings and training."""
+
+    # Settings that are read here, and what training leaves.
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    loss: str
+    init: str
+    l2: float
+    dropout: float
+    input_dropout: float
+    dtype: str
+    random_state: Any
+    classes_: np.ndarray
+    history_: list[EpochRecord]
+    parameters_: np.ndarray
+    n_features_in_: int
+    chosen_epoch_: int
+    seed_: int
+    _sizes: tuple[int, ...]
+    _course: Course
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the raw outputs, (n, classes); for two classes the log-odds of the second, (n,).
+
+        Raises as predict_proba does.
+        """
+        outputs = self._outputs(X)
+        return self._network().loss.log_odds(outputs) if len(self.classes_) == 2 else outputs
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n, classes), columns as in classes_, rows summing to one.
+
+        For the squared error these are the sigmoid outputs divided by their sum.
+
+        Raises DataError for NaN or infinity, ValueError for another number of features than in fit.
+        """
+        outputs = self._outputs(X)
+        return self._network().loss.probabilities(outputs)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "parameters_")
+        return self._network().outputs(inputs.features(self, X))
+
+    def _network(self, *, training: bool = False) -> Network:
+        # One for each caller: threads that predict at the same time must not share workspaces.
+        dropout = {"dropout": self.dropout, "input_dropout": self.input_dropout} if training else {}
+        return Network(
+            self.parameters_, self._sizes, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
+        )
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """The weights of each layer, (inputs, outputs): views of parameters_."""
+        return views(self.parameters_, shapes_of(self._sizes))[::2]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """The biases of each layer, (outputs,): views of parameters_."""
+        return [bias[0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": "784-50-10, relu", "parameters": 39760}."""
+        check_is_fitted(self, "parameters_")
+        summary = f"{'-'.join(map(str, self._sizes))}, {self.activation}"
+        return {"summary": summary, "parameters": int(self.parameters_.size)}
+
+    def _begin(self) -> None:
+        """Make the network of the first step; or, once, the one that load_training_state brought."""
+        state_to_go_on_from = self.__dict__.pop("_loaded_state", None)
+        self.seed_ = seed_from(self.random_state)
+        self._sizes = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
+        if state_to_go_on_from is not None:
+            arrays, values = state_to_go_on_from
+            course, self.parameters_, self.history_, self.seed_ = state.course_from_state(
+                arrays, values, self._sizes, self.dtype
+            )
+            self._course, self.chosen_epoch_ = course, course.epoch
+            return
+        self.parameters_ = new_parameters(self._sizes, self.init, self.activation, self.seed_, self.dtype)
+        self._course, self.history_, self.chosen_epoch_ = Course(), [], 0
+
+    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return copies of the arrays, and the plain JSON values, from which fit can go on exactly."""
+        check_is_fitted(self, "parameters_")
+        return state.course_as_state(self._course, self.parameters_, self.history_, self.seed_)
+
+    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take back what training_state returned; the next fit, with the same settings and data, goes on.
+
+        That fit raises DataError where the state is incomplete or belongs to another network.
+        """
+        self._loaded_state = (arrays, values)
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights.safetensors and model.json into folder.
+
+        Raises DataError for labels that are neither strings nor numbers, LinnaeaError where the disk refuses.
+        """
+        check_is_fitted(self, "parameters_")
+        tensors = {f"coefs.{i}": w for i, w in enumerate(self.coefs_)}
+        tensors |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
+        model = {
+            "classes": state.classes_as_json(self.classes_),
+            "n_features_in": int(self.n_features_in_),
+            "chosen_epoch": self.chosen_epoch_,
+            "parameters": state.parameters_as_json(self.get_params(deep=False)),
+        }
+        state.write(Path(folder), tensors, model)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the classifier that save wrote; it predicts the same, and its history_ is empty.
+
+        Raises DataError, naming the file, for one that is missing, damaged or of another model.
+        """
+        path = Path(folder)
+        tensors, model = state.read(path)
+        try:
+            classifier = cls(**state.parameters_from_json(model["parameters"]))
+            check_settings(classifier.get_params(deep=False))
+            classifier.classes_ = np.array(model["classes"])
+            classifier.n_features_in_ = int(model["n_features_in"])
+            classifier._begin()
+            classifier.chosen_epoch_ = int(model["chosen_epoch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path / 'model.json'} is damaged ({type(error).__name__}: {error}).",
+                "Save the model again.",
+            ) from error
+        state.fill(classifier.coefs_, "coefs", tensors, path)
+        state.fill(classifier.intercepts_, "intercepts", tensors, path)
+        return classifier
