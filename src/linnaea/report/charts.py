@@ -47,11 +47,11 @@ RUN_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky", "black"
 
 Drawing = alt.LayerChart | alt.FacetChart  # what alt.layer() says that it returns
 
-# Pixels of the drawing; the page scales it by at most a few per cent.
-WIDE, NARROW = 668, 342
+# Pixels of the drawing: the column of page.css and that of a phone, so that text keeps its size.
+WIDE, NARROW = 704, 346
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _TEXT = 12.5
-_LETTER = 7.3  # mean width of a letter at that size, in the widest of those fonts
+_LETTER = 7.8  # mean width of a letter at that size, in the widest of those fonts
 # A vertical axis is named above its top, where a title can be read without turning the head.
 _ABOVE: dict[str, Any] = {
     "titleAngle": 0,
@@ -86,8 +86,18 @@ class Bar:
     reported: float | None = None
 
 
-def frame(lines: Sequence[Line], *, percent: bool) -> tuple[float, float, bool]:
-    """Return (low, high, hidden): the vertical range, and whether epoch 0 lies outside it.
+@dataclass(frozen=True)
+class Frame:
+    """The vertical range of curves, its ticks, and whether the points of epoch 0 lie outside."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    hidden: bool
+
+
+def frame(lines: Sequence[Line], *, percent: bool) -> Frame:
+    """Choose the vertical range of curves; percent says that values end at 0 and 100.
 
     Before training, a network guesses: drawn to scale, that one point would press everything that was
     learned into a line at the edge. Where it takes more than 60 % of the height, it is left outside.
@@ -102,10 +112,12 @@ def frame(lines: Sequence[Line], *, percent: bool) -> tuple[float, float, bool]:
     if not percent and low < 0.35 * high:
         low = 0.0
     step = nice_step(max(high - low, abs(high) * 0.02, 1e-9) / 4)
-    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    if high <= low:
-        high = low + step
-    return (max(low, 0.0), min(high, 100.0), hidden) if percent else (max(low, 0.0), high, hidden)
+    first = max(0, math.floor(low / step + 1e-9))
+    last = max(first + 1, math.ceil(high / step - 1e-9))
+    if percent and last * step > 100:
+        first, last = min(first, round(100 / step) - 1), round(100 / step)
+    ticks = tuple(round(i * step, 12) for i in range(first, last + 1))
+    return Frame(ticks[0], ticks[-1], ticks, hidden)
 
 
 def curves(
@@ -117,66 +129,83 @@ def curves(
     """
     narrow = width <= NARROW
     height = 210 if narrow else 250
-    low, high, _ = frame(lines, percent=percent)
-    names = [(line.short or line.name) if narrow else line.name for line in lines]
-    plot = width - 40 - max(len(name) for name in names) * _LETTER - 10
-    last = max(epoch for line in lines for epoch, _ in line.points)
-    first = min(epoch for line in lines for epoch, _ in line.points)
+    fit = frame(lines, percent=percent)
+    epochs = [epoch for line in lines for epoch, _ in line.points]
+    first, last = min(epochs), max(epochs)
+    ends = [line for line in lines if line.points[-1][0] == last]
+    letters = max(len(line.short if narrow and line.short else line.name) for line in ends)
     x = alt.X(
         "epoch:Q",
         title="epoch",
         scale=alt.Scale(domain=[first, max(last, first + 1)], nice=False),
-        axis=alt.Axis(grid=False, tickMinStep=1, format="d", tickCount=5 if narrow else 10),
+        axis=alt.Axis(grid=False, values=epoch_ticks(first, last, most=6 if narrow else 11), format="d"),
     )
     y = alt.Y(
         "value:Q",
         title=title,
-        scale=alt.Scale(domain=[low, high], nice=False),
-        axis=alt.Axis(tickCount=5, minExtent=36, maxExtent=36, format="~s" if high >= 1e4 else "", **_ABOVE),
+        scale=alt.Scale(domain=[fit.low, fit.high], nice=False),
+        axis=alt.Axis(
+            values=list(fit.ticks),
+            minExtent=36,
+            maxExtent=36,
+            format="~s" if fit.high >= 1e4 else alt.Undefined,
+            **_ABOVE,
+        ),
     )
     layers = [_curve(line, x, y) for line in lines]
-    if chosen is not None:
+    if chosen is not None and first <= chosen <= last:
         layers = [*_chosen_rule(chosen, first, last, x, at_bottom=percent, height=height), *layers]
-    layers += _end_labels(lines, names, x, y, (low, high), height)
-    return alt.layer(*layers).properties(width=plot, height=height)
+    layers += _names_at_ends(lines, last, x, y, fit, height, narrow=narrow)
+    return alt.layer(*layers).properties(width=width - 40 - letters * _LETTER - 12, height=height)
+
+
+def epoch_ticks(first: int, last: int, most: int) -> list[int]:
+    """Return at most so many whole epochs from first to last, evenly spaced from a round number."""
+    step = max(1, math.ceil(nice_step(max(last - first, 1) / (most - 1))))
+    return list(range(math.ceil(first / step) * step, last + 1, step))
 
 
 def _curve(line: Line, x: alt.X, y: alt.Y) -> alt.Chart:
     values = [{"epoch": epoch, "value": value} for epoch, value in line.points]
-    # Few epochs are seen as points; a hundred points would hide the line.
-    points: Any = {"size": 22, "filled": True} if len(values) <= 25 else False
+    # Few epochs are seen as points; many points would hide the line.
+    points: Any = {"size": 22, "filled": True, "color": PALETTE[line.colour]} if len(values) <= 13 else False
     mark = alt.Chart(alt.Data(values=values)).mark_line(
         color=PALETTE[line.colour],
         strokeWidth=2,
         strokeDash=[5, 3] if line.dashed else [1, 0],
         clip=True,
-        point=points and {**points, "color": PALETTE[line.colour]},
+        point=points,
     )
     return mark.encode(x=x, y=y)
 
 
-def _end_labels(
-    lines: Sequence[Line],
-    names: Sequence[str],
-    x: alt.X,
-    y: alt.Y,
-    domain: tuple[float, float],
-    height: int,
+def _names_at_ends(
+    lines: Sequence[Line], last: int, x: alt.X, y: alt.Y, fit: Frame, height: int, *, narrow: bool
 ) -> list[alt.Chart]:
-    """Name each curve at its last point, pushed apart where two ends lie closer than a line of text."""
-    ends = [line.points[-1] for line in lines]
-    per_pixel = (domain[1] - domain[0]) / height
-    places = spread([min(max(value, domain[0]), domain[1]) / per_pixel for _, value in ends], gap=15)
-    right = max(epoch for epoch, _ in ends)
+    """Name each curve at its last point: beside the frame, or, where it stops earlier, above that point.
+
+    Beside the frame, names are pushed apart where two ends lie closer than a line of text.
+    """
+    per_pixel = (fit.high - fit.low) / height
     layers = []
-    for name, place in zip(names, places, strict=True):
-        data = alt.Data(values=[{"epoch": right, "value": place * per_pixel, "name": name}])
-        text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=_TEXT, color=PALETTE["ink"])
-        layers.append(text.encode(x=x, y=y, text="name:N"))
-    for line, (epoch, value) in zip(lines, ends, strict=True):
-        data = alt.Data(values=[{"epoch": epoch, "value": value}])
+    for line in lines:
+        epoch, value = line.points[-1]
+        data = alt.Data(values=[{"epoch": epoch, "value": value, "name": line.short or line.name}])
         dot = alt.Chart(data).mark_circle(size=34, opacity=1, color=PALETTE[line.colour], clip=True)
         layers.append(dot.encode(x=x, y=y))
+        if epoch < last:
+            halo = alt.Chart(data).mark_text(
+                dy=-11, fontSize=_TEXT, fontWeight=600, stroke=PALETTE["paper"], strokeWidth=3
+            )
+            text = alt.Chart(data).mark_text(dy=-11, fontSize=_TEXT, fontWeight=600, color=PALETTE["ink"])
+            layers += [halo.encode(x=x, y=y, text="name:N"), text.encode(x=x, y=y, text="name:N")]
+    ends = [line for line in lines if line.points[-1][0] == last]
+    heights = [min(max(line.points[-1][1], fit.low), fit.high) / per_pixel for line in ends]
+    for line, place in zip(ends, spread(heights, gap=15), strict=True):
+        name = line.short if narrow and line.short else line.name
+        data = alt.Data(values=[{"epoch": last, "value": place * per_pixel, "name": name}])
+        text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=_TEXT, color=PALETTE["ink"])
+        layers.append(text.encode(x=x, y=y, text="name:N"))
     return layers
 
 
@@ -252,10 +281,10 @@ def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -
         base.mark_tick(orient="vertical", thickness=2.5, size=18, opacity=1).encode(
             x=x("value"), y=y, color=colour
         ),
-        base.mark_text(align="left", dy=-18, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+        base.mark_text(align="left", dy=-20, fontSize=_TEXT, color=PALETTE["ink"]).encode(
             x=x("left"), y=y, text="label:N"
         ),
-        base.mark_text(align="right", dy=-18, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+        base.mark_text(align="right", dy=-20, fontSize=_TEXT, color=PALETTE["ink"]).encode(
             x=x("right"), y=y, text="text:N"
         ),
     ]
@@ -264,7 +293,7 @@ def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -
             shape="diamond", size=70, strokeWidth=1.5, color=PALETTE["ink"], fill=PALETTE["paper"], opacity=1
         )
         layers.append(hollow.encode(x=x("reported"), y=y))
-    return alt.layer(*layers).properties(width=width - 24, height=height)
+    return alt.layer(*layers).properties(width=width - 2, height=height)
 
 
 def level(share: float, *, right: bool) -> str:
@@ -346,7 +375,7 @@ def inline(chart: Drawing, ident: str, title: str, description: str, css_class: 
 def _name_for_readers(root: ElementTree.Element, ident: str, title: str, description: str) -> None:
     root.set("role", "img")
     root.set("aria-labelledby", f"{ident}-title {ident}-desc")
-    root.set("style", f"max-width:{float(root.get('width', WIDE)) * 1.06:.0f}px")
+    root.set("style", f"max-width:{float(root.get('width', WIDE)) * 1.04:.0f}px")
     # Without width and height the drawing takes the width of its column.
     root.attrib.pop("width", None)
     root.attrib.pop("height", None)
@@ -359,7 +388,12 @@ def _name_for_readers(root: ElementTree.Element, ident: str, title: str, descrip
 def _styled(chart: Drawing) -> Drawing:
     soft, line = PALETTE["soft"], PALETTE["line"]
     return (
-        chart.configure(background="transparent", font=_FONT, padding=2, aria=False)
+        chart.configure(
+            background="transparent",
+            font=_FONT,
+            padding={"left": 1, "right": 1, "top": 2, "bottom": 2},
+            aria=False,
+        )
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=soft,

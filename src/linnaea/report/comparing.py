@@ -129,13 +129,11 @@ class Pairing:
 
     @property
     def sentence(self) -> str:
-        """One sentence, the better run first."""
+        """Which is better and by how much, or why they cannot be compared."""
         if self.result is None:
-            return f"{self.first.name} and {self.second.name} cannot be compared. {self.refusal}"
+            return f"They cannot be compared picture by picture. {self.refusal}"
         told = self.result.sentence(self.first.name, self.second.name)
-        if not self.result.decided:
-            return f"Between {self.first.name} and {self.second.name}: {told}."
-        return f"{told}."
+        return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
 
     @property
     def details(self) -> str:
@@ -146,8 +144,10 @@ class Pairing:
         sign = "+" if r.difference > 0 else "−" if r.difference < 0 else ""
         points = f"{sign}{abs(r.difference) * 100:.2f}"
         low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
+        # A decided sentence holds the difference already.
+        difference = f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
         return (
-            f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
+            f"{'' if r.decided else difference}"
             f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
             f"{chance(r.p_value)}."
         )
@@ -160,13 +160,13 @@ def _times(n: int) -> str:
 def chance(p_value: float) -> str:
     """Return McNemar's p in words: how often luck alone would split the pictures so unevenly."""
     if p_value >= 0.5:
-        often = "more often than not"
+        often = "as much more often than not"
     elif p_value >= 0.0001:
-        often = f"once in {count(round(1 / p_value))} tests"
+        often = f"so much once in {count(round(1 / p_value))} tests"
     else:
-        often = "less than once in 10,000 tests"
-    shown = f"= {p_value:.2g}" if p_value >= 0.0001 else "< 0.0001"
-    return f"of two equally good classifiers one would expect that {often} (McNemar p {shown})"
+        often = "so much less than once in 10,000 tests"
+    shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
+    return f"two equally good classifiers would differ {often} (McNemar p{words.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:

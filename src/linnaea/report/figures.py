@@ -9,7 +9,7 @@ from markupsafe import Markup
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import PARTS, RunFacts
-from linnaea.report.words import counted, number, percent
+from linnaea.report.words import count, counted, number, percent
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
@@ -119,8 +119,7 @@ def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
 
 def _before_training(lines: Sequence[Line], share: bool) -> str:
     """Say what lies outside the frame, so that the cut axis misleads nobody."""
-    *_, hidden = charts.frame(lines, percent=share)
-    if not hidden:
+    if not charts.frame(lines, percent=share).hidden:
         return ""
     starts = [line.points[0][1] for line in lines if line.points[0][0] == 0]
     least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
@@ -168,7 +167,7 @@ def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
         f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
-        f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {counted(wrong, 'picture')} off. "
+        f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes holds the same."
     )
     title = "Confusion matrix"

@@ -5,7 +5,6 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,8 +76,8 @@ def remark(facts: RunFacts) -> str:
     top = most_confused(facts.predictions, 1)[0]
     times = "once" if top["pictures"] == 1 else f"{count(top['pictures'])} times"
     return (
-        f"It made {counted(wrong, 'mistake')}; the commonest, {times}, was to name "
-        f"‘{top['predicted']}’ what is ‘{top['true']}’."
+        f"It made {counted(wrong, 'mistake')}; the commonest, {times}, was to take "
+        f"‘{top['true']}’ for ‘{top['predicted']}’."
     )
 
 
@@ -111,6 +110,7 @@ class Confusion:
     """The confusion matrix: a numbered table where it is small, else a heat map and a table of mistakes."""
 
     classes: Sequence[str]
+    heads: Sequence[str]  # the same names, cut where they are long
     cells: list[list[dict[str, Any]]]  # rows of {"count", "shade"}; empty for a large matrix
     short_heads: bool
     figure: Figure | None
@@ -131,12 +131,15 @@ def confusion_section(facts: RunFacts) -> Confusion | None:
     pairs = most_confused(facts.predictions, MOST_PAIRS)
     return Confusion(
         classes=classes,
+        heads=[words.cut_inside(name, 20) for name in classes],
         cells=_cells(matrix) if small else [],
         short_heads=max(map(len, classes)) <= 3,
         figure=None if small else confusion_figure(matrix),
         pairs=[{**pair, "share": percent(pair["share"])} for pair in pairs],
         pairs_left=different - len(pairs),
-        described=f"{counted(len(classes), 'class', 'classes')}, {counted(int(matrix.sum()), 'test picture')}",
+        described=(
+            f"{counted(len(classes), 'class', 'classes')}, {counted(len(facts.predictions), 'test picture')}"
+        ),
     )
 
 
@@ -274,7 +277,11 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
     """Return how the run was made: network, recipe, phases, hardware, versions, command."""
     hardware = facts.part_of_info("hardware")
     phases = [
-        (name, words.duration(float(phase.get("seconds") or 0)), _memory(phase.get("peak_memory_mib")))
+        (
+            str(name).capitalize(),
+            words.duration(float(phase.get("seconds") or 0)),
+            _memory(phase.get("peak_memory_mib")),
+        )
         for name, phase in facts.part_of_info("phases").items()
         if isinstance(phase, dict)
     ]
@@ -288,7 +295,9 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "chosen": _chosen(facts),
         "recipe": [(key, written(value)) for key, value in facts.part_of_info("recipe").items()],
         "phases": phases,
-        "hardware": [(key.replace("_", " "), written(value)) for key, value in _hardware(hardware)],
+        "hardware": [
+            (key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(hardware)
+        ],
         "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
         "command": facts.info.get("command"),
         "started": _moment(facts.info.get("started")),
@@ -304,7 +313,7 @@ def _chosen(facts: RunFacts) -> str:
 
 
 def _hardware(hardware: dict[str, Any]) -> list[tuple[str, Any]]:
-    rows = [(key, value) for key, value in hardware.items() if key != "memory_gib"]
+    rows = [(key, value) for key, value in hardware.items() if key != "memory_gib" and value is not None]
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{words.NBSP}GiB"))
     return rows
@@ -331,8 +340,3 @@ def written(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
     return str(value)
-
-
-def shown_path(path: Path) -> str:
-    """Return the run's path as a person would type it here."""
-    return path.as_posix()

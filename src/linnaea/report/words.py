@@ -63,6 +63,14 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def cut_inside(text: str, letters: int) -> str:
+    """Return text with its middle left out where it is longer: names of a kind often differ at their end."""
+    if len(text) <= letters:
+        return text
+    head = letters // 2
+    return f"{text[:head].rstrip()}…{text[head - letters + 1 :].lstrip()}"
+
+
 @dataclass(frozen=True)
 class Meaning:
     """How one metric is written: its name, one line of plain meaning, as a percentage or with decimals."""
