@@ -55,7 +55,7 @@ def mirror(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     _Mirror.asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Mirror)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

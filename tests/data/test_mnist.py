@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from linnaea.data import downloads
 from linnaea.data.mnist import open_mnist
 from linnaea.errors import DataError
 
@@ -59,7 +60,7 @@ def test_a_mirror_named_in_the_environment_fills_the_cache(tmp_path, shared, mon
 
     handler = functools.partial(Quiet, directory=str(shared / "data"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path))
     base = f"http://127.0.0.1:{server.server_port}"
@@ -93,6 +94,7 @@ def test_a_data_folder_that_is_not_there_is_not_passed_over(tmp_path):
 
 
 def test_without_a_mirror_the_way_out_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
     monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path))
     monkeypatch.setenv("LINNAEA_MNIST_MIRRORS", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

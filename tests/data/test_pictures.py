@@ -11,6 +11,9 @@ from PIL import Image, ImageCms
 from linnaea.data.pictures import MAX_PIXELS, decode_picture, fit_picture, read_picture, to_rgb
 from linnaea.errors import DataError, MissingExtraError
 
+# pytest puts warnings back that reading pictures has silenced.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
@@ -152,17 +155,33 @@ def test_the_first_frame_of_an_animation_is_read():
         np.testing.assert_array_equal(decode(content)[0, 0], [255, 0, 0])
 
 
+def png(width: int, height: int, depth: int, colour: int, data: bytes) -> bytes:
+    """A PNG written out by hand (ISO/IEC 15948); each row of data begins with a zero, for no filter."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+    header = width.to_bytes(4) + height.to_bytes(4) + bytes([depth, colour, 0, 0, 0])
+    pixels = chunk(b"IDAT", zlib.compress(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
 def bomb(width: int, height: int) -> bytes:
-    """A PNG that states a size, without its pixels."""
-    header = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
-    chunk = b"IHDR" + header
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + (13).to_bytes(4)
-        + chunk
-        + zlib.crc32(chunk).to_bytes(4)
-        + b"\0\0\0\0IDAT\0\0\0\0"
-    )
+    """A picture that states a size, without its pixels."""
+    return png(width, height, 8, 2, b"")
+
+
+def test_colour_of_16_bits_is_scaled_like_grey():
+    colour = png(1, 1, 16, 2, b"\0" + bytes([200, 9, 100, 8, 50, 7]))
+    assert decode(colour)[0, 0].tolist() == [200, 100, 50]
+    with_alpha = png(2, 1, 16, 4, b"\0" + bytes([80, 9, 255, 255, 80, 9, 0, 0]))
+    assert decode(with_alpha)[0, :, 0].tolist() == [80, 255]
+
+
+def test_a_phones_double_picture_is_read_by_its_first():
+    frames = [gradient(1600, 1200), Image.new("RGB", (1600, 1200), "blue")]
+    content = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert np.abs(decode(content, enough=300).astype(int) - np.asarray(gradient(400, 300))).mean() < 4
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,10 @@ def fetch(
 def _fetch_from_any(
     destination: Path, md5: str, mirrors: Sequence[str], *, decompress: bool, cure: str
 ) -> None:
+    # By address: the second attempt's failure replaces the first's.
     failures: dict[str, str] = {}
     waiting = list(mirrors)
+    # Beside the destination, so that the last step is a rename within one file system: whole or not at all.
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
         for attempt in (1, 2):
             silent = []
@@ -103,6 +105,7 @@ def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, 
     import requests
 
     received = content.with_name("received")
+    # In a log file a progress bar is a thousand lines.
     bar = sys.stderr.isatty()
     downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)
     try:
@@ -122,6 +125,7 @@ def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, 
         return f"no answer within {TIMEOUT:.0f} s", True
     except requests.ConnectionError:
         return "could not be reached", True
+    # After its subclasses above. A full disk is an OSError of another kind and goes up to fetch.
     except (requests.RequestException, ValueError) as error:
         return f"not an address to fetch from ({error})", False
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -25,6 +25,8 @@ def content_hashes(dataset: Dataset, rows: Sequence[int] | np.ndarray | None = N
     """
     rows = range(len(dataset)) if rows is None else rows
     if dataset.pixels is not None:
+        # Of the pixels alone: a digit has the same hash whether it came raw or gzipped, from the cache or a
+        # mirror.
         pixels = np.ascontiguousarray(dataset.pixels)
         return [content_hash(pixels[row].data) for row in rows]
     return [_file_hash(path) for path in dataset.files(np.asarray(rows, dtype=np.int64))]
@@ -49,6 +51,7 @@ def fingerprint(dataset: Dataset, hashes: Sequence[str] | None = None) -> str:
 def _file_hash(path: Path) -> str:
     try:
         with open(path, "rb") as file:
+            # In blocks: a photograph may be large, and this runs over all of them.
             return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
     except OSError as error:
         raise DataError(

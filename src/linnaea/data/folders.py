@@ -53,6 +53,8 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
     parts_given = _are_parts(tops)
     for top in tops:
         part = PART_NAMES[top.name.lower()] if parts_given else ""
+        # NFC: macOS stores é as two characters, Linux as one; the class must not depend on where it was
+        # copied.
         for folder in _class_folders(top) if parts_given else [top]:
             _walk(folder, root, unicodedata.normalize("NFC", folder.name), part, listing)
         if parts_given:
@@ -144,6 +146,7 @@ def _sort_loose(folder: Path, root: Path, listing: _Listing) -> None:
 def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
     labels = sorted({label for _, label, _ in listing.pictures})
     if not labels:
+        # The commonest mistake first: all pictures in one folder, the labels in their names or nowhere.
         if listing.loose:
             pictures = counted(len(listing.loose), "picture")
             raise DataError(f"{source} holds {pictures} and no class folders.", _LAYOUT)
@@ -156,6 +159,7 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
             f"{source} holds pictures of one class only, '{labels[0]}'.",
             "Telling pictures apart needs two classes or more: add a folder for another class.",
         )
+    # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
     left_out = listing.others + listing.loose + listing.unnamed
     if strict and left_out:
         raise DataError(

@@ -37,6 +37,7 @@ def read_content(path: Path | str) -> bytes:
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path} could not be read ({error.strerror}).", "Check the path.") from error
+    # By content and not by name: browsers and archive tools unpack, or leave ".gz" off, as they like.
     if not content.startswith(GZIP_MAGIC):
         return content
     try:
@@ -61,6 +62,7 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
             f"{name} is not an IDX file: expected it to begin with 00 00 08, received {start}.",
             "Fetch it again, or check that it is the right file.",
         )
+    # Other types (int, float) exist in the format; none of the files we read uses them.
     kind, dimensions = content[2], content[3]
     if kind != UNSIGNED_BYTE:
         raise DataError(
@@ -82,4 +84,5 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
             f"{name} is damaged: expected {expected:,} bytes for {sizes} values, received {len(content):,}.",
             "Fetch it again.",
         )
+    # A view of the bytes just read, not a copy; it cannot be written to.
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

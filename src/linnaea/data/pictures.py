@@ -139,12 +139,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture)."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    # Pillow itself would cut these off at 255 instead of scaling them: a 16-bit scan would come out white.
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
+        # Dropping the alpha channel would show whatever colour hides under the transparent pixels, often
+        # black.
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
+    # The one mode for which Pillow has no formula of its own.
     if image.mode == "LAB":
         return ImageCms.profileToProfile(  # type: ignore[return-value]
             image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
@@ -228,6 +232,8 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _known_formats() -> tuple[str, ...]:
+    # Without init, Pillow knows its five commonest formats only, and a name that it does not know is a
+    # KeyError.
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -281,6 +287,8 @@ def _what_it_is(content: bytes) -> str:
 
 
 def _damage(error: Exception, size: int) -> str:
+    if isinstance(error, MemoryError):
+        return "needs more memory to decode than there is"
     words = str(error).lower()
     if isinstance(error, EOFError) or "truncated" in words or "not enough" in words or "premature" in words:
         return f"is truncated (the picture goes on after the file's {size:,} bytes)"

@@ -49,10 +49,12 @@ def scan(dataset: Dataset) -> list[Problem]:
     Pictures that cannot be used do not count towards their class, so a class of damaged pictures is an empty
     one.
     """
+    # A picture that cannot be used has no hash: it can be nobody's duplicate.
     hashes, problems = _read_all(dataset)
     usable = np.array([bool(picture_hash) for picture_hash in hashes])
     problems += _class_problems(dataset, usable)
     problems += _duplicates(dataset, hashes)
+    # sorted keeps the order within a severity: by kind, then by path.
     return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
 
 
@@ -63,6 +65,7 @@ def without(dataset: Dataset, paths: Iterable[str], reason: str = "left out") ->
     gone = {path for path, kept in zip(dataset.paths, keep, strict=True) if not kept}
     if not gone:
         return dataset
+    # A class that lost its last picture is still a class the person meant to have.
     lost = sorted(set(dataset.class_names) - set(dataset.labels[keep].tolist()))
     return replace(
         dataset,
@@ -121,7 +124,8 @@ def _read_all(dataset: Dataset) -> tuple[list[str], list[Problem]]:
 def _read_one(file: Path, path: str) -> tuple[str, Problem | None]:
     try:
         content = file.read_bytes()
-        # The whole stream is read at any scale, so the smallest shows damage as well as the full one.
+        # JPEG's whole stream is read at any scale, so the smallest shows damage as well as the full one, in a
+        # third of the time.
         decode_picture(content, path, enough=1)
     except FileNotFoundError:
         return "", Problem("missing_file", "error", (path,), f"{path} does not exist.")
@@ -145,6 +149,7 @@ def _class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
         problems.append(
             Problem("one_class", "error", (), f"{dataset.source} has usable pictures of {found}.")
         )
+    # Named with their paths, so that a page can show the pictures beside the sentence.
     for name, size in sorted(sizes.items()):
         paths = tuple(dataset.paths[row] for row in np.flatnonzero(usable & (dataset.labels == name)))
         if size == 0:

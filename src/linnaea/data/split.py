@@ -82,6 +82,7 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
     Raises SettingError for a protocol or fraction that is not allowed, and DataError, naming the classes,
     where a class has too few pictures for the parts, or stands in validation or test and not in training.
     """
+    # Written so that not-a-number is refused too.
     if not 0 <= validation < 1:
         raise SettingError(f"The validation fraction is {validation}; expected 0 or more and less than 1.")
     if protocol == OFFICIAL:
@@ -89,14 +90,19 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
         words = "official parts"
     else:
         train_share, val_share, test_share = _shares(protocol)
+        # Sorted: file systems list in their own order, and the same seed must mean the same pictures
+        # everywhere.
         rows = np.argsort(np.array(dataset.paths), kind="stable")
         rest, test = _divide(dataset, rows, test_share, Purpose.SPLIT, seed, "test")
         train, val = rest, rest[:0]
         if val_share:
+            # The share of what is left once test is gone: 15 of 85.
             inner = val_share / (train_share + val_share)
             train, val = _divide(dataset, rest, inner, Purpose.VALIDATION, seed, "validation")
         shares = [share for share in (train_share, val_share, test_share) if share]
         words = f"{'/'.join(f'{float(share * 100):g}' for share in shares)} stratified, seed {seed}"
+    # Always after test and from training only, on a stream of its own: asking for a validation part, or for
+    # another size of it, never changes the test part.
     if validation and not len(val):
         train, val = _divide(
             dataset, train, Fraction(str(validation)), Purpose.VALIDATION, seed, "validation"
@@ -136,6 +142,7 @@ def _shares(protocol: str) -> tuple[Fraction, Fraction, Fraction]:
     if len(numbers) == 1:
         numbers = [numbers[0], 1 - numbers[0]]
     total = sum(numbers)
+    # Shares must be whole: 70/20 is more often a slip than a wish to leave a tenth of the pictures out.
     if len(numbers) > 3 or total not in (1, 100) or any(number <= 0 for number in numbers):
         raise refused
     shares = [number / total for number in numbers]
@@ -166,6 +173,7 @@ def _divide(
     from sklearn.model_selection import train_test_split
 
     labels = dataset.labels[rows]
+    # Checked here and not by scikit-learn, whose message does not name the class.
     counts = Counter(labels.tolist())
     small = sorted(name for name, count in counts.items() if count < 2)
     if small:
@@ -175,6 +183,8 @@ def _divide(
         )
     # Every class has two pictures or more, so there is room for each on both sides.
     size = min(max(round(len(rows) * share), len(counts)), len(rows) - len(counts))
+    # scikit-learn takes a number for its own generator; drawing it from the stream keeps one rule for
+    # randomness.
     random_state = int(stream(seed, purpose).integers(2**31))
     rest, taken = train_test_split(
         np.arange(len(rows)),
@@ -183,6 +193,8 @@ def _divide(
         stratify=labels,
         random_state=random_state,
     )
+    # It returns both sides shuffled; the order of paths is easier to read, and classifiers shuffle for
+    # themselves.
     rest, taken = _complete(labels, np.sort(rest), np.sort(taken))
     return rows[rest], rows[taken]
 
@@ -192,6 +204,7 @@ def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[
     for name in np.unique(labels):
         for giving, lacking in ((rest, taken), (taken, rest)):
             if not (labels[lacking] == name).any():
+                # The last by path, rather than another draw: nothing else of the split moves.
                 moved = giving[labels[giving] == name][-1]
                 if lacking is taken:
                     rest, taken = rest[rest != moved], np.sort(np.append(taken, moved))
@@ -202,6 +215,8 @@ def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[
 
 
 def _check_classes(dataset: Dataset, train: np.ndarray, judged: dict[str, np.ndarray]) -> None:
+    # The class list is made from training. The other way round is no error: a class without test pictures is
+    # learned and reported as not judged.
     known = set(dataset.labels[train].tolist())
     for part, rows in judged.items():
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
@@ -262,6 +277,7 @@ def split_from_rows(
     """
     hashes = content_hashes(dataset) if hashes is None else hashes
     place = {path: row for row, path in enumerate(dataset.paths)}
+    # Of pictures that are the same byte for byte the last is named; any of them answers "where is it now?".
     by_hash = dict(zip(hashes, dataset.paths, strict=True))
     differences: dict[str, list[str]] = {"missing": [], "moved": [], "changed": [], "relabelled": []}
     members: dict[str, list[int]] = {part: [] for part in PARTS}

@@ -23,11 +23,15 @@ def open_table(path: Path, source: str) -> Dataset:
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
     rows = _rows(path, source)
+    # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
+    # times.
     faults: dict[str, list[str]] = {}
     paths, labels, parts = [], [], []
     seen: set[str] = set()
     for line, row in rows:
+        # Tables made on Windows separate folders by backslashes; the file system here may not.
         name = PurePosixPath(row["path"].replace("\\", "/")).as_posix() if row["path"] else ""
+        # NFC, like folder names: one class however an accent was typed.
         label = unicodedata.normalize("NFC", row["label"])
         part = row.get("part", "").lower()
         for fault in _faults(path.parent, name, label, part, seen):
@@ -69,6 +73,7 @@ def _rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
             f"{source} could not be read ({error.strerror}).", "Check its permissions."
         ) from error
     first = text.split("\n", 1)[0]
+    # The one that the first line uses most: a German spreadsheet saves "CSV" with semicolons.
     separator = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
     try:
