@@ -1,10 +1,8 @@
 """KerasMLPClassifier: the same perceptron as MLPClassifier, built and trained by Keras 3."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from linnaea.classifiers import keras_files
 from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.keras_backend import keras_network
 from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
-from linnaea.errors import DataError, DivergenceError, LinnaeaError, MissingExtraError
+from linnaea.errors import DataError, DivergenceError
 
 
 class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -151,14 +150,21 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         last whole epoch (with patience: the best), and KeyboardInterrupt goes on to the caller.
         """
         check_settings({**self.get_params(deep=False), **self._FIXED})
-        keras_network = _keras_network()
+        backend = keras_network()
         resumed = self.__dict__.pop("_loaded_course", None)
         if resumed is None:
             self.seed_ = seed_from(self.random_state)
         train, validation = self._prepare(X, y, validation_data, sample_weight)
-        batches = keras_network.Batches(train, self.batch_size, self.seed_)
+        batches = backend.Batches(train, self.batch_size, self.seed_)
         self._begin()
-        self._compile(len(batches))
+        backend.compile_network(
+            self.network_,
+            loss=self.loss,
+            solver=self.solver,
+            momentum=self.momentum,
+            steps_per_epoch=len(batches),
+            **self._schedule(),
+        )
         if resumed is not None:
             self._go_on(*resumed)
 
@@ -170,13 +176,12 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
 
         back_to_best = self.patience > 0
         try:
-            if not self.history_:
+            if resumed is None:
                 after_epoch(0, 0.0)
-            first = self._course.epoch
-            if not self._course.is_over(self.patience):
-                keras_network.train(
-                    self.network_, batches, first, self.epochs, after_epoch, progress=self.progress
-                )
+            epochs = self._course.epoch if self._course.is_over(self.patience) else self.epochs
+            backend.train(
+                self.network_, batches, self._course.epoch, epochs, after_epoch, progress=self.progress
+            )
         except DivergenceError:
             back_to_best = True
             raise
@@ -212,7 +217,14 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
 
     def _begin(self) -> None:
         """Build the network with its first weights; nothing has been learned yet."""
-        self.network_ = _keras_network().build(
+        self.network_ = self._build()
+        self.history_: list[EpochRecord] = []
+        self.chosen_epoch_ = 0
+        self._course = Course()
+        self._last = keras_network().parameters(self.network_)
+
+    def _build(self) -> Any:
+        return keras_network().build(
             self._sizes,
             init=self.init,
             activation=self.activation,
@@ -221,36 +233,19 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             input_dropout=self.input_dropout,
             seed=self.seed_,
         )
-        self.history_: list[EpochRecord] = []
-        self.chosen_epoch_ = 0
-        self._course = Course()
-        self._last = _keras_network().parameters(self.network_)
-
-    def _compile(self, steps_per_epoch: int) -> None:
-        keras_network = _keras_network()
-        schedule = self._schedule()
-        constant = self.schedule == "constant" and not self.warmup_epochs
-        rate = (
-            self.learning_rate
-            if constant
-            else keras_network.Rate(steps_per_epoch=steps_per_epoch, **schedule)
-        )
-        keras_network.compile_network(
-            self.network_, loss=self.loss, solver=self.solver, rate=rate, momentum=self.momentum
-        )
 
     def _close_epoch(
         self, epoch: int, seconds: float, steps: int, train: Part, validation: Part | None
     ) -> EpochRecord:
         """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""
-        keras_network, course = _keras_network(), self._course
+        backend, course = keras_network(), self._course
         with np.errstate(all="ignore"):
             measured = [
-                keras_network.evaluate(self.network_, self._loss(), part)
+                backend.evaluate(self.network_, self._loss(), part)
                 for part in (train, validation)
                 if part is not None
             ]
-        parameters = keras_network.parameters(self.network_)
+        parameters = backend.parameters(self.network_)
         if not (math.isfinite(measured[0][0]) and np.isfinite(parameters).all()):
             raise DivergenceError(
                 f"Training diverged in epoch {epoch}: the loss is {measured[0][0]}.",
@@ -272,21 +267,15 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         self.chosen_epoch_ = course.epoch
         if to_best and course.best is not None:
             self.chosen_epoch_, weights = course.best_epoch, course.best
-        _keras_network().set_parameters(self.network_, weights)
+        keras_network().set_parameters(self.network_, weights)
 
     def _go_on(self, course: Course, parameters: np.ndarray, history: list[EpochRecord]) -> None:
-        if parameters.shape != self._last.shape:
-            raise DataError(
-                f"The training state holds {parameters.size:,} parameters; "
-                f"this network has {self._last.size:,}.",
-                "Go on with the settings and classes the training began with.",
-            )
         try:
-            _keras_network().set_state(self.network_, course.memory)
+            keras_network().set_state(self.network_, course.memory)
         except (KeyError, ValueError) as error:
             raise DataError(
-                f"The training state does not fit this network ({type(error).__name__}: {error}).",
-                "Go on with the settings and the Keras version the training began with.",
+                f"The training state does not fit this network ({error}).",
+                "Go on with the settings, the classes and the Keras version that the training began with.",
             ) from error
         self._course, self._last, self.history_ = course, parameters, history
 
@@ -316,25 +305,25 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         return self._loss().probabilities(self._outputs(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the raw outputs, float32 (n, classes); for two classes the second less the first, (n,)."""
+        """Return the raw outputs (n, classes); for two classes the second less the first, (n,)."""
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
-        """Return the mean loss (cross-entropy in nats; without the penalty) and the accuracy over all rows."""
+        """Return the mean loss (nats for cross-entropy; no penalty) and the accuracy over all rows."""
         check_is_fitted(self, "network_")
-        return _keras_network().evaluate(self.network_, self._loss(), self._part(X, y))
+        return keras_network().evaluate(self.network_, self._loss(), self._part(X, y))
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "network_")
-        return _keras_network().raw_outputs(self.network_, inputs.features(self, X))
+        return keras_network().raw_outputs(self.network_, inputs.features(self, X))
 
     def describe(self) -> dict[str, Any]:
-        """Return {"summary": "784-512-10, relu", "parameters": 407050}."""
+        """Return {"summary": "784-512-10, relu", "parameters": 407050}: the widths, inputs to classes."""
         check_is_fitted(self, "network_")
         return {
             "summary": f"{'-'.join(map(str, self._sizes))}, {self.activation}",
-            "parameters": int(self.network_.count_params()),
+            "parameters": self.network_.count_params(),
         }
 
     def save(self, folder: Path | str) -> None:
@@ -347,7 +336,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             "chosen_epoch": self.chosen_epoch_,
             "parameters": state.parameters_as_json(self.get_params(deep=False)),
         }
-        weights = keras_files.named(self._sizes, _keras_network().parameters(self.network_))
+        weights = keras_files.named(self._sizes, keras_network().parameters(self.network_))
         state.write(Path(folder), weights, model)
 
     @classmethod
@@ -371,7 +360,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
                 f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}).", keras_files.CURE
             ) from error
         classifier._last = keras_files.read_weights(folder, classifier._sizes)
-        _keras_network().set_parameters(classifier.network_, classifier._last)
+        keras_network().set_parameters(classifier.network_, classifier._last)
         return classifier
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -380,12 +369,12 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         Call it in on_epoch: at the end of fit the network may have gone back to an earlier epoch.
         """
         check_is_fitted(self, "network_")
-        self._course.memory = _keras_network().state(self.network_)
+        self._course.memory = keras_network().state(self.network_)
         arrays, values = state.course_as_state(self._course, self._last, self.history_)
         return arrays, values | {"seed": self.seed_}
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take back what training_state returned; the next fit, with the same data, goes on from there."""
+        """Take back what training_state returned; the next fit, with the same data, goes on from it."""
         self._loaded_course = state.course_from_state(arrays, values)
         self.seed_ = values["seed"]
 
@@ -395,30 +384,12 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """Return the settings and what was learned, the network as a flat array."""
         pickled = dict(super().__getstate__())
         if "network_" in pickled:
-            pickled["network_"] = _keras_network().parameters(pickled["network_"])
+            pickled["network_"] = keras_network().parameters(pickled["network_"])
         return pickled
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
         """Take back what __getstate__ returned; the optimizer's state is not kept."""
         super().__setstate__(pickled)
         if "network_" in pickled:
-            history, chosen, course, last = self.history_, self.chosen_epoch_, self._course, self._last
-            self._begin()
-            self.history_, self.chosen_epoch_, self._course, self._last = history, chosen, course, last
-            _keras_network().set_parameters(self.network_, pickled["network_"])
-
-
-def _keras_network() -> ModuleType:
-    """Return the module that imports Keras, imported only now: it takes seconds, and Keras is an extra."""
-    # Keras looks for TensorFlow unless told otherwise, and it looks only once, when it is imported.
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    try:
-        from linnaea.classifiers import keras_network
-    except ModuleNotFoundError as error:
-        if error.name == "keras":
-            raise MissingExtraError("Keras", "keras") from error
-        raise LinnaeaError(
-            f"Keras' backend '{os.environ['KERAS_BACKEND']}' cannot be imported ({error}).",
-            "Install it, or set KERAS_BACKEND=torch.",
-        ) from error
-    return keras_network
+            self.network_ = self._build()
+            keras_network().set_parameters(self.network_, pickled["network_"])

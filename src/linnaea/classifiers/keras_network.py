@@ -65,9 +65,14 @@ def build(
 
 
 def compile_network(
-    model: keras.Model, *, loss: str, solver: str, rate: "float | Rate", momentum: float
+    model: keras.Model, *, loss: str, solver: str, momentum: float, steps_per_epoch: int, **schedule: Any
 ) -> None:
-    """Give the model its loss and its optimizer, ready to train or to take a state."""
+    """Give the model its loss and its optimizer, ready to train or to take a state.
+
+    schedule: the keywords of perceptron.schedules.rate_at.
+    """
+    constant = schedule["schedule"] == "constant" and not schedule["warmup_epochs"]
+    rate = schedule["base"] if constant else Rate(steps_per_epoch=steps_per_epoch, **schedule)
     if solver == "adam":
         optimizer = keras.optimizers.Adam(rate)
     else:
