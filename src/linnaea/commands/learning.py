@@ -106,7 +106,7 @@ def open_study(data: str, recipe: Recipe, *, data_dir: Path | None, strict: bool
     """Open the data set, leave out what cannot be read, and divide it."""
     from linnaea.data import problems, sources, split
 
-    dataset = sources.open_dataset(data, data_dir=data_dir)
+    dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
     dataset, _ = problems.leave_out_unusable(dataset, strict=strict)
     made = split.make_split(
         dataset,
