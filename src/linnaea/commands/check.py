@@ -21,10 +21,11 @@ def check(
     format
         table for people; json for programs: a list of {"kind", "severity", "paths", "message"}.
     """
-    from linnaea.data import problems, sources
+    from linnaea.data.problems import scan
+    from linnaea.data.sources import open_dataset
 
-    dataset = sources.open_dataset(data, data_dir=data_dir)
-    found = problems.scan(dataset)
+    dataset = open_dataset(data, data_dir=data_dir)
+    found = scan(dataset)
     if format == "json":
         told = [
             {"kind": p.kind, "severity": p.severity, "paths": list(p.paths), "message": p.message}

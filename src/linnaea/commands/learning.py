@@ -1,96 +1,24 @@
-"""The steps of training that several commands share; each walks one stretch of the road."""
+"""Learning and judging: the stretch of the road between a study and its report."""
 
+import io
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_class
+from linnaea.classifiers.contract import Classifier, EpochRecord
 from linnaea.commands import terminal
-from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.split import Split
-from linnaea.errors import DivergenceError, SettingError
+from linnaea.commands.choosing import Chosen, used_settings
+from linnaea.commands.study import Study
+from linnaea.data.dataset import Dataset
+from linnaea.errors import DivergenceError
 from linnaea.runs import provenance
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.recipes import load_recipe
-from linnaea.runs.settings import Recipe, make_recipe
-
-# Settings that say which pictures are learned from; all others belong to the network and its training.
-DATA_SETTINGS = {"model", "split", "validation", "size", "colour", "test_curve"}
-# Where the command line has a shorter name than scikit-learn's convention.
-PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
-PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
-VALIDATION = 0.1  # of the training part
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A recipe with the name it came under, and what was reported for it."""
-
-    recipe: Recipe
-    name: str | None = None
-    reported: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class Study:
-    """The pictures of one run, divided, and as the network sees them."""
-
-    dataset: Dataset
-    split: Split
-    size: int
-    colour: bool
-
-    def rows(self, part: str) -> np.ndarray:
-        """Return the rows of "train", "val" or "test"."""
-        return getattr(self.split, part)
-
-    def pair(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return X (n, features) float32 in 0..1 and y (n,) class names of one part, made anew."""
-        from linnaea.data.vectors import vectors
-
-        rows = self.rows(part)
-        return vectors(self.dataset, rows, self.size, self.colour), self.dataset.labels[rows]
-
-    @cached_property
-    def test(self) -> tuple[np.ndarray, np.ndarray]:
-        """The test part, kept because the test curve and the judgement both need it."""
-        return self.pair("test")
-
-
-def resolve_recipe(name: str | None, asked: dict[str, Any]) -> Chosen:
-    """Return the recipe of that name with the asked settings on top; without a name, the model's defaults."""
-    if name is None:
-        return Chosen(make_recipe(asked))
-    file = load_recipe(name)
-    return Chosen(make_recipe({**file.settings, **asked}), file.name, file.reported)
-
-
-def new_classifier(recipe: Recipe) -> Any:
-    """Return the unfitted classifier.
-
-    Raises SettingError naming every setting that this model does not have.
-    """
-    cls = classifier_class(recipe.model)
-    known = set(cls().get_params())
-    asked = {
-        name: value
-        for name, value in recipe.model_dump(exclude_none=True).items()
-        if name not in DATA_SETTINGS and (name, value) != ("augment", "none")
-    }
-    foreign = [name for name in asked if PARAMETERS.get(name, name) not in known]
-    if foreign:
-        raise SettingError(
-            f"The model {recipe.model} has no setting {' and no setting '.join(foreign)}.",
-            "Leave it out, or choose another --model.",
-        )
-    return cls(**{PARAMETERS.get(name, name): value for name, value in asked.items()})
+from linnaea.runs.settings import Recipe
 
 
 def free_folder(data: str) -> Path:
@@ -100,61 +28,6 @@ def free_folder(data: str) -> Path:
     while (Path("runs") / f"{name}-{number}").exists():
         number += 1
     return Path("runs") / f"{name}-{number}"
-
-
-def open_study(data: str, recipe: Recipe, *, data_dir: Path | None, strict: bool) -> Study:
-    """Open the data set, leave out what cannot be read, and divide it."""
-    from linnaea.data import problems, sources, split
-
-    dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
-    dataset, _ = problems.leave_out_unusable(dataset, strict=strict)
-    made = split.make_split(
-        dataset,
-        recipe.split or split.default_protocol(dataset),
-        validation=VALIDATION if recipe.validation is None else recipe.validation,
-        seed=recipe.seed,
-    )
-    return Study(dataset, made, recipe.size or PICTURE_SIZE, recipe.colour)
-
-
-def record_study(run: RunFolder, study: Study) -> None:
-    """Write split.csv and the data section of run.json, and tell the person what will be learned from."""
-    from linnaea.data import split
-    from linnaea.data.fingerprints import content_hashes, fingerprint
-
-    dataset = study.dataset
-    hashes = content_hashes(dataset)
-    rows = split.split_rows(dataset, study.split, hashes)
-    run.write_csv("split.csv", ["path", "hash", "label", "part"], rows)
-    counts = {part: len(study.rows(part)) for part in PARTS}
-    per_class = {
-        name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
-        for name in dataset.class_names
-    }
-    run.update_info(
-        data={
-            "source": dataset.source,
-            "name": dataset.name,
-            "pictures": len(dataset),
-            "classes": list(dataset.class_names),
-            "fingerprint": fingerprint(dataset, hashes),
-            "protocol": study.split.protocol,
-            "split_hash": split.split_hash(rows),
-            "notes": list(dataset.notes),
-            "parts": counts,
-            "per_class": per_class,
-            "pixels": {"size": study.size, "colour": study.colour},
-        }
-    )
-    sizes = [sum(parts.values()) for parts in per_class.values()]
-    spread = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-    terminal.say(
-        "Data",
-        f"{dataset.source} · {len(dataset):,} pictures · {len(per_class)} classes · {spread} a class",
-        *dataset.notes,
-    )
-    parts = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
-    terminal.say("Split", f"{parts} · {study.split.protocol}")
 
 
 def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseException | None:
@@ -193,18 +66,11 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
     if getattr(classifier, "history_", None):
         classifier.save(run.path)
         run.update_info(
-            recipe={**recipe.model_dump(), **_told_parameters(classifier)},
+            recipe={**recipe.model_dump(), **used_settings(classifier)},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),
             chosen_on=None if validation is None else "validation accuracy",
         )
     return stopped
-
-
-def _told_parameters(classifier: Any) -> dict[str, Any]:
-    """Return the settings that were really used, defaults resolved, under the recipe's names."""
-    names = {parameter: name for name, parameter in PARAMETERS.items()}
-    used = {names.get(name, name): value for name, value in classifier.get_params().items()}
-    return {name: value for name, value in used.items() if name in Recipe.model_fields}
 
 
 def judge(run: RunFolder, classifier: Any, study: Study) -> None:
@@ -240,8 +106,6 @@ def keep_mistakes(
     run: RunFolder, dataset: Dataset, rows: np.ndarray, predictions: Any, most: int = 48
 ) -> None:
     """Keep a thumbnail of the most confident mistakes, so that the report needs nothing but the run."""
-    import io
-
     from PIL import Image
 
     from linnaea.data.pictures import read_picture

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.commands import learning, terminal
+from linnaea.commands import choosing, learning, study, terminal
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
@@ -47,20 +47,20 @@ def train(
         Stop at the first picture that cannot be read instead of leaving it out.
     """
     asked = {**parse_assignments(set_), **_asked(settings)}
-    chosen = learning.resolve_recipe(recipe, asked)
-    classifier = learning.new_classifier(chosen.recipe)
+    chosen = choosing.resolve_recipe(recipe, asked)
+    classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     phases = Phases()
     with phases.measure("data"):
-        study = learning.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
+        pictures = study.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
     run = RunFolder.create(folder, overwrite=overwrite)
     with learning.recorded(run, chosen, phases):
-        learning.record_study(run, study)
+        study.record_study(run, pictures)
         with phases.measure("train"):
-            stopped = learning.fit(run, classifier, study, chosen.recipe)
+            stopped = learning.fit(run, classifier, pictures, chosen.recipe)
         with phases.measure("evaluate"):
-            learning.judge(run, classifier, study)
+            learning.judge(run, classifier, pictures)
         learning.show_result(run)
         if stopped is not None:
             raise stopped
