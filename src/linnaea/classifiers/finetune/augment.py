@@ -1,0 +1,151 @@
+"""Batches of uint8 pictures → batches to train on. All chance comes from the generator that is passed in."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from linnaea.classifiers.finetune.mixing import cutmix, mixup
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+
+POLICIES = ("none", "randaugment", "trivialaugment")
+
+# Sides of a random crop relate between 3:4 and 4:3 (Szegedy et al. 2015, arXiv 1409.4842, section 6).
+_LOG_RATIO = math.log(4 / 3)
+# Share of the picture that random erasing covers, and the relation of its sides (Zhong et al. 2020).
+_ERASED_AREA = (0.02, 1 / 3)
+_ERASED_LOG_RATIO = math.log(1 / 0.3)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a picture on its way into training.
+
+    crop_scale: float
+        A random crop covers between this share of the picture's area and all of it; 1: evaluation's view.
+    flip: bool
+        Whether half of the pictures are mirrored, left to right.
+    colour: float
+        Brightness, contrast and saturation are each multiplied by a factor within 1 ± colour.
+    policy: str
+        "none", "randaugment" (Cubuk et al. 2020) or "trivialaugment" (Müller and Hutter 2021).
+    random_erasing: float
+        Share of the pictures in which a rectangle is painted over with the mean colour.
+    mixup, cutmix: float
+        Share of the batches in which pictures and labels are mixed, either way; at most 1 together.
+    """
+
+    crop_scale: float = 0.25
+    flip: bool = True
+    colour: float = 0.0
+    policy: str = "none"
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def pictures(
+        self, pictures: list[Tensor], size: int, preprocessing: Preprocessing, rng: np.random.Generator
+    ) -> Tensor:
+        """Return float32 (n, 3, size, size), standardised, channels last, of uint8 (3, h, w) of any sizes."""
+        batch = self.cropped(pictures, size, preprocessing, rng)
+        if self.policy != "none":
+            batch = self._with_policy(batch, rng)
+        scaled = batch.to(torch.float32)
+        if self.colour:
+            scaled = jitter_colour(scaled, self.colour, rng)
+        prepared = preprocessing.normalize(scaled).contiguous(memory_format=torch.channels_last)
+        if self.random_erasing:
+            erase(prepared, self.random_erasing, rng)
+        return prepared
+
+    def cropped(
+        self, pictures: list[Tensor], size: int, preprocessing: Preprocessing, rng: np.random.Generator
+    ) -> Tensor:
+        """Return uint8 (n, 3, size, size): crops, mirrored by chance; nothing else."""
+        # One picture at a time: a crop and one antialiased resize of uint8 is cheaper than a batched grid,
+        # which would first pad all pictures to one size and turn them into floats.
+        batch = torch.stack([self._cropped(picture, size, preprocessing, rng) for picture in pictures])
+        if self.flip:
+            mirrored = torch.from_numpy(rng.random(len(batch)) < 0.5).to(batch.device)
+            batch = torch.where(mirrored.view(-1, 1, 1, 1), batch.flip(-1), batch)
+        return batch
+
+    def mixed(self, pictures: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return pictures (n, 3, s, s) and targets (n, classes), mixed with each other or as they were."""
+        kind = rng.random()
+        if len(pictures) < 2 or kind >= self.mixup + self.cutmix:
+            return pictures, targets
+        order = torch.from_numpy(rng.permutation(len(pictures))).to(pictures.device)
+        return (cutmix if kind < self.cutmix else mixup)(pictures, targets, order, rng)
+
+    def _cropped(
+        self, picture: Tensor, size: int, preprocessing: Preprocessing, rng: np.random.Generator
+    ) -> Tensor:
+        height, width = picture.shape[1:]
+        if self.crop_scale < 1:
+            box = random_box(height, width, self.crop_scale, rng)
+        else:
+            # Evaluation's view: the middle square, less the border that crop_pct leaves out.
+            side = round(min(height, width) * preprocessing.crop_pct)
+            box = ((height - side) // 2, (width - side) // 2, side, side)
+            if preprocessing.variant == "report":
+                box = (0, 0, height, width)
+        return functional.resized_crop(picture, *box, [size, size], antialias=True)
+
+    def _with_policy(self, batch: Tensor, rng: np.random.Generator) -> Tensor:
+        transform = v2.RandAugment() if self.policy == "randaugment" else v2.TrivialAugmentWide()
+        # torchvision draws from torch's global generator: lent, and given back as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**62)))
+            return torch.stack([transform(picture) for picture in batch])
+
+
+def random_box(height: int, width: int, least: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of a crop with a share of the area between least and 1, evenly drawn.
+
+    The relation of its sides is drawn evenly in the logarithm between 3:4 and 4:3. Sides that would not fit
+    are cut to the picture, where torchvision draws again up to ten times and then takes the middle.
+    """
+    area = height * width * rng.uniform(least, 1)
+    ratio = math.exp(rng.uniform(-_LOG_RATIO, _LOG_RATIO))
+    crop_width = min(max(round(math.sqrt(area * ratio)), 1), width)
+    crop_height = min(max(round(math.sqrt(area / ratio)), 1), height)
+    top = int(rng.integers(height - crop_height + 1))
+    left = int(rng.integers(width - crop_width + 1))
+    return top, left, crop_height, crop_width
+
+
+def jitter_colour(pictures: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Return pictures (n, 3, h, w), 0..255, with brightness, contrast and saturation each changed at random.
+
+    Every picture has its own three factors within 1 ± strength. The arithmetic is that of torchvision's
+    adjust_brightness, adjust_contrast and adjust_saturation, a batch at a time, in this order.
+    """
+    factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, len(pictures), 1, 1, 1)))
+    brightness, contrast, saturation = factors.to(pictures.device, torch.float32)
+    pictures = (pictures * brightness).clamp(0, 255)
+    mean = _grey(pictures).mean((-3, -2, -1), keepdim=True)
+    pictures = (mean + contrast * (pictures - mean)).clamp(0, 255)
+    grey = _grey(pictures)
+    return (grey + saturation * (pictures - grey)).clamp(0, 255)
+
+
+def _grey(pictures: Tensor) -> Tensor:
+    # ITU-R BT.601, as Pillow and torchvision have it; whole levels, as theirs.
+    weights = torch.tensor([0.2989, 0.587, 0.114], device=pictures.device).view(3, 1, 1)
+    return (pictures * weights).sum(-3, keepdim=True).floor()
+
+
+def erase(pictures: Tensor, share: float, rng: np.random.Generator) -> None:
+    """Zero a rectangle (the mean colour) in about this share of the pictures (n, 3, h, w), in place."""
+    height, width = pictures.shape[-2:]
+    for row in np.flatnonzero(rng.random(len(pictures)) < share):
+        area = height * width * rng.uniform(*_ERASED_AREA)
+        ratio = math.exp(rng.uniform(-_ERASED_LOG_RATIO, _ERASED_LOG_RATIO))
+        h, w = min(round(math.sqrt(area * ratio)), height), min(round(math.sqrt(area / ratio)), width)
+        top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+        pictures[row, :, top : top + h, left : left + w] = 0

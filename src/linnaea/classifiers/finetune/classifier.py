@@ -1,0 +1,360 @@
+"""FineTuneClassifier: a pretrained network on photographs, under scikit-learn's conventions."""
+
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.finetune import batchnorm, construction, inference, loop, precision, state
+from linnaea.classifiers.finetune.course import Sums
+from linnaea.classifiers.finetune.fitted import FineTuned
+from linnaea.classifiers.finetune.probe import Probe, probe_network
+from linnaea.classifiers.finetune.resident import ResidentPictures, batches, count_pictures
+from linnaea.classifiers.finetune.settings import check_settings
+from linnaea.classifiers.perceptron import inputs
+from linnaea.classifiers.perceptron.settings import seed_from
+
+# uint8 (m, 3, size, size) as evaluation sees them, and class numbers (m,).
+_Held = tuple[Tensor, np.ndarray]
+
+
+class FineTuneClassifier(FineTuned):
+    """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
+
+    X, everywhere: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3).
+    y: labels, class names as a rule.
+
+    Parameters
+    ----------
+    backbone : str, default="efficientnet_lite0"
+        A short name (mobilenetv2, resnet50 …) or any of timm's.
+    weights : "hub", "none" or path, default="hub"
+        Where the pretrained weights come from.
+    size : int, default=None
+        Side of the square that the network sees, in pixels; None: the weights' own.
+    head_hidden : int, default=None
+        Units of a dense ReLU layer in the head; the probe is then only the baseline.
+    dropout : float, default=0.2
+        Before the last layer.
+    train_from : str, default="all"
+        "all", "head", or a stage such as "blocks.4": it and everything after it.
+    head_first_epochs : int, default=0
+        Epochs in which only the head learns.
+    probe : bool, default=True
+        Whether the linear probe comes first.
+    views : int, default=4
+        Views of each training picture that the probe sees.
+    epochs : int, default=12
+    batch_size : int, default=16
+    solver : "adamw" or "nesterov", default="adamw"
+    learning_rate : float, default=None
+        Of the head; None: what suits the backbone.
+    layer_decay : float, default=0.85
+        Each layer below the head learns at this share of the rate of the one above.
+    weight_decay : float, default=0.05
+        Not on norms and biases.
+    momentum : float, default=0.9
+        Of nesterov.
+    schedule : "cosine" or "constant", default="cosine"
+    warmup_epochs : float, default=1
+    label_smoothing : float, default=0.1
+    batch_norm : "freeze", "update" or "reestimate", default="freeze"
+        What happens to the running statistics; see `batchnorm`.
+    crop_scale : float, default=0.25
+        Random crops cover this share of the picture's area at least; 1: no crops.
+    flip : bool, default=True
+    colour : float, default=0.0
+    policy : "none", "randaugment" or "trivialaugment", default="none"
+    random_erasing, mixup, cutmix : float, default=0.0
+        Shares of pictures, batches and batches; see `augment.Augmentation`.
+    first_size : int, default=None
+        Side of the pictures in the first epoch, growing to full size; None: full size from the start.
+    class_weight : dict or "balanced", default=None
+    sampling : "shuffle" or "balanced", default="shuffle"
+        "balanced" draws every class equally often.
+    ema : float, default=0.99
+        Decay of the average of the weights that is evaluated; None: no average.
+    clip_norm : float, default=None
+        Longest gradient.
+    accumulate : int, default=1
+        Batches a step.
+    patience : int, default=0
+        Epochs without a better one after which training stops; 0: never.
+    preprocessing : "weights" or "report", default="weights"
+        "report": 0 to 1 only, down to 150 x 150, up again.
+    precision : "auto", "float32" or "bfloat16", default="auto"
+        "auto": the faster on this machine, measured once.
+    progress : bool, default=False
+    random_state : int, RandomState or None, default=None
+
+    Attributes
+    ----------
+    classes_ : ndarray (classes,)
+    history_ : list of EpochRecord
+        Epoch 0 is the network before fine-tuning, its head from the probe. Training figures are those of the
+        pictures as augmented, validation figures those of the averaged weights.
+    best_epoch_ : int
+        The epoch that is kept: the best on the validation part; without one, the last.
+    kept_ : "probe" or "fine-tuned"
+        "probe" where no epoch of fine-tuning was better on the validation part.
+    probe_ : Probe or None
+    precision_ : "float32" or "bfloat16"
+    network_ : Module
+    preprocessing_ : Preprocessing
+    """
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_lite0",
+        *,
+        weights: str | Path = "hub",
+        size: int | None = None,
+        head_hidden: int | None = None,
+        dropout: float = 0.2,
+        train_from: str = "all",
+        head_first_epochs: int = 0,
+        probe: bool = True,
+        views: int = 4,
+        epochs: int = 12,
+        batch_size: int = 16,
+        solver: str = "adamw",
+        learning_rate: float | None = None,
+        layer_decay: float = 0.85,
+        weight_decay: float = 0.05,
+        momentum: float = 0.9,
+        schedule: str = "cosine",
+        warmup_epochs: float = 1,
+        label_smoothing: float = 0.1,
+        batch_norm: str = "freeze",
+        crop_scale: float = 0.25,
+        flip: bool = True,
+        colour: float = 0.0,
+        policy: str = "none",
+        random_erasing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        first_size: int | None = None,
+        class_weight: Any = None,
+        sampling: str = "shuffle",
+        ema: float | None = 0.99,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        patience: int = 0,
+        preprocessing: str = "weights",
+        precision: str = "auto",
+        progress: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.backbone = backbone
+        self.weights = weights
+        self.size = size
+        self.head_hidden = head_hidden
+        self.dropout = dropout
+        self.train_from = train_from
+        self.head_first_epochs = head_first_epochs
+        self.probe = probe
+        self.views = views
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
+        self.label_smoothing = label_smoothing
+        self.batch_norm = batch_norm
+        self.crop_scale = crop_scale
+        self.flip = flip
+        self.colour = colour
+        self.policy = policy
+        self.random_erasing = random_erasing
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.first_size = first_size
+        self.class_weight = class_weight
+        self.sampling = sampling
+        self.ema = ema
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.patience = patience
+        self.preprocessing = preprocessing
+        self.precision = precision
+        self.progress = progress
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        sample_weight: Any = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Decode the pictures, fit the probe, fine-tune, and keep the best epoch.
+
+        Raises SettingError, DataError, LinnaeaError (weights), and DivergenceError where the loss stops being
+        a number; after that, and after Ctrl-C, the classifier is the best epoch so far.
+        """
+        part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
+        settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
+        if on_resume is None:
+            self._begin(part, held)
+        self._session = construction.new_session(
+            self.network_, settings, part, precision=self.precision_, seed=self.seed_
+        )
+        if on_resume is None:
+            self._close_first(part, held, on_epoch)
+        else:
+            self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
+            state.resume_session(self._session, *on_resume)
+        try:
+            loop.train(self._session, part, lambda: self._close_epoch(part, held, on_epoch))
+        finally:
+            self._keep_best()
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
+    ) -> tuple[loop.TrainingPart, _Held | None, Any]:
+        """Check everything that can be checked, then build the network and decode the pictures."""
+        check_settings(self.get_params(deep=False))
+        y = inputs.labels(y, count_pictures(X))
+        classes = inputs.classes_of(y)
+        # Only the length of what is passed as X is looked at.
+        weights = inputs.weights_of_rows(
+            sample_weight, self.class_weight, np.empty((len(y), 1), np.float32), y, classes
+        )
+        if validation_data is not None:
+            y_val = inputs.labels(validation_data[1], count_pictures(validation_data[0]), "validation y")
+            val_targets = inputs.class_numbers(y_val, classes, "validation y")
+        on_resume = self.__dict__.pop("_loaded_state", None)
+        self.seed_ = seed_from(self.random_state) if on_resume is None else on_resume[1]["seed"]
+        opened = construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=len(classes),
+            seed=self.seed_,
+        )
+        if on_resume is None:
+            self.precision_ = construction.precision_for(
+                self.precision, opened, self.backbone, self.batch_size
+            )
+        else:
+            self.precision_ = on_resume[1]["precision"]
+        self.learning_rate_ = self.learning_rate or construction.rate_for(self.backbone, self.solver)
+        where = precision.device()
+        pictures = ResidentPictures.read(X, opened.preprocessing, where)
+        held = None
+        if validation_data is not None:
+            fitted = list(batches(validation_data[0], opened.preprocessing, where, inference.BATCH))
+            held = torch.cat(fitted), val_targets
+        self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
+        self.input_config_ = opened.preprocessing.as_dict()
+        self.weights_, self._model_args = opened.weights, opened.model_args
+        targets = inputs.class_numbers(y, classes)
+        return construction.training_part(pictures, targets, weights, len(classes)), held, on_resume
+
+    def _begin(self, part: loop.TrainingPart, held: _Held | None) -> None:
+        """Fit the probe and put it into the head."""
+        self._started = time.perf_counter()
+        self.history_ = []
+        self.probe_: Probe | None = None
+        if self.probe:
+            self.probe_ = probe_network(
+                self.network_,
+                part.pictures,
+                part.targets.cpu().numpy(),
+                number_of_views=self.views,
+                precision=self.precision_,
+                seed=self.seed_,
+                flip=self.flip,
+                weights=None if part.weights is None else part.weights.cpu().numpy(),
+                validation=held,
+            )
+            self.probe_.load_into(construction.logits_layer(self.network_))
+
+    def _close_first(self, part: loop.TrainingPart, held: _Held | None, on_epoch: OnEpoch | None) -> None:
+        """Record epoch 0: the network as it is before fine-tuning."""
+        seconds = time.perf_counter() - self._started
+        if self.probe_ is not None:
+            train, val = self.probe_.train, self.probe_.val or (None, None)
+        else:
+            self._take_weights()
+            logits = self._raw_logits(part.pictures.centres(inference.BATCH))
+            train = inference.judged(logits, part.targets.cpu())
+            val = self._judge(held)
+        self._record(EpochRecord(0, seconds, self._session.rate(0), *train, *val), on_epoch)
+
+    def _close_epoch(self, part: loop.TrainingPart, held: _Held | None, on_epoch: OnEpoch | None) -> None:
+        """Take the weights of the session, averaged where asked, and judge them on the validation part."""
+        course = self._session.course
+        self._take_weights()
+        if self.batch_norm == "reestimate":
+            seen = part.pictures.centres(inference.BATCH)
+            batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
+        record = EpochRecord(
+            course.epoch,
+            course.seconds,
+            self._session.rate(course.epoch),
+            course.sums.mean_loss,
+            course.sums.accuracy,
+            *self._judge(held),
+        )
+        course.seconds, course.sums = 0.0, Sums()
+        self._record(record, on_epoch)
+
+    def _take_weights(self) -> None:
+        live, average = self._session.network, self._session.average
+        self._fit_head(self._session.course.epoch)
+        self.network_.load_state_dict(live.state_dict() | (average.shadow if average is not None else {}))
+
+    def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
+        course = self._session.course
+        self.history_.append(record)
+        course.note(record, self.network_)
+        self.best_epoch_ = course.best_epoch
+        if on_epoch is not None:
+            on_epoch(record, self)
+
+    def _keep_best(self) -> None:
+        course = self._session.course
+        self.best_epoch_ = course.best_epoch
+        self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
+        self._fit_head(course.best_epoch)
+        if course.best is not None:
+            self.network_.load_state_dict(course.best)
+
+    def _head_at(self, epoch: int) -> int | None:
+        """Return the hidden units of the head after this epoch: the probe's head is always linear."""
+        return None if epoch == 0 and self.probe else self.head_hidden
+
+    def _fit_head(self, epoch: int) -> None:
+        """Give network_ the kind of head that it has after this epoch; its weights come next."""
+        construction.put_head(
+            self.network_, len(self.classes_), self._head_at(epoch), self.dropout, self.seed_
+        )
+
+    def _judge(self, held: _Held | None) -> tuple[float, float] | tuple[None, None]:
+        if held is None:
+            return None, None
+        logits = self._raw_logits(held[0].split(inference.BATCH))
+        return inference.judged(logits, torch.from_numpy(held[1]))
+
+    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what exact resume needs: named arrays, and plain JSON values."""
+        check_is_fitted(self, "network_")
+        return state.session_as_state(self._session, self.history_)
+
+    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take back what training_state returned; the next fit goes on from there."""
+        self._loaded_state = arrays, values

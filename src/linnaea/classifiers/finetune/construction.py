@@ -1,0 +1,166 @@
+"""From settings to what learns: the network with its head, the pictures in memory, the session."""
+
+import copy
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+from linnaea.classifiers.finetune import batchnorm
+from linnaea.classifiers.finetune.augment import Augmentation
+from linnaea.classifiers.finetune.backbones import (
+    attach_head,
+    build_backbone,
+    classifier_name,
+    feature_width,
+    resolve,
+)
+from linnaea.classifiers.finetune.course import Course
+from linnaea.classifiers.finetune.ema import WeightAverage
+from linnaea.classifiers.finetune.folding import fold_batch_norms
+from linnaea.classifiers.finetune.heads import build_head
+from linnaea.classifiers.finetune.loop import LoopSettings, Session, TrainingPart
+from linnaea.classifiers.finetune.optimizers import build_optimizer, choose_trained
+from linnaea.classifiers.finetune.precision import choose_precision, device
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.resident import ResidentPictures
+from linnaea.classifiers.finetune.weights import read_weights
+from linnaea.errors import SettingError
+
+# Rates that suit a family with its batch norms at rest, for AdamW at 16 pictures a batch; "" is every other.
+_RATES = {"mobilenetv2": 6e-4, "": 2e-4}
+_NESTEROV_RATE = 0.01
+
+
+@dataclass(eq=False)
+class Opened:
+    """A network with a linear head, ready to compute, and what it came with.
+
+    model_args: what it was built with beside its name; needed to build it again.
+    weights: one sentence on where its weights came from.
+    """
+
+    network: Any
+    preprocessing: Preprocessing
+    model_args: dict[str, Any]
+    weights: str
+
+
+def open_network(
+    backbone: str, *, weights: str | Path, size: int | None, variant: str, classes: int, seed: int
+) -> Opened:
+    """Build the backbone with its weights on the device that computes, a new linear head on it."""
+    built = build_backbone(backbone, weights=weights, size=size, seed=seed)
+    preprocessing = built.preprocessing
+    if variant == "report":
+        preprocessing = Preprocessing.report(preprocessing.size)
+    from_file = str(weights) not in ("hub", "none")
+    model_args = read_weights(Path(weights)).model_args if from_file else {}
+    put_head(built.network, classes, None, 0.0, seed)
+    return Opened(_ready(built.network, preprocessing.size), preprocessing, model_args, built.weights)
+
+
+def rebuild_network(
+    backbone: str, model_args: dict[str, Any], size: int, classes: int, hidden: int | None, dropout: float
+) -> Any:
+    """Build the network that a saved model's weights belong to; its own weights are only placeholders."""
+    with torch.random.fork_rng(devices=[]):
+        network = timm.create_model(resolve(backbone).architecture, **model_args)
+    put_head(network, classes, hidden, dropout, 0)
+    return _ready(network, size)
+
+
+def _ready(network: Any, size: int) -> Any:
+    fold_batch_norms(network, size)
+    return network.to(device(), memory_format=torch.channels_last)
+
+
+def put_head(network: Any, classes: int, hidden: int | None, dropout: float, seed: int) -> None:
+    """Put a new head where the network's classifier stands, on the network's device."""
+    where = next(network.parameters()).device
+    head = build_head(feature_width(network), classes, hidden, dropout, seed=seed)
+    attach_head(network, head.to(where))
+    network.num_classes = classes
+
+
+def logits_layer(network: Any) -> nn.Linear:
+    """Return the dense layer that makes the logits."""
+    return network.get_classifier().logits
+
+
+def precision_for(asked: str, opened: Opened, backbone: str, batch_size: int) -> str:
+    """Return "float32" or "bfloat16": what was asked for, or what is faster here."""
+    if asked != "auto":
+        return asked
+    return choose_precision(
+        opened.network, opened.preprocessing.size, batch_size=batch_size, name=resolve(backbone).architecture
+    )
+
+
+def rate_for(backbone: str, solver: str) -> float:
+    """Return the learning rate of the head for this family of networks."""
+    if solver == "nesterov":
+        return _NESTEROV_RATE
+    architecture = resolve(backbone).architecture
+    return next(rate for family, rate in _RATES.items() if architecture.startswith(family))
+
+
+def training_part(
+    pictures: ResidentPictures, targets: np.ndarray, weights: np.ndarray | None, classes: int
+) -> TrainingPart:
+    """Return the training part, its targets and weights on the pictures' device."""
+    where = pictures.device
+    on_device = None if weights is None else torch.from_numpy(weights).to(where, torch.float32)
+    return TrainingPart(pictures, torch.from_numpy(targets).to(where), on_device, classes)
+
+
+def new_session(
+    network: Any, settings: dict[str, Any], part: TrainingPart, *, precision: str, seed: int
+) -> Session:
+    """Return a session on a copy of network (which may have lent its linear head from the probe).
+
+    settings: FineTuneClassifier's, with the learning rate resolved.
+    """
+    network = copy.deepcopy(network)
+    hidden, dropout = settings["head_hidden"], settings["dropout"]
+    if hidden is not None:
+        put_head(network, part.classes, hidden, dropout, seed)
+    else:
+        network.get_classifier().dropout.p = dropout
+    if settings["first_size"] is not None and getattr(network, "patch_embed", None) is not None:
+        raise SettingError(
+            f"first_size is {settings['first_size']}, and this network sees pictures of one size only.",
+            "Leave first_size out.",
+        )
+    trained = frozenset(choose_trained(network, settings["train_from"]))
+    layer = classifier_name(network)
+    steps = -(-len(part) // (settings["batch_size"] * settings["accumulate"]))
+    if settings["batch_norm"] != "freeze":
+        batchnorm.set_momentum(network, steps)
+    optimizer = build_optimizer(
+        network,
+        **{
+            name: settings[name]
+            for name in ("solver", "learning_rate", "momentum", "weight_decay", "layer_decay")
+        },
+    )
+    loop_settings = {field.name for field in fields(LoopSettings)} & set(settings)
+    return Session(
+        network=network,
+        optimizer=optimizer,
+        average=None if settings["ema"] is None else WeightAverage(network, settings["ema"]),
+        course=Course(),
+        augmentation=Augmentation(**{field.name: settings[field.name] for field in fields(Augmentation)}),
+        settings=LoopSettings(
+            **{name: settings[name] for name in loop_settings if name != "precision"},
+            balanced=settings["sampling"] == "balanced",
+            precision=precision,
+        ),
+        trained=trained,
+        head=frozenset(name for name in trained if name.startswith(f"{layer}.")),
+        seed=seed,
+    )

@@ -1,0 +1,81 @@
+"""How far a fine-tuning has come: what an exact resume needs beside the network and its optimizer."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linnaea.classifiers.contract import EpochRecord
+
+
+@dataclass
+class Sums:
+    """Totals over the pictures of an epoch so far; 64-bit, so that their order of size does not matter.
+
+    loss: float
+        Cross-entropy in nats, against the labels as mixed, before label smoothing.
+    correct: float
+        A picture that mixes two labels counts by the share of the label that was found.
+    weight: float
+        Of the targets; the number of pictures where none has a weight.
+    """
+
+    loss: float = 0.0
+    correct: float = 0.0
+    weight: float = 0.0
+
+    def add(self, loss: float, correct: float, weight: float) -> None:
+        """Take in one batch."""
+        self.loss, self.correct, self.weight = self.loss + loss, self.correct + correct, self.weight + weight
+
+    @property
+    def mean_loss(self) -> float:
+        """Cross-entropy of one picture, in nats."""
+        return self.loss / self.weight if self.weight else float("nan")
+
+    @property
+    def accuracy(self) -> float:
+        """Between 0 and 1."""
+        return self.correct / self.weight if self.weight else float("nan")
+
+
+@dataclass
+class Course:
+    """The state of a training between two steps.
+
+    epoch, step: int
+        Epochs that are over; optimizer steps that are over in the epoch that is not.
+    seconds: float
+        Of training in the epoch that is not over.
+    best: dict of Tensor or None
+        The network's state after the best epoch.
+    best_epoch, best_score: int, tuple
+        That epoch, and its score: larger is better.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    sums: Sums = field(default_factory=Sums)
+    best: dict[str, Tensor] | None = None
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-np.inf, -np.inf)
+
+    def note(self, record: EpochRecord, network: torch.nn.Module) -> None:
+        """Keep a copy of the network's state if this epoch is the best so far.
+
+        Best is the higher accuracy on the validation part, and among equals the lower loss. Without a
+        validation part it is the last epoch: accuracy on augmented pictures says little, and the probe has
+        learned its pictures by heart.
+        """
+        score = (float(record.epoch), 0.0)
+        if record.val_accuracy is not None and record.val_loss is not None:
+            score = (record.val_accuracy, -record.val_loss)
+        if self.best is None or score > self.best_score:
+            self.best_score, self.best_epoch = score, record.epoch
+            self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+    def is_over(self, patience: int) -> bool:
+        """Return whether `patience` epochs have passed without a better one; 0 means never."""
+        return patience > 0 and self.epoch - self.best_epoch >= patience

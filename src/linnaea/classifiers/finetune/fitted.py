@@ -1,0 +1,122 @@
+"""What a fine-tuned classifier can do once it has learned: predict, evaluate, live on disk."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from linnaea.classifiers.finetune import construction, inference, precision, state
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.resident import batches, count_pictures
+from linnaea.classifiers.finetune.settings import check_settings
+from linnaea.classifiers.perceptron import inputs
+from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
+from linnaea.errors import DataError
+
+
+class FineTuned(ClassifierMixin, BaseEstimator):
+    """A network with its preprocessing and class names; FineTuneClassifier teaches it.
+
+    X, everywhere: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3).
+    """
+
+    network_: Any
+    preprocessing_: Preprocessing
+    classes_: np.ndarray
+    precision_: str
+    weights_: str
+    best_epoch_: int
+    kept_: str
+    _model_args: dict[str, Any]
+
+    def _raw_logits(self, pictures: Any) -> Tensor:
+        return inference.logits(self.network_, pictures, self.preprocessing_, self.precision_)
+
+    def _logits(self, X: Any) -> Tensor:
+        check_is_fitted(self, "network_")
+        where = next(self.network_.parameters()).device
+        return self._raw_logits(batches(X, self.preprocessing_, where, inference.BATCH))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits (n, classes); with two classes, their difference (n,), as scikit-learn does."""
+        logits = self._logits(X).numpy()
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, classes) probabilities in float64, columns in the order of classes_."""
+        return torch.softmax(self._logits(X).double(), dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each picture, (n,)."""
+        return self.classes_[self._logits(X).argmax(1).numpy()]
+
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
+        y = inputs.labels(y, count_pictures(X))
+        return inference.judged(self._logits(X), torch.from_numpy(inputs.class_numbers(y, self.classes_)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": one line, "parameters": count, …}, for the terminal and the report."""
+        check_is_fitted(self, "network_")
+        parameters = sum(parameter.numel() for parameter in self.network_.parameters())
+        numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
+        where = next(self.network_.parameters()).device.type
+        threads = f"{torch.get_num_threads()} threads" if where == "cpu" else torch.cuda.get_device_name()
+        return {
+            "summary": f"{self.backbone} · {self.weights_} · {numbers}, channels last, {threads}",
+            "parameters": parameters,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights.safetensors and model.json into folder."""
+        check_is_fitted(self, "network_")
+        parameters = self.get_params(deep=False) | {"weights": str(self.weights)}
+        hidden = getattr(self.network_.get_classifier(), "hidden", None)
+        model = {
+            "classes": classes_as_json(self.classes_),
+            "backbone": self.backbone,
+            "model_args": self._model_args,
+            "weights": self.weights_,
+            "preprocessing": self.preprocessing_.as_dict(),
+            "head_hidden": None if hidden is None else hidden.out_features,
+            "precision": {"numbers": self.precision_, "processor": precision.processor()},
+            "best_epoch": self.best_epoch_,
+            "kept": getattr(self, "kept_", None),
+            "parameters": parameters_as_json(parameters),
+        }
+        state.write(Path(folder), self.network_.state_dict(), model)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the classifier that save wrote. Raises DataError for a folder that is damaged."""
+        tensors, model = state.read(Path(folder))
+        try:
+            classifier = cls(**parameters_from_json(model["parameters"]))
+            check_settings(classifier.get_params(deep=False))
+            classifier.classes_ = np.array(model["classes"])
+            classifier.preprocessing_ = Preprocessing.from_dict(model["preprocessing"])
+            classifier.input_config_ = model["preprocessing"]
+            classifier.weights_, classifier._model_args = model["weights"], model["model_args"]
+            classifier.best_epoch_, classifier.kept_ = model["best_epoch"], model["kept"]
+            # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
+            same = model["precision"]["processor"] == precision.processor()
+            classifier.precision_ = model["precision"]["numbers"] if same else "float32"
+            classifier.network_ = construction.rebuild_network(
+                model["backbone"],
+                model["model_args"],
+                classifier.preprocessing_.size,
+                len(classifier.classes_),
+                model["head_hidden"],
+                classifier.dropout,
+            )
+            classifier.network_.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DataError(
+                f"The model in {folder} is damaged ({type(error).__name__}: {error}).",
+                "Save the model again.",
+            ) from error
+        return classifier

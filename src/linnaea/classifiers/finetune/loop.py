@@ -1,0 +1,223 @@
+"""The training loop: train → run_epoch → train_step."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from linnaea.classifiers.finetune import batchnorm, inference
+from linnaea.classifiers.finetune.augment import Augmentation
+from linnaea.classifiers.finetune.course import Course
+from linnaea.classifiers.finetune.ema import WeightAverage
+from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
+from linnaea.classifiers.finetune.optimizers import set_rate
+from linnaea.classifiers.finetune.resident import ResidentPictures
+from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
+from linnaea.classifiers.perceptron.schedules import rate_at
+from linnaea.errors import DivergenceError
+from linnaea.streams import Purpose, stream
+
+# Share of the epochs over which pictures grow from first_size to full size, and the step they grow in:
+# the networks halve the size five times, so that 32 pixels are one pixel of their last map.
+GROWING, STRIDE = 0.6, 32
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop is told; FineTuneClassifier says what each is."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup_epochs: float
+    label_smoothing: float
+    batch_norm: str
+    head_first_epochs: int
+    clip_norm: float | None
+    accumulate: int
+    patience: int
+    balanced: bool
+    first_size: int | None
+    precision: str
+    progress: bool
+
+
+@dataclass(eq=False)
+class TrainingPart:
+    """The pictures to learn from, as they lie in memory.
+
+    targets: Tensor of int64 (n,), on the pictures' device
+    weights: Tensor of float32 (n,) of mean one, or None
+    classes: int
+    """
+
+    pictures: ResidentPictures
+    targets: Tensor
+    weights: Tensor | None
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def order(self, seed: int, epoch: int, *, balanced: bool) -> np.ndarray:
+        """Return the rows of one epoch, shuffled; balanced: drawn so that every class is equally likely."""
+        rng = stream(seed, Purpose.SHUFFLE, epoch)
+        if not balanced:
+            return rng.permutation(len(self))
+        targets = self.targets.cpu().numpy()
+        chance = 1 / np.bincount(targets, minlength=self.classes)[targets]
+        return rng.choice(len(self), len(self), p=chance / chance.sum())
+
+
+@dataclass(eq=False)
+class Session:
+    """What learns: a network, what moves it, and how far it has come.
+
+    trained, head: names of parameters
+        What is trained, and the part of it that head_first_epochs are for.
+    """
+
+    network: Any
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+    course: Course
+    augmentation: Augmentation
+    settings: LoopSettings
+    trained: frozenset[str]
+    head: frozenset[str]
+    seed: int
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set what is trained in this epoch, and the mode of every layer."""
+        names = self.head if epoch <= self.settings.head_first_epochs else self.trained
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in names)
+        learning = {id(parameter) for parameter in self.network.parameters() if parameter.requires_grad}
+        batchnorm.set_training(self.network, self.settings.batch_norm, learning)
+
+    def rate(self, done: float) -> float:
+        """Return the head's learning rate when `done` epochs are over."""
+        s = self.settings
+        return rate_at(
+            done, base=s.learning_rate, schedule=s.schedule, warmup_epochs=s.warmup_epochs, epochs=s.epochs
+        )
+
+
+def train(session: Session, part: TrainingPart, close_epoch: Callable[[], None]) -> None:
+    """Run epochs until all are over or `patience` of them brought nothing; close_epoch() after each."""
+    course, settings = session.course, session.settings
+    while course.epoch < settings.epochs and not course.is_over(settings.patience):
+        run_epoch(session, part)
+        close_epoch()
+
+
+def run_epoch(session: Session, part: TrainingPart) -> None:
+    """Go through the pictures once, from the first step not yet made.
+
+    Raises DivergenceError at the first step whose loss is not finite.
+    """
+    course, settings = session.course, session.settings
+    epoch = course.epoch + 1
+    session.begin_epoch(epoch)
+    size = size_at(epoch, settings.first_size, part.pictures.preprocessing.size, settings.epochs)
+    order = part.order(session.seed, epoch, balanced=settings.balanced)
+    # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
+    steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
+    with _timed(course), SignalsHeldBack() as signals, _bar(session, len(order)) as bar:
+        for rows in steps[course.step :]:
+            # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
+            set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
+            loss, correct, weight = train_step(session, part, rows, size)
+            if not np.isfinite(loss):
+                raise DivergenceError(
+                    f"Training diverged in epoch {epoch}, step {course.step + 1}: the loss is {loss}.",
+                    f"Lower the learning rate (now {settings.learning_rate:g}), or set clip_norm.",
+                )
+            course.sums.add(loss, correct, weight)
+            course.step += 1
+            bar.update(len(rows))
+            bar.set_postfix(loss=course.sums.mean_loss, accuracy=course.sums.accuracy, refresh=False)
+            signals.release()
+        course.epoch, course.step = epoch, 0
+
+
+def train_step(
+    session: Session, part: TrainingPart, rows: np.ndarray, size: int
+) -> tuple[float, float, float]:
+    """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
+    settings, course, augmentation = session.settings, session.course, session.augmentation
+    rng = stream(session.seed, Purpose.AUGMENT, course.epoch + 1, course.step)
+    pictures = augmentation.pictures(part.pictures.take(rows), size, part.pictures.preprocessing, rng)
+    where = torch.from_numpy(rows).to(pictures.device)
+    weights = None if part.weights is None else part.weights[where]
+    targets = shares(part.targets[where], part.classes, weights)
+    pictures, targets = augmentation.mixed(pictures, targets, rng)
+    sums = torch.zeros(3, device=pictures.device)
+    with _dropout_from(session.seed, course, pictures.device):
+        for x, y in zip(pictures.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
+            logits = inference.forward(session.network, x, settings.precision)
+            # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
+            (cross_entropy(logits, smoothed(y, settings.label_smoothing)) / len(rows)).backward()
+            sums += _measured(logits.detach(), y)
+    if settings.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(session.network.parameters(), settings.clip_norm)
+    session.optimizer.step()
+    session.optimizer.zero_grad(set_to_none=True)
+    if session.average is not None:
+        session.average.update()
+    loss, correct, weight = sums.tolist()  # one transfer from a GPU for all three
+    return loss, correct, weight
+
+
+def _measured(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the sums of cross-entropy, of the targets' shares that were found, and of the targets."""
+    found = targets.gather(1, logits.argmax(1, keepdim=True)).sum()
+    return torch.stack([cross_entropy(logits, targets), found, targets.sum()])
+
+
+def size_at(epoch: int, first: int | None, full: int, epochs: int) -> int:
+    """Return the side of the pictures in this epoch (1 is the first).
+
+    Growing evenly from `first` to `full` over the first GROWING of the epochs, in whole STRIDEs (Howard
+    2018, fastai's DAWNBench entry; Touvron et al. 2019, arXiv 1906.06423, on why small crops lose little).
+    """
+    growing = round(GROWING * epochs)
+    if first is None or first >= full or epoch > growing:
+        return full
+    side = first + (full - first) * (epoch - 1) / max(growing, 1)
+    return min(round(side / STRIDE) * STRIDE or STRIDE, full)
+
+
+@contextmanager
+def _timed(course: Course) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        course.seconds += time.perf_counter() - started
+
+
+@contextmanager
+def _dropout_from(seed: int, course: Course, device: torch.device) -> Iterator[None]:
+    """Lend torch's global generator a state that depends on seed, epoch and step only."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(stream(seed, Purpose.DROPOUT, course.epoch + 1, course.step).integers(2**62)))
+        yield
+
+
+def _bar(session: Session, pictures: int) -> Any:
+    course, settings = session.course, session.settings
+    return tqdm(
+        total=pictures,
+        desc=f"Epoch {course.epoch + 1}/{settings.epochs}",
+        unit=" pictures",
+        leave=False,
+        disable=not settings.progress,
+    )

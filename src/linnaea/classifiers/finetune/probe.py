@@ -1,0 +1,183 @@
+"""The linear probe: features of the frozen network, and a logistic regression on them.
+
+It is the baseline that fine-tuning must beat, and the head that fine-tuning starts from.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from linnaea.classifiers.finetune import inference
+from linnaea.classifiers.finetune.augment import Augmentation
+from linnaea.classifiers.finetune.resident import ResidentPictures
+from linnaea.streams import Purpose, stream
+
+# Inverse strengths of the L2 penalty that are tried, strong to weak, in scikit-learn's sense per picture:
+# minimise mean cross-entropy + |w|²/(2·C), with features of deviation one.
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# Without a validation part to choose on.
+DEFAULT_STRENGTH = 0.3
+# The path goes on from the solution before, so that each is reached in a few dozen steps.
+_ITERATIONS = 60
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier on pooled features.
+
+    weight: Tensor (classes, features), bias: Tensor (classes,)
+        For the features as the network makes them: the standardisation is folded in.
+    strength: float
+        Of the regression (1/L2), as chosen.
+    train, val: (loss, accuracy)
+        On evaluation's view of each picture; val is None without a validation part.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    train: tuple[float, float]
+    val: tuple[float, float] | None
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits (n, classes) for features (n, width)."""
+        return nn.functional.linear(features, self.weight, self.bias)
+
+    def load_into(self, layer: nn.Linear) -> None:
+        """Copy the classifier into a dense layer of a head."""
+        with torch.no_grad():
+            layer.weight.copy_(self.weight)
+            layer.bias.copy_(self.bias)
+
+
+def views(
+    pictures: ResidentPictures,
+    number: int,
+    seed: int,
+    *,
+    flip: bool = True,
+    batch_size: int = inference.BATCH,
+) -> Iterator[Tensor]:
+    """Yield `number` views of every picture as batches of uint8 (b, 3, size, size).
+
+    View 0 is evaluation's; view 1 its mirror (where flip); then random crops of half the area and more,
+    mirrored by chance. All views of one kind follow each other, each in the order of the pictures.
+    """
+    size = pictures.preprocessing.size
+    yield from pictures.centres(batch_size)
+    if number > 1 and flip:
+        for batch in pictures.centres(batch_size):
+            yield batch.flip(-1)
+    crops = Augmentation(crop_scale=0.5, flip=flip)
+    for view in range(2 if flip else 1, number):
+        for start in range(0, len(pictures), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(pictures)))
+            rng = stream(seed, Purpose.AUGMENT, view, start)
+            yield crops.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
+
+
+def fit_probe(
+    features: Tensor,
+    targets: np.ndarray,
+    *,
+    views: int = 1,
+    weights: np.ndarray | None = None,
+    validation: tuple[Tensor, np.ndarray] | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
+) -> Probe:
+    """Fit multinomial logistic regressions and keep the one with the best validation accuracy.
+
+    features: Tensor (views·n, width)
+        Evaluation's view of all n pictures first, then the others, picture by picture in the same order.
+    targets: ndarray of int (n,)
+        Class numbers, each class present.
+    weights: ndarray (n,) or None
+        Of the pictures.
+    validation: (features (m, width), targets (m,)) or None
+        On which the strength is chosen; None: DEFAULT_STRENGTH.
+    """
+    mean, deviation = features.mean(0), features.std(0, correction=0)
+    # A feature that never changes says nothing; dividing by its deviation of zero would say nonsense.
+    deviation = torch.where(deviation > 1e-6 * deviation.max(), deviation, torch.ones(()))
+    standardised = ((features - mean) / deviation).numpy()
+    best: Probe | None = None
+    rows, repeated = np.tile(targets, views), None if weights is None else np.tile(weights, views)
+    # Pictures are counted once, however many views there are: C in scikit-learn multiplies the sum of losses.
+    regression = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
+    with warnings.catch_warnings():
+        # A regression that is stopped early is a little more regular, and no worse as a baseline.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for strength in strengths if validation is not None else (DEFAULT_STRENGTH,):
+            regression.set_params(C=strength / len(rows))
+            regression.fit(standardised, rows, repeated)
+            weight, bias = _folded(regression, mean, deviation)
+            probe = _judged(weight, bias, strength, features, targets, validation)
+            if best is None or _score(probe) > _score(best):
+                best = probe
+    assert best is not None
+    return best
+
+
+def _folded(regression: Any, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight and bias for raw features: w·(x - m)/s + b = (w/s)·x + (b - (w/s)·m)."""
+    weight = torch.from_numpy(regression.coef_).double()
+    bias = torch.from_numpy(regression.intercept_).double()
+    if len(weight) == 1:
+        # Two classes: scikit-learn keeps the difference of their logits only.
+        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+    weight = weight / deviation.double()
+    return weight.float(), (bias - weight @ mean.double()).float()
+
+
+def _judged(
+    weight: Tensor,
+    bias: Tensor,
+    strength: float,
+    features: Tensor,
+    targets: np.ndarray,
+    validation: tuple[Tensor, np.ndarray] | None,
+) -> Probe:
+    def judge(some: Tensor, wanted: np.ndarray) -> tuple[float, float]:
+        return inference.judged(nn.functional.linear(some, weight, bias), torch.from_numpy(wanted))
+
+    train = judge(features[: len(targets)], targets)
+    return Probe(weight, bias, strength, train, judge(*validation) if validation is not None else None)
+
+
+def _score(probe: Probe) -> tuple[float, float]:
+    loss, accuracy = probe.val if probe.val is not None else probe.train
+    return accuracy, -loss
+
+
+def probe_network(
+    network: Any,
+    pictures: ResidentPictures,
+    targets: np.ndarray,
+    *,
+    number_of_views: int,
+    precision: str,
+    seed: int,
+    flip: bool = True,
+    weights: np.ndarray | None = None,
+    validation: tuple[Tensor, np.ndarray] | None = None,
+) -> Probe:
+    """Run every view of every picture through the frozen network once, and fit the probe.
+
+    validation: (uint8 (m, 3, size, size), targets (m,)) or None
+    """
+    preprocessing = pictures.preprocessing
+    found = inference.features(
+        network, views(pictures, number_of_views, seed, flip=flip), preprocessing, precision
+    )
+    held_out = None
+    if validation is not None:
+        batches = validation[0].split(inference.BATCH)
+        held_out = inference.features(network, batches, preprocessing, precision), validation[1]
+    return fit_probe(found, targets, views=number_of_views, weights=weights, validation=held_out)
