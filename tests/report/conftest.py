@@ -15,7 +15,7 @@ from linnaea.runs.folder import RunFolder
 
 
 def make_predictions(classes: Sequence[str], n: int, *, right: float = 0.967, seed: int = 0) -> Predictions:
-    """n pictures; about right of them have the true class on top, and some pairs of classes are confused often."""
+    """n pictures, about right of them named rightly; some pairs of classes are confused often."""
     rng = np.random.default_rng(seed)
     k = len(classes)
     # The pictures are the same for every seed: only what is said about them differs.
@@ -146,12 +146,12 @@ def make_run(
     return run
 
 
-@pytest.fixture(name="make_run")
+@pytest.fixture(name="make_run", scope="session")
 def make_run_fixture() -> Callable[..., RunFolder]:
     """make_run itself; a test gives it a folder below tmp_path."""
     return make_run
 
 
-@pytest.fixture(name="make_history")
+@pytest.fixture(name="make_history", scope="session")
 def make_history_fixture() -> Callable[..., list[dict]]:
     return make_history

@@ -328,7 +328,7 @@ def heatmap(matrix: np.ndarray, width: int) -> Drawing:
     )
     y = alt.Y("y:Q", scale=down, axis=alt.Axis(title="← true class", titleAnchor="end", **bare))
     border = alt.Chart(alt.Data(values=[{"x": 0, "x2": k, "y": 0, "y2": k}])).mark_rect(
-        fillOpacity=0, stroke=PALETTE["line"]
+        filled=False, stroke=PALETTE["line"]
     )
     grid = alt.Chart(alt.Data(values=cells)).mark_rect(strokeWidth=0)
     return alt.layer(
@@ -339,15 +339,16 @@ def heatmap(matrix: np.ndarray, width: int) -> Drawing:
 
 def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
     """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two."""
-    wide = inline(draw(WIDE), f"{ident}-wide", title, description, "wide")
-    narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, "narrow")
+    wide = inline(draw(WIDE), f"{ident}-wide", title, description, css_class="wide", width=WIDE)
+    narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, css_class="narrow", width=NARROW)
     return wide + narrow
 
 
-def inline(chart: Drawing, ident: str, title: str, description: str, css_class: str = "") -> Markup:
+def inline(chart: Drawing, ident: str, title: str, description: str, *, css_class: str, width: int) -> Markup:
     """Return a chart as one SVG element with a title and a description for screen readers.
 
-    ident begins every id inside, so that many charts can live in one page.
+    ident begins every id inside, so that many charts can live in one page. width is the least the drawing
+    takes, in its own pixels: the reader's font may be wider than the one measured here.
     """
     text = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
     # Colours inside text would be a reader's own words: only attributes are touched, on the parsed tree.
@@ -368,6 +369,7 @@ def inline(chart: Drawing, ident: str, title: str, description: str, css_class: 
             elif value.startswith("url(#"):
                 element.set(key, f"url(#{ident}-{value[5:]}")
     _name_for_readers(root, ident, title, description)
+    _fit_to_column(root, width)
     root.set("class", f"chart {css_class}".strip())
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=True))
 
@@ -375,14 +377,20 @@ def inline(chart: Drawing, ident: str, title: str, description: str, css_class: 
 def _name_for_readers(root: ElementTree.Element, ident: str, title: str, description: str) -> None:
     root.set("role", "img")
     root.set("aria-labelledby", f"{ident}-title {ident}-desc")
-    root.set("style", f"max-width:{float(root.get('width', WIDE)) * 1.04:.0f}px")
-    # Without width and height the drawing takes the width of its column.
-    root.attrib.pop("width", None)
-    root.attrib.pop("height", None)
     for place, (tag, words) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(tag, {"id": f"{ident}-{tag}"})
         element.text = words
         root.insert(place, element)
+
+
+def _fit_to_column(root: ElementTree.Element, width: int) -> None:
+    wide, high = max(float(root.get("width", width)), width), float(root.get("height", width))
+    root.set("viewBox", f"0 0 {wide:g} {high:g}")
+    # A phone's drawing may grow a little, to the column of a large phone.
+    root.set("style", f"max-width:{wide * (1.3 if width <= NARROW else 1):.0f}px")
+    # Without width and height the drawing takes the width of its column.
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
 
 
 def _styled(chart: Drawing) -> Drawing:

@@ -166,7 +166,7 @@ def chance(p_value: float) -> str:
     else:
         often = "so much less than once in 10,000 tests"
     shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
-    return f"two equally good classifiers would differ {often} (McNemar p{words.NBSP}{shown})"
+    return f"two equally good classifiers differ {often} (McNemar p{words.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:

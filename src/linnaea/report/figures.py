@@ -60,7 +60,7 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
                 lines,
                 share=quantity == "accuracy",
                 chosen=chosen,
-                note=note,
+                note="" if figures else note,
             )
             figures.append(drawn)
     return figures

@@ -107,6 +107,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "confusion": sections.confusion_section(facts),
         "mistakes": mistakes,
         "mistakes_left": mistakes_left,
+        "short_names": max((len(m.true + m.predicted) for m in mistakes), default=0) <= 8,
         "first_mistakes": sections.FIRST_MISTAKES,
         "classes": sections.class_rows(facts),
         "data": sections.data_section(facts),

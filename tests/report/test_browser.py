@@ -1,0 +1,139 @@
+"""The pages in a real browser: a phone, a desk, paper; light and dark; keyboard and screen reader."""
+
+import shutil
+
+import pytest
+
+from linnaea.report.page import build_comparison, build_report
+
+pytestmark = pytest.mark.browser
+LONG = [f"a class whose name goes on and on until it has sixty letters {i:02d}"[-60:] for i in range(14)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, request):
+    """One page of each kind, as file addresses."""
+    make_run = request.getfixturevalue("make_run")
+    folder = tmp_path_factory.mktemp("pages")
+    digits = make_run(folder / "digits", n=800, right=0.9)
+    others = [make_run(folder / f"with-a-rather-long-name-{i}", n=800, right=0.9, seed=i) for i in range(3)]
+    reference = {"digits": {"accuracy": 0.94, "source": "the original report"}}
+    drawn = {
+        "digits": build_report(digits),
+        "flowers": build_report(
+            make_run(folder / "flowers", classes=[f"flower {i}" for i in range(60)], n=600, right=0.9)
+        ),
+        "long names": build_report(make_run(folder / "long", classes=LONG, n=300, right=0.7)),
+        "stopped": build_report(
+            make_run(folder / "stopped", tested=False, state="interrupted", message="Ctrl-C.")
+        ),
+        "comparison": build_comparison([digits, *others], folder / "comparison.html", reference=reference),
+    }
+    return {name: path.as_uri() for name, path in drawn.items()}
+
+
+KINDS = ["digits", "flowers", "long names", "stopped", "comparison"]
+
+
+def open_page(browser, address, *, width=1280, scheme="light"):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(address)
+    return page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_wider_than_the_screen_and_nothing_is_asked_for(browser, pages, kind):
+    page = open_page(browser, pages[kind])
+    for width in (1280, 700, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.said == []
+    assert [url for url in page.asked if not url.startswith(("file:", "data:"))] == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing_in_light_and_dark(browser, pages, kind):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    page = open_page(browser, pages[kind])
+    # Folded parts count too, once; a phone in the dark sees the other drawings and colours.
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.context.close()
+
+
+def test_dark_and_light_differ_in_page_and_charts(browser, pages):
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = open_page(browser, pages["digits"], scheme=scheme)
+        colours[scheme] = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('svg.wide text')).fill]"
+        )
+        page.context.close()
+    assert colours["light"][0] == "rgb(253, 253, 251)"
+    assert colours["dark"] != colours["light"]
+    assert colours["dark"][1] != colours["light"][1]
+
+
+def test_the_class_table_sorts_by_mouse_and_by_keyboard(browser, pages):
+    page = open_page(browser, pages["digits"])
+    found = page.locator("table.classes tbody td:nth-child(3)")
+    button = page.locator("table.classes thead button").nth(2)
+
+    def values():
+        return [float(text.split("\u00a0")[0]) for text in found.all_text_contents()]
+
+    button.click()
+    assert values() == sorted(values())
+    assert page.locator("table.classes th[aria-sort=ascending]").count() == 1
+    button.focus()
+    page.keyboard.press("Enter")
+    assert values() == sorted(values(), reverse=True)
+    page.locator("table.classes thead button").nth(0).click()
+    assert page.locator("table.classes tbody th").first.text_content().startswith("0")
+    page.context.close()
+
+
+def test_a_phone_gets_its_own_drawing(browser, pages):
+    page = open_page(browser, pages["digits"], width=390)
+    assert page.locator("svg.narrow").first.is_visible()
+    assert not page.locator("svg.wide").first.is_visible()
+    # Text of a chart keeps a size that can be read: 11 px or more on the screen.
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('svg.narrow text')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(sizes) >= 11
+    page.context.close()
+
+
+def test_it_prints(browser, pages):
+    page = open_page(browser, pages["digits"], scheme="dark")
+    assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 251)"
+    assert not page.locator("nav").is_visible()
+    assert page.locator("svg.wide").first.is_visible()
+    page.context.close()

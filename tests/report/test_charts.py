@@ -1,0 +1,76 @@
+"""Charts: scales that mislead nobody, and colours that the page can change."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linnaea.report import charts
+from linnaea.report.charts import Bar, Line, epoch_ticks, frame, level, nice_step, spread
+from linnaea.report.page import _HERE
+
+
+def test_the_point_before_training_is_left_out_only_where_it_would_hide_the_rest():
+    steep = Line("training", "blue", [(0, 10.0), (1, 90.0), (2, 95.0), (3, 97.0)])
+    assert (frame([steep], percent=True).hidden, frame([steep], percent=True).low) == (True, 90.0)
+    slow = Line("training", "blue", [(0, 10.0), (1, 40.0), (2, 70.0), (3, 90.0)])
+    assert not frame([slow], percent=True).hidden
+    assert frame([slow], percent=True).low <= 10
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=20))
+def test_a_frame_of_per_cent_stays_within_0_and_100_and_holds_every_point(values):
+    fit = frame([Line("x", "blue", list(enumerate(values, start=1)))], percent=True)
+    assert 0 <= fit.low < fit.high <= 100
+    assert fit.low <= min(values) + 1e-6
+    assert max(values) - 1e-6 <= fit.high
+
+
+@given(st.lists(st.floats(-500, 500), min_size=1, max_size=9))
+def test_names_are_a_line_apart_and_keep_their_order(places):
+    moved = spread(places, gap=15)
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    assert all(moved[b] - moved[a] >= 15 - 1e-6 for a, b in pairwise(order))
+    assert np.isclose(np.mean(moved), np.mean(places), atol=1e-6)
+
+
+def test_ticks_are_whole_epochs():
+    assert epoch_ticks(0, 1, most=11) == [0, 1]
+    assert epoch_ticks(0, 300, most=11) == [0, 50, 100, 150, 200, 250, 300]
+    assert epoch_ticks(1, 1, most=6) == [1]
+    assert [nice_step(x) for x in (0.03, 0.1, 3, 7)] == pytest.approx([0.05, 0.1, 5, 10])
+
+
+def test_shades_of_mistakes_begin_at_one_per_cent():
+    assert [level(s, right=False) for s in (0.005, 0.02, 0.05, 0.2, 0.5)] == [
+        f"miss-{i}" for i in range(1, 6)
+    ]
+    assert [level(s, right=True) for s in (0.3, 0.7, 0.85, 0.93, 1.0)] == [f"hit-{i}" for i in range(1, 6)]
+
+
+def test_every_colour_of_a_chart_is_one_of_the_page():
+    css = (_HERE / "page.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.S)
+    for name, value in charts.PALETTE.items():
+        assert f"--{name}: {value};" in light
+        assert re.search(rf"--{name}: #", dark)
+    lines = [
+        Line("training", "blue", [(0, 1.0), (1, 0.5)]),
+        Line("validation", "vermillion", [(0, 1.0), (1, 0.7)]),
+    ]
+    drawn = charts.both_widths(
+        lambda w: charts.curves(lines, w, title="loss", percent=False), "a", "Loss", "Falls."
+    )
+    drawn += charts.both_widths(lambda w: charts.heatmap(np.eye(30, dtype=int), w), "b", "Map", "A diagonal.")
+    drawn += charts.both_widths(
+        lambda w: charts.intervals([Bar("x", "50 %", 50.0, 40.0, 60.0)], w, domain=(0, 100)),
+        "c",
+        "Bar",
+        "Half.",
+    )
+    assert re.findall(r'(?:fill|stroke)="(#[^"]*|white|black)"', drawn) == []
+    assert 'fill="var(--ink)"' in drawn
+    assert drawn.count('role="img"') == 6

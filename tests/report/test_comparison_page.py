@@ -1,0 +1,128 @@
+"""The page of several runs ranks what can be ranked, and says plainly what cannot."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from linnaea.errors import UsageError
+from linnaea.evaluation.comparison import compare
+from linnaea.evaluation.predictions import Predictions
+from linnaea.report.comparing import chance, distinct_names
+from linnaea.report.page import build_comparison, build_report
+
+
+def text_of(html):
+    html = re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", html))
+
+
+def test_one_row_a_run_with_links_that_lead_there(tmp_path, make_run):
+    runs = [
+        make_run(tmp_path / "runs" / name, n=400, right=right)
+        for name, right in (("one", 0.9), ("t wo", 0.97))
+    ]
+    build_report(runs[0])
+    out = build_comparison(runs, tmp_path / "pages" / "comparison.html", title="Two networks")
+    html = out.read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([^"#]*)"', html)
+    assert links == ["../runs/one/report.html", "../runs/t%20wo"]
+    accuracy = runs[1].read_json("metrics.json")["accuracy"]
+    assert f"{accuracy['value'] * 100:.2f}\u00a0%" in html
+    assert f"{accuracy['low'] * 100:.2f}–{accuracy['high'] * 100:.2f}" in html
+    assert html.count("(best)") >= 3
+    assert "<h1>Two networks</h1>" in html
+
+
+def test_the_sentence_is_that_of_mcnemars_comparison(tmp_path, make_run):
+    runs = [
+        make_run(tmp_path / name, n=600, right=r, seed=s) for name, r, s in (("a", 0.8, 0), ("b", 0.95, 1))
+    ]
+    result = compare(*(Predictions.read_csv(run.path / "predictions.csv") for run in runs))
+    text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
+    assert result.sentence("a", "b") in text
+    assert f"Only A was right {result.only_a} times, only B {result.only_b} times" in text
+    assert "chance does not explain it" in text
+
+
+def test_runs_tested_on_other_pictures_are_not_ranked(tmp_path, make_run):
+    runs = [make_run(tmp_path / "a", n=300), make_run(tmp_path / "b", n=200)]
+    html = build_comparison(runs, tmp_path / "c.html").read_text()
+    assert "not all tested on the same pictures" in html
+    assert "100 (pictures/000200.png" in text_of(html)
+    # Time is still comparable: both runs were made on one machine. Equal times are both the best.
+    assert "metric" not in re.findall(r"<b>[^<]*<span class=\"unseen\"> \(best\)", html)
+
+
+def test_reported_numbers_have_their_column(tmp_path, make_run):
+    runs = [make_run(tmp_path / name, n=200) for name in ("one", "best")]
+    reference = {"one": {"accuracy": 0.9454, "source": "the original report"}}
+    text = text_of(build_comparison(runs, tmp_path / "c.html", reference=reference).read_text())
+    assert "94.54\u00a0%" in text or "94.54 %" in text
+    assert "Reported: the original report." in text
+    assert "Reported" not in text_of(build_comparison(runs, tmp_path / "d.html").read_text())
+
+
+def test_curves_say_which_part_they_are_of(tmp_path, make_run, make_history):
+    both = [
+        make_run(tmp_path / "a", n=80),
+        make_run(tmp_path / "b", n=80, history=make_history(5, validation=False)),
+    ]
+    text = text_of(build_comparison(both, tmp_path / "c.html").read_text())
+    assert "Accuracy on the training part per epoch" in text
+    assert "Not every run has a validation part, so these are the training pictures." in text
+    text = text_of(build_comparison(both[:1], tmp_path / "d.html").read_text())
+    assert "Cross-entropy on the validation part per epoch" in text
+
+
+def test_losses_of_two_kinds_do_not_share_a_graph(tmp_path, make_run):
+    runs = [make_run(tmp_path / "a", n=80), make_run(tmp_path / "b", n=80, recipe={"loss": "squared_error"})]
+    text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
+    assert "Cross-entropy on the validation part per epoch" in text
+    assert "Squared error on the validation part per epoch" in text
+
+
+def test_one_run_and_eight_and_more(tmp_path, make_run, make_history):
+    history = make_history(3)
+    runs = [make_run(tmp_path / f"run{i}", n=60, seed=i, pictures=0, history=history) for i in range(9)]
+    assert "1 run" in text_of(build_comparison(runs[:1], tmp_path / "one.html").read_text()).replace(
+        "\u00a0", " "
+    )
+    text = text_of(build_comparison(runs, tmp_path / "nine.html").read_text())
+    assert "The other 28 pairs" in text  # 36 pairs, 8 of them with the most accurate run
+
+
+def test_an_unfinished_run_stands_beside_finished_ones(tmp_path, make_run):
+    runs = [make_run(tmp_path / "a", n=80), make_run(tmp_path / "b", tested=False, state="interrupted")]
+    text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
+    assert "· interrupted" in text
+
+
+def test_no_run_is_refused():
+    with pytest.raises(UsageError) as refusal:
+        build_comparison([], Path("c.html"))
+    assert str(refusal.value) == "There is no run to compare. Name one run folder or more."
+
+
+def test_names_are_as_long_as_needed_to_differ(tmp_path):
+    assert distinct_names([tmp_path / "x/two", tmp_path / "y/two", tmp_path / "one"]) == [
+        "x/two",
+        "y/two",
+        "one",
+    ]
+    assert distinct_names([tmp_path / "two", tmp_path / "two"]) == ["two", "two (2)"]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [
+        (1.0, "two equally good classifiers differ as much more often than not (McNemar p = 1)"),
+        (0.004, "two equally good classifiers differ so much once in 250 tests (McNemar p = 0.004)"),
+        (
+            1e-9,
+            "two equally good classifiers differ so much less than once in 10,000 tests (McNemar p < 0.0001)",
+        ),
+    ],
+)
+def test_chance_in_words(p_value, words):
+    assert chance(p_value).replace("\u00a0", " ") == words
