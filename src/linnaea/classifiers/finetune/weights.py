@@ -2,14 +2,14 @@
 
 import json
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from timm.models import load_state_dict
+from timm.models import clean_state_dict
 from torch import nn
 
 from linnaea.errors import LinnaeaError
@@ -74,11 +74,11 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
 def _read_torch(path: Path) -> WeightsFile:
     try:
-        # timm unwraps the usual envelopes ("state_dict", "model", "module." before each name).
-        tensors = load_state_dict(str(path), use_ema=False, weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise LinnaeaError(
-            f"{path} holds more than tensors and was not opened: it could run a program hidden in it.",
+            f"{path} holds something other than tensors, or is damaged, and was not opened: "
+            "it could run a program hidden in it.",
             "Use the safetensors file of the same weights, or save network.state_dict() alone.",
         ) from error
     except Exception as error:
@@ -87,20 +87,25 @@ def _read_torch(path: Path) -> WeightsFile:
             f"{path} could not be read as weights saved by torch ({type(error).__name__}: {error}).",
             "Pass a .safetensors file, or a .pth file that holds a state dict.",
         ) from error
+    for envelope in ("state_dict", "model"):
+        if isinstance(tensors, dict) and isinstance(tensors.get(envelope), dict):
+            tensors = tensors[envelope]
+    if not isinstance(tensors, dict):
+        raise LinnaeaError(
+            f"{path} is not a state dict (it holds a {type(tensors).__name__}).",
+            "Save network.state_dict() alone.",
+        )
     strange = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
     if strange or not tensors:
         found = f"{strange[0]!r} is no tensor" if strange else "it is empty"
         raise LinnaeaError(f"{path} is not a state dict ({found}).", "Save network.state_dict() alone.")
-    return WeightsFile(path, dict(tensors))
+    # Without the "module." that torch's DataParallel puts before each name.
+    return WeightsFile(path, clean_state_dict(tensors))
 
 
-def load_checked(
-    network: nn.Module, weights: WeightsFile, architecture: str, *, without: Iterable[str] = ()
-) -> None:
+def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) -> None:
     """Copy the weights into network, every tensor by its name; nothing stays as it was by chance.
 
-    without: names
-        Tensors of the network that may be missing (a classifier layer that will be replaced).
     Raises LinnaeaError where the file was made for another architecture, and where a tensor is missing,
     unexpected or of another shape: each kind counted, its first names listed. The network is unchanged then.
     """
@@ -112,8 +117,8 @@ def load_checked(
         )
     expected = network.state_dict()
     # The counter of batches is only used by a running mean without momentum, and older files lack it.
-    optional = {*without, *(name for name in expected if name.endswith("num_batches_tracked"))}
-    missing = [name for name in expected if name not in weights.tensors and name not in optional]
+    counted = [name for name in expected if not name.endswith("num_batches_tracked")]
+    missing = [name for name in counted if name not in weights.tensors]
     unexpected = [name for name in weights.tensors if name not in expected]
     mismatched = [
         f"{name} {_shape(weights.tensors[name])} instead of {_shape(tensor)}"

