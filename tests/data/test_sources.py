@@ -25,7 +25,9 @@ def test_neighbouring_folders_and_tables_are_suggested(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flowers").mkdir()
     (tmp_path / "flower.csv").write_text("path,label\n")
-    text = "There is no data set or folder 'flowres/'. Did you mean 'flowers' or 'flower.csv'?"
+    text = (
+        "There is no data set or folder 'flowres/'. Did you mean 'flowers' or 'flowers102' or 'flower.csv'?"
+    )
     assert message(UsageError, "flowres/") == text
     below = tmp_path / "flowrs"
     assert f"Did you mean '{tmp_path}/flowers'" in message(UsageError, str(below))
@@ -35,7 +37,7 @@ def test_nothing_near_lists_what_there_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message(UsageError, "qqq") == (
         "There is no data set or folder 'qqq'. "
-        "Known are: digits, mnist, a folder with one folder a class, or a CSV file."
+        "Known are: digits, mnist, flowers102, a folder with one folder a class, or a CSV file."
     )
 
 

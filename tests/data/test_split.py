@@ -91,6 +91,38 @@ def test_one_protocol_written_in_several_ways(protocol):
     assert (len(split.train), len(split.test)) == (14, 6)
 
 
+def test_random_is_seventy_thirty_whatever_the_official_parts_say():
+    dataset = in_memory({"a": 10, "b": 10}, parts=["train", "test"] * 10)
+    random, seventy = make_split(dataset, "random", seed=2), make_split(dataset, "0.7", seed=2)
+    np.testing.assert_array_equal(random.test, seventy.test)
+    assert random.protocol == "70/30 stratified, seed 2"
+
+
+def test_trainval_trains_on_both_parts_and_leaves_test_alone():
+    parts = ["train", "val", "val", "test"] * 5
+    dataset = in_memory({"a": 10, "b": 10}, parts=parts)
+    split, official = make_split(dataset, "trainval"), make_split(dataset, "official")
+    assert split.train.tolist() == sorted([*official.train, *official.val])
+    np.testing.assert_array_equal(split.test, official.test)
+    assert (len(split.train), len(split.val), len(split.test)) == (15, 0, 5)
+    assert split.protocol == "official parts, train and val together for training"
+    carved = make_split(dataset, "trainval", validation=0.2, seed=1)
+    assert (len(carved.train), len(carved.val)) == (12, 3)
+    np.testing.assert_array_equal(carved.test, official.test)
+    assert carved.protocol == (
+        "official parts, train and val together for training, "
+        "20 % of training set aside for validation, seed 1"
+    )
+
+
+def test_trainval_needs_a_validation_part():
+    with pytest.raises(SettingError) as caught:
+        make_split(in_memory({"a": 2, "b": 2}, parts=["train", "test"] * 2), "trainval")
+    assert str(caught.value) == (
+        "'toy' has no official validation part to train on as well. Use --split official."
+    )
+
+
 def test_three_shares_name_a_validation_part():
     dataset = in_memory({"a": 40, "b": 60})
     split = make_split(dataset, "70/15/15", validation=0.5)
@@ -115,7 +147,7 @@ def test_other_protocols_are_refused_with_what_is_allowed(protocol):
         make_split(in_memory({"a": 4, "b": 4}), protocol)
     assert str(caught.value) == (
         f"The split '{protocol}' is not known. "
-        "Allowed are 'official', a fraction to train on such as 0.7, "
+        "Allowed are 'official', 'trainval', 'random', a fraction to train on such as 0.7, "
         "or percentages such as 70/30 or 70/15/15."
     )
 

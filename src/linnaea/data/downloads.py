@@ -27,6 +27,15 @@ def cache_folder() -> Path:
     return Path(own).expanduser() if own else platformdirs.user_cache_path("linnaea")
 
 
+def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
+    """Return where to fetch a file from: below the mirrors that an environment variable names, else these.
+
+    The variable holds addresses of folders, separated by spaces or commas.
+    """
+    own = os.environ.get(variable, "").replace(",", " ").split()
+    return [f"{mirror.rstrip('/')}/{name}" for mirror in own or mirrors]
+
+
 def fetch(
     destination: Path, md5: str, mirrors: Sequence[str], *, decompress: bool = False, cure: str = ""
 ) -> Path:

@@ -1,7 +1,6 @@
 """The MNIST digits: 5,000 of them in a package, all 70,000 in four IDX files."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +99,7 @@ def _find(name: str, data_dir: Path | None) -> Path | None:
 
 
 def _fetch(name: str, md5: str) -> Path:
-    own = os.environ.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
-    addresses = [f"{mirror.rstrip('/')}/{name}.gz" for mirror in own or MIRRORS]
+    addresses = downloads.addresses(f"{name}.gz", MIRRORS_VARIABLE, MIRRORS)
     destination = downloads.cache_folder() / "mnist" / name
     return downloads.fetch(destination, md5, addresses, decompress=True, cure=_CURE)
 

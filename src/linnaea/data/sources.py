@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from linnaea.data import folders, mnist, tables
+from linnaea.data import flowers102, folders, mnist, tables
 from linnaea.data.dataset import Dataset
 from linnaea.errors import UsageError, did_you_mean
 
-NAMES = ("digits", "mnist")
+NAMES = ("digits", "mnist", "flowers102")
 """The data sets that are known by name."""
 
 
@@ -16,10 +16,10 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
     Parameters
     ----------
     source: str or Path
-        "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched), a
-        folder (one folder a class; or train/, val/ and test/ that each hold one folder a class), or a CSV
-        file with the columns path, label and perhaps part. A name wins over a folder of that name, which is
-        written ./mnist.
+        "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched),
+        "flowers102" (8,189 photographs or a part of them, found or fetched), a folder (one folder a class; or
+        train/, val/ and test/ that each hold one folder a class), or a CSV file with the columns path, label
+        and perhaps part. A name wins over a folder of that name, which is written ./mnist.
     data_dir: Path, optional
         Where the files of a named data set lie.
     strict: bool
@@ -27,11 +27,14 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
 
     Raises UsageError for an unknown name, DataError for a source that cannot be used.
     """
+    folder = None if data_dir is None else Path(data_dir)
     if isinstance(source, str):
         if source == "digits":
             return mnist.open_digits()
         if source == "mnist":
-            return mnist.open_mnist(None if data_dir is None else Path(data_dir))
+            return mnist.open_mnist(folder)
+        if source == "flowers102":
+            return flowers102.open_flowers102(folder, strict=strict)
     path = Path(source).expanduser()
     if path.is_dir():
         return folders.open_folder(path, str(source), strict=strict)

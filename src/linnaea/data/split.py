@@ -26,11 +26,17 @@ __all__ = [
 ]
 
 OFFICIAL = "official"
+TRAINVAL = "trainval"
+RANDOM = "random"
+RANDOM_SHARE = "0.7"
+"""What "random" means: the fraction to train on of the original report."""
+
 COLUMNS = ("path", "hash", "label", "part")
 """The columns of split.csv."""
 
 _ALLOWED = (
-    "Allowed are 'official', a fraction to train on such as 0.7, or percentages such as 70/30 or 70/15/15."
+    "Allowed are 'official', 'trainval', 'random', a fraction to train on such as 0.7, or percentages "
+    "such as 70/30 or 70/15/15."
 )
 
 
@@ -55,8 +61,11 @@ class Split:
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return "official" for a person's own folder or CSV that has parts, "0.7" for everything else."""
-    return OFFICIAL if dataset.root is not None and dataset.parts is not None else "0.7"
+    """Return "official" for picture files that have parts (a folder, a CSV, flowers102), else "0.7".
+
+    Not for MNIST, whose parts are official too: the original report drew its own.
+    """
+    return OFFICIAL if dataset.root is not None and dataset.parts is not None else RANDOM_SHARE
 
 
 def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed: int = 0) -> Split:
@@ -67,8 +76,10 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
     dataset: Dataset
         The order in which it lists its pictures does not matter: they are sorted by path first.
     protocol: str
-        "official" (the data set's own parts), "0.7" (train on 70 % of the pictures, test on the rest, each
-        class in proportion), or the same as "70/30"; "70/15/15" names a validation part as well.
+        "official" (the data set's own parts: train, choose on val where there is one, judge on test),
+        "trainval" (the same, but train on train and val together), "0.7" (train on 70 % of the pictures, test
+        on the rest, each class in proportion), the same as "70/30" and as "random"; "70/15/15" names a
+        validation part as well.
     validation: float
         The fraction of the training part to set aside for choosing, each class in proportion; without effect
         where the protocol has a validation part.
@@ -85,11 +96,15 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
     # Written so that not-a-number is refused too.
     if not 0 <= validation < 1:
         raise SettingError(f"The validation fraction is {validation}; expected 0 or more and less than 1.")
-    if protocol == OFFICIAL:
+    given = protocol in {OFFICIAL, TRAINVAL}
+    if given:
         train, val, test = _official(dataset)
         words = "official parts"
+        if protocol == TRAINVAL:
+            train, val = _joined(dataset, train, val)
+            words += ", train and val together for training"
     else:
-        train_share, val_share, test_share = _shares(protocol)
+        train_share, val_share, test_share = _shares(RANDOM_SHARE if protocol == RANDOM else protocol)
         # Sorted: file systems list in their own order, and the same seed must mean the same pictures
         # everywhere.
         rows = np.argsort(np.array(dataset.paths), kind="stable")
@@ -108,7 +123,7 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
             dataset, train, Fraction(str(validation)), Purpose.VALIDATION, seed, "validation"
         )
         words += f", {validation * 100:g} % of training set aside for validation"
-        words += f", seed {seed}" if protocol == OFFICIAL else ""
+        words += f", seed {seed}" if given else ""
     _check_classes(dataset, train, {"validation": val, "test": test})
     return Split(train, val, test, words)
 
@@ -164,6 +179,15 @@ def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 f"Add {part} pictures, or divide them anew with a fraction, such as --split 0.7.",
             )
     return rows[0], rows[1], rows[2]
+
+
+def _joined(dataset: Dataset, train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not len(val):
+        raise SettingError(
+            f"'{dataset.name}' has no official validation part to train on as well.", "Use --split official."
+        )
+    rows = np.concatenate([train, val])
+    return rows[np.argsort(np.array(dataset.paths)[rows], kind="stable")], val[:0]
 
 
 def _divide(
