@@ -1,7 +1,9 @@
-"""A Keras network on disk: its weights by name, checked before they are believed; never pickle."""
+"""A Keras network on disk, and a training that can go on: arrays by name and plain JSON, never pickle."""
 
 import json
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 
-from linnaea.classifiers.perceptron.network import shapes_of
-from linnaea.classifiers.perceptron.solvers import views
+from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.state import FORMAT_VERSION
 from linnaea.errors import DataError
 
@@ -22,11 +24,12 @@ def named(sizes: Sequence[int], flat: np.ndarray) -> dict[str, np.ndarray]:
 
     sizes: the widths, inputs and classes included; the last layer is called output.
     """
-    pieces = iter(views(flat, shapes_of(sizes)))
-    layers = [*(f"hidden_{number}" for number in range(1, len(sizes) - 1)), "output"]
-    arrays = {}
-    for layer in layers:
-        arrays[f"{layer}.kernel"], arrays[f"{layer}.bias"] = next(pieces), next(pieces)[0]
+    arrays, end = {}, 0
+    for number, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+        layer = f"hidden_{number}" if number < len(sizes) - 1 else "output"
+        for name, shape in ((f"{layer}.kernel", (inputs, outputs)), (f"{layer}.bias", (outputs,))):
+            start, end = end, end + math.prod(shape)
+            arrays[name] = flat[start:end].reshape(shape)
     return arrays
 
 
@@ -57,7 +60,7 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
         arrays = read_tensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} could not be read ({error}).", CURE) from error
-    flat = np.zeros(sum(rows * columns for rows, columns in shapes_of(sizes)), np.float32)
+    flat = np.zeros(sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)), np.float32)
     wanted = named(sizes, flat)
     missing, foreign = sorted(wanted.keys() - arrays.keys()), sorted(arrays.keys() - wanted.keys())
     if missing or foreign:
@@ -74,3 +77,45 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
             )
         into[...] = array
     return flat
+
+
+def course_as_state(
+    course: Course, parameters: np.ndarray, history: list[EpochRecord], seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return copies of the arrays, and the numbers, that a training goes on from after a whole epoch.
+
+    course.memory holds every variable of network and optimizer; parameters are the weights alone, flat.
+    """
+    arrays = {"parameters": parameters.copy()}
+    arrays |= {f"keras.{name}": array.copy() for name, array in course.memory.items()}
+    if course.best is not None:
+        arrays["best"] = course.best.copy()
+    values = {
+        "seed": seed,
+        "epoch": course.epoch,
+        "best_epoch": course.best_epoch,
+        "history": [record.as_dict() for record in history],
+    }
+    return arrays, values
+
+
+def course_from_state(
+    arrays: dict[str, np.ndarray], values: dict[str, Any]
+) -> tuple[Course, np.ndarray, list[EpochRecord], int]:
+    """Undo course_as_state: the course, the parameters, the history, the seed.
+
+    Raises DataError for a state with pieces missing.
+    """
+    try:
+        history = [EpochRecord(**record) for record in values["history"]]
+        memory = {name.removeprefix("keras."): a for name, a in arrays.items() if name.startswith("keras.")}
+        course = Course(epoch=values["epoch"], memory=memory)
+        if "best" in arrays:
+            course.best, course.best_epoch = arrays["best"].copy(), values["best_epoch"]
+            course.best_score = Course.score(history[course.best_epoch])
+        return course, arrays["parameters"].copy(), history, int(values["seed"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(
+            f"The training state is incomplete ({type(error).__name__}: {error}).",
+            "Start the training again without it.",
+        ) from error

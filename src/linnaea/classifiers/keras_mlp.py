@@ -169,7 +169,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             self._go_on(*resumed)
 
         def after_epoch(epoch: int, seconds: float) -> bool:
-            record = self._close_epoch(epoch, seconds, len(batches), train, validation)
+            record = self._close_epoch(epoch, seconds, train, validation)
             if on_epoch is not None:
                 on_epoch(record, self)
             return not self._course.is_over(self.patience)
@@ -195,15 +195,9 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """Check everything, number the classes, and return the parts to train and to validate on."""
         X = inputs.features(self, X, reset=True)
         y = inputs.labels(y, len(X))
-        classes = np.unique(y)
-        if len(classes) < 2:
-            raise DataError(
-                f"y holds one class only, {classes[0]!r}.",
-                "A classifier needs at least two classes to tell apart.",
-            )
-        self.classes_ = classes
-        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, classes)
-        train = Part(X, inputs.class_numbers(y, classes), weights)
+        self.classes_ = inputs.classes_of(y)
+        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        train = Part(X, inputs.class_numbers(y, self.classes_), weights)
         if validation_data is not None:
             return train, self._part(*validation_data, "validation y")
         if self.patience:
@@ -234,9 +228,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             seed=self.seed_,
         )
 
-    def _close_epoch(
-        self, epoch: int, seconds: float, steps: int, train: Part, validation: Part | None
-    ) -> EpochRecord:
+    def _close_epoch(self, epoch: int, seconds: float, train: Part, validation: Part | None) -> EpochRecord:
         """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""
         backend, course = keras_network(), self._course
         with np.errstate(all="ignore"):
@@ -248,11 +240,10 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         parameters = backend.parameters(self.network_)
         if not (math.isfinite(measured[0][0]) and np.isfinite(parameters).all()):
             raise DivergenceError(
-                f"Training diverged in epoch {epoch}: the loss is {measured[0][0]}.",
+                f"Training diverged in epoch {epoch}: loss or weights are no longer finite.",
                 f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
             )
-        # The rate of the epoch's last step, which is half a step before its end.
-        rate = rate_at(max(epoch - 0.5 / steps, 0), **self._schedule())
+        rate = rate_at(epoch, **self._schedule())
         (train_loss, train_accuracy), (val_loss, val_accuracy) = (*measured, (None, None))[:2]
         record = EpochRecord(epoch, seconds, rate, train_loss, train_accuracy, val_loss, val_accuracy)
         self.history_.append(record)
@@ -370,13 +361,11 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "network_")
         self._course.memory = keras_network().state(self.network_)
-        arrays, values = state.course_as_state(self._course, self._last, self.history_)
-        return arrays, values | {"seed": self.seed_}
+        return keras_files.course_as_state(self._course, self._last, self.history_, self.seed_)
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Take back what training_state returned; the next fit, with the same data, goes on from it."""
-        self._loaded_course = state.course_from_state(arrays, values)
-        self.seed_ = values["seed"]
+        *self._loaded_course, self.seed_ = keras_files.course_from_state(arrays, values)
 
     # Keras pickles a model by way of files and its own archive; the weights alone are enough.
 

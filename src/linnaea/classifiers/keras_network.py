@@ -14,8 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from linnaea.classifiers.perceptron.batches import Part
-from linnaea.classifiers.perceptron.network import new_parameters
-from linnaea.classifiers.perceptron.solvers import views
+from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.streams import Purpose, stream
 
 # Rows a forward pass takes at a time outside training: 4,096 x 1,024 float32 activations are 16 MiB.
@@ -60,7 +59,10 @@ def build(
         )
         if dropout and not is_output:
             model.add(keras.layers.Dropout(dropout, seed=_dropout_seed(seed, number)))
-    set_parameters(model, new_parameters(sizes, init, activation, seed, np.float32))
+    for layer, kernel in enumerate(model.trainable_weights[::2]):
+        by_hand = np.zeros(kernel.shape[::-1], np.float32)  # MLPClassifier's are (outputs, inputs)
+        initialise(by_hand, init, activation if layer < len(sizes) - 2 else None, seed, layer)
+        kernel.assign(by_hand.T)
     return model
 
 
@@ -74,7 +76,8 @@ def compile_network(
     constant = schedule["schedule"] == "constant" and not schedule["warmup_epochs"]
     rate = schedule["base"] if constant else Rate(steps_per_epoch=steps_per_epoch, **schedule)
     if solver == "adam":
-        optimizer = keras.optimizers.Adam(rate)
+        # Kingma and Ba's epsilon, and MLPClassifier's; Keras' default is ten times as large.
+        optimizer = keras.optimizers.Adam(rate, epsilon=1e-8)
     else:
         nesterov = solver == "nesterov"
         optimizer = keras.optimizers.SGD(rate, momentum=momentum if nesterov else 0.0, nesterov=nesterov)
@@ -198,15 +201,16 @@ def evaluate(model: keras.Model, loss: Any, part: Part) -> tuple[float, float]:
 
 
 def parameters(model: keras.Model) -> np.ndarray:
-    """Return a copy of the weights, flat float32: kernel, bias, kernel, bias, … as in MLPClassifier."""
+    """Return a copy of the weights, flat float32: kernel, bias, kernel, bias, …"""
     return np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in model.trainable_weights])
 
 
 def set_parameters(model: keras.Model, flat: np.ndarray) -> None:
     """Take back what parameters returned."""
-    shapes = [(1, *w.shape)[-2:] for w in model.trainable_weights]
-    for weight, values in zip(model.trainable_weights, views(flat, shapes), strict=True):
-        weight.assign(values.reshape(weight.shape))
+    end = 0
+    for weight in model.trainable_weights:
+        start, end = end, end + math.prod(weight.shape)
+        weight.assign(flat[start:end].reshape(weight.shape))
 
 
 def state(model: keras.Model) -> dict[str, np.ndarray]:

@@ -1,0 +1,108 @@
+"""Facts: every classifier in the registry keeps the one contract that the rest of the road relies on."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+
+from linnaea.classifiers.contract import CLASSIFIERS, Classifier, EpochRecord, classifier_class
+from linnaea.errors import UsageError
+
+# Keras reads torch's tensors in a way that NumPy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+PERCEPTRONS = ["mlp", "keras"]
+
+X, NUMBERS = load_iris(return_X_y=True)
+X = ((X - X.min(axis=0)) / np.ptp(X, axis=0)).astype(np.float32)
+y = np.array(["setosa", "versicolor", "virginica"])[NUMBERS]
+
+
+def new(model, **settings):
+    if model == "keras":
+        pytest.importorskip("keras", reason="the extra 'keras' is not installed")
+    defaults = {"hidden_layer_sizes": (8,), "epochs": 3, "learning_rate": 0.05, "random_state": 0}
+    return classifier_class(model)(**{**defaults, **settings})
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_names():
+    with pytest.raises(UsageError) as near:
+        classifier_class("kerass")
+    assert str(near.value) == "There is no model 'kerass'. Did you mean 'keras'?"
+    with pytest.raises(UsageError) as far:
+        classifier_class("x")
+    assert str(far.value) == f"There is no model 'x'. Known are: {', '.join(CLASSIFIERS)}."
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+def test_the_public_face_is_the_protocols(model):
+    cls = classifier_class(model)
+    for name, promised in inspect.getmembers(Classifier, inspect.isfunction):
+        if not name.startswith("_"):
+            received = inspect.signature(getattr(cls, name)).parameters
+            # sample_weight and the like must be keywords in both; a bound classmethod has lost its cls.
+            expected = [p for p in inspect.signature(promised).parameters if p not in ("self", "cls")]
+            assert [p for p in received if p not in ("self", "cls")] == expected, name
+
+
+def test_both_perceptrons_have_the_same_settings_where_both_make_sense():
+    by_hand, in_keras = (set(classifier_class(model)().get_params()) for model in PERCEPTRONS)
+    assert in_keras < by_hand
+    assert by_hand - in_keras == {"max_norm", "augment", "dtype"}
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+def test_one_walk_through_the_contract(model, tmp_path):
+    seen = []
+    classifier = new(model)
+    untouched = clone(classifier).get_params()
+    returned = classifier.fit(
+        X, y, validation_data=(X[::5], y[::5]), on_epoch=lambda *told: seen.append(told)
+    )
+    assert returned is classifier
+    assert classifier.get_params() == untouched
+    assert list(classifier.classes_) == ["setosa", "versicolor", "virginica"]
+    assert classifier.n_features_in_ == 4
+
+    # One record an epoch, 0 included, told to the listener as it stands in the history.
+    assert [record.epoch for record in classifier.history_] == [0, 1, 2, 3]
+    assert seen == [(record, classifier) for record in classifier.history_]
+    assert all(isinstance(record, EpochRecord) for record in classifier.history_)
+    assert json.loads(json.dumps(classifier.history_[-1].as_dict(), allow_nan=False))["epoch"] == 3
+    assert classifier.history_[-1].train_loss < classifier.history_[0].train_loss
+
+    probabilities = classifier.predict_proba(X)
+    assert probabilities.shape == (150, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(classifier.predict(X), classifier.classes_[probabilities.argmax(axis=1)])
+    np.testing.assert_array_equal(
+        classifier.decision_function(X).argmax(axis=1), probabilities.argmax(axis=1)
+    )
+    assert classifier.evaluate(X, y)[1] == classifier.score(X, y)
+    assert classifier.describe() == {"summary": "4-8-3, relu", "parameters": 4 * 8 + 8 + 8 * 3 + 3}
+    assert classifier.chosen_epoch_ == 3
+
+    classifier.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "weights.safetensors"]
+    described = json.loads((tmp_path / "model.json").read_text())
+    assert (described["format_version"], described["model"]) == (1, model)
+    assert (described["classes"], described["n_features_in"]) == (list(classifier.classes_), 4)
+    loaded = type(classifier).load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(X), probabilities)
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+def test_training_goes_on_exactly_from_its_state(model):
+    states = []
+    unbroken = new(model, dropout=0.2).fit(
+        X, y, on_epoch=lambda record, classifier: states.append(classifier.training_state())
+    )
+    arrays, values = states[1]
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    resumed = new(model, dropout=0.2)
+    resumed.load_training_state(arrays, json.loads(json.dumps(values)))
+    resumed.fit(X, y)
+    np.testing.assert_array_equal(resumed.predict_proba(X), unbroken.predict_proba(X))
