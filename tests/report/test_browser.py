@@ -34,7 +34,7 @@ def pages(tmp_path_factory, request):
     drawn = {
         "digits": build_report(digits),
         "flowers": build_report(
-            make_run(folder / "flowers", classes=[f"flower {i}" for i in range(60)], n=600, right=0.9)
+            make_run(folder / "flowers", classes=[f"flower {i}" for i in range(24)], n=300, right=0.9)
         ),
         "long names": build_report(make_run(folder / "long", classes=LONG, n=300, right=0.7)),
         "stopped": build_report(

@@ -8,8 +8,9 @@ import pytest
 from linnaea.errors import UsageError
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report.comparing import chance, distinct_names
+from linnaea.report.entries import distinct_names
 from linnaea.report.page import build_comparison, build_report
+from linnaea.report.pairing import chance
 
 
 def text_of(html):

@@ -162,7 +162,7 @@ def test_names_from_the_run_are_text_and_never_markup(tmp_path, make_run, page_o
     assert_alone(page)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 20, 21, 102])
+@pytest.mark.parametrize("classes", [2, 20, 102])
 def test_any_number_of_classes(tmp_path, make_run, page_of, classes):
     names = [
         f"class {i} with a long name that goes on and on until sixty letters"[:60] for i in range(classes)

@@ -1,21 +1,12 @@
-"""The charts of a page: Altair charts, turned into SVG that obeys the page's light and dark colours.
-
-A chart is drawn with the light palette; inline() then replaces each of those colours by the CSS variable of
-the same name, so that page.css alone decides what a reader in the dark sees. Every chart is made twice, for
-a phone and for a wider page, because text that shrinks with its chart cannot be read.
-"""
+"""The charts of a page, as Altair charts in the light palette: usable in a notebook as they are."""
 
 import math
-import re
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy as np
-import vl_convert
-from markupsafe import Markup
 
 # Okabe & Ito (2008), told apart by readers with any kind of colour vision; then the greys of the page, and
 # five shades for the right and the wrong cells of a confusion matrix. page.css holds the dark counterparts.
@@ -49,8 +40,7 @@ Drawing = alt.LayerChart | alt.FacetChart  # what alt.layer() says that it retur
 
 # Pixels of the drawing: the column of page.css and that of a phone, so that text keeps its size.
 WIDE, NARROW = 704, 346
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-_TEXT = 12.5
+TEXT = 12.5
 _LETTER = 7.8  # mean width of a letter at that size, in the widest of those fonts
 # A vertical axis is named above its top, where a title can be read without turning the head.
 _ABOVE: dict[str, Any] = {
@@ -195,16 +185,16 @@ def _names_at_ends(
         layers.append(dot.encode(x=x, y=y))
         if epoch < last:
             halo = alt.Chart(data).mark_text(
-                dy=-11, fontSize=_TEXT, fontWeight=600, stroke=PALETTE["paper"], strokeWidth=3
+                dy=-11, fontSize=TEXT, fontWeight=600, stroke=PALETTE["paper"], strokeWidth=3
             )
-            text = alt.Chart(data).mark_text(dy=-11, fontSize=_TEXT, fontWeight=600, color=PALETTE["ink"])
+            text = alt.Chart(data).mark_text(dy=-11, fontSize=TEXT, fontWeight=600, color=PALETTE["ink"])
             layers += [halo.encode(x=x, y=y, text="name:N"), text.encode(x=x, y=y, text="name:N")]
     ends = [line for line in lines if line.points[-1][0] == last]
     heights = [min(max(line.points[-1][1], fit.low), fit.high) / per_pixel for line in ends]
     for line, place in zip(ends, spread(heights, gap=15), strict=True):
         name = line.short if narrow and line.short else line.name
         data = alt.Data(values=[{"epoch": last, "value": place * per_pixel, "name": name}])
-        text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=_TEXT, color=PALETTE["ink"])
+        text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=TEXT, color=PALETTE["ink"])
         layers.append(text.encode(x=x, y=y, text="name:N"))
     return layers
 
@@ -240,7 +230,7 @@ def _chosen_rule(
         align="right" if left else "left",
         dx=-6 if left else 6,
         y=height - 12 if at_bottom else 10,
-        fontSize=_TEXT,
+        fontSize=TEXT,
         color=PALETTE["soft"],
     )
     return [rule, text.encode(x=x, text="words:N")]
@@ -281,10 +271,10 @@ def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -
         base.mark_tick(orient="vertical", thickness=2.5, size=18, opacity=1).encode(
             x=x("value"), y=y, color=colour
         ),
-        base.mark_text(align="left", dy=-20, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+        base.mark_text(align="left", dy=-20, fontSize=TEXT, color=PALETTE["ink"]).encode(
             x=x("left"), y=y, text="label:N"
         ),
-        base.mark_text(align="right", dy=-20, fontSize=_TEXT, color=PALETTE["ink"]).encode(
+        base.mark_text(align="right", dy=-20, fontSize=TEXT, color=PALETTE["ink"]).encode(
             x=x("right"), y=y, text="text:N"
         ),
     ]
@@ -335,88 +325,6 @@ def heatmap(matrix: np.ndarray, width: int) -> Drawing:
         border.encode(x=x, x2="x2", y=y, y2="y2"),
         grid.encode(x=x, x2="x2", y=y, y2="y2", color=alt.Color("colour:N", scale=None)),
     ).properties(width=side, height=side)
-
-
-def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
-    """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two."""
-    wide = inline(draw(WIDE), f"{ident}-wide", title, description, css_class="wide", width=WIDE)
-    narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, css_class="narrow", width=NARROW)
-    return wide + narrow
-
-
-def inline(chart: Drawing, ident: str, title: str, description: str, *, css_class: str, width: int) -> Markup:
-    """Return a chart as one SVG element with a title and a description for screen readers.
-
-    ident begins every id inside, so that many charts can live in one page. width is the least the drawing
-    takes, in its own pixels: the reader's font may be wider than the one measured here.
-    """
-    text = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
-    # Colours inside text would be a reader's own words: only attributes are touched, on the parsed tree.
-    root = ElementTree.fromstring(text)
-    names = {hex_code: f"var(--{name})" for name, hex_code in PALETTE.items()}
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        for key in list(element.attrib):
-            value = element.attrib[key]
-            if key == "role" or key.startswith("aria-"):
-                del element.attrib[key]
-            elif key == "id":
-                element.set(key, f"{ident}-{value}")
-            elif key in ("fill", "stroke"):
-                element.set(key, names.get(value, value))
-            elif key in ("d", "transform"):
-                element.set(key, re.sub(r"\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}", value))
-            elif value.startswith("url(#"):
-                element.set(key, f"url(#{ident}-{value[5:]}")
-    _name_for_readers(root, ident, title, description)
-    _fit_to_column(root, width)
-    root.set("class", f"chart {css_class}".strip())
-    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=True))
-
-
-def _name_for_readers(root: ElementTree.Element, ident: str, title: str, description: str) -> None:
-    root.set("role", "img")
-    root.set("aria-labelledby", f"{ident}-title {ident}-desc")
-    for place, (tag, words) in enumerate((("title", title), ("desc", description))):
-        element = ElementTree.Element(tag, {"id": f"{ident}-{tag}"})
-        element.text = words
-        root.insert(place, element)
-
-
-def _fit_to_column(root: ElementTree.Element, width: int) -> None:
-    wide, high = max(float(root.get("width", width)), width), float(root.get("height", width))
-    root.set("viewBox", f"0 0 {wide:g} {high:g}")
-    # A phone's drawing may grow a little, to the column of a large phone.
-    root.set("style", f"max-width:{wide * (1.3 if width <= NARROW else 1):.0f}px")
-    # Without width and height the drawing takes the width of its column.
-    root.attrib.pop("width", None)
-    root.attrib.pop("height", None)
-
-
-def _styled(chart: Drawing) -> Drawing:
-    soft, line = PALETTE["soft"], PALETTE["line"]
-    return (
-        chart.configure(
-            background="transparent",
-            font=_FONT,
-            padding={"left": 1, "right": 1, "top": 2, "bottom": 2},
-            aria=False,
-        )
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=soft,
-            titleColor=soft,
-            gridColor=line,
-            domainColor=line,
-            tickColor=line,
-            labelFontSize=_TEXT,
-            titleFontSize=_TEXT,
-            titleFontWeight="normal",
-            labelPadding=6,
-        )
-        .configure_axisY(domain=False, ticks=False)
-        .configure_axisX(titleAnchor="middle")
-    )
 
 
 def nice_step(raw: float) -> float:

@@ -1,81 +1,19 @@
-"""The page of several runs: what each row and sentence of a comparison says."""
+"""The page of several runs: its first sentence, its table, its charts."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from linnaea.errors import DataError
-from linnaea.evaluation.comparison import Comparison, compare
 from linnaea.report import charts, words
-from linnaea.report.charts import RUN_COLOURS, Bar, Line
+from linnaea.report.charts import Bar, Line
+from linnaea.report.entries import Entry
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure, chart_figure, interval_figure, loss_axis
+from linnaea.report.pairing import Pairing
 from linnaea.report.words import count, percent
-
-# Up to here every pair is told at once; past it, those of the most accurate run, and the others fold away.
-PAIRS_AT_ONCE = 6
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run in a comparison: its facts, a letter for the charts, a name nobody else has, its colour."""
-
-    facts: RunFacts
-    letter: str
-    name: str
-    colour: str
-    reported: dict[str, Any]
-
-    @property
-    def accuracy(self) -> float | None:
-        """The share of test pictures named right, 0..1."""
-        return self.facts.metric("accuracy")
-
-
-def entries_of(runs: Sequence[RunFacts], reference: dict[str, dict[str, Any]]) -> list[Entry]:
-    """Return the runs with letters, colours and names; more runs than colours begin the colours again."""
-    names = distinct_names([facts.path for facts in runs])
-    return [
-        Entry(
-            facts=facts,
-            letter=_letter(i),
-            name=names[i],
-            colour=RUN_COLOURS[i % len(RUN_COLOURS)],
-            reported=reference.get(facts.name) or {},
-        )
-        for i, facts in enumerate(runs)
-    ]
-
-
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest endings of paths that tell them apart; the same folder given twice is numbered."""
-    resolved = [path.resolve().parts for path in paths]
-    depth = [1] * len(paths)
-    while True:
-        names = ["/".join(parts[-d:]) for parts, d in zip(resolved, depth, strict=True)]
-        twice = {name for name, times in Counter(names).items() if times > 1}
-        longer = [i for i, name in enumerate(names) if name in twice and depth[i] < len(resolved[i])]
-        if not longer:
-            break
-        for i in longer:
-            depth[i] += 1
-    if twice:  # equal to the root: the same folder again
-        names = [parts[-1] if name in twice else name for parts, name in zip(resolved, names, strict=True)]
-    seen: Counter[str] = Counter()
-    for i, name in enumerate(names):
-        seen[name] += 1
-        if seen[name] > 1:
-            names[i] = f"{name} ({seen[name]})"
-    return names
-
-
-def _letter(i: int) -> str:
-    return chr(ord("A") + i) if i < 26 else str(i + 1)
 
 
 def eyebrow(entries: Sequence[Entry]) -> list[str]:
@@ -91,7 +29,7 @@ def default_title(entries: Sequence[Entry]) -> str:
     return words.listed([entry.name for entry in entries], 4)
 
 
-def verdict(entries: Sequence[Entry], pairs: Sequence["Pairing"]) -> str:
+def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     """Return the first sentence: who is most accurate, and whether the next could be as good."""
     ranked = sorted(
         (entry for entry in entries if entry.accuracy is not None), key=lambda entry: -(entry.accuracy or 0)
@@ -111,83 +49,11 @@ def verdict(entries: Sequence[Entry], pairs: Sequence["Pairing"]) -> str:
         if best in (pair.first, pair.second) and pair.result is not None and not pair.result.decided
     ]
     if not level:
-        other = "the other" if len(ranked) == 2 else f"each of the other {len(ranked) - 1}"
+        other = "the other" if len(ranked) == 2 else f"each of the other {words.numeral(len(ranked) - 1)}"
         return f"{lead}, more than {other}, and chance does not explain it."
     return (
         f"{lead}, the most; the test cannot tell it from {words.listed([entry.name for entry in level], 4)}."
     )
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Two runs beside each other: the result in words, or why there is none."""
-
-    first: Entry
-    second: Entry
-    result: Comparison | None
-    refusal: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """Which is better and by how much, or why they cannot be compared."""
-        if self.result is None:
-            return f"They cannot be compared picture by picture. {self.refusal}"
-        told = self.result.sentence(self.first.name, self.second.name)
-        return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
-
-    @property
-    def details(self) -> str:
-        """The difference with its interval, what each alone had right, and McNemar's p in words."""
-        if self.result is None:
-            return ""
-        r, a, b = self.result, self.first.letter, self.second.letter
-        sign = "+" if r.difference > 0 else "−" if r.difference < 0 else ""
-        points = f"{sign}{abs(r.difference) * 100:.2f}"
-        low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
-        # A decided sentence holds the difference already.
-        difference = f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
-        return (
-            f"{'' if r.decided else difference}"
-            f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
-            f"{chance(r.p_value)}."
-        )
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{count(n)} times"
-
-
-def chance(p_value: float) -> str:
-    """Return McNemar's p in words: how often luck alone would split the pictures so unevenly."""
-    if p_value >= 0.5:
-        often = "as much more often than not"
-    elif p_value >= 0.0001:
-        often = f"so much once in {count(round(1 / p_value))} tests"
-    else:
-        often = "so much less than once in 10,000 tests"
-    shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
-    return f"two equally good classifiers differ {often} (McNemar p{words.NBSP}{shown})"
-
-
-def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:
-    """Return the pairs told at once and those folded away; only judged runs have pairs."""
-    judged = [entry for entry in entries if entry.facts.predictions is not None]
-    pairs = [_pairing(a, b) for a, b in combinations(judged, 2)]
-    if len(pairs) <= PAIRS_AT_ONCE:
-        return pairs, []
-    best = max(judged, key=lambda entry: entry.accuracy or 0.0)
-    first = [pair for pair in pairs if best in (pair.first, pair.second)]
-    return first, [pair for pair in pairs if pair not in first]
-
-
-def _pairing(a: Entry, b: Entry) -> Pairing:
-    table_a, table_b = a.facts.predictions, b.facts.predictions
-    assert table_a is not None
-    assert table_b is not None
-    try:
-        return Pairing(a, b, compare(table_a, table_b))
-    except DataError as error:
-        return Pairing(a, b, None, error.message)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import PARTS, RunFacts
+from linnaea.report.svg import both_widths
 from linnaea.report.words import count, counted, number, percent
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
@@ -29,7 +30,7 @@ class Figure:
 
 def learning_curves(facts: RunFacts) -> list[Figure]:
     """Return the accuracy graph and the loss graph of one run, each only where it has a finite value."""
-    figures = []
+    figures: list[Figure] = []
     chosen = facts.info.get("chosen_epoch") if facts.info.get("chosen_on") else None
     chosen = chosen if isinstance(chosen, int) else None
     note = (
@@ -89,7 +90,7 @@ def chart_figure(
     return Figure(
         ident=ident,
         title=title,
-        svg=charts.both_widths(draw, ident, title, describe_curves(lines, share)),
+        svg=both_widths(draw, ident, title, describe_curves(lines, share)),
         caption=f"{note}{_before_training(lines, share)}".strip(),
         headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
         rows=curve_rows(lines, share),
@@ -155,7 +156,7 @@ def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[f
     def draw(width: int) -> Drawing:
         return charts.intervals(bars, width, domain=domain)
 
-    return Figure(ident=ident, title=title, svg=charts.both_widths(draw, ident, title, description))
+    return Figure(ident=ident, title=title, svg=both_widths(draw, ident, title, description))
 
 
 def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure:
@@ -171,4 +172,4 @@ def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure
         "The table of mistakes holds the same."
     )
     title = "Confusion matrix"
-    return Figure(ident=ident, title=title, svg=charts.both_widths(draw, ident, title, description))
+    return Figure(ident=ident, title=title, svg=both_widths(draw, ident, title, description))

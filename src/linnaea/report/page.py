@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from linnaea import files
 from linnaea.errors import UsageError
-from linnaea.report import comparing, sections, words
+from linnaea.report import comparing, gallery, pairing, sections, words
+from linnaea.report.entries import Entry, entries_of
 from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import headline_figure, learning_curves
 from linnaea.runs.folder import RunFolder
@@ -51,7 +52,7 @@ def build_comparison(
         raise UsageError("There is no run to compare.", "Name one run folder or more.")
     out = Path(out)
     known = {name: dict(row) for name, row in (reference or {}).items()}
-    entries = comparing.entries_of([read_run(run) for run in runs], known)
+    entries = entries_of([read_run(run) for run in runs], known)
     files.write_text(out, render("compare.html.jinja", **comparison_context(entries, out, title)))
     return out
 
@@ -92,7 +93,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
     """Return everything that the page of one run shows, section by section, top to bottom."""
     meaning = words.meaning_of("accuracy")
     accuracy = words.metric_text(meaning, facts.metric("accuracy"), facts.interval("accuracy"))
-    mistakes, mistakes_left = sections.mistake_pictures(facts)
+    mistakes, mistakes_left = gallery.mistake_pictures(facts)
     context: dict[str, Any] = {
         "page_title": f"{facts.name} · {accuracy if facts.metrics else facts.state} · Linnaea",
         "eyebrow": _eyebrow(facts),
@@ -108,7 +109,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "mistakes": mistakes,
         "mistakes_left": mistakes_left,
         "short_names": max((len(m.true + m.predicted) for m in mistakes), default=0) <= 8,
-        "first_mistakes": sections.FIRST_MISTAKES,
+        "first_mistakes": gallery.FIRST_MISTAKES,
         "classes": sections.class_rows(facts),
         "data": sections.data_section(facts),
         "made": sections.made_section(facts),
@@ -129,9 +130,9 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
     return context
 
 
-def comparison_context(entries: list[comparing.Entry], out: Path, title: str | None) -> dict[str, Any]:
+def comparison_context(entries: list[Entry], out: Path, title: str | None) -> dict[str, Any]:
     """Return everything that the page of several runs shows."""
-    first, folded = comparing.pairings(entries)
+    first, folded = pairing.pairings(entries)
     # A pair that could not be compared stands for two test parts; a run without a test stands for itself.
     same_test = all(pair.result is not None for pair in [*first, *folded])
     sources = {str(entry.reported["source"]) for entry in entries if entry.reported.get("source")}

@@ -19,6 +19,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)}{NBSP}{one if number == 1 else many or one + 's'}"
 
 
+def numeral(number: int) -> str:
+    """Return 3 as 'three'; past ten, figures."""
+    return _NUMERALS[number] if number < len(_NUMERALS) else count(number)
+
+
 def percent(share: float, decimals: int = 1) -> str:
     """Return 0.967 as '96.7 %'."""
     return f"{share * 100:.{decimals}f}{NBSP}%"
@@ -109,7 +114,7 @@ _MEANINGS = {
         higher_is_better=False,
     ),
 }
-_NUMERALS = {2: "two", 3: "three", 4: "four", 5: "five", 10: "ten"}
+_NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def meaning_of(name: str, classes: int | None = None) -> Meaning:
@@ -117,9 +122,7 @@ def meaning_of(name: str, classes: int | None = None) -> Meaning:
     top = re.fullmatch(r"top_(\d+)", name)
     if top:
         k = int(top[1])
-        return Meaning(
-            f"Top {k}", f"the right class is among the {_NUMERALS.get(k, k)} most probable", percent=True
-        )
+        return Meaning(f"Top {k}", f"the right class is among the {numeral(k)} most probable", percent=True)
     known = _MEANINGS.get(name)
     if known is None:
         return Meaning(name.replace("_", " "), "")

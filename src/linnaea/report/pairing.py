@@ -1,0 +1,86 @@
+"""Pairs of runs: which is better on the same pictures, in words, and could it be luck?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from linnaea.errors import DataError
+from linnaea.evaluation.comparison import Comparison, compare
+from linnaea.report import words
+from linnaea.report.entries import Entry
+from linnaea.report.words import count
+
+# Up to here every pair is told at once; past it, those of the most accurate run, and the others fold away.
+PAIRS_AT_ONCE = 6
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two runs beside each other: the result in words, or why there is none."""
+
+    first: Entry
+    second: Entry
+    result: Comparison | None
+    refusal: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Which is better and by how much, or why they cannot be compared."""
+        if self.result is None:
+            return f"They cannot be compared picture by picture. {self.refusal}"
+        told = self.result.sentence(self.first.name, self.second.name)
+        return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
+
+    @property
+    def details(self) -> str:
+        """The difference with its interval, what each alone had right, and McNemar's p in words."""
+        if self.result is None:
+            return ""
+        r, a, b = self.result, self.first.letter, self.second.letter
+        sign = "+" if r.difference > 0 else "−" if r.difference < 0 else ""
+        points = f"{sign}{abs(r.difference) * 100:.2f}"
+        low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
+        # A decided sentence holds the difference already.
+        difference = f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
+        return (
+            f"{'' if r.decided else difference}"
+            f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
+            f"{chance(r.p_value)}."
+        )
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{count(n)} times"
+
+
+def chance(p_value: float) -> str:
+    """Return McNemar's p in words: how often luck alone would split the pictures so unevenly."""
+    if p_value >= 0.5:
+        often = "as much more often than not"
+    elif p_value >= 0.0001:
+        often = f"so much once in {count(round(1 / p_value))} tests"
+    else:
+        often = "so much less than once in 10,000 tests"
+    shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
+    return f"two equally good classifiers differ {often} (McNemar p{words.NBSP}{shown})"
+
+
+def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:
+    """Return the pairs told at once and those folded away; only judged runs have pairs."""
+    judged = [entry for entry in entries if entry.facts.predictions is not None]
+    pairs = [_pairing(a, b) for a, b in combinations(judged, 2)]
+    if len(pairs) <= PAIRS_AT_ONCE:
+        return pairs, []
+    best = max(judged, key=lambda entry: entry.accuracy or 0.0)
+    first = [pair for pair in pairs if best in (pair.first, pair.second)]
+    return first, [pair for pair in pairs if pair not in first]
+
+
+def _pairing(a: Entry, b: Entry) -> Pairing:
+    table_a, table_b = a.facts.predictions, b.facts.predictions
+    assert table_a is not None
+    assert table_b is not None
+    try:
+        return Pairing(a, b, compare(table_a, table_b))
+    except DataError as error:
+        return Pairing(a, b, None, error.message)
