@@ -100,7 +100,7 @@ class MLPClassifier(FittedPerceptron):
     --------
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> MLPClassifier((64,), epochs=10, random_state=0).fit(X / 16, y).score(X / 16, y) > 0.95
+    >>> MLPClassifier((64,), epochs=20, random_state=0).fit(X / 16, y).score(X / 16, y) > 0.9
     True
     """
 

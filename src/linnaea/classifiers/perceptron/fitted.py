@@ -75,12 +75,12 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     @property
     def coefs_(self) -> list[np.ndarray]:
         """The weights of each layer, (inputs, outputs): views of parameters_."""
-        return views(self.parameters_, shapes_of(self._sizes))[::2]
+        return [w.T for w in views(self.parameters_, shapes_of(self._sizes))[::2]]
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
         """The biases of each layer, (outputs,): views of parameters_."""
-        return [bias[0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
+        return [bias[:, 0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
 
     def describe(self) -> dict[str, Any]:
         """Return {"summary": "784-50-10, relu", "parameters": 39760}."""
@@ -121,7 +121,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         Raises DataError for labels that are neither strings nor numbers, LinnaeaError where the disk refuses.
         """
         check_is_fitted(self, "parameters_")
-        tensors = {f"coefs.{i}": w for i, w in enumerate(self.coefs_)}
+        tensors = {f"coefs.{i}": np.ascontiguousarray(w) for i, w in enumerate(self.coefs_)}
         tensors |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
         model = {
             "classes": state.classes_as_json(self.classes_),
@@ -142,7 +142,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         try:
             classifier = cls(**state.parameters_from_json(model["parameters"]))
             check_settings(classifier.get_params(deep=False))
-            classifier.classes_ = np.array(model["classes"])
+            classifier.classes_ = inputs.classes_of(np.array(model["classes"]))
             classifier.n_features_in_ = int(model["n_features_in"])
             classifier._begin()
             classifier.chosen_epoch_ = int(model["chosen_epoch"])

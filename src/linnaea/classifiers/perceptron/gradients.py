@@ -18,7 +18,7 @@ class GradientCheck:
     largest_error: float
         The largest |a - n| / max(|a|, |n|, 1e-4) over all parameters, a by backpropagation, n by differences.
     parameter: str
-        Where it was: "W0[3, 1]" or "b1[2]".
+        Where it was: "W0[3, 1]" (unit 3, input 1) or "b1[2]".
     parameters: int
         How many were compared: all.
     """
@@ -92,6 +92,6 @@ def _name(position: int, shapes: Sequence[tuple[int, int]]) -> str:
     for i, (rows, columns) in enumerate(shapes):
         if position < rows * columns:
             row, column = divmod(position, columns)
-            return f"b{i // 2}[{column}]" if i % 2 else f"W{i // 2}[{row}, {column}]"
+            return f"b{i // 2}[{position}]" if i % 2 else f"W{i // 2}[{row}, {column}]"
         position -= rows * columns
     raise IndexError(position)

@@ -11,7 +11,7 @@ INITIALISERS = ("auto", "normal", "xavier", "he")
 
 
 def initialise(weights: np.ndarray, rule: str, activation: str | None, seed: int, layer: int) -> None:
-    """Fill weights (inputs, outputs) in place with normal numbers of mean 0; biases start at 0 elsewhere.
+    """Fill weights (outputs, inputs) in place with normal numbers of mean 0; biases start at 0 elsewhere.
 
     rule: str
         "normal": deviation 0.1. "xavier": sqrt(2 / (inputs + outputs)) (Glorot and Bengio 2010).
@@ -19,7 +19,7 @@ def initialise(weights: np.ndarray, rule: str, activation: str | None, seed: int
     activation: str or None
         What follows the layer; None for the output layer.
     """
-    inputs, outputs = weights.shape
+    outputs, inputs = weights.shape
     if rule == "auto":
         rule = "he" if activation == "relu" else "xavier"
     deviation = {

@@ -47,9 +47,8 @@ def classes_of(y: Any) -> np.ndarray:
     """Return the sorted classes, (classes,). Raises DataError where there is only one."""
     classes = np.unique(y)
     if len(classes) < 2:
-        raise DataError(
-            f"y holds one class only, {classes[0]!r}.", "Give at least two classes to tell apart."
-        )
+        only = f"one class only, '{classes[0]}'" if len(classes) else "no class"
+        raise DataError(f"y holds {only}.", "Give at least two classes to tell apart.")
     return classes
 
 
@@ -73,7 +72,10 @@ def weights_of_rows(
     """
     if sample_weight is None and class_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True).copy()
+    try:
+        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True).copy()
+    except ValueError as error:
+        raise DataError(str(error), "Give each row a weight of 0 or more, and not 0 to all.") from error
     if class_weight is not None:
         present = np.unique(y)
         if isinstance(class_weight, dict) and (missing := np.setdiff1d(list(class_weight), classes)).size:
@@ -92,17 +94,18 @@ def carve(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
 
     Raises DataError where a class has too few rows to stand on both sides.
     """
-    random = stream(seed, Purpose.VALIDATION).integers(2**31)
-    # At least one row of each class, however small the part.
-    size = max(round(fraction * len(part)), len(np.unique(part.targets)))
-    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=int(random))
-    try:
-        train, validation = next(splitter.split(np.zeros((len(part), 1)), part.targets))
-    except ValueError as error:
+    counts = np.bincount(part.targets)
+    if counts.min() < 2:
         raise DataError(
-            f"No validation part could be carved out of {len(part)} rows for early stopping ({error}).",
-            "Pass validation_data, raise validation_fraction, or set patience=0.",
-        ) from error
+            f"No validation part can be carved out of {len(part)} rows: "
+            f"the smallest class has {counts.min()}.",
+            "Pass validation_data, or set patience=0.",
+        )
+    # At least one row of each class on either side, however small the part.
+    size = min(max(round(fraction * len(part)), len(counts)), len(part) - len(counts))
+    random = int(stream(seed, Purpose.VALIDATION).integers(2**31))
+    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=random)
+    train, validation = next(splitter.split(np.zeros((len(part), 1)), part.targets))
     return _subset(part, np.sort(train)), _subset(part, np.sort(validation))
 
 

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.products import product, product_transposed
+from linnaea.classifiers.perceptron.products import product, product_back
 
 
 class Descends(Protocol):
     """The one thing a layer asks of a solver."""
 
-    def descend(self, index: int, x: np.ndarray, delta: np.ndarray, decay: float = 0.0) -> None:
-        """Take the gradient xᵀ·delta / n of the parameter at index."""
+    def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
+        """Take the gradient deltaᵀ·x / n of the parameter at index."""
 
 
 class Workspace:
@@ -33,7 +33,7 @@ class Workspace:
 
 
 class Dense:
-    """y = x·W + b, for W (inputs, outputs) and b (1, outputs).
+    """y = x·Wᵀ + b, for W (outputs, inputs) and b (outputs, 1).
 
     index: int
         Where W stands among the network's parameters; b stands at index + 1.
@@ -52,22 +52,22 @@ class Dense:
         self._ones = np.ones((0, 1), weights.dtype)
 
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Return x·W + b, (n, outputs)."""
+        """Return x·Wᵀ + b, (n, outputs)."""
         self._x = x
-        y = product(x, self.weights, out=self._output(len(x), self.weights.shape[1]))
-        return np.add(y, self.bias, out=y)
+        y = product(x, self.weights, out=self._output(len(x), len(self.weights)))
+        return np.add(y, self.bias[:, 0], out=y)
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray | None:
-        """Hand the gradients to the solver; return delta·Wᵀ, (n, inputs), or None for the first layer."""
+        """Hand the gradients to the solver; return delta·W, (n, inputs), or None for the first layer."""
         n, below = len(delta), None
         if not self.first:
             # Before descend: a solver may move the weights at once.
-            below = product_transposed(delta, self.weights, out=self._input_delta(n, len(self.weights)))
+            below = product_back(delta, self.weights, out=self._input_delta(n, self.weights.shape[1]))
         if len(self._ones) < n:
             self._ones = np.ones((n, 1), delta.dtype)
-        solver.descend(self.index, self._x, delta, self.l2)
+        solver.descend(self.index, delta, self._x, self.l2)
         # A bias is the weight of an input that is always one.
-        solver.descend(self.index + 1, self._ones[:n], delta)
+        solver.descend(self.index + 1, delta, self._ones[:n])
         return below
 
 
@@ -84,8 +84,8 @@ class ReLU:
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray:
         """Return delta where y > 0, else 0, written over delta."""
-        # sign(y) is 0 or 1 here, and unlike a comparison stays in the floating type.
-        slope = np.sign(self._y, out=self._slope(*delta.shape))
+        # 0 or 1, written as floats at once: a product with booleans would be converted piece by piece.
+        slope = np.greater(self._y, 0, out=self._slope(*delta.shape), casting="unsafe")
         return np.multiply(delta, slope, out=delta)
 
 

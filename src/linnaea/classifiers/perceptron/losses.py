@@ -81,9 +81,11 @@ class SquaredError:
 
 def _softmax(logits: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     # The largest logit is taken off first: exp never sees a positive number.
-    p = np.subtract(logits, logits.max(axis=1, keepdims=True), out=out)
+    # Transposed copy: NumPy reduces along the first axis several times faster than along a short last one.
+    peak = np.maximum.reduce(logits.T.copy(), axis=0)
+    p = np.subtract(logits, peak[:, None], out=out)
     np.exp(p, out=p)
-    return np.divide(p, p.sum(axis=1, keepdims=True), out=p)
+    return np.divide(p, np.add.reduce(p, axis=1, keepdims=True), out=p)
 
 
 LOSSES = {"cross_entropy": CrossEntropy, "squared_error": SquaredError}

@@ -17,8 +17,11 @@ BLOCK = 1000
 
 
 def shapes_of(sizes: Sequence[int]) -> Shapes:
-    """Return the shapes W0, b0, W1, b1 … of a network with these layer sizes, inputs and classes included."""
-    return [shape for a, b in pairwise(sizes) for shape in ((a, b), (1, b))]
+    """Return the shapes W0, b0, W1, b1 … of a network with these layer sizes, inputs and classes included.
+
+    W is (outputs, inputs), b (outputs, 1).
+    """
+    return [shape for a, b in pairwise(sizes) for shape in ((b, a), (b, 1))]
 
 
 def new_parameters(sizes: Sequence[int], init: str, activation: str, seed: int, dtype: Any) -> np.ndarray:
@@ -78,14 +81,14 @@ class Network:
     def limit_norms(self, limit: float) -> None:
         """Scale down, in place, each hidden unit's incoming weights to the norm `limit` (Srebro 2005)."""
         for weights in self.parameters[:-2:2]:
-            norms = np.sqrt(np.einsum("ij,ij->j", weights, weights))
+            norms = np.sqrt(np.einsum("ij,ij->i", weights, weights))
             if (norms > limit).any():
                 # A hair below one, so that rounding never leaves a norm above the limit.
-                weights *= np.minimum(limit * (1 - 1e-6) / np.maximum(norms, limit * 1e-6), 1)
+                weights *= np.minimum(limit * (1 - 1e-6) / np.maximum(norms, limit * 1e-6), 1)[:, None]
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
         """Return the raw outputs of all rows, (n, classes), block by block."""
-        result = np.empty((len(X), self.parameters[-1].shape[1]), self.parameters[-1].dtype)
+        result = np.empty((len(X), len(self.parameters[-1])), self.parameters[-1].dtype)
         for start in range(0, len(X), BLOCK):
             result[start : start + BLOCK] = self.forward(X[start : start + BLOCK])
         return result

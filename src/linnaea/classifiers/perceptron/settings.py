@@ -27,11 +27,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name in settings.keys() & _NAMES.keys():
         value, known = settings[name], _NAMES[name]
         if value not in known:
-            cure = (
-                did_you_mean(value, [str(k) for k in known])
-                if isinstance(value, str)
-                else f"Known are: {known}."
-            )
+            cure = did_you_mean(str(value), [str(k) for k in known])
             raise SettingError(f"{name} {value!r} is not known.", cure)
     if "hidden_layer_sizes" in settings:
         hidden_sizes(settings["hidden_layer_sizes"])

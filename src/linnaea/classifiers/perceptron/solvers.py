@@ -1,7 +1,7 @@
 """Solvers: they know only arrays.
 
 Every parameter is a 2-D view of one flat buffer. A solver takes each gradient as the two factors of its
-product, xᵀ·delta, because BLAS computes `into ← keep·into + scale·xᵀ·delta` in the time of the product alone:
+product, deltaᵀ·x, because BLAS computes `into ← keep·into + scale·deltaᵀ·x` in the time of the product alone:
 plain SGD and momentum then need no further pass over the weights, which for wide layers would take a
 third of a step.
 """
@@ -49,8 +49,8 @@ class Solver:
             np.copyto(self.memory[name], array)
         self.steps = steps
 
-    def descend(self, index: int, x: np.ndarray, delta: np.ndarray, decay: float = 0.0) -> None:
-        """Take the gradient xᵀ·delta / n + decay·w of the parameter at index; n rows in the batch."""
+    def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
+        """Take the gradient deltaᵀ·x / n + decay·w of the parameter at index; n rows in the batch."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -66,20 +66,20 @@ class Gradients(Solver):
         self.gradient = np.zeros_like(flat)
         self.gradients = views(self.gradient, shapes)
 
-    def descend(self, index: int, x: np.ndarray, delta: np.ndarray, decay: float = 0.0) -> None:
-        """Set gradients[index] = xᵀ·delta / n + decay·w."""
+    def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
+        """Set gradients[index] = deltaᵀ·x / n + decay·w."""
         gradient = self.gradients[index]
         if decay:
             np.multiply(self.parameters[index], decay, out=gradient)
-        accumulate(x, delta, gradient, 1 / len(x), 1.0 if decay else 0.0)
+        accumulate(delta, x, gradient, 1 / len(x), 1.0 if decay else 0.0)
 
 
 class SGD(Solver):
     """w ← w - rate·g (Robbins and Monro 1951), inside the product itself."""
 
-    def descend(self, index: int, x: np.ndarray, delta: np.ndarray, decay: float = 0.0) -> None:
+    def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
         """Move the parameter at index."""
-        accumulate(x, delta, self.parameters[index], -self.rate / len(x), 1 - self.rate * decay)
+        accumulate(delta, x, self.parameters[index], -self.rate / len(x), 1 - self.rate * decay)
 
 
 class Nesterov(Solver):
@@ -92,7 +92,7 @@ class Nesterov(Solver):
         self.velocities = views(self.memory["velocity"], shapes)
         self._axpy = get_blas_funcs("axpy", dtype=flat.dtype)
 
-    def descend(self, index: int, x: np.ndarray, delta: np.ndarray, decay: float = 0.0) -> None:
+    def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
         """Move the parameter at index."""
         w, v = self.parameters[index], self.velocities[index]
         flat_w, flat_v = w.reshape(-1), v.reshape(-1)
@@ -103,10 +103,10 @@ class Nesterov(Solver):
             self._axpy(flat_w, flat_v, a=decay)
             np.multiply(w, 1 - self.rate * decay, out=w)
             self._axpy(flat_v, flat_w, a=self.rate)
-            accumulate(x, delta, v, 1 / len(x), 1.0)
+            accumulate(delta, x, v, 1 / len(x), 1.0)
         else:
             self._axpy(flat_v, flat_w, a=self.rate * self.momentum)
-            accumulate(x, delta, v, 1 / len(x), self.momentum)
+            accumulate(delta, x, v, 1 / len(x), self.momentum)
         self._axpy(flat_v, flat_w, a=-self.rate * (1 + self.momentum))
 
 
