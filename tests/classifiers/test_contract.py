@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
 
 from linnaea.classifiers.contract import CLASSIFIERS, Classifier, EpochRecord, classifier_class
 from linnaea.errors import UsageError
@@ -92,6 +93,13 @@ def test_one_walk_through_the_contract(model, tmp_path):
     assert (described["classes"], described["n_features_in"]) == (list(classifier.classes_), 4)
     loaded = type(classifier).load(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(X), probabilities)
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "decision_function"])
+def test_before_fit_it_says_so(model, ask):
+    with pytest.raises(NotFittedError):
+        getattr(new(model), ask)(X)
 
 
 @pytest.mark.parametrize("model", PERCEPTRONS)

@@ -289,11 +289,13 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest output for each row, (n,)."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes), each row summing to one, columns in the order of classes_."""
-        return self._loss().probabilities(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._loss().probabilities(outputs)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw outputs (n, classes); for two classes the second less the first, (n,)."""
