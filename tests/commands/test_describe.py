@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cyclopts import App
 
 from linnaea.commands.describe import describe, millions
 from linnaea.commands.models import models
@@ -108,6 +109,18 @@ def test_models_lists_the_short_names_and_where_weights_come_from(capsys: pytest
     shown = capsys.readouterr()
     assert "resnet50               224  hub: timm/resnet50.tv_in1k" in shown.out
     assert "more of timm's: linnaea models --search WORD" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [("describe resnet18 --size 64 --format json", "resnet18"), ("models", "mobilenetv1")],
+)
+def test_both_can_be_typed(typed: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(name="linnaea", result_action="return_value")
+    for verb in ("describe", "models"):
+        app.command(f"linnaea.commands.{verb}:{verb}", name=verb)
+    app(typed.split(), exit_on_error=False)
+    assert printed in capsys.readouterr().out
 
 
 def test_models_searches_timms_names_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -24,10 +24,11 @@ COLUMNS = {
 }
 
 
-def describe(model: str, /, *, size: int = 224, format: str = "table") -> "NetworkTable":
+def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
     """Print a network's table as papers do: stages, operators, sizes, parameters, multiply-adds, totals.
 
-    The table is measured on the network itself; no weights are loaded and nothing is computed.
+    The table is measured on the network itself; no weights are loaded and nothing is computed. From Python
+    the same table is returned, a NetworkTable.
 
     Parameters
     ----------

@@ -1,8 +1,5 @@
 """Backbones: names, weights that are what they are said to be, and one test for every family."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 from scipy.io import loadmat
@@ -177,53 +175,52 @@ def fill_cache(cache: Path, repository: str, save: Callable[[Path], object]) -> 
     save(snapshot / "model.safetensors")
 
 
-# Hub weights are asked for in a process of their own: the hub's client reads its settings at import. The port
-# answers nobody, so what works here works without a network.
-ASK = """
-import sys
-from pathlib import Path
-from linnaea.classifiers.finetune.backbones import build_backbone
-from linnaea.errors import LinnaeaError
-network, preprocessing, told = build_backbone("resnet18", classes=5)
-print(told, preprocessing.interpolation, network.fc.out_features, float(network.conv1.weight.sum()), sep="|")
-try:
-    build_backbone("resnet50")
-except LinnaeaError as error:
-    print(error)
-"""
+@pytest.fixture
+def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send the hub's client to a port that answers nobody."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("offline", ["0", "1"])
-def test_hub_weights_come_from_the_cache_and_are_never_replaced_by_random_ones(
-    offline: str, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("unreachable_hub")
+def test_hub_weights_come_from_the_cache_without_a_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tensors = timm.create_model("resnet18").state_dict()
     fill_cache(tmp_path, "timm/resnet18.tv_in1k", lambda path: save_file(tensors, path))
-    settings = {"HF_HUB_CACHE": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": offline}
-    asked = subprocess.run(
-        [sys.executable, "-c", ASK],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    cached, refused = asked.stdout.strip().splitlines()
-    told, interpolation, classes, total = cached.split("|")
+    network, preprocessing, told = build_backbone("resnet18", classes=5, cache_dir=tmp_path)
     source = "weights resnet18.tv_in1k from the hub (timm/resnet18.tv_in1k)"
     assert told == f"{source}; its layer for 1,000 classes was dropped"
-    assert (interpolation, classes) == ("bilinear", "5")
-    assert float(total) == pytest.approx(tensors["conv1.weight"].sum().item(), rel=1e-6)
-    assert refused.startswith(
+    assert preprocessing.interpolation == "bilinear"
+    assert network.fc.out_features == 5
+    assert torch.equal(network.layer4[1].conv2.weight, tensors["layer4.1.conv2.weight"])
+
+
+@pytest.mark.usefixtures("unreachable_hub")
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_get(
+    offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    with pytest.raises(LinnaeaError) as caught:
+        build_backbone("resnet50", cache_dir=tmp_path)
+    reason = "OfflineModeIsEnabled: " if offline else "ConnectError: [Errno 111] Connection refused."
+    assert caught.value.message.startswith(
         "The weights of resnet50.tv_in1k could not be had from the hub (timm/resnet50.tv_in1k): "
+        + reason.strip()
     )
-    assert refused.endswith(
+    assert caught.value.cure == (
         "On a machine that reaches it, download model.safetensors from "
         "https://huggingface.co/timm/resnet50.tv_in1k and pass it with --weights FILE; or run "
         "'hf download timm/resnet50.tv_in1k model.safetensors' and copy the folder "
         f"models--timm--resnet50.tv_in1k of its cache to {tmp_path}."
     )
+
+
+def test_cached_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    tensors = timm.create_model("resnet18").state_dict()
+    del tensors["conv1.weight"]
+    fill_cache(tmp_path, "timm/resnet18.tv_in1k", lambda path: save_file(tensors, path))
+    with pytest.raises(LinnaeaError, match="could not be had from the hub"):
+        build_backbone("resnet18", classes=5, cache_dir=tmp_path)
 
 
 def test_a_network_without_published_weights_is_not_started_at_random() -> None:

@@ -21,6 +21,9 @@ from linnaea.classifiers.finetune.preprocessing import Preprocessing
 os.environ.setdefault("KERAS_BACKEND", "torch")
 applications = pytest.importorskip("keras.applications", reason="Keras' applications are not installed")
 
+# Keras asks NumPy for arrays without a copy in a way that torch's tensors do not know yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 SIZE = 64
 
 
