@@ -61,6 +61,14 @@ _FORMATS = (
 # progress bar and help nobody; what matters becomes an error here. (catch_warnings is not safe in threads.)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+PECULIARITIES = {
+    "animated": "animated or has several pages: the first is read",
+    "CMYK": "in CMYK, made for print: it is read as RGB without its colour profile",
+    "16-bit": "of more than 8 bits a channel: it is read with 8",
+    "palette": "drawn from a palette: it is read as RGB",
+}
+"""What peculiarities finds, and what is done about it."""
+
 _EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
 _UPRIGHT = {
@@ -78,7 +86,11 @@ _SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"II*
 
 
 def read_picture(
-    path: Path | str, *, enough: int | None = None, longest_side: int | None = None
+    path: Path | str,
+    *,
+    enough: int | None = None,
+    longest_side: int | None = None,
+    shortest_side: int | None = None,
 ) -> np.ndarray:
     """Return a picture as a viewer shows it: upright by its EXIF orientation, RGB, first frame.
 
@@ -94,6 +106,10 @@ def read_picture(
         size, several times faster, its shorter side never under this.
     longest_side: int, optional
         Reduce the picture, in proportion, so that its longer side has at most so many pixels.
+    shortest_side: int, optional
+        Reduce the picture, in proportion, so that its shorter side has at most so many pixels: what the
+        evaluation of a network on photographs does first. The longer side is rounded down, as torchvision's
+        resize does.
 
     Returns
     -------
@@ -108,11 +124,18 @@ def read_picture(
         raise DataError(
             f"{path} could not be read ({error.strerror}).", "Check the path and its permissions."
         ) from error
-    return decode_picture(content, str(path), enough=enough, longest_side=longest_side)
+    return decode_picture(
+        content, str(path), enough=enough, longest_side=longest_side, shortest_side=shortest_side
+    )
 
 
 def decode_picture(
-    content: bytes, name: str, *, enough: int | None = None, longest_side: int | None = None
+    content: bytes,
+    name: str,
+    *,
+    enough: int | None = None,
+    longest_side: int | None = None,
+    shortest_side: int | None = None,
 ) -> np.ndarray:
     """Return the picture in the bytes of a file; name is what errors call it. Otherwise like read_picture."""
     if not content:
@@ -121,7 +144,7 @@ def decode_picture(
         with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name, f"{image.width:,} x {image.height:,} pixels")
-            return np.asarray(_prepared(image, enough, longest_side))
+            return np.asarray(_prepared(image, enough, longest_side, shortest_side))
     except LinnaeaError:
         raise
     except Image.DecompressionBombError as error:
@@ -180,8 +203,10 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     return np.asarray(image)
 
 
-def _prepared(image: Image.Image, enough: int | None, longest_side: int | None) -> Image.Image:
-    _draft(image, enough, longest_side)
+def _prepared(
+    image: Image.Image, enough: int | None, longest_side: int | None, shortest_side: int | None
+) -> Image.Image:
+    _draft(image, enough, longest_side, shortest_side)
     image.load()
     # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
     # stand after the pixels.
@@ -189,10 +214,16 @@ def _prepared(image: Image.Image, enough: int | None, longest_side: int | None) 
     image = to_rgb(image)
     if longest_side is not None and max(image.size) > longest_side:
         image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if shortest_side is not None and min(image.size) > shortest_side:
+        short = min(image.size)
+        width, height = (int(shortest_side * length / short) for length in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return image.transpose(turn) if turn is not None else image
 
 
-def _draft(image: Image.Image, enough: int | None, longest_side: int | None) -> None:
+def _draft(
+    image: Image.Image, enough: int | None, longest_side: int | None, shortest_side: int | None
+) -> None:
     """Let the JPEG decoder work at 1/2, 1/4 or 1/8 where that is enough (other formats ignore it)."""
     scales = []
     if enough is not None:
@@ -201,11 +232,46 @@ def _draft(image: Image.Image, enough: int | None, longest_side: int | None) -> 
         # Twice the size asked for: the rest is done by a filter, which looks better than the decoder's
         # average.
         scales.append(2 * longest_side / max(image.size))
+    if shortest_side is not None:
+        scales.append(2 * shortest_side / min(image.size))
     scale = max(scales, default=1.0)
     if scale < 1:
         image.draft(
             None, (max(1, int(np.ceil(image.width * scale))), max(1, int(np.ceil(image.height * scale))))
         )
+
+
+def peculiarities(content: bytes) -> tuple[str, ...]:
+    """Return what a person may not know of a picture, by its header: it is read, but something is lost.
+
+    Any of PECULIARITIES; nothing for a file that cannot be opened.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+            found = []
+            # MPO is how phones store a photograph with a second, smaller one: no animation.
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                found.append("animated")
+            if image.mode == "CMYK":
+                found.append("CMYK")
+            if image.mode.startswith(("I", "F")) or _raw_mode(image).find("16") > 0:
+                found.append("16-bit")
+            if image.mode in {"P", "PA"}:
+                found.append("palette")
+            return tuple(found)
+    except Exception:
+        # Reading the picture tells what is wrong with it; here it is only not peculiar.
+        return ()
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how the file stores its pixels ("RGB;16B"), which Pillow's mode does not tell for colour."""
+    tiles = getattr(image, "tile", None)
+    if not tiles:
+        return ""
+    arguments = tiles[0][3]
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,17 +1,19 @@
 """What is wrong with a data set, told before anything is trained on it."""
 
+import contextlib
+import functools
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
-from linnaea.data.fingerprints import content_hash, content_hashes
-from linnaea.data.pictures import decode_picture
+from linnaea.data import cache
+from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.fingerprints import content_hashes
+from linnaea.data.pictures import PECULIARITIES, peculiarities
 from linnaea.errors import DataError, MissingExtraError
 
 TINY = 5
@@ -27,7 +29,8 @@ class Problem:
     """One thing that is wrong.
 
     kind: str
-        unreadable, missing_file, empty_class, one_class, tiny_class or exact_duplicate.
+        unreadable, missing_file, empty_class, one_class, tiny_class, missing_from_part, exact_duplicate or
+        converted.
     severity: str
         "error": training cannot use these pictures (or none at all); "warning": it can, and should not;
         "note": worth knowing.
@@ -43,16 +46,20 @@ class Problem:
     message: str
 
 
-def scan(dataset: Dataset) -> list[Problem]:
+def scan(dataset: Dataset, *, side: int | None = None) -> list[Problem]:
     """Return what is wrong with a data set, errors first. Every picture file is read and decoded once.
 
     Pictures that cannot be used do not count towards their class, so a class of damaged pictures is an empty
     one.
+
+    side: where training follows, what cache.decoded will be asked for. Pictures are then decoded to that size
+    and kept, so that nothing is decoded twice; those that are kept already are not decoded here either.
     """
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
-    hashes, problems = _read_all(dataset)
+    hashes, problems = _read_all(dataset, side)
     usable = np.array([bool(picture_hash) for picture_hash in hashes])
     problems += _class_problems(dataset, usable)
+    problems += _part_problems(dataset, usable)
     problems += _duplicates(dataset, hashes)
     # sorted keeps the order within a severity: by kind, then by path.
     return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
@@ -78,13 +85,17 @@ def without(dataset: Dataset, paths: Iterable[str], reason: str = "left out") ->
     )
 
 
-def leave_out_unusable(dataset: Dataset, *, strict: bool = False) -> tuple[Dataset, list[Problem]]:
+def leave_out_unusable(
+    dataset: Dataset, *, strict: bool = False, side: int | None = None
+) -> tuple[Dataset, list[Problem]]:
     """Return the data set without the pictures that cannot be read, and everything that scan found.
+
+    side: see scan.
 
     Raises DataError where strict and a picture cannot be read (all are counted, ten are told), and where
     fewer than two classes are left.
     """
-    problems = scan(dataset)
+    problems = scan(dataset, side=side)
     unusable = [problem for problem in problems if problem.kind in UNUSABLE]
     if strict and unusable:
         reasons = listed(problem.message.rstrip(".") for problem in unusable)
@@ -101,41 +112,83 @@ def leave_out_unusable(dataset: Dataset, *, strict: bool = False) -> tuple[Datas
     return whole, problems
 
 
-def _read_all(dataset: Dataset) -> tuple[list[str], list[Problem]]:
+def _read_all(dataset: Dataset, side: int | None) -> tuple[list[str], list[Problem]]:
     """Return each picture's content hash ("" where it cannot be used) and the problems of reading."""
-    from tqdm.auto import tqdm
-
     if dataset.pixels is not None:
         return content_hashes(dataset), []
-    hashes, problems = [], []
-    # Pillow lets go of the interpreter while it decodes, so threads share the work without copying pictures.
-    workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(_read_one, dataset.files(np.arange(len(dataset))), dataset.paths)
-        for picture_hash, problem in tqdm(
-            results, "Scan", len(dataset), unit=" pictures", leave=False, disable=None, delay=1.0
-        ):
-            hashes.append(picture_hash)
-            if problem is not None:
-                problems.append(problem)
+    files = dataset.files(range(len(dataset)))
+    hashes: list[str] = []
+    problems: list[Problem] = []
+    peculiar: dict[str, list[str]] = {name: [] for name in PECULIARITIES}
+    with contextlib.nullcontext() if side is None else cache.open_store(files, side) as store:
+        read = functools.partial(_read_one, store, side)
+        # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
+        # pictures.
+        results = cache.in_order(read, min(4, os.cpu_count() or 1), files, dataset.paths)
+        for path, result in zip(dataset.paths, _bar(results, len(dataset)), strict=True):
+            hashes.append(result.hash)
+            if result.problem is not None:
+                problems.append(result.problem)
+            if result.picture is not None and store is not None:
+                store.put(result.hash, result.picture)
+            for name in result.peculiar:
+                peculiar[name].append(path)
+    for name, paths in peculiar.items():
+        if paths:
+            verb = "is" if len(paths) == 1 else "are"
+            message = f"{counted(len(paths), 'picture')} {verb} {PECULIARITIES[name]} ({listed(paths)})."
+            problems.append(Problem("converted", "note", tuple(paths), message))
     return hashes, problems
 
 
-def _read_one(file: Path, path: str) -> tuple[str, Problem | None]:
+@dataclass(frozen=True)
+class _Result:
+    """What reading one picture gave: no hash where it cannot be used; no picture where none is to be kept."""
+
+    hash: str = ""
+    picture: np.ndarray | None = None
+    peculiar: tuple[str, ...] = ()
+    problem: Problem | None = None
+
+
+def _read_one(store: cache.Store | None, side: int | None, file: Path, path: str) -> _Result:
     try:
-        content = file.read_bytes()
-        # JPEG's whole stream is read at any scale, so the smallest shows damage as well as the full one, in a
-        # third of the time.
-        decode_picture(content, path, enough=1)
+        content, picture_hash, picture = cache.read_into(store, side, file, path)
+        return _Result(picture_hash, picture, peculiarities(content))
     except FileNotFoundError:
-        return "", Problem("missing_file", "error", (path,), f"{path} does not exist.")
+        problem = Problem("missing_file", "error", (path,), f"{path} does not exist.")
     except OSError as error:
-        return "", Problem("unreadable", "error", (path,), f"{path} could not be read ({error.strerror}).")
+        problem = Problem("unreadable", "error", (path,), f"{path} could not be read ({error.strerror}).")
     except MissingExtraError as error:
-        return "", Problem("unreadable", "error", (path,), f"{path} is a HEIC picture. {error}")
+        problem = Problem("unreadable", "error", (path,), f"{path} is a HEIC picture. {error}")
     except DataError as error:
-        return "", Problem("unreadable", "error", (path,), error.message)
-    return content_hash(content), None
+        problem = Problem("unreadable", "error", (path,), error.message)
+    return _Result(problem=problem)
+
+
+def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
+    from tqdm.auto import tqdm
+
+    return tqdm(results, "Scan", total, unit=" pictures", leave=False, disable=None, delay=1.0)
+
+
+def _part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
+    """Compare the classes of official parts: what is not learned cannot be named, what is not judged can."""
+    if dataset.parts is None:
+        return []
+    known = {part: set(dataset.labels[usable & (dataset.parts == part)].tolist()) for part in PARTS}
+    everywhere = set.union(*known.values())
+    problems = []
+    for part in PARTS:
+        lacking = sorted(everywhere - known[part])
+        # A part that is not there at all is a matter of the layout, not of the classes.
+        if lacking and known[part]:
+            classes = counted(len(lacking), "class", "classes")
+            verb = "has" if len(lacking) == 1 else "have"
+            message = f"{classes} {verb} no usable picture in the {part} part: {listed(lacking)}."
+            severity = "error" if part == "train" else "warning"
+            problems.append(Problem("missing_from_part", severity, (), message))
+    return problems
 
 
 def _class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
