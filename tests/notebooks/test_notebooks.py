@@ -68,7 +68,8 @@ def test_every_figure_is_drawn(executed):
     name, outputs = executed
     for cell, title in FIGURES[name].items():
         drawn = html(outputs[cell])
-        assert "<svg" in drawn and title in drawn, f"{name}: the cell {cell} shows no '{title}'"
+        assert "<svg" in drawn, f"{name}: the cell {cell} draws nothing"
+        assert title in drawn
         assert "nan" not in re.sub(r"<[^>]*>", "", drawn).lower()
 
 
@@ -105,7 +106,8 @@ def test_formula_and_class_agree(executed):
         pytest.skip("the checks by hand are in Part1-TwoHidden")
     assert float(streamed(outputs["forward"]).split()[-1]) < 1e-5
     apart = [float(line.split()[-1]) for line in streamed(outputs["compare-step"]).splitlines()]
-    assert len(apart) == 3 and max(apart) < 1e-6
+    assert len(apart) == 3
+    assert max(apart) < 1e-6
     assert markdown(outputs["gradients"]).count("| right |") == 6
 
 
@@ -115,7 +117,8 @@ def test_the_comparison_covers_every_test_picture(executed):
         pytest.skip("McNemar's test is in Part1-Keras")
     table, verdict = markdown(outputs["mcnemar"]).rsplit("\n\n", 1)
     counts = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= \|)", table)]
-    assert len(counts) == 4 and sum(counts) == 1500
+    assert len(counts) == 4
+    assert sum(counts) == 1500
     assert verdict.startswith("$p$ = ")
 
 
@@ -128,7 +131,8 @@ def test_stored_without_outputs(name):
     assert len(set(idents)) == len(idents)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            assert cell["outputs"] == [] and cell["execution_count"] is None, cell["id"]
+            assert cell["outputs"] == [], cell["id"]
+            assert cell["execution_count"] is None, cell["id"]
 
 
 def test_every_notebook_is_tested():
