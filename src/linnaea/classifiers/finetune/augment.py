@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from linnaea.classifiers.finetune.mixing import cutmix, mixup
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.resident import fitted
 
 POLICIES = ("none", "randaugment", "trivialaugment")
 
@@ -88,12 +89,12 @@ class Augmentation:
         height, width = picture.shape[1:]
         if self.crop_scale < 1:
             box = random_box(height, width, self.crop_scale, rng)
+        elif size == preprocessing.size:
+            return fitted(picture, preprocessing)
         else:
-            # Evaluation's view: the middle square, less the border that crop_pct leaves out.
+            # Evaluation's view, only smaller: the middle square, less the border that crop_pct leaves out.
             side = round(min(height, width) * preprocessing.crop_pct)
             box = ((height - side) // 2, (width - side) // 2, side, side)
-            if preprocessing.variant == "report":
-                box = (0, 0, height, width)
         return functional.resized_crop(picture, *box, [size, size], antialias=True)
 
     def _with_policy(self, batch: Tensor, rng: np.random.Generator) -> Tensor:

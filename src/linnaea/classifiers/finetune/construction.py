@@ -54,7 +54,7 @@ def open_network(
     backbone: str, *, weights: str | Path, size: int | None, variant: str, classes: int, seed: int
 ) -> Opened:
     """Build the backbone with its weights on the device that computes, a new linear head on it."""
-    built = build_backbone(backbone, weights=weights, size=size, seed=seed)
+    built = build_backbone(backbone, weights=weights, classes=classes, size=size, seed=seed)
     preprocessing = built.preprocessing
     if variant == "report":
         preprocessing = Preprocessing.report(preprocessing.size)

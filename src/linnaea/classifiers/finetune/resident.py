@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -40,8 +40,8 @@ def count_pictures(X: Any) -> int:
     return len(X)
 
 
-def decoded(X: Any, side: int) -> Iterator[Tensor]:
-    """Yield every picture of X as uint8 (3, height, width), its shorter side at most `side` pixels.
+def decoded(X: Any, preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Yield every picture of X as uint8 (3, height, width), its shorter side at most kept_side(preprocessing).
 
     X: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a list may mix them.
 
@@ -52,18 +52,19 @@ def decoded(X: Any, side: int) -> Iterator[Tensor]:
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         items = iter(X)
-        waiting = [pool.submit(_decode, item, side) for item in islice(items, _AHEAD)]
+        waiting = [pool.submit(_decode, item, preprocessing) for item in islice(items, _AHEAD)]
         try:
             while waiting:
                 yield waiting.pop(0).result()
-                waiting += [pool.submit(_decode, item, side) for item in islice(items, 1)]
+                waiting += [pool.submit(_decode, item, preprocessing) for item in islice(items, 1)]
         finally:
             # A picture that fails, or a reader who leaves early, should not wait for the others.
             for future in waiting:
                 future.cancel()
 
 
-def _decode(item: Any, side: int) -> Tensor:
+def _decode(item: Any, preprocessing: Preprocessing) -> Tensor:
+    side = kept_side(preprocessing)
     if isinstance(item, (str, Path)):
         array = read_picture(item, enough=side)
     elif isinstance(item, Image.Image):
@@ -78,8 +79,12 @@ def _decode(item: Any, side: int) -> Tensor:
     # torch has no read-only tensors; and rows of pixels stay together (channels last), which resizes faster.
     pixels = torch.from_numpy(array.copy() if not array.flags.writeable else array).permute(2, 0, 1)
     if min(pixels.shape[1:]) > side:
-        pixels = functional.resize(pixels, [side], functional.InterpolationMode.BICUBIC, antialias=True)
-    return pixels
+        # In evaluation's own way, so that it finds the shorter side as it would have made it.
+        known = preprocessing.interpolation in ("bilinear", "bicubic")
+        mode = functional.InterpolationMode(preprocessing.interpolation if known else "bicubic")
+        pixels = functional.resize(pixels, [side], mode, antialias=True)
+    # The report's variant squeezes the whole picture into the square: that square is what is kept.
+    return _fit(pixels, preprocessing) if preprocessing.variant == "report" else pixels
 
 
 class ResidentPictures:
@@ -96,14 +101,8 @@ class ResidentPictures:
 
     @classmethod
     def read(cls, X: Any, preprocessing: Preprocessing, device: torch.device) -> "ResidentPictures":
-        """Decode all of X.
-
-        The report's variant squeezes the whole picture into the square; what is kept is then that square.
-        """
-        pictures = [
-            (picture if preprocessing.variant == "weights" else fit(picture, preprocessing)).to(device)
-            for picture in decoded(X, kept_side(preprocessing))
-        ]
+        """Decode all of X."""
+        pictures = [picture.to(device) for picture in decoded(X, preprocessing)]
         return cls(pictures, preprocessing, device)
 
     def __len__(self) -> int:
@@ -116,14 +115,18 @@ class ResidentPictures:
     def centres(self, size: int) -> Iterator[Tensor]:
         """Yield uint8 (batch, 3, size, size), as evaluation sees the pictures, in order."""
         for start in range(0, len(self), size):
-            yield torch.stack([self._fitted(picture) for picture in self.pictures[start : start + size]])
-
-    def _fitted(self, picture: Tensor) -> Tensor:
-        return picture if self.preprocessing.variant == "report" else fit(picture, self.preprocessing)
+            pictures = self.pictures[start : start + size]
+            yield torch.stack([fitted(picture, self.preprocessing) for picture in pictures])
 
 
-def fit(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Return uint8 (3, size, size), the evaluation's view of one picture (3, height, width)."""
+def fitted(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Return uint8 (3, size, size), the evaluation's view of one picture as kept, (3, height, width)."""
+    if preprocessing.variant == "report":
+        return picture
+    return _fit(picture, preprocessing)
+
+
+def _fit(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
     array = picture.permute(1, 2, 0).cpu().numpy()
     return preprocessing.fit([array])[0].to(picture.device)
 
@@ -131,18 +134,10 @@ def fit(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
 def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_size: int) -> Iterator[Tensor]:
     """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed."""
     waiting: list[Tensor] = []
-    for picture in decoded(X, kept_side(preprocessing)):
-        waiting.append(fit(picture, preprocessing).to(device))
+    for picture in decoded(X, preprocessing):
+        waiting.append(fitted(picture, preprocessing).to(device))
         if len(waiting) == batch_size:
             yield torch.stack(waiting)
             waiting = []
     if waiting:
         yield torch.stack(waiting)
-
-
-def batched(pictures: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Yield pictures (n, 3, size, size) in batches, in order."""
-    yield from pictures.split(batch_size)
-
-
-Progress = Callable[[int], Any]
