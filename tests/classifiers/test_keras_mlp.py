@@ -124,6 +124,16 @@ def test_one_seed_gives_bitwise_the_same_weights_whatever_else_draws_random_numb
     assert not np.array_equal(weights(first)[0], weights(other)[0])
 
 
+def test_the_callers_generators_are_left_as_they_were():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before = torch.random.get_rng_state(), np.random.get_state()[1]
+    small(epochs=1, dropout=0.5).fit(X, y)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+
+
 def test_a_resumed_training_ends_bitwise_where_an_unbroken_one_does():
     settings = {**ALL_ON, "epochs": 5, "patience": 5}
     states = {}

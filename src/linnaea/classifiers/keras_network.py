@@ -7,6 +7,7 @@ seconds. Settings, first weights, parts and losses are those of the perceptron b
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -169,14 +170,24 @@ def train(
             bar.update()
             return after_epoch(epoch, seconds)
 
-        model.fit(
-            batches,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            shuffle=False,  # Batches brings its own order
-            verbose=0,
-            callbacks=[EndOfEpoch(batches, listener)],
-        )
+        with _generator_left_alone():
+            model.fit(
+                batches,
+                epochs=epochs,
+                initial_epoch=first_epoch,
+                shuffle=False,  # Batches brings its own order
+                verbose=0,
+                callbacks=[EndOfEpoch(batches, listener)],
+            )
+
+
+def _generator_left_alone() -> AbstractContextManager[None]:
+    # torch's DataLoader, below Keras, draws a number that nobody uses: the caller's generator must not notice.
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    return torch.random.fork_rng(devices=[])
 
 
 def raw_outputs(model: keras.Model, X: np.ndarray) -> np.ndarray:
