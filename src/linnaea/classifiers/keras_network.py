@@ -182,7 +182,7 @@ def train(
 
 
 def _generator_left_alone() -> AbstractContextManager[None]:
-    # torch's DataLoader, below Keras, draws a number that nobody uses: the caller's generator must not notice.
+    # torch's DataLoader, below Keras, draws a number nobody uses: the caller's generator must not notice.
     if keras.backend.backend() != "torch":
         return nullcontext()
     import torch
