@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.perceptron import inputs, state
+from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
@@ -60,6 +61,16 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
         outputs = self._outputs(X)
         return self.classes_[outputs.argmax(axis=1)]
+
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean loss (nats for cross-entropy; without l2) and the accuracy over all rows.
+
+        Raises DataError for labels that training did not have.
+        """
+        check_is_fitted(self, "parameters_")
+        X = inputs.features(self, X)
+        targets = inputs.class_numbers(inputs.labels(y, len(X)), self.classes_)
+        return self._network().evaluate(Part(X, targets))
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "parameters_")
