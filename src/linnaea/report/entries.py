@@ -35,7 +35,9 @@ def entries_of(runs: Sequence[RunFacts], reference: dict[str, dict[str, Any]]) -
             letter=_letter(i),
             name=names[i],
             colour=RUN_COLOURS[i % len(RUN_COLOURS)],
-            reported=reference.get(facts.path.name) or reference.get(facts.name) or {},
+            reported=reference.get(facts.path.name)
+            or reference.get(facts.name)
+            or facts.part_of_info("reported"),
         )
         for i, facts in enumerate(runs)
     ]
