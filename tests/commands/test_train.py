@@ -118,15 +118,18 @@ def test_without_validation_nothing_is_chosen(bars, tmp_path):
 
 def test_a_diverging_run_fails_with_its_cure_and_keeps_the_best_weights(tmp_path, capsys):
     run = tmp_path / "run"
-    code = main(["train", "digits", "--learning-rate", "900", "--solver", "sgd", "--loss", "cross_entropy",
-                 "--hidden", "20,20", "--epochs", "4", "--out", str(run)])  # fmt: skip
+    # With l2 = 1 and a rate of 100 each step multiplies the weights by -99: infinite within one epoch.
+    code = main(["train", "digits", "--learning-rate", "100", "--solver", "sgd", "--set", "l2=1",
+                 "--hidden", "20", "--epochs", "4", "--out", str(run)])  # fmt: skip
     told = capsys.readouterr().err
     assert code == 1
-    assert "epoch 1" in told
-    assert "learning" in told
-    assert json.loads((run / "run.json").read_text())["state"] == "failed"
+    assert "Training diverged in epoch 1" in told
+    assert "Lower the learning rate" in told
+    info = json.loads((run / "run.json").read_text())
+    assert info["state"] == "failed"
+    assert info["chosen_epoch"] == 0
     assert np.isfinite(linnaea.load(run).predict_proba(np.zeros((1, 784), np.float32))).all()
-    assert "report.html" in {path.name for path in run.iterdir()}
+    assert (run / "report.html").exists()
 
 
 def test_a_damaged_picture_is_left_out_in_the_open(bars, tmp_path, capsys):
@@ -142,7 +145,7 @@ def test_a_damaged_picture_is_left_out_in_the_open(bars, tmp_path, capsys):
 
 
 def test_the_recorded_losses_of_a_small_real_run(tmp_path):
-    """5,000 real digits, 784-30-10, seed 0: recorded on x86-64 with NumPy's OpenBLAS, float64."""
+    """5,000 real digits, 784-30-10, seed 0: float64: the road from the file to the loss has not moved."""
     run = linnaea.train(
         "digits",
         settings={
@@ -156,4 +159,4 @@ def test_the_recorded_losses_of_a_small_real_run(tmp_path):
         out=tmp_path / "run",
     )
     losses = [round(record["train_loss"], 6) for record in run.history()]
-    assert losses == pytest.approx([0, 0, 0, 0], abs=2e-6)
+    assert losses == pytest.approx([2.376648, 0.370011, 0.2465510, 0.138687], rel=1e-4)
