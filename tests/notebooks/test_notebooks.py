@@ -1,8 +1,10 @@
 """The notebooks run from the first cell to the last, draw their figures, and are stored clean."""
 
+import functools
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -26,11 +28,13 @@ FIGURES = {
 }
 
 
-@pytest.fixture(scope="module", params=FIGURES)
-def executed(request, tmp_path_factory) -> tuple[str, dict[str, list]]:
-    """A notebook's name and the outputs of its cells by id, after one run in quick mode."""
-    if request.param == "Part1-Keras":
-        pytest.importorskip("keras")
+# Outputs of the cells by id.
+Outputs = dict[str, list]
+
+
+@pytest.fixture(scope="module")
+def execute(tmp_path_factory) -> Callable[[str], Outputs]:
+    """A function that runs a notebook of that name in quick mode, once."""
     # A user's kernel named python3 may belong to another Python: this one starts the tests' own.
     kernels = tmp_path_factory.mktemp("jupyter")
     spec = {
@@ -42,14 +46,26 @@ def executed(request, tmp_path_factory) -> tuple[str, dict[str, list]]:
     }
     (kernels / "kernels" / "python3").mkdir(parents=True)
     (kernels / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(kernels))
-        patch.delenv("LINNAEA_MNIST_DIR", raising=False)
-        notebook = nbformat.read(NOTEBOOKS / f"{request.param}.ipynb", as_version=4)
-        folder = {"metadata": {"path": str(kernels)}}
-        # Raises CellExecutionError, with the traceback of the cell, at the first error.
-        NotebookClient(notebook, timeout=300, startup_timeout=120, resources=folder).execute()
-    return request.param, {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+
+    @functools.cache
+    def outputs_of(name: str) -> Outputs:
+        if name == "Part1-Keras":
+            pytest.importorskip("keras")
+        notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_PATH", str(kernels))
+            # Raises CellExecutionError, with the traceback of the cell, at the first error.
+            resources = {"metadata": {"path": str(kernels)}}
+            NotebookClient(notebook, timeout=300, startup_timeout=120, resources=resources).execute()
+        return {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+
+    return outputs_of
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def executed(request, execute) -> tuple[str, Outputs]:
+    """Each notebook's name and outputs in turn."""
+    return request.param, execute(request.param)
 
 
 def html(outputs: list) -> str:
@@ -93,6 +109,12 @@ def test_numbers_stand_beside_the_reported_ones(executed):
     assert all(number in table for number in wanted)
 
 
+def test_nothing_is_written_to_stderr(executed):
+    _, outputs = executed
+    noise = [o.text for cell in outputs.values() for o in cell if o.get("name") == "stderr"]
+    assert noise == []
+
+
 def test_a_reader_is_told_that_these_are_the_small_data(executed):
     _, outputs = executed
     told = markdown(outputs["data"])
@@ -100,10 +122,8 @@ def test_a_reader_is_told_that_these_are_the_small_data(executed):
     assert "the 5,000 digits that need no download" in told
 
 
-def test_formula_and_class_agree(executed):
-    name, outputs = executed
-    if name != "Part1-TwoHidden":
-        pytest.skip("the checks by hand are in Part1-TwoHidden")
+def test_formula_and_class_agree(execute):
+    outputs = execute("Part1-TwoHidden")
     assert float(streamed(outputs["forward"]).split()[-1]) < 1e-5
     apart = [float(line.split()[-1]) for line in streamed(outputs["compare-step"]).splitlines()]
     assert len(apart) == 3
@@ -111,10 +131,8 @@ def test_formula_and_class_agree(executed):
     assert markdown(outputs["gradients"]).count("| right |") == 6
 
 
-def test_the_comparison_covers_every_test_picture(executed):
-    name, outputs = executed
-    if name != "Part1-Keras":
-        pytest.skip("McNemar's test is in Part1-Keras")
+def test_the_comparison_covers_every_test_picture(execute):
+    outputs = execute("Part1-Keras")
     table, verdict = markdown(outputs["mcnemar"]).rsplit("\n\n", 1)
     counts = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= \|)", table)]
     assert len(counts) == 4
