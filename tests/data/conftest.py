@@ -19,6 +19,12 @@ def digits() -> Dataset:
     return open_dataset("digits")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills a person's cache."""
+    monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
     """Return a function that writes {folder: number of pictures} below tmp_path/name, no two alike."""

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from linnaea.data.pictures import MAX_PIXELS, decode_picture, fit_picture, read_picture, to_rgb
+from linnaea.data.pictures import (
+    MAX_PIXELS,
+    decode_picture,
+    fit_picture,
+    peculiarities,
+    read_picture,
+    to_rgb,
+)
 from linnaea.errors import DataError, MissingExtraError
 
 # pytest puts warnings back that reading pictures has silenced.
@@ -266,6 +273,69 @@ def test_heic_names_its_extra():
             ).mean()
             < 6
         )
+
+
+def test_a_phones_heic_photograph_is_shown_upright():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs pillow-heif (linnaea[heif])")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = gradient(64, 48)
+    out = io.BytesIO()
+    # Written without Pillow's knowledge of the format: decoding must make it known by itself.
+    pillow_heif.from_pillow(picture).save(out, exif=exif.tobytes(), quality=90)
+    upright = np.asarray(picture.transpose(Image.Transpose.ROTATE_270))
+    shown = decode(out.getvalue())
+    assert shown.shape == (64, 48, 3)
+    assert np.abs(shown.astype(int) - upright).mean() < 6
+    with pytest.raises(DataError, match=r"is damaged \(it begins like a HEIC"):
+        decode(out.getvalue()[:-200])
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 400), (333, 500), (256, 700), (100, 80), (256, 256)])
+def test_the_shorter_side_is_reduced_as_torchvision_does_it(size):
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    picture = gradient(*size)
+    shown = decode(encoded(picture), shortest_side=256)
+    if min(size) <= 256:
+        np.testing.assert_array_equal(shown, np.asarray(picture))
+    else:
+        expected = functional.resize(picture, [256], interpolation=functional.InterpolationMode.BICUBIC)
+        np.testing.assert_array_equal(shown, np.asarray(expected))
+
+
+def test_the_shorter_side_of_a_turned_or_huge_picture():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = gradient(1600, 1200)
+    turned = decode(encoded(large, "JPEG", exif=exif), shortest_side=120)
+    assert turned.shape == (160, 120, 3)
+    # The JPEG decoder's own reduction comes first here; the result is the same to the eye.
+    whole = np.asarray(large.resize((160, 120), Image.Resampling.BICUBIC))
+    shown = decode(encoded(large, "JPEG", quality=95), shortest_side=120)
+    assert np.abs(shown.astype(int) - whole).mean() < 1.5
+    # A line of pixels has a shorter side of one, whatever its length.
+    assert decode(encoded(gradient(3, 2)), shortest_side=1).shape == (1, 1, 3)
+    assert decode(encoded(Image.new("RGB", (900, 1))), shortest_side=1).shape == (1, 900, 3)
+
+
+def test_what_a_person_may_not_know_of_a_picture_is_told():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime")]
+    several = {"save_all": True, "append_images": frames[1:]}
+    assert peculiarities(encoded(frames[0], "GIF", **several)) == ("animated", "palette")
+    for kind in ("PNG", "WEBP", "TIFF"):
+        assert peculiarities(encoded(frames[0], kind, **several)) == ("animated",)
+    # A phone's second picture is no second frame.
+    assert peculiarities(encoded(frames[0], "MPO", **several)) == ()
+    assert peculiarities(encoded(Image.new("CMYK", (4, 4)), "JPEG")) == ("CMYK",)
+    assert peculiarities(encoded(Image.new("I;16", (4, 4)), "PNG")) == ("16-bit",)
+    assert peculiarities(encoded(Image.new("F", (4, 4)), "TIFF")) == ("16-bit",)
+    assert peculiarities(png(1, 1, 16, 2, bytes(7))) == ("16-bit",)
+    assert peculiarities(encoded(Image.new("P", (4, 4)), "PNG")) == ("palette",)
+    for mode in ("1", "L", "LA", "RGB", "RGBA"):
+        assert peculiarities(encoded(Image.new(mode, (16, 16)), "PNG")) == ()
+    assert peculiarities(encoded(Image.new("L", (16, 16)), "JPEG")) == ()
+    for content in (b"", b"no picture", bomb(100_000, 100_000)):
+        assert peculiarities(content) == ()
 
 
 def test_enough_is_never_undercut_and_longest_side_never_exceeded():

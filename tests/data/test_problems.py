@@ -3,7 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from linnaea.data import cache
+from linnaea.data.downloads import cache_folder
 from linnaea.data.problems import leave_out_unusable, scan, without
 from linnaea.data.sources import open_dataset
 from linnaea.errors import DataError
@@ -80,6 +83,62 @@ def test_heic_without_its_extra_is_left_out_with_the_cure(make_folder):
     (root / "b/0.heic").write_bytes((24).to_bytes(4) + b"ftypheic\0\0\0\0mif1heic")
     problem = scan(open_dataset(root))[0]
     assert (problem.kind, problem.paths) == ("unreadable", ("b/0.heic",))
+
+
+def test_every_bad_file_is_found_before_training_and_every_odd_one_is_read(make_folder):
+    root = make_folder({"a": 6, "b": 6})
+    Image.new("CMYK", (9, 9), (0, 200, 0, 0)).save(root / "a/print.jpg")
+    Image.new("I;16", (9, 9), 30000).save(root / "a/scan.png")
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "lime")]
+    frames[0].save(root / "b/moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("P", (9, 9), 3).save(root / "b/drawing.png")
+    (root / "a/bomb.bmp").write_bytes(
+        b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+        + (90_000).to_bytes(4, "little") * 2 + (1).to_bytes(2, "little") + (24).to_bytes(2, "little")
+        + bytes(24)
+    )  # fmt: skip
+    dataset, problems = leave_out_unusable(open_dataset(root))
+    assert [(problem.kind, problem.message) for problem in problems] == [
+        (
+            "unreadable",
+            "a/bomb.bmp is too large to decode (8,100,000,000 pixels; the limit is 178,956,970).",
+        ),
+        (
+            "converted",
+            "1 picture is animated or of several pages; only the first is read (b/moving.gif).",
+        ),
+        (
+            "converted",
+            "1 picture is in CMYK, made for print; read as RGB without the colour profile (a/print.jpg).",
+        ),
+        ("converted", "1 picture is of more than 8 bits a channel; read with 8 (a/scan.png)."),
+        ("converted", "2 pictures are drawn from a palette; read as RGB (b/drawing.png, b/moving.gif)."),
+    ]
+    assert len(dataset) == 16
+
+
+def test_classes_missing_from_official_parts_are_told(make_folder):
+    root = make_folder({"train/a": 6, "train/b": 6, "train/c": 6, "test/a": 5, "test/d": 5, "test/b": 0})
+    found = [(problem.severity, problem.message) for problem in scan(open_dataset(root))]
+    assert found == [
+        ("error", "1 class has no usable picture in the train part: d."),
+        ("warning", "2 classes have no usable picture in the test part: b, c."),
+    ]
+
+
+def test_a_scan_for_training_decodes_for_it(damaged, monkeypatch):
+    dataset = open_dataset(damaged)
+    plain = scan(dataset)
+    assert not (cache_folder() / "pictures").exists()
+    assert scan(dataset, side=8) == plain
+    monkeypatch.setattr(cache, "decode_picture", None)  # calling it would fail
+    whole = without(
+        dataset, (path for problem in plain if problem.kind == "unreadable" for path in problem.paths)
+    )
+    pictures = cache.decoded(whole, 8, scanned=True)
+    assert (pictures.kept, len(pictures)) == (len(whole), len(whole))
+    # And a scan of what is kept finds the same without decoding.
+    assert scan(whole, side=8) == [problem for problem in plain if problem.kind != "unreadable"]
 
 
 def test_the_same_pixels_twice_in_memory_are_found(digits):

@@ -307,9 +307,13 @@ def _read_index(index: Path, pack: Path) -> dict[str, Place]:
     content = json.loads(index.read_text(encoding="utf-8"))
     if content["format_version"] != VERSION or content["bytes"] != pack.stat().st_size:
         raise ValueError("the pack is not what its index says")
-    places = {
-        key: Place(pack, *(int(number) for number in numbers)) for key, numbers in content["pictures"].items()
-    }
-    if any(place.offset < 0 or place.offset + place.nbytes > content["bytes"] for place in places.values()):
-        raise ValueError("a picture lies outside the pack")
+    places = {}
+    for key, (offset, height, width, crc) in content["pictures"].items():
+        numbers = (offset, height, width, crc)
+        if not all(type(number) is int for number in numbers) or offset < 0 or min(height, width) < 1:
+            raise ValueError("a picture's place is not a place")
+        place = Place(pack, offset, height, width, crc)
+        if offset + place.nbytes > content["bytes"]:
+            raise ValueError("a picture lies outside the pack")
+        places[key] = place
     return places

@@ -62,10 +62,10 @@ _FORMATS = (
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 PECULIARITIES = {
-    "animated": "animated or has several pages: the first is read",
-    "CMYK": "in CMYK, made for print: it is read as RGB without its colour profile",
-    "16-bit": "of more than 8 bits a channel: it is read with 8",
-    "palette": "drawn from a palette: it is read as RGB",
+    "animated": "animated or of several pages; only the first is read",
+    "CMYK": "in CMYK, made for print; read as RGB without the colour profile",
+    "16-bit": "of more than 8 bits a channel; read with 8",
+    "palette": "drawn from a palette; read as RGB",
 }
 """What peculiarities finds, and what is done about it."""
 
@@ -339,9 +339,10 @@ def _too_large(name: str, extent: str) -> DataError:
 
 def _what_it_is(content: bytes) -> str:
     """Say what a file is that no decoder knows."""
-    for signature, kind in _SIGNATURES.items():
-        if content.startswith(signature):
-            return f"is damaged (it begins like a {kind}, but its {len(content):,} bytes are not one)"
+    kinds = [kind for signature, kind in _SIGNATURES.items() if content.startswith(signature)]
+    kinds += ["HEIC"] if _is_heic(content) else []
+    if kinds:
+        return f"is damaged (it begins like a {kinds[0]}, but its {len(content):,} bytes are not one)"
     try:
         start = content[:512].decode("utf-8")
     except UnicodeDecodeError as error:
