@@ -78,7 +78,8 @@ def test_a_state_of_another_network_is_refused(digits):
         network.fit(*digits)
     assert str(caught.value) == (
         "The training state holds 1,210 float32 numbers as 'parameters'; "
-        "this network has 1,285 float32 parameters. Go on with the settings and the classes the training began with."
+        "this network has 1,285 float32 parameters. "
+        "Go on with the settings and the classes the training began with."
     )
 
 

@@ -1,0 +1,1 @@
+"""What this package measures of itself, each beside its peers: `python -m benchmarks [name ...]`."""

@@ -1,0 +1,103 @@
+"""Seconds of one epoch on 60,000 pictures of 784 pixels, 2 threads each, beside scikit-learn, PyTorch and Keras.
+
+Each contender lives in a process of its own with 2 threads on the same two processors; rounds are interleaved,
+so that a busy moment of the machine meets all alike. The first epoch of each is a warm-up.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks._contenders import CONTENDERS
+
+ROWS, THREADS, ROUNDS = 60_000, 2, 5
+NETWORKS = ([784, 50, 10], [784, 100, 100, 10], [784, 500, 500, 10])
+
+
+def start(name: str, sizes: list[int]) -> subprocess.Popen[str]:
+    """Return a contender's process, warmed up by one epoch unless it could not start."""
+    count = str(THREADS)
+    threads = {f"{library}_NUM_THREADS": count for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks._contenders", name, ",".join(map(str, sizes)), str(ROWS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | threads | CONTENDERS[name][1],
+    )
+    if hasattr(os, "sched_setaffinity"):
+        # JAX takes its number of threads from the processors it may use.
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:THREADS])
+    return process
+
+
+def epoch(process: subprocess.Popen[str]) -> float | None:
+    """Return the seconds of the contender's next epoch, None where it has died."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return None
+    line = process.stdout.readline()
+    return float(line) if line else None
+
+
+def measure(sizes: list[int]) -> dict[str, list[float]]:
+    """Return each contender's seconds, one an epoch; empty for one that could not run."""
+    processes = {name: start(name, sizes) for name in CONTENDERS}
+    try:
+        alive = {name: p for name, p in processes.items() if epoch(p) is not None}
+        seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+        for _ in range(ROUNDS):
+            for name, process in alive.items():
+                took = epoch(process)
+                if took is not None:
+                    seconds[name].append(took)
+        return seconds
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Print one table: median seconds, their spread, and how many times slower than linnaea."""
+    columns = [measure(sizes) for sizes in NETWORKS]
+    titles = ["-".join(map(str, sizes)) for sizes in NETWORKS]
+    print(f"{'seconds an epoch':18}" + "".join(f"{title:>27}" for title in titles))
+    for name in CONTENDERS:
+        print(f"{name:18}" + "".join(f"{cell(name, column):>27}" for column in columns))
+    for title, column in zip(titles, columns, strict=True):
+        print(f"{title}: {verdict(column)}")
+    print(
+        f"median of {ROUNDS} interleaved epochs (lowest to highest) · {ROWS:,} rows · {THREADS} threads each"
+    )
+
+
+def cell(name: str, column: dict[str, list[float]]) -> str:
+    """Return "0.123 (0.120–0.130) 2.1×"."""
+    seconds, ours = column[name], column["linnaea"]
+    if not seconds or not ours:
+        return "could not run"
+    ratio = statistics.median(seconds) / statistics.median(ours)
+    return f"{statistics.median(seconds):.3f} ({min(seconds):.3f}–{max(seconds):.3f}) {ratio:4.2f}×"
+
+
+def verdict(column: dict[str, list[float]]) -> str:
+    """Return how linnaea stands to the fastest peer and to the floor."""
+    medians: dict[str, Any] = {name: statistics.median(s) for name, s in column.items() if s}
+    ours, below = medians.pop("linnaea"), medians.pop("products alone")
+    fastest = min(medians, key=medians.__getitem__)
+    return (
+        f"{medians[fastest] / ours:.2f} times as fast as the fastest peer ({fastest}); "
+        f"{ours / below:.2f} times the matrix products alone"
+    )
+
+
+if __name__ == "__main__":
+    main()
