@@ -56,7 +56,11 @@ def test_what_cannot_be_read_is_left_out_with_a_note(damaged):
     dataset, problems = leave_out_unusable(open_dataset(damaged))
     assert len(problems) == 10
     assert {"a/0.png", "a/1.png", "bad/0.png"}.isdisjoint(dataset.paths)
-    assert dataset.notes[-1] == "3 pictures left out as unreadable (a/0.png, a/1.png, bad/0.png)."
+    assert dataset.notes[-2:] == (
+        "3 pictures left out as unreadable (a/0.png, a/1.png, bad/0.png).",
+        "a/0.png is truncated (the picture goes on after the file's 150 bytes), a/1.png is empty (0 bytes), "
+        "bad/0.png is a text file with a picture's name.",
+    )
     assert dataset.empty_classes == ("bad", "empty")
     assert len(dataset.labels) == len(dataset.paths) == 16
 

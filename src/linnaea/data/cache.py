@@ -115,6 +115,7 @@ class DecodedPictures(Sequence[np.ndarray]):
                 self._checked[index] = True
                 return picture
             self._lose(place)
+        # The same arithmetic as for a picture that is kept: full or empty, a cache changes no result.
         return read_picture(self._paths[index], shortest_side=self.side)
 
     def select(self, rows: Iterable[int]) -> "DecodedPictures":
@@ -139,6 +140,7 @@ class DecodedPictures(Sequence[np.ndarray]):
         return sum(place.nbytes for place in self._places if place is not None)
 
     def _lose(self, place: Place) -> None:
+        # The whole pack: where one picture is damaged, asking for each of the others would cost as much.
         forget(place)
         self._places = [
             None if isinstance(other, Place) and other.pack == place.pack else other for other in self._places
@@ -191,6 +193,7 @@ def decoded(
     Raises DataError for a picture that cannot be read, before training and not in the middle of it.
     """
     if isinstance(source, Dataset) and source.pixels is not None:
+        # Views, no copies.
         return DecodedPictures(list(source.pixels))
     if isinstance(source, Dataset):
         paths, names = source.files(range(len(source))), list(source.paths)
@@ -210,6 +213,7 @@ def decoded(
 
         for picture_hash, picture in _bar(in_order(read, workers, paths, names), len(paths), progress):
             hashes.append(picture_hash)
+            # Only this thread writes, one picture after the other, so a pack needs no order but this one.
             if picture is not None:
                 store.put(picture_hash, picture)
     places = [store.places.get(picture_hash) for picture_hash in hashes]
@@ -231,6 +235,7 @@ def open_store(
         raise ValueError(f"side must be at least 1 pixel; got {side}")
     if where == "memory":
         return MemoryStore(limit)
+    # By name and not by content, which is known only once everything has been read.
     key = content_hash(b"\0".join(os.fsencode(path.absolute()) for path in paths))
     return DiskStore(side, key, limit)
 
@@ -245,6 +250,7 @@ def read_into(
 
     Raises DataError for a file that is no whole picture, OSError for one that cannot be read.
     """
+    # Once from the disk, for the hash and for the decoder.
     content = path.read_bytes()
     picture_hash = content_hash(content)
     if store is not None and picture_hash in store:

@@ -109,6 +109,7 @@ class DiskStore:
             self._lock.acquire()
             _sweep(self.root)
         except filelock.Timeout:
+            # Stopped, perhaps, with the lock in its hand: then both do the work.
             pass
         except (OSError, NotImplementedError) as error:
             self._refuse(error)
@@ -149,6 +150,7 @@ class DiskStore:
             if not self._has_room(place.nbytes):
                 return
             if self._file is None:
+                # Unbuffered: a disk that is full says so at the picture that did not fit.
                 self._file = open(self._building, "wb", buffering=0)  # noqa: SIM115 (closed by _publish)
             if self._file.write(content) != place.nbytes:
                 raise OSError(0, "only a part of a picture could be written")

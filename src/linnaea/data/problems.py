@@ -90,6 +90,8 @@ def leave_out_unusable(
 ) -> tuple[Dataset, list[Problem]]:
     """Return the data set without the pictures that cannot be read, and everything that scan found.
 
+    The data set's notes count what was left out, and give the reason for each of the first ten.
+
     side: see scan.
 
     Raises DataError where strict and a picture cannot be read (all are counted, ten are told), and where
@@ -97,8 +99,8 @@ def leave_out_unusable(
     """
     problems = scan(dataset, side=side)
     unusable = [problem for problem in problems if problem.kind in UNUSABLE]
+    reasons = listed(problem.message.rstrip(".") for problem in unusable)
     if strict and unusable:
-        reasons = listed(problem.message.rstrip(".") for problem in unusable)
         raise DataError(
             f"{counted(len(unusable), 'picture')} cannot be read: {reasons}.",
             "Restore or remove them, or leave --strict out to go on without them.",
@@ -106,6 +108,8 @@ def leave_out_unusable(
     whole = without(
         dataset, (path for problem in unusable for path in problem.paths), "left out as unreadable"
     )
+    if unusable:
+        whole = replace(whole, notes=(*whole.notes, f"{reasons}."))
     for problem in problems:
         if problem.kind == "one_class":
             raise DataError(problem.message, "Telling pictures apart needs two classes or more.")
