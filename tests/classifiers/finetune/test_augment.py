@@ -23,8 +23,8 @@ def noise(number: int, height: int = 40, width: int = 60) -> list[torch.Tensor]:
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(0.05, 1), st.integers(0, 2**32))
 def test_a_random_box_lies_in_the_picture(height: int, width: int, least: float, seed: int) -> None:
     top, left, h, w = random_box(height, width, least, np.random.default_rng(seed))
-    assert 0 <= top and top + h <= height and h >= 1
-    assert 0 <= left and left + w <= width and w >= 1
+    assert 0 <= top < top + h <= height
+    assert 0 <= left < left + w <= width
 
 
 def test_random_boxes_cover_the_share_that_was_asked_for_with_even_chance() -> None:

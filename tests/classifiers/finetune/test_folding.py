@@ -53,7 +53,10 @@ def test_names_and_values_are_untouched() -> None:
     folded = copy.deepcopy(plain)
     fold_batch_norms(folded)
     assert list(folded.state_dict()) == list(plain.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(folded.state_dict().values(), plain.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(folded.state_dict().values(), plain.state_dict().values(), strict=True)
+    )
 
 
 def test_in_training_mode_a_folded_norm_uses_its_batch() -> None:

@@ -210,12 +210,15 @@ class FineTuneClassifier(FineTuned):
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )
-        if on_resume is None:
-            self._close_first(part, held, on_epoch)
-        else:
+        if on_resume is not None:
             self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
             state.resume_session(self._session, *on_resume)
         try:
+            if not self.history_:
+                self._close_first(part, held, on_epoch)
+            elif len(self.history_) == self._session.course.epoch:
+                # Stopped after the last step of an epoch and before it was judged.
+                self._close_epoch(part, held, on_epoch)
             loop.train(self._session, part, lambda: self._close_epoch(part, held, on_epoch))
         finally:
             self._keep_best()
@@ -352,7 +355,7 @@ class FineTuneClassifier(FineTuned):
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values."""
-        check_is_fitted(self, "network_")
+        check_is_fitted(self, "_session")
         return state.session_as_state(self._session, self.history_)
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:

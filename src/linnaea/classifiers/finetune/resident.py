@@ -41,7 +41,7 @@ def count_pictures(X: Any) -> int:
 
 
 def decoded(X: Any, preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """Yield every picture of X as uint8 (3, height, width), its shorter side at most kept_side(preprocessing).
+    """Yield every picture of X as uint8 (3, height, width), its shorter side kept_side(...) at most.
 
     X: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a list may mix them.
 

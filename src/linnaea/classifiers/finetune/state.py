@@ -91,18 +91,32 @@ def resume_session(session: Session, arrays: dict[str, np.ndarray], values: dict
         session.network.load_state_dict(_part(arrays, "network."))
         if session.average is not None:
             session.average.resume(_part(arrays, "average."), values["average_steps"])
-        memory: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _part(arrays, "optimizer.").items():
-            index, slot = name.split(".")
-            memory.setdefault(int(index), {})[slot] = tensor
+        memory = _optimizer_memory(session.optimizer, _part(arrays, "optimizer."))
         plain = session.optimizer.state_dict()
         session.optimizer.load_state_dict({**plain, "state": memory})
         session.course = course_from_state(arrays, values)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"The training state does not fit this training ({type(error).__name__}: {error}).",
             "Go on with the settings and classes the training began with, or start again without it.",
         ) from error
+
+
+def _optimizer_memory(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> dict[int, dict[str, Tensor]]:
+    """Return the optimizer's memory, parameter by parameter in the order of its groups."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    memory: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, slot = name.split(".")
+        parameter = parameters[int(index)].detach()
+        if tensor.shape == parameter.shape:
+            # In the parameter's own order in memory (channels last): the fused kernels go through both
+            # side by side and do not look.
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        memory.setdefault(int(index), {})[slot] = tensor
+    return memory
 
 
 def course_from_state(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Course:

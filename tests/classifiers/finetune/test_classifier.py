@@ -1,0 +1,358 @@
+"""FineTuneClassifier: the contract, and learning that really happens."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from torch.nn.functional import cross_entropy
+
+from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+from linnaea.errors import DataError, DivergenceError, SettingError
+
+Build = Callable[..., FineTuneClassifier]
+
+
+@pytest.fixture(scope="module")
+def fitted(pretrained: Path, train_part: Any, val_part: Any) -> FineTuneClassifier:
+    """Six epochs with everything at its usual."""
+    return FineTuneClassifier(
+        "test_efficientnet",
+        weights=pretrained,
+        views=2,
+        epochs=6,
+        learning_rate=3e-3,
+        crop_scale=0.6,
+        ema=0.9,
+        precision="float32",
+        random_state=0,
+    ).fit(*train_part, validation_data=val_part)
+
+
+def test_fine_tuning_learns_what_the_probe_could_not(fitted: FineTuneClassifier, test_part: Any) -> None:
+    before, best = fitted.history_[0], fitted.history_[fitted.best_epoch_]
+    assert fitted.kept_ == "fine-tuned"
+    assert best.val_accuracy > before.val_accuracy + 0.05
+    # Chance is 1 in 3. All right would mean that the task says nothing.
+    assert 0.72 < fitted.score(*test_part) < 1
+
+
+def test_history_has_one_record_an_epoch_the_probe_first(fitted: FineTuneClassifier, val_part: Any) -> None:
+    assert [record.epoch for record in fitted.history_] == list(range(7))
+    assert all(isinstance(record, EpochRecord) and record.seconds > 0 for record in fitted.history_)
+    assert fitted.history_[-1].learning_rate == pytest.approx(0, abs=1e-9)
+    accuracies = [record.val_accuracy for record in fitted.history_]
+    assert fitted.best_epoch_ == int(np.argmax(accuracies)) or accuracies.count(max(accuracies)) > 1
+    assert fitted.history_[fitted.best_epoch_].val_accuracy == max(accuracies)
+    # The kept network is that of the best epoch, judged as evaluate judges.
+    best = fitted.history_[fitted.best_epoch_]
+    assert fitted.evaluate(*val_part) == pytest.approx((best.val_loss, best.val_accuracy), rel=1e-6)
+
+
+def test_evaluate_is_the_mean_cross_entropy_and_the_accuracy(
+    fitted: FineTuneClassifier, test_part: Any
+) -> None:
+    X, y = test_part
+    logits = torch.from_numpy(fitted.decision_function(X)).double()
+    targets = torch.from_numpy(np.searchsorted(fitted.classes_, y))
+    loss, accuracy = fitted.evaluate(X, y)
+    assert loss == pytest.approx(float(cross_entropy(logits, targets)))
+    assert accuracy == fitted.score(X, y) == np.mean(fitted.predict(X) == y)
+    probabilities = fitted.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    np.testing.assert_allclose(probabilities, torch.softmax(logits, 1).numpy())
+
+
+def test_paths_pillow_pictures_and_arrays_are_the_same_pictures(
+    fitted: FineTuneClassifier, test_part: Any, tmp_path: Path
+) -> None:
+    X = test_part[0][:5]
+    pictures = [Image.fromarray(picture) for picture in X]
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    expected = fitted.predict_proba(X)
+    for same in (pictures, paths, [str(path) for path in paths], list(X)):
+        np.testing.assert_array_equal(fitted.predict_proba(same), expected)
+
+
+def test_save_and_load_give_the_same_probabilities(
+    fitted: FineTuneClassifier, test_part: Any, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    loaded = FineTuneClassifier.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(test_part[0]), fitted.predict_proba(test_part[0]))
+    assert loaded.get_params() == fitted.get_params() | {"weights": str(fitted.weights)}
+    assert (loaded.kept_, loaded.best_epoch_) == (fitted.kept_, fitted.best_epoch_)
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert model["classes"] == ["bars", "cross", "disc"]
+    assert model["preprocessing"]["size"] == 48
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "weights.safetensors"]
+
+
+def test_a_damaged_model_is_refused(fitted: FineTuneClassifier, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    model = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(model | {"classes": ["a", "b"]}))
+    with pytest.raises(DataError, match=r"^The model in .* is damaged \(RuntimeError"):
+        FineTuneClassifier.load(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(model | {"model": "mlp"}))
+    with pytest.raises(DataError) as error:
+        FineTuneClassifier.load(tmp_path)
+    assert error.value.message == (
+        f"{tmp_path / 'model.json'} is not a fine-tuned network of format 1; received model 'mlp', format 1."
+    )
+
+
+def test_describe_says_what_the_network_is(fitted: FineTuneClassifier) -> None:
+    told = fitted.describe()
+    assert told["summary"].startswith("test_efficientnet · weights from ")
+    assert "float32, channels last, " in told["summary"]
+    assert told["parameters"] == sum(p.numel() for p in fitted.network_.parameters())
+
+
+def test_clone_and_cross_val_score(classifier: Build, train_part: Any) -> None:
+    small = classifier(epochs=1, crop_scale=0.9)
+    assert clone(small).get_params() == small.get_params()
+    X, y = train_part
+    scores = cross_val_score(small, X, y, cv=2)
+    assert scores.shape == (2,)
+    assert scores.min() > 0.4
+    # Lists of pictures are indexed as well.
+    assert cross_val_score(small, list(X[:24]), y[:24], cv=2).shape == (2,)
+
+
+def same_history(a: FineTuneClassifier, b: FineTuneClassifier) -> bool:
+    def untimed(classifier: FineTuneClassifier) -> list[dict[str, Any]]:
+        return [
+            {k: v for k, v in record.as_dict().items() if k != "seconds"} for record in classifier.history_
+        ]
+
+    return untimed(a) == untimed(b)
+
+
+def test_a_run_can_be_repeated_bit_by_bit(classifier: Build, train_part: Any, test_part: Any) -> None:
+    everything = {"cutmix": 0.5, "colour": 0.3, "policy": "trivialaugment", "random_erasing": 0.2}
+    first, second = (classifier(**everything).fit(*train_part) for _ in range(2))
+    torch.manual_seed(99)
+    third = classifier(**everything, random_state=1).fit(*train_part)
+    np.testing.assert_array_equal(first.predict_proba(test_part[0]), second.predict_proba(test_part[0]))
+    assert same_history(first, second)
+    assert not same_history(first, third)
+
+
+@pytest.mark.parametrize("settings", [{}, {"head_hidden": 8, "solver": "nesterov", "learning_rate": 0.01}])
+def test_going_on_after_an_epoch_is_the_same_as_never_stopping(
+    classifier: Build, train_part: Any, val_part: Any, settings: dict[str, Any]
+) -> None:
+    whole = classifier(epochs=3, **settings).fit(*train_part, validation_data=val_part)
+
+    def stop(record: EpochRecord, _: Any) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    stopped = classifier(epochs=3, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(*train_part, validation_data=val_part, on_epoch=stop)
+    arrays, values = stopped.training_state()
+    resumed = classifier(epochs=3, **settings)
+    resumed.load_training_state(arrays, json.loads(json.dumps(values)))
+    resumed.fit(*train_part, validation_data=val_part)
+    assert same_history(whole, resumed)
+    np.testing.assert_array_equal(whole.predict_proba(val_part[0]), resumed.predict_proba(val_part[0]))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX interval timers")
+def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
+    classifier: Build, train_part: Any, val_part: Any
+) -> None:
+    whole = classifier(epochs=2, batch_size=4).fit(*train_part, validation_data=val_part)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def start_clock(record: EpochRecord, _: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    stopped = classifier(epochs=2, batch_size=4)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(*train_part, validation_data=val_part, on_epoch=start_clock)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stopped.predict(val_part[0]).shape == (60,)
+    assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.best_epoch_].val_accuracy
+    resumed = classifier(epochs=2, batch_size=4)
+    resumed.load_training_state(*stopped.training_state())
+    resumed.fit(*train_part, validation_data=val_part)
+    assert same_history(whole, resumed)
+    np.testing.assert_array_equal(whole.predict_proba(val_part[0]), resumed.predict_proba(val_part[0]))
+
+
+def test_a_state_of_another_network_is_refused(classifier: Build, train_part: Any) -> None:
+    arrays, values = classifier(epochs=1).fit(*train_part).training_state()
+    other = classifier(epochs=1, head_hidden=4)
+    other.load_training_state(arrays, values)
+    with pytest.raises(DataError, match=r"^The training state does not fit this training \(RuntimeError"):
+        other.fit(*train_part)
+
+
+def test_the_probe_is_kept_when_fine_tuning_is_sabotaged(
+    classifier: Build, train_part: Any, val_part: Any
+) -> None:
+    sabotaged = classifier(learning_rate=5.0, train_from="head", ema=None, warmup_epochs=0)
+    sabotaged.fit(*train_part, validation_data=val_part)
+    assert sabotaged.kept_ == "probe"
+    assert sabotaged.best_epoch_ == 0
+    assert sabotaged.evaluate(*val_part)[1] == sabotaged.probe_.val[1] == sabotaged.history_[0].val_accuracy
+
+
+def test_with_a_hidden_layer_the_probe_is_the_baseline_and_may_be_kept(
+    classifier: Build, train_part: Any, val_part: Any, tmp_path: Path
+) -> None:
+    # A new hidden layer at a rate that teaches it nothing.
+    hidden = classifier(head_hidden=30, learning_rate=1e-9).fit(*train_part, validation_data=val_part)
+    assert hidden.kept_ == "probe"
+    assert not hasattr(hidden.network_.get_classifier(), "hidden")
+    assert hidden.evaluate(*val_part)[1] == hidden.history_[0].val_accuracy
+    hidden.save(tmp_path)
+    loaded = FineTuneClassifier.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(val_part[0]), hidden.predict_proba(val_part[0]))
+    unprobed = classifier(head_hidden=30, probe=False).fit(*train_part)
+    assert unprobed.network_.get_classifier().hidden.out_features == 30
+    assert unprobed.kept_ == "fine-tuned"
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_best(
+    classifier: Build, train_part: Any, val_part: Any
+) -> None:
+    wild = classifier(learning_rate=1e30, warmup_epochs=0)
+    with pytest.raises(DivergenceError) as error:
+        wild.fit(*train_part, validation_data=val_part)
+    assert error.value.args[0].startswith("Training diverged in epoch 1, step 2: the loss is ")
+    assert error.value.cure == "Lower the learning rate (now 1e+30), or set clip_norm."
+    assert wild.evaluate(*val_part)[1] == wild.history_[0].val_accuracy
+
+
+def test_without_a_validation_part_the_last_epoch_is_kept(classifier: Build, train_part: Any) -> None:
+    last = classifier().fit(*train_part)
+    assert last.best_epoch_ == 2
+    assert last.history_[-1].val_accuracy is None
+
+
+def test_patience_stops_after_so_many_epochs_without_a_better_one(
+    classifier: Build, train_part: Any, val_part: Any
+) -> None:
+    stuck = classifier(epochs=9, patience=2, learning_rate=5.0, train_from="head", ema=None)
+    stuck.fit(*train_part, validation_data=val_part)
+    assert len(stuck.history_) == stuck.best_epoch_ + 3
+
+
+def test_no_epochs_means_the_probe_alone(classifier: Build, train_part: Any) -> None:
+    alone = classifier(epochs=0).fit(*train_part)
+    assert alone.kept_ == "probe"
+    assert len(alone.history_) == 1
+
+
+def test_sample_weights_of_zero_leave_pictures_out(
+    classifier: Build, train_part: Any, test_part: Any
+) -> None:
+    X, y = train_part
+    wrong = np.concatenate([y, np.roll(y, 1)])
+    weights = np.repeat([1.0, 0.0], len(y))
+    weighted = classifier(epochs=0).fit(np.concatenate([X, X]), wrong, sample_weight=weights)
+    clean = classifier(epochs=0).fit(X, y)
+    assert weighted.score(*test_part) == pytest.approx(clean.score(*test_part), abs=0.05)
+
+
+@pytest.mark.parametrize("batch_norm", ["update", "reestimate"])
+def test_batch_norm_may_be_updated_or_estimated_again(
+    classifier: Build, train_part: Any, val_part: Any, batch_norm: str
+) -> None:
+    record = classifier(batch_norm=batch_norm).fit(*train_part, validation_data=val_part).history_[-1]
+    assert record.val_accuracy > 0.5
+
+
+def test_bfloat16_finds_nearly_the_same_probabilities(
+    fitted: FineTuneClassifier, test_part: Any, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    rounded = FineTuneClassifier.load(tmp_path)
+    rounded.precision_ = "bfloat16"
+    difference = abs(rounded.predict_proba(test_part[0]) - fitted.predict_proba(test_part[0]))
+    assert 0 < difference.max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": -1}, "epochs must be an integer of 0 or more; received -1."),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to below 1; received 1.0."),
+        ({"learning_rate": float("nan")}, "learning_rate must be None or a number above 0; received nan."),
+        (
+            {"batch_norm": "frozen"},
+            "batch_norm must be one of its known names; received 'frozen'. Did you mean 'freeze'?",
+        ),
+        (
+            {"mixup": 0.6, "cutmix": 0.6},
+            "mixup 0.6 and cutmix 0.6 are more than all batches together. "
+            "Each is a share of the batches: choose two that sum to 1 at most.",
+        ),
+    ],
+)
+def test_settings_are_refused_before_pictures_are_read(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as error:
+        FineTuneClassifier(**settings).fit(["no/such/picture.jpg", "nor/this.jpg"], ["a", "b"])
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        ("rose.jpg", ["a"], "X is a single str. Pass a list, even of one picture: [picture]."),
+        (
+            np.zeros((4, 8, 8), np.uint8),
+            ["a", "b", "a", "b"],
+            "X has the shape (4, 8, 8). Pass pictures as uint8 of shape (n, height, width, 3).",
+        ),
+        (
+            np.zeros((2, 8, 8, 3), np.float32),
+            ["a", "b"],
+            "X holds a ndarray of type float32 and shape (8, 8, 3). "
+            "Pass paths, Pillow pictures, or uint8 arrays of shape (height, width, 3).",
+        ),
+        (
+            np.zeros((2, 8, 8, 3), np.uint8),
+            ["a", "a"],
+            "y holds one class only, 'a'. Give at least two classes to tell apart.",
+        ),
+        (
+            np.zeros((2, 8, 8, 3), np.uint8),
+            ["a"],
+            "X has 2 rows and y has 1 labels. Give one label for each row.",
+        ),
+    ],
+)
+def test_what_is_no_collection_of_pictures_is_refused(
+    classifier: Build, X: Any, y: list[str], message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        classifier().fit(X, y)
+    assert str(error.value).replace("np.str_('a')", "'a'") == message
+
+
+def test_the_report_variant_squeezes_the_whole_picture(classifier: Build, train_part: Any) -> None:
+    squeezed = classifier(preprocessing="report", epochs=1, crop_scale=1.0).fit(*train_part)
+    assert squeezed.preprocessing_.variant == "report"
+    assert squeezed.input_config_["mean"] == [0, 0, 0]

@@ -1,0 +1,88 @@
+"""The probe: scikit-learn's logistic regression, folded into one dense layer."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.probe import DEFAULT_STRENGTH, fit_probe, views
+from linnaea.classifiers.finetune.resident import ResidentPictures
+
+
+def features(number: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+    """Features of unlike sizes, one of them always the same, and classes that overlap in them."""
+    rng = np.random.default_rng(seed)
+    targets = np.resize(np.arange(classes), number)
+    centres = np.random.default_rng(99).normal(size=(classes, 12))
+    found = (centres[targets] + rng.normal(size=(number, 12))) * np.logspace(-2, 1, 12) + 5
+    found[:, 3] = 0.25
+    return torch.from_numpy(found.astype(np.float32)), targets
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_probe_is_scikit_learns_regression_on_standardised_features(classes: int) -> None:
+    train, targets = features(120, classes)
+    test, _ = features(50, classes, seed=1)
+    theirs = make_pipeline(
+        StandardScaler(), LogisticRegression(C=DEFAULT_STRENGTH / 120 * len(train), max_iter=2000, tol=1e-8)
+    )
+    # C in scikit-learn multiplies the sum of losses: for the mean over 120 pictures it is divided by 120.
+    theirs.set_params(logisticregression__C=DEFAULT_STRENGTH / 120)
+    theirs.fit(train.double().numpy(), targets)
+    ours = fit_probe(train, targets)
+    probabilities = torch.softmax(ours.logits(test), dim=1).numpy()
+    np.testing.assert_allclose(probabilities, theirs.predict_proba(test.double().numpy()), atol=2e-3)
+
+
+def test_folding_the_standardisation_in_changes_no_logit() -> None:
+    train, targets = features(90, 3)
+    probe = fit_probe(train, targets)
+    mean, deviation = train.double().mean(0), train.double().std(0, correction=0)
+    deviation[3] = 1
+    unfolded = nn.functional.linear(
+        (train.double() - mean) / deviation,
+        probe.weight.double() * deviation,
+        probe.bias.double() + probe.weight.double() @ mean,
+    )
+    torch.testing.assert_close(probe.logits(train).double(), unfolded, rtol=1e-4, atol=1e-4)
+
+
+def test_the_strength_is_the_one_with_the_best_validation_accuracy() -> None:
+    train, targets = features(60, 3)
+    held_out = features(300, 3, seed=2)
+    alone = [fit_probe(train, targets, validation=held_out, strengths=(c,)) for c in (0.003, 1.0, 300.0)]
+    chosen = fit_probe(train, targets, validation=held_out, strengths=(0.003, 1.0, 300.0))
+    assert chosen.val is not None
+    assert chosen.val[1] == pytest.approx(max(probe.val[1] for probe in alone if probe.val), abs=0.01)
+    assert chosen.val[1] > 0.7
+
+
+def test_a_weight_of_two_is_the_picture_twice() -> None:
+    train, targets = features(30, 3)
+    weights = np.ones(30)
+    weights[:10] = 2
+    twice = fit_probe(torch.cat([train, train[:10]]), np.concatenate([targets, targets[:10]]))
+    weighted = fit_probe(train, targets, weights=weights * 30 / 40)
+    # Standardised a little differently: the mean and deviation do not count the copies.
+    agree = weighted.logits(train).argmax(1) == twice.logits(train).argmax(1)
+    assert agree.float().mean() > 0.95
+
+
+def test_views_are_evaluations_its_mirror_and_then_crops() -> None:
+    preprocessing = Preprocessing(size=32, crop_pct=1.0)
+    pictures = [torch.randint(0, 256, (3, 36, 48), dtype=torch.uint8) for _ in range(5)]
+    resident = ResidentPictures(pictures, preprocessing, torch.device("cpu"))
+    found = torch.cat(list(views(resident, 3, seed=0, batch_size=2)))
+    assert found.shape == (15, 3, 32, 32)
+    expected = preprocessing.fit([picture.permute(1, 2, 0).numpy() for picture in pictures])
+    assert torch.equal(found[:5], expected)
+    assert torch.equal(found[5:10], expected.flip(-1))
+    assert not torch.equal(found[10:], expected)
+    again = torch.cat(list(views(resident, 3, seed=0, batch_size=2)))
+    assert torch.equal(found, again)
+    unmirrored = torch.cat(list(views(resident, 2, seed=0, flip=False, batch_size=2)))
+    assert not torch.equal(unmirrored[5:], expected.flip(-1))
