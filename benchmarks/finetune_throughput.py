@@ -75,7 +75,7 @@ class WholeLoop:
         )
         # Random weights with statistics of their own: without them activations fade, and zeros are quick.
         batchnorm.reestimate(opened.network, [torch.randn((BATCH, 3, 224, 224), device=device())])
-        self.precision = construction.precision_for("auto", opened, name, BATCH)
+        self.precision = construction.precision_for("auto", opened, name, BATCH, "freeze")
         started = time.perf_counter()
         pictures = ResidentPictures.read(paths, opened.preprocessing, device())
         self.decoding = time.perf_counter() - started

@@ -1,6 +1,8 @@
 """FineTuneClassifier: the contract, and learning that really happens."""
 
+import copy
 import json
+import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +99,12 @@ def test_save_and_load_give_the_same_probabilities(
     assert model["classes"] == ["bars", "cross", "disc"]
     assert model["preprocessing"]["size"] == 48
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "weights.safetensors"]
+
+
+def test_a_fitted_classifier_may_be_pickled_and_copied(fitted: FineTuneClassifier, test_part: Any) -> None:
+    expected = fitted.predict_proba(test_part[0][:9])
+    for same in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        np.testing.assert_array_equal(same.predict_proba(test_part[0][:9]), expected)
 
 
 def test_a_damaged_model_is_refused(fitted: FineTuneClassifier, tmp_path: Path) -> None:

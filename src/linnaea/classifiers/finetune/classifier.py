@@ -250,7 +250,7 @@ class FineTuneClassifier(FineTuned):
         )
         if on_resume is None:
             self.precision_ = construction.precision_for(
-                self.precision, opened, self.backbone, self.batch_size
+                self.precision, opened, self.backbone, self.batch_size, self.batch_norm
             )
         else:
             self.precision_ = on_resume[1]["precision"]

@@ -92,13 +92,14 @@ def logits_layer(network: Any) -> nn.Linear:
     return network.get_classifier().logits
 
 
-def precision_for(asked: str, opened: Opened, backbone: str, batch_size: int) -> str:
+def precision_for(asked: str, opened: Opened, backbone: str, batch_size: int, batch_norm: str) -> str:
     """Return "float32" or "bfloat16": what was asked for, or what is faster here."""
     if asked != "auto":
         return asked
-    return choose_precision(
-        opened.network, opened.preprocessing.size, batch_size=batch_size, name=resolve(backbone).architecture
-    )
+    # In the mode it will train in: batch norms at rest are folded, and the answer may be another one.
+    batchnorm.set_training(opened.network, batch_norm)
+    name = f"{resolve(backbone).architecture}, batch norm {'at rest' if batch_norm == 'freeze' else 'moving'}"
+    return choose_precision(opened.network, opened.preprocessing.size, batch_size=batch_size, name=name)
 
 
 def rate_for(backbone: str, solver: str) -> float:

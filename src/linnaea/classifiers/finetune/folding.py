@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from timm.layers.conv2d_same import Conv2dSame, conv2d_same
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 
@@ -50,9 +51,29 @@ class FoldedConv2dSame(_Folded, Conv2dSame):
         return conv2d_same(x, weight, bias, *geometry)
 
 
-_FOLDED: dict[type, type] = {nn.Conv2d: FoldedConv2d, Conv2dSame: FoldedConv2dSame}
-# One class of its own for every class of batch norm (timm's carry an activation), made on first use.
-_SPENT: dict[type, type] = {}
+class SpentBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm whose work is done by the convolution before it, unless it is in training mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise in training mode; otherwise pass x on."""
+        return super().forward(x) if self.training else x
+
+
+class SpentBatchNormAct2d(BatchNormAct2d):
+    """timm's batch norm with activation: of which, outside training mode, dropout and activation are left."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise in training mode; activate in any."""
+        return super().forward(x) if self.training else self.act(self.drop(x))
+
+
+# Only these very classes: what a class derived from them does in forward is not known here.
+_FOLDED: dict[type, type] = {
+    nn.Conv2d: FoldedConv2d,
+    Conv2dSame: FoldedConv2dSame,
+    nn.BatchNorm2d: SpentBatchNorm2d,
+    BatchNormAct2d: SpentBatchNormAct2d,
+}
 
 
 def fold_batch_norms(network: Any, size: int = 64) -> int:
@@ -73,7 +94,7 @@ def fold_batch_norms(network: Any, size: int = 64) -> int:
         for convolution, norm in pairs:
             convolution.norm = (norm,)
             convolution.__class__ = _FOLDED[type(convolution)]
-            norm.__class__ = _spent(type(norm))
+            norm.__class__ = _FOLDED[type(norm)]
         if pairs and not torch.allclose(
             network(probe), before, rtol=1e-3, atol=1e-3 * float(before.abs().max())
         ):
@@ -100,9 +121,9 @@ def _pairs(network: nn.Module, pictures: Tensor) -> tuple[list[tuple[Any, Any]],
 
     hooks = []
     for module in network.modules():
-        if type(module) in _FOLDED:
+        if type(module) in (nn.Conv2d, Conv2dSame):
             hooks.append(module.register_forward_hook(made_by))
-        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+        elif type(module) in _FOLDED and module.affine:
             hooks.append(module.register_forward_pre_hook(seen_by))
     try:
         logits = network(pictures)
@@ -112,20 +133,6 @@ def _pairs(network: nn.Module, pictures: Tensor) -> tuple[list[tuple[Any, Any]],
     # A layer that is used twice in one pass cannot be folded: its norm may differ from use to use.
     uses = [id(module) for pair in pairs for module in pair]
     return [pair for pair in pairs if all(uses.count(id(module)) == 1 for module in pair)], logits
-
-
-def _spent(norm: type) -> type:
-    """Return the class of a batch norm whose work is done by the convolution before it."""
-    if norm not in _SPENT:
-
-        def forward(self: Any, x: Tensor) -> Tensor:
-            if self.training:
-                return norm.forward(self, x)  # type: ignore[attr-defined]
-            # timm's BatchNormAct2d drops out and activates after the normalisation.
-            return self.act(self.drop(x)) if hasattr(self, "act") else x
-
-        _SPENT[norm] = type(f"Spent{norm.__name__}", (norm,), {"forward": forward, "__doc__": norm.__doc__})
-    return _SPENT[norm]
 
 
 def _device(network: nn.Module) -> torch.device:
