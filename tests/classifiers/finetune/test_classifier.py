@@ -25,31 +25,31 @@ Build = Callable[..., FineTuneClassifier]
 
 
 @pytest.fixture(scope="module")
-def fitted(pretrained: Path, train_part: Any, val_part: Any) -> FineTuneClassifier:
-    """Six epochs with everything at its usual."""
+def fitted(pretrained: Path, shapes: Callable[..., Any], val_part: Any) -> FineTuneClassifier:
+    """Twelve epochs on 120 pictures with nearly everything at its usual."""
     return FineTuneClassifier(
         "test_efficientnet",
         weights=pretrained,
         views=2,
-        epochs=6,
+        epochs=12,
         learning_rate=3e-3,
         crop_scale=0.6,
         ema=0.9,
         precision="float32",
         random_state=0,
-    ).fit(*train_part, validation_data=val_part)
+    ).fit(*shapes(120, seed=1), validation_data=val_part)
 
 
 def test_fine_tuning_learns_what_the_probe_could_not(fitted: FineTuneClassifier, test_part: Any) -> None:
     before, best = fitted.history_[0], fitted.history_[fitted.best_epoch_]
     assert fitted.kept_ == "fine-tuned"
-    assert best.val_accuracy > before.val_accuracy + 0.05
+    assert best.val_accuracy > before.val_accuracy + 0.1
     # Chance is 1 in 3. All right would mean that the task says nothing.
-    assert 0.72 < fitted.score(*test_part) < 1
+    assert 0.85 < fitted.score(*test_part) < 1
 
 
 def test_history_has_one_record_an_epoch_the_probe_first(fitted: FineTuneClassifier, val_part: Any) -> None:
-    assert [record.epoch for record in fitted.history_] == list(range(7))
+    assert [record.epoch for record in fitted.history_] == list(range(13))
     assert all(isinstance(record, EpochRecord) and record.seconds > 0 for record in fitted.history_)
     assert fitted.history_[-1].learning_rate == pytest.approx(0, abs=1e-9)
     accuracies = [record.val_accuracy for record in fitted.history_]

@@ -1,15 +1,13 @@
-"""The probe: scikit-learn's logistic regression, folded into one dense layer."""
+"""The probe: scikit-learn's logistic regression on whitened features, folded into one dense layer."""
 
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.probe import DEFAULT_STRENGTH, fit_probe, views
+from linnaea.classifiers.finetune.probe import fit_probe, views, whitening
 from linnaea.classifiers.finetune.resident import ResidentPictures
 
 
@@ -24,31 +22,46 @@ def features(number: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, np
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_probe_is_scikit_learns_regression_on_standardised_features(classes: int) -> None:
+def test_the_probe_is_scikit_learns_regression_on_whitened_features(classes: int) -> None:
     train, targets = features(120, classes)
     test, _ = features(50, classes, seed=1)
-    theirs = make_pipeline(
-        StandardScaler(), LogisticRegression(C=DEFAULT_STRENGTH / 120 * len(train), max_iter=2000, tol=1e-8)
-    )
+    mean, matrix = whitening(train, targets, classes)
+
+    def whitened(some: torch.Tensor) -> np.ndarray:
+        return ((some.double() - mean) @ matrix).numpy()
+
     # C in scikit-learn multiplies the sum of losses: for the mean over 120 pictures it is divided by 120.
-    theirs.set_params(logisticregression__C=DEFAULT_STRENGTH / 120)
-    theirs.fit(train.double().numpy(), targets)
-    ours = fit_probe(train, targets)
+    theirs = LogisticRegression(C=3 / 120, max_iter=2000, tol=1e-8).fit(whitened(train), targets)
+    ours = fit_probe(train, targets, validation=(train, targets), strengths=(3.0,))
     probabilities = torch.softmax(ours.logits(test), dim=1).numpy()
-    np.testing.assert_allclose(probabilities, theirs.predict_proba(test.double().numpy()), atol=2e-3)
+    np.testing.assert_allclose(probabilities, theirs.predict_proba(whitened(test)), atol=2e-3)
 
 
-def test_folding_the_standardisation_in_changes_no_logit() -> None:
+def test_whitening_undoes_the_shrunk_covariance_within_the_classes() -> None:
+    train, targets = features(200, 4)
+    mean, matrix = whitening(train, targets, 4)
+    within = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True).fit(train.double(), targets)
+    covariance = torch.from_numpy(within.covariance_)
+    shrunk = 0.5 * covariance + 0.5 * covariance.trace() / 12 * torch.eye(12)
+    undone = matrix @ shrunk @ matrix
+    torch.testing.assert_close(undone / undone[0, 0], torch.eye(12, dtype=torch.float64), atol=1e-6, rtol=0)
+    assert float(((train.double() - mean) @ matrix).square().mean()) == pytest.approx(1)
+
+
+def test_folding_the_whitening_in_changes_no_logit() -> None:
     train, targets = features(90, 3)
     probe = fit_probe(train, targets)
-    mean, deviation = train.double().mean(0), train.double().std(0, correction=0)
-    deviation[3] = 1
-    unfolded = nn.functional.linear(
-        (train.double() - mean) / deviation,
-        probe.weight.double() * deviation,
-        probe.bias.double() + probe.weight.double() @ mean,
-    )
+    mean, matrix = whitening(train, targets, 3)
+    inner = probe.weight.double() @ torch.linalg.inv(matrix)
+    unfolded = ((train.double() - mean) @ matrix) @ inner.T + probe.bias + probe.weight.double() @ mean
     torch.testing.assert_close(probe.logits(train).double(), unfolded, rtol=1e-4, atol=1e-4)
+
+
+def test_one_picture_a_class_can_be_learned_from() -> None:
+    train, targets = features(4, 4)
+    probe = fit_probe(train, targets)
+    assert probe.train[1] == 1
+    assert torch.isfinite(probe.weight).all()
 
 
 def test_the_strength_is_the_one_with_the_best_validation_accuracy() -> None:
