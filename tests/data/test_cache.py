@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import shutil
 import subprocess
 import sys
@@ -242,17 +241,24 @@ def test_the_limit_comes_from_the_environment(photos, monkeypatch):
 
 
 def test_a_full_disk_ends_the_keeping_and_not_the_work(photos):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # No file may grow beyond three pictures and a half: the fourth is written in part, like on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * SIZE + SIZE // 2, hard))
-    try:
-        pictures = decoded(photos, SIDE)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert same(pictures, photos.files(range(8)))
-    (note,) = pictures.notes
-    assert note.startswith("8 of 8 pictures are decoded anew each time they are needed: ")
-    assert note.endswith("; free some space, or name another folder in LINNAEA_CACHE).")
+    # In a process of its own, and without byte code: Python would leave half a .pyc behind as well.
+    command = (
+        "import resource, sys; from pathlib import Path; from linnaea.data.cache import decoded;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({3 * SIZE + SIZE // 2},) * 2);"
+        f"pictures = decoded([Path(name) for name in sys.argv[1:]], {SIDE});"
+        "print(*pictures.notes, sum(int(picture.sum()) for picture in pictures), sep='|')"
+    )
+    files = photos.files(range(8))
+    ran = subprocess.run(
+        [sys.executable, "-B", "-c", command, *map(str, files)], capture_output=True, text=True, check=False
+    )
+    total = sum(int(read_picture(file, shortest_side=SIDE).sum()) for file in files)
+    assert ran.stdout == (
+        "8 of 8 pictures are decoded anew each time they are needed: "
+        f"{cache_folder()}/pictures/v1-16 cannot be used (only a part of a picture could be written; "
+        f"free some space, or name another folder in LINNAEA_CACHE).|{total}\n"
+    ), ran.stderr
     # What was taken is given back.
     assert on_disk("*.b*") == on_disk("*.json") == []
 
