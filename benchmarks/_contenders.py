@@ -38,11 +38,8 @@ def linnaea(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     from linnaea import MLPClassifier
 
     network = MLPClassifier(sizes[1:-1], solver="sgd", learning_rate=RATE, batch_size=BATCH, epochs=1)
-    network.partial_fit(X, y)
     while True:
-        network._course.seconds = 0.0
-        network.partial_fit(X, y)
-        yield network._course.seconds
+        yield network.fit(X, y).history_[1].seconds
 
 
 def floor(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:

@@ -38,8 +38,11 @@ MLPClassifier((500, 500), batch_size=100, max_iter=1, random_state=0).fit(X, y)
     "PyTorch": """
 import torch
 before = peak(); source, X, y = pictures()
-net = torch.nn.Sequential(torch.nn.Linear(784, 500), torch.nn.ReLU(), torch.nn.Linear(500, 500), torch.nn.ReLU(),
-                          torch.nn.Linear(500, 10))
+net = torch.nn.Sequential(
+    torch.nn.Linear(784, 500), torch.nn.ReLU(),
+    torch.nn.Linear(500, 500), torch.nn.ReLU(),
+    torch.nn.Linear(500, 10),
+)
 optimizer = torch.optim.Adam(net.parameters())
 X, y = torch.from_numpy(X), torch.from_numpy(y)
 for rows in torch.randperm(len(X)).split(100):

@@ -1,7 +1,7 @@
-"""Seconds of one epoch on 60,000 pictures of 784 pixels, 2 threads each, beside scikit-learn, PyTorch and Keras.
+"""Seconds of one epoch, 60,000 pictures of 784 pixels, beside scikit-learn, PyTorch and Keras.
 
-Each contender lives in a process of its own with 2 threads on the same two processors; rounds are interleaved,
-so that a busy moment of the machine meets all alike. The first epoch of each is a warm-up.
+Each contender lives in a process of its own with 2 threads on the same two processors; rounds are
+interleaved, so that a busy moment of the machine meets all alike. The first epoch of each is a warm-up.
 """
 
 import os

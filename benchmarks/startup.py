@@ -1,4 +1,4 @@
-"""Seconds until `linnaea --help` and `--version` have answered, as whole processes; the target is half a second."""
+"""Seconds until `linnaea --help` and `--version` answer, as whole processes; the target is half a second."""
 
 import statistics
 import subprocess
