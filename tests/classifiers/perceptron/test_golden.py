@@ -14,9 +14,9 @@ MAZUR = [0.15, 0.20, 0.25, 0.30, 0.35, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.60]
 
 def test_forward_gives_the_published_outputs():
     network = Network(np.array(MAZUR), (2, 2, 2), activation="sigmoid", loss="squared_error")
-    z = network.forward(np.array([[0.05, 0.10]]))
+    z = network.forward(np.array([[0.05], [0.10]]))
     # Published: out_o1 = 0.75136507, out_o2 = 0.772928465.
-    assert 1 / (1 + np.exp(-z)) == pytest.approx(np.array([[0.75136507, 0.772928465]]), abs=1e-8)
+    assert 1 / (1 + np.exp(-z)) == pytest.approx(np.array([[0.75136507], [0.772928465]]), abs=1e-8)
 
 
 def test_one_step_by_hand():
@@ -24,7 +24,7 @@ def test_one_step_by_hand():
     network = Network(flat, (2, 2, 2), activation="sigmoid", loss="squared_error")
     solver = SGD(flat, shapes_of((2, 2, 2)))
     solver.rate = 0.5
-    x, targets = np.array([[0.05, 0.10]]), np.array([1])
+    x, targets = np.array([[0.05], [0.10]]), np.array([1])
     outputs = network.forward(x)
     # Targets (0, 1): loss = (0.75136507² + 0.227071535²) / 2 = (0.564549 + 0.051561) / 2
     assert network.loss.losses(outputs, targets)[0] == pytest.approx(0.308055, abs=1e-6)
@@ -53,9 +53,9 @@ def test_cross_entropy_by_hand():
     flat = np.log([1.0, 2.0, 5.0, 1.0, 1.0, 1.0])
     network = Network(flat, (1, 3), activation="relu", loss="cross_entropy")
     outputs, targets = network.forward(np.array([[1.0]])), np.array([1])
-    assert network.loss.probabilities(outputs) == pytest.approx(np.array([[0.125, 0.25, 0.625]]))
+    assert network.loss.probabilities(outputs) == pytest.approx(np.array([[0.125], [0.25], [0.625]]))
     assert network.loss.losses(outputs, targets) == pytest.approx(np.log(4))
-    assert network.loss.delta(outputs, targets) == pytest.approx(np.array([[0.125, -0.75, 0.625]]))
+    assert network.loss.delta(outputs, targets) == pytest.approx(np.array([[0.125], [-0.75], [0.625]]))
 
 
 def test_an_untrained_network_without_weights_knows_nothing():

@@ -57,7 +57,7 @@ def test_outputs_and_gradients_are_torchs(activation, loss):
     x = np.random.default_rng(1).normal(size=(9, 7))
     targets = np.random.default_rng(2).integers(4, size=9)
     network = Network(flat, sizes, activation=activation, loss=loss)
-    outputs = network.forward(x).copy()
+    outputs = network.forward(x.T).copy()
     solver = Gradients(flat, shapes_of(sizes))
     network.backward(network.loss.delta(outputs, targets), solver)
 
@@ -66,7 +66,7 @@ def test_outputs_and_gradients_are_torchs(activation, loss):
     for i in range(0, 6, 2):
         h = h @ parameters[i].T + parameters[i + 1][:, 0]
         h = getattr(torch, activation)(h) if i < 4 else h
-    assert outputs == pytest.approx(h.detach().numpy(), abs=1e-12)
+    assert outputs == pytest.approx(h.detach().numpy().T, abs=1e-12)
     if loss == "cross_entropy":
         objective = torch.nn.functional.cross_entropy(h, torch.tensor(targets))
     else:

@@ -17,19 +17,22 @@ from linnaea.classifiers.perceptron.schedules import rate_at
 @pytest.mark.parametrize(("n", "inputs", "outputs"), [(1, 1, 1), (1, 5, 3), (7, 1, 4), (7, 5, 1), (7, 5, 3)])
 def test_products_are_written_in_place(dtype, n, inputs, outputs):
     rng = np.random.default_rng(0)
-    x, delta, w = (rng.normal(size=s).astype(dtype) for s in ((n, inputs), (n, outputs), (outputs, inputs)))
-    y, below, into = np.full((n, outputs), np.nan, dtype), np.full((n, inputs), np.nan, dtype), w.copy()
+    x, delta, w = (rng.normal(size=s).astype(dtype) for s in ((inputs, n), (outputs, n), (outputs, inputs)))
     near = {"rel": 1e-5, "abs": 1e-5}
-    assert product(x, w, y) is y
-    assert y == pytest.approx(x @ w.T, **near)
-    assert product_back(delta, w, below) is below
-    assert below == pytest.approx(delta @ w, **near)
-    accumulate(delta, x, into, -0.5, 0.25)
-    assert into == pytest.approx(0.25 * w - 0.5 * delta.T @ x, **near)
-    # keep = 0 must not read what stood there: not a number times zero is not zero.
-    into[...] = np.nan
-    accumulate(delta, x, into, 1.0, 0.0)
-    assert into == pytest.approx(delta.T @ x, **near)
+    below = np.full((inputs, n), np.nan, dtype)
+    assert product_back(w, delta, below) is below
+    assert below == pytest.approx(w.T @ delta, **near)
+    # Columns in memory of their own, and rows of pictures seen as columns.
+    for columns in (x, np.asfortranarray(x)):
+        y, into = np.full((outputs, n), np.nan, dtype), w.copy()
+        assert product(w, columns, y) is y
+        assert y == pytest.approx(w @ x, **near)
+        accumulate(delta, columns, into, -0.5, 0.25)
+        assert into == pytest.approx(0.25 * w - 0.5 * delta @ x.T, **near)
+        # keep = 0 must not read what stood there: not a number times zero is not zero.
+        into[...] = np.nan
+        accumulate(delta, columns, into, 1.0, 0.0)
+        assert into == pytest.approx(delta @ x.T, **near)
 
 
 def test_sigmoid_is_scipys_and_never_overflows():
@@ -50,30 +53,38 @@ def test_dropout_keeps_the_mean_and_drops_the_asked_share():
     assert layer.forward(x) is x
 
 
+def test_dropout_of_rows_seen_as_columns():
+    x = np.ones((5, 300), np.float32).T
+    y = Dropout(0.5, np.dtype(np.float32)).forward(x, np.random.default_rng(0))
+    assert y.shape == x.shape
+    assert not y.flags.c_contiguous
+    assert np.unique(y).tolist() == [0, 2]
+
+
 def test_cross_entropy_is_finite_for_huge_logits():
     loss = CrossEntropy(np.dtype(np.float32))
-    logits = np.array([[1000, 0, -1000], [-1000, 0, 1000]], np.float32)
+    logits = np.array([[1000, 0, -1000], [-1000, 0, 1000]], np.float32).T
     assert loss.losses(logits, np.array([0, 0])).tolist() == [0, 2000]
-    assert loss.probabilities(logits).tolist() == [[1, 0, 0], [0, 0, 1]]
-    theirs = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor([0, 0]), reduction="none")
+    assert loss.probabilities(logits).T.tolist() == [[1, 0, 0], [0, 0, 1]]
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(logits.T), torch.tensor([0, 0]), reduction="none")
     assert loss.losses(logits, np.array([0, 0])).tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize("kind", [CrossEntropy, SquaredError])
 def test_probabilities_sum_to_one_whatever_the_outputs(kind):
-    logits = np.random.default_rng(0).normal(0, 30, (500, 7)).astype(np.float32)
-    logits[0] = -1000
-    logits[1] = 1000
+    logits = np.random.default_rng(0).normal(0, 30, (7, 500)).astype(np.float32)
+    logits[:, 0] = -1000
+    logits[:, 1] = 1000
     p = kind(np.dtype(np.float32)).probabilities(logits)
     assert (p >= 0).all()
-    assert p.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert p.sum(axis=0) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", [CrossEntropy, SquaredError])
 def test_log_odds_belong_to_the_probabilities(kind):
-    logits = np.random.default_rng(0).normal(0, 3, (50, 2))
+    logits = np.random.default_rng(0).normal(0, 3, (2, 50))
     p = kind(np.dtype(np.float64)).probabilities(logits)
-    assert kind(np.dtype(np.float64)).log_odds(logits) == pytest.approx(np.log(p[:, 1] / p[:, 0]))
+    assert kind(np.dtype(np.float64)).log_odds(logits) == pytest.approx(np.log(p[1] / p[0]))
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def test_ten_steps_are_torchs(name, decay):
         # The rate changes from step to step, as under a schedule.
         solver.rate = optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
         for i, (rows, columns) in enumerate(SHAPES):
-            delta, x = rng.normal(size=(5, rows)), rng.normal(size=(5, columns))
+            delta, x = rng.normal(size=(rows, 5)), rng.normal(size=(columns, 5))
             solver.descend(i, delta, x, decay)
-            parameters[i].grad = torch.tensor(delta.T @ x / 5)
+            parameters[i].grad = torch.tensor(delta @ x.T / 5)
         solver.finish()
         optimizer.step()
         assert flat == pytest.approx(
@@ -51,7 +51,7 @@ def test_adam_in_chunks_is_adam_in_one_piece(monkeypatch):
         solver.rate = 0.01
         for _ in range(3):
             for i, (rows, columns) in enumerate(SHAPES):
-                solver.descend(i, rng.normal(size=(5, rows)), rng.normal(size=(5, columns)))
+                solver.descend(i, rng.normal(size=(rows, 5)), rng.normal(size=(columns, 5)))
             solver.finish()
         results.append(flat)
     assert np.array_equal(*results)

@@ -223,10 +223,10 @@ class MLPClassifier(FittedPerceptron):
         rng: np.random.Generator | None,
     ) -> None:
         """Forward, backward, and the solver's step: layers hand it each gradient as it is found."""
-        outputs = network.forward(x, rng)
+        outputs = network.forward(x.T, rng)
         delta = network.loss.delta(outputs, targets)
         if weights is not None:
-            delta *= weights[:, None]
+            delta *= weights
         network.backward(delta, solver)
         solver.finish()
         if self.max_norm is not None:

@@ -45,7 +45,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         Raises as predict_proba does.
         """
         outputs = self._outputs(X)
-        return self._network().loss.log_odds(outputs) if len(self.classes_) == 2 else outputs
+        return self._network().loss.log_odds(outputs) if len(self.classes_) == 2 else outputs.T.copy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n, classes), columns as in classes_, rows summing to one.
@@ -55,12 +55,12 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         Raises DataError for NaN or infinity, ValueError for another number of features than in fit.
         """
         outputs = self._outputs(X)
-        return self._network().loss.probabilities(outputs)
+        return self._network().loss.probabilities(outputs).T.copy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
         outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=1)]
+        return self.classes_[outputs.argmax(axis=0)]
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean loss (nats for cross-entropy; without l2) and the accuracy over all rows.
@@ -73,6 +73,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         return self._network().evaluate(Part(X, targets))
 
     def _outputs(self, X: Any) -> np.ndarray:
+        """Return the raw outputs as columns, (classes, n)."""
         check_is_fitted(self, "parameters_")
         return self._network().outputs(inputs.features(self, X))
 

@@ -57,7 +57,7 @@ def check_gradients(
     rng = stream(seed, Purpose.SHUFFLE)
     # Biases start at zero in training; here they are drawn too, so that none is a special case.
     flat += 0.1 * rng.standard_normal(flat.shape)
-    x, targets = rng.random((rows, features)), rng.integers(classes, size=rows)
+    x, targets = rng.random((features, rows)), rng.integers(classes, size=rows)
     network = Network(flat, sizes, activation=activation, loss=loss, l2=l2)
 
     solver = Gradients(flat, shapes_of(sizes))

@@ -1,8 +1,8 @@
 """Layers: forward beside backward, each with its own workspaces.
 
-A batch travels as rows: (n, width). forward returns a view of the layer's own buffer, good until its next
-forward; backward turns the gradient of the loss with respect to its output, delta (n, width), into the one
-with respect to its input, and hands what belongs to its parameters to the solver.
+A batch travels as columns, (width, n), as in the textbooks. forward returns a view of the layer's own buffer,
+good until its next forward; backward turns the gradient of the loss with respect to its output, delta, into
+the one with respect to its input, and hands what belongs to its parameters to the solver.
 """
 
 from typing import Protocol
@@ -16,24 +16,25 @@ class Descends(Protocol):
     """The one thing a layer asks of a solver."""
 
     def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
-        """Take the gradient deltaᵀ·x / n of the parameter at index."""
+        """Take the gradient delta·xᵀ / n of the parameter at index."""
 
 
 class Workspace:
     """A buffer that grows to the largest batch seen and is then reused: no allocation in the loop."""
 
     def __init__(self, dtype: np.dtype) -> None:
-        self._buffer = np.empty((0, 0), dtype)
+        self._buffer = np.empty(0, dtype)
 
-    def __call__(self, n: int, width: int) -> np.ndarray:
-        """Return an uninitialised C-contiguous array (n, width), the same memory each time."""
-        if self._buffer.shape[0] < n or self._buffer.shape[1] != width:
-            self._buffer = np.empty((n, width), self._buffer.dtype)
-        return self._buffer[:n]
+    def __call__(self, rows: int, columns: int) -> np.ndarray:
+        """Return an uninitialised C-contiguous array (rows, columns), the same memory each time."""
+        size = rows * columns
+        if len(self._buffer) < size:
+            self._buffer = np.empty(size, self._buffer.dtype)
+        return self._buffer[:size].reshape(rows, columns)
 
 
 class Dense:
-    """y = x·Wᵀ + b, for W (outputs, inputs) and b (outputs, 1).
+    """y = W·x + b, for W (outputs, inputs) and b (outputs, 1).
 
     index: int
         Where W stands among the network's parameters; b stands at index + 1.
@@ -49,25 +50,25 @@ class Dense:
         self.weights, self.bias, self.index, self.l2, self.first = weights, bias, index, l2, first
         self._output = Workspace(weights.dtype)
         self._input_delta = Workspace(weights.dtype)
-        self._ones = np.ones((0, 1), weights.dtype)
+        self._ones = np.ones((1, 0), weights.dtype)
 
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Return x·Wᵀ + b, (n, outputs)."""
+        """Return W·x + b, (outputs, n); x may be a transposed view."""
         self._x = x
-        y = product(x, self.weights, out=self._output(len(x), len(self.weights)))
-        return np.add(y, self.bias[:, 0], out=y)
+        y = product(self.weights, x, out=self._output(len(self.weights), x.shape[1]))
+        return np.add(y, self.bias, out=y)
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray | None:
-        """Hand the gradients to the solver; return delta·W, (n, inputs), or None for the first layer."""
-        n, below = len(delta), None
+        """Hand the gradients to the solver; return Wᵀ·delta, (inputs, n), or None for the first layer."""
+        n, below = delta.shape[1], None
         if not self.first:
             # Before descend: a solver may move the weights at once.
-            below = product_back(delta, self.weights, out=self._input_delta(n, self.weights.shape[1]))
-        if len(self._ones) < n:
-            self._ones = np.ones((n, 1), delta.dtype)
+            below = product_back(self.weights, delta, out=self._input_delta(self.weights.shape[1], n))
+        if self._ones.shape[1] != n:
+            self._ones = np.ones((1, n), delta.dtype)
         solver.descend(self.index, delta, self._x, self.l2)
         # A bias is the weight of an input that is always one.
-        solver.descend(self.index + 1, delta, self._ones[:n])
+        solver.descend(self.index + 1, delta, self._ones)
         return below
 
 
@@ -141,6 +142,8 @@ class Dropout:
         """Return x times a mask of 0 and 1/(1 - chance), in an array of its own."""
         if rng is None:
             return x
+        if not x.flags.c_contiguous:  # the input: rows of pictures, seen as columns
+            return self.forward(x.T, rng).T
         self._drawn = self._mask(*x.shape)
         # 16 random bits an input are cheaper than a float and set the chance to within 1/65536.
         bits = rng.bit_generator.random_raw(-(-x.size // 4)).view(np.uint16)[: x.size].reshape(x.shape)

@@ -66,7 +66,10 @@ class Network:
                 self.layers += [Dropout(dropout, flat.dtype)] if dropout else []
 
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Return the raw outputs (n, classes); rng is the stream of dropout, None for evaluation."""
+        """Return the raw outputs (classes, n) of columns x (features, n).
+
+        rng is the stream of dropout; None, for evaluation, drops nothing.
+        """
         for layer in self.layers:
             x = layer.forward(x, rng)
         return x
@@ -87,18 +90,18 @@ class Network:
                 weights *= np.minimum(limit * (1 - 1e-6) / np.maximum(norms, limit * 1e-6), 1)[:, None]
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
-        """Return the raw outputs of all rows, (n, classes), block by block."""
-        result = np.empty((len(X), len(self.parameters[-1])), self.parameters[-1].dtype)
+        """Return the raw outputs of all rows of X (n, features) as columns, (classes, n), block by block."""
+        result = np.empty((len(self.parameters[-1]), len(X)), self.parameters[-1].dtype)
         for start in range(0, len(X), BLOCK):
-            result[start : start + BLOCK] = self.forward(X[start : start + BLOCK])
+            result[:, start : start + BLOCK] = self.forward(X[start : start + BLOCK].T)
         return result
 
     def evaluate(self, part: Part) -> tuple[float, float]:
         """Return the mean loss and the accuracy over the part, without dropout."""
         loss, right = 0.0, 0
         for start in range(0, len(part), BLOCK):
-            outputs = self.forward(part.block(start, start + BLOCK))
+            outputs = self.forward(part.block(start, start + BLOCK).T)
             targets = part.targets[start : start + BLOCK]
             loss += float(self.loss.losses(outputs, targets).sum(dtype=np.float64))
-            right += int((outputs.argmax(axis=1) == targets).sum())
+            right += int((outputs.argmax(axis=0) == targets).sum())
         return loss / len(part), right / len(part)

@@ -3,11 +3,12 @@
 All through one library: NumPy and SciPy each bring an OpenBLAS with threads of its own, and threads of one
 that spin while the other computes cost a factor of ten and more on a small machine.
 
-Weights are kept (outputs, inputs): with that layout OpenBLAS is some percent faster over the three together.
+Pictures are columns and weights are (outputs, inputs), as in the textbooks: of all orientations this one is
+the fastest with OpenBLAS, a tenth faster for wide layers than pictures as rows.
 
 BLAS counts columns first, so each row-major array goes in as its transposed view and the products are written
-the other way round: (x·wᵀ)ᵀ = w·xᵀ. `out` must be contiguous and of the same type as the factors, or SciPy
-would silently work on a copy; every caller here owns its buffers.
+the other way round: (w·x)ᵀ = xᵀ·wᵀ. What is written to must be contiguous and of the same type as the
+factors, or SciPy would silently work on a copy; every caller here owns its buffers.
 """
 
 from collections.abc import Callable
@@ -16,21 +17,31 @@ import numpy as np
 from scipy.linalg.blas import dgemm, sgemm
 
 
-def product(x: np.ndarray, w: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out ← x·wᵀ, for x (n, inputs), w (outputs, inputs), out (n, outputs)."""
-    _gemm(out)(1.0, w.T, x.T, 0.0, out.T, 1, 0, 1)
+def product(w: np.ndarray, x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out ← w·x, for w (outputs, inputs), x (inputs, n), out (outputs, n); x may be a transposed view."""
+    a, turned = _for_blas(x)
+    _gemm(out)(1.0, a, w.T, 0.0, out.T, turned, 0, 1)
     return out
 
 
-def product_back(delta: np.ndarray, w: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out ← delta·w, for delta (n, outputs), w (outputs, inputs), out (n, inputs)."""
-    _gemm(out)(1.0, w.T, delta.T, 0.0, out.T, 0, 0, 1)
+def product_back(w: np.ndarray, delta: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out ← wᵀ·delta, for w (outputs, inputs), delta (outputs, n), out (inputs, n)."""
+    _gemm(out)(1.0, delta.T, w.T, 0.0, out.T, 0, 1, 1)
     return out
 
 
 def accumulate(delta: np.ndarray, x: np.ndarray, into: np.ndarray, scale: float, keep: float) -> None:
-    """into ← keep·into + scale·deltaᵀ·x, for delta (n, outputs), x (n, inputs), into (outputs, inputs)."""
-    _gemm(into)(scale, x.T, delta.T, keep, into.T, 0, 1, 1)
+    """into ← keep·into + scale·delta·xᵀ, for delta (outputs, n), x (inputs, n), into (outputs, inputs).
+
+    x may be a transposed view.
+    """
+    a, turned = _for_blas(x)
+    _gemm(into)(scale, a, delta.T, keep, into.T, not turned, 0, 1)
+
+
+def _for_blas(x: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return a column-major view of x, and whether it is x itself (True) or xᵀ (False)."""
+    return (x.T, False) if x.flags.c_contiguous else (x, True)
 
 
 def _gemm(out: np.ndarray) -> Callable[..., np.ndarray]:

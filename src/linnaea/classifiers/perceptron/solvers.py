@@ -1,7 +1,7 @@
 """Solvers: they know only arrays.
 
 Every parameter is a 2-D view of one flat buffer. A solver takes each gradient as the two factors of its
-product, deltaᵀ·x, because BLAS computes `into ← keep·into + scale·deltaᵀ·x` in the time of the product alone:
+product, delta·xᵀ, because BLAS computes `into ← keep·into + scale·delta·xᵀ` in the time of the product alone:
 plain SGD and momentum then need no further pass over the weights, which for wide layers would take a
 third of a step.
 """
@@ -50,7 +50,7 @@ class Solver:
         self.steps = steps
 
     def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
-        """Take the gradient deltaᵀ·x / n + decay·w of the parameter at index; n rows in the batch."""
+        """Take the gradient delta·xᵀ / n + decay·w of the parameter at index; n columns in the batch."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -67,11 +67,11 @@ class Gradients(Solver):
         self.gradients = views(self.gradient, shapes)
 
     def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
-        """Set gradients[index] = deltaᵀ·x / n + decay·w."""
+        """Set gradients[index] = delta·xᵀ / n + decay·w."""
         gradient = self.gradients[index]
         if decay:
             np.multiply(self.parameters[index], decay, out=gradient)
-        accumulate(delta, x, gradient, 1 / len(x), 1.0 if decay else 0.0)
+        accumulate(delta, x, gradient, 1 / delta.shape[1], 1.0 if decay else 0.0)
 
 
 class SGD(Solver):
@@ -79,7 +79,7 @@ class SGD(Solver):
 
     def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
         """Move the parameter at index."""
-        accumulate(delta, x, self.parameters[index], -self.rate / len(x), 1 - self.rate * decay)
+        accumulate(delta, x, self.parameters[index], -self.rate / delta.shape[1], 1 - self.rate * decay)
 
 
 class Nesterov(Solver):
@@ -103,10 +103,10 @@ class Nesterov(Solver):
             self._axpy(flat_w, flat_v, a=decay)
             np.multiply(w, 1 - self.rate * decay, out=w)
             self._axpy(flat_v, flat_w, a=self.rate)
-            accumulate(delta, x, v, 1 / len(x), 1.0)
+            accumulate(delta, x, v, 1 / delta.shape[1], 1.0)
         else:
             self._axpy(flat_v, flat_w, a=self.rate * self.momentum)
-            accumulate(delta, x, v, 1 / len(x), self.momentum)
+            accumulate(delta, x, v, 1 / delta.shape[1], self.momentum)
         self._axpy(flat_v, flat_w, a=-self.rate * (1 + self.momentum))
 
 
