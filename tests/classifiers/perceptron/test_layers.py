@@ -9,7 +9,7 @@ from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import Dropout, sigmoid
 from linnaea.classifiers.perceptron.losses import CrossEntropy, SquaredError
 from linnaea.classifiers.perceptron.network import Network, new_parameters
-from linnaea.classifiers.perceptron.products import accumulate, product, product_back
+from linnaea.classifiers.perceptron.products import accumulate, add_product, product_back
 from linnaea.classifiers.perceptron.schedules import rate_at
 
 
@@ -24,9 +24,9 @@ def test_products_are_written_in_place(dtype, n, inputs, outputs):
     assert below == pytest.approx(w.T @ delta, **near)
     # Columns in memory of their own, and rows of pictures seen as columns.
     for columns in (x, np.asfortranarray(x)):
-        y, into = np.full((outputs, n), np.nan, dtype), w.copy()
-        assert product(w, columns, y) is y
-        assert y == pytest.approx(w @ x, **near)
+        y, into = delta.copy(), w.copy()
+        assert add_product(w, columns, y) is y
+        assert y == pytest.approx(delta + w @ x, **near)
         accumulate(delta, columns, into, -0.5, 0.25)
         assert into == pytest.approx(0.25 * w - 0.5 * delta @ x.T, **near)
         # keep = 0 must not read what stood there: not a number times zero is not zero.

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.products import product, product_back
+from linnaea.classifiers.perceptron.products import add_product, product_back
 
 
 class Descends(Protocol):
@@ -55,8 +55,9 @@ class Dense:
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return W·x + b, (outputs, n); x may be a transposed view."""
         self._x = x
-        y = product(self.weights, x, out=self._output(len(self.weights), x.shape[1]))
-        return np.add(y, self.bias, out=y)
+        y = self._output(len(self.weights), x.shape[1])
+        y[...] = self.bias
+        return add_product(self.weights, x, out=y)
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray | None:
         """Hand the gradients to the solver; return Wᵀ·delta, (inputs, n), or None for the first layer."""
@@ -75,26 +76,20 @@ class Dense:
 class ReLU:
     """y = max(x, 0), in place (Nair and Hinton 2010)."""
 
-    def __init__(self, dtype: np.dtype) -> None:
-        self._slope = Workspace(dtype)
-
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return max(x, 0), written over x."""
         self._y = np.maximum(x, 0, out=x)
         return self._y
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray:
-        """Return delta where y > 0, else 0, written over delta."""
+        """Return delta where y > 0, else 0, written over delta; y, needed no more, becomes the slope."""
         # 0 or 1, written as floats at once: a product with booleans would be converted piece by piece.
-        slope = np.greater(self._y, 0, out=self._slope(*delta.shape), casting="unsafe")
+        slope = np.greater(self._y, 0, out=self._y, casting="unsafe")
         return np.multiply(delta, slope, out=delta)
 
 
 class Tanh:
     """y = tanh(x), in place."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self._slope = Workspace(dtype)
 
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return tanh(x), written over x."""
@@ -102,8 +97,8 @@ class Tanh:
         return self._y
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray:
-        """Return delta · (1 - y²), written over delta."""
-        slope = np.multiply(self._y, self._y, out=self._slope(*delta.shape))
+        """Return delta · (1 - y²), written over delta; y becomes the slope."""
+        slope = np.multiply(self._y, self._y, out=self._y)
         np.subtract(1, slope, out=slope)
         return np.multiply(delta, slope, out=delta)
 
@@ -111,19 +106,16 @@ class Tanh:
 class Sigmoid:
     """y = 1 / (1 + exp(-x)), in place."""
 
-    def __init__(self, dtype: np.dtype) -> None:
-        self._slope = Workspace(dtype)
-
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Return the logistic function of x, written over x."""
         self._y = sigmoid(x, out=x)
         return self._y
 
     def backward(self, delta: np.ndarray, solver: Descends) -> np.ndarray:
-        """Return delta · y · (1 - y), written over delta."""
-        slope = np.subtract(1, self._y, out=self._slope(*delta.shape))
-        np.multiply(slope, self._y, out=slope)
-        return np.multiply(delta, slope, out=delta)
+        """Return delta · y · (1 - y), written over delta; y is written over, too."""
+        np.multiply(delta, self._y, out=delta)
+        rest = np.subtract(1, self._y, out=self._y)
+        return np.multiply(delta, rest, out=delta)
 
 
 class Dropout:

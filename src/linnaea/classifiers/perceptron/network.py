@@ -62,7 +62,7 @@ class Network:
             weights, bias = self.parameters[2 * layer : 2 * layer + 2]
             self.layers.append(Dense(weights, bias, 2 * layer, l2=l2, first=layer == 0))
             if layer < last:
-                self.layers.append(ACTIVATIONS[activation](flat.dtype))
+                self.layers.append(ACTIVATIONS[activation]())
                 self.layers += [Dropout(dropout, flat.dtype)] if dropout else []
 
     def forward(self, x: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.linalg.blas import dgemm, sgemm
 
 
-def product(w: np.ndarray, x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out ← w·x, for w (outputs, inputs), x (inputs, n), out (outputs, n); x may be a transposed view."""
+def add_product(w: np.ndarray, x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out ← out + w·x, for w (outputs, inputs), x (inputs, n), out (outputs, n); x may be a transposed view."""
     a, turned = _for_blas(x)
-    _gemm(out)(1.0, a, w.T, 0.0, out.T, turned, 0, 1)
+    _gemm(out)(1.0, a, w.T, 1.0, out.T, turned, 0, 1)
     return out
 
 
