@@ -29,8 +29,8 @@ COMMANDS = {
     "reproduce": "Repeat the original report's experiments and print them beside its numbers.",
     "check": "Find a data set's problems before any training.",
     "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
-    "describe": "Print a network's table as papers do: stages, operators, sizes, parameters, multiply-adds, totals.",
-    "models": "List the networks that --model accepts: the short names, or every timm network that holds a word.",
+    "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
+    "models": "List the networks that --model accepts, by short name or by a word to search for.",
     "demo": "Train three networks on 5,000 real handwritten digits and compare them; no download.",
     "doctor": "Tell what is installed, which hardware is used, and what is missing.",
 }

@@ -295,7 +295,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes), each row summing to one, columns in the order of classes_."""
         outputs = self._outputs(X)
-        return self._loss().probabilities(outputs)
+        return np.ascontiguousarray(self._loss().probabilities(outputs.T).T)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw outputs (n, classes); for two classes the second less the first, (n,)."""

@@ -199,14 +199,14 @@ def raw_outputs(model: keras.Model, X: np.ndarray) -> np.ndarray:
 def evaluate(model: keras.Model, loss: Any, part: Part) -> tuple[float, float]:
     """Return the mean loss and the accuracy over the part, every picture counted once.
 
-    loss: one of perceptron.losses
+    loss: one of perceptron.losses, which take columns
         In NumPy, so that both networks' losses are the same number to the last digit.
     """
     total, right = 0.0, 0
     for start in range(0, len(part), BLOCK):
         raw = model.predict_on_batch(part.block(start, start + BLOCK))
         targets = part.targets[start : start + BLOCK]
-        total += float(loss.losses(raw, targets).sum(dtype=np.float64))
+        total += float(loss.losses(raw.T, targets).sum(dtype=np.float64))
         right += int((raw.argmax(axis=1) == targets).sum())
     return total / len(part), right / len(part)
 

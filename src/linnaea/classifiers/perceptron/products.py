@@ -18,7 +18,7 @@ from scipy.linalg.blas import dgemm, sgemm
 
 
 def add_product(w: np.ndarray, x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out ← out + w·x, for w (outputs, inputs), x (inputs, n), out (outputs, n); x may be a transposed view."""
+    """out ← out + w·x: w (outputs, inputs), x (inputs, n) or a transposed view, out (outputs, n)."""
     a, turned = _for_blas(x)
     _gemm(out)(1.0, a, w.T, 1.0, out.T, turned, 0, 1)
     return out
