@@ -149,7 +149,7 @@ def same_history(a: FineTuneClassifier, b: FineTuneClassifier) -> bool:
 
 
 def test_a_run_can_be_repeated_bit_by_bit(classifier: Build, train_part: Any, test_part: Any) -> None:
-    everything = {"cutmix": 0.5, "colour": 0.3, "policy": "trivialaugment", "random_erasing": 0.2}
+    everything = {"cutmix": 0.5, "colour_jitter": 0.3, "policy": "trivialaugment", "random_erasing": 0.2}
     first, second = (classifier(**everything).fit(*train_part) for _ in range(2))
     torch.manual_seed(99)
     third = classifier(**everything, random_state=1).fit(*train_part)

@@ -30,8 +30,8 @@ class Augmentation:
         A random crop covers between this share of the picture's area and all of it; 1: evaluation's view.
     flip: bool
         Whether half of the pictures are mirrored, left to right.
-    colour: float
-        Brightness, contrast and saturation are each multiplied by a factor within 1 ± colour.
+    colour_jitter: float
+        Brightness, contrast and saturation are each multiplied by a factor within 1 ± colour_jitter.
     policy: str
         "none", "randaugment" (Cubuk et al. 2020) or "trivialaugment" (Müller and Hutter 2021).
     random_erasing: float
@@ -42,7 +42,7 @@ class Augmentation:
 
     crop_scale: float = 0.25
     flip: bool = True
-    colour: float = 0.0
+    colour_jitter: float = 0.0
     policy: str = "none"
     random_erasing: float = 0.0
     mixup: float = 0.0
@@ -56,8 +56,8 @@ class Augmentation:
         if self.policy != "none":
             batch = self._with_policy(batch, rng)
         scaled = batch.to(torch.float32)
-        if self.colour:
-            scaled = jitter_colour(scaled, self.colour, rng)
+        if self.colour_jitter:
+            scaled = jitter_colour(scaled, self.colour_jitter, rng)
         prepared = preprocessing.normalize(scaled).contiguous(memory_format=torch.channels_last)
         if self.random_erasing:
             erase(prepared, self.random_erasing, rng)

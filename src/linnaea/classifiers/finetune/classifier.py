@@ -68,7 +68,7 @@ class FineTuneClassifier(FineTuned):
     crop_scale : float, default=0.25
         Random crops cover this share of the picture's area at least; 1: no crops.
     flip : bool, default=True
-    colour : float, default=0.0
+    colour_jitter : float, default=0.0
     policy : "none", "randaugment" or "trivialaugment", default="none"
     random_erasing, mixup, cutmix : float, default=0.0
         Shares of pictures, batches and batches; see `augment.Augmentation`.
@@ -133,7 +133,7 @@ class FineTuneClassifier(FineTuned):
         batch_norm: str = "freeze",
         crop_scale: float = 0.25,
         flip: bool = True,
-        colour: float = 0.0,
+        colour_jitter: float = 0.0,
         policy: str = "none",
         random_erasing: float = 0.0,
         mixup: float = 0.0,
@@ -172,7 +172,7 @@ class FineTuneClassifier(FineTuned):
         self.batch_norm = batch_norm
         self.crop_scale = crop_scale
         self.flip = flip
-        self.colour = colour
+        self.colour_jitter = colour_jitter
         self.policy = policy
         self.random_erasing = random_erasing
         self.mixup = mixup

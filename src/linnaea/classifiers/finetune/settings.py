@@ -74,7 +74,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "warmup_epochs": ("a number of 0 or more", _real(0)),
     "label_smoothing": _below_one,
     "crop_scale": ("a number above 0 and at most 1", _real(0, 1, open_low=True)),
-    "colour": _share,
+    "colour_jitter": _share,
     "random_erasing": _share,
     "mixup": _share,
     "cutmix": _share,
