@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "MLPClassifier": "linnaea.classifiers.perceptron.classifier",
     "KerasMLPClassifier": "linnaea.classifiers.keras_mlp",
+    "FineTuneClassifier": "linnaea.classifiers.finetune.classifier",
     "check_gradients": "linnaea.classifiers.perceptron.gradients",
     "open_dataset": "linnaea.data.sources",
     "load": "linnaea.commands.evaluate",

@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
-    """Print a network's table as papers do: stages, operators, sizes, parameters, multiply-adds, totals.
+    """Print a network's table as papers do: stages, sizes, parameters, multiply-adds.
 
     The table is measured on the network itself; no weights are loaded and nothing is computed. From Python
     the same table is returned, a NetworkTable.

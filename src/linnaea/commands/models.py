@@ -11,7 +11,7 @@ from linnaea.errors import UsageError
 
 
 def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
-    """List the networks that --model accepts: the short names, or every timm network that holds a word.
+    """List the networks that --model accepts, by short name or by a word to search for.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """FineTuneClassifier: a pretrained network on photographs, under scikit-learn's conventions."""
 
 import time
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,8 @@ from linnaea.classifiers.perceptron.settings import seed_from
 _Held = tuple[Tensor, np.ndarray]
 
 
+# scikit-learn reads the settings from the signature of __init__, whoever writes it.
+@dataclass(eq=False, repr=False)
 class FineTuneClassifier(FineTuned):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
@@ -108,86 +111,45 @@ class FineTuneClassifier(FineTuned):
     preprocessing_ : Preprocessing
     """
 
-    def __init__(
-        self,
-        backbone: str = "efficientnet_lite0",
-        *,
-        weights: str | Path = "hub",
-        size: int | None = None,
-        head_hidden: int | None = None,
-        dropout: float = 0.2,
-        train_from: str = "all",
-        head_first_epochs: int = 0,
-        probe: bool = True,
-        views: int = 4,
-        epochs: int = 12,
-        batch_size: int = 16,
-        solver: str = "adamw",
-        learning_rate: float | None = None,
-        layer_decay: float = 0.85,
-        weight_decay: float = 0.05,
-        momentum: float = 0.9,
-        schedule: str = "cosine",
-        warmup_epochs: float = 1,
-        label_smoothing: float = 0.1,
-        batch_norm: str = "freeze",
-        crop_scale: float = 0.25,
-        flip: bool = True,
-        colour_jitter: float = 0.0,
-        policy: str = "none",
-        random_erasing: float = 0.0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        first_size: int | None = None,
-        class_weight: Any = None,
-        sampling: str = "shuffle",
-        ema: float | None = 0.99,
-        clip_norm: float | None = None,
-        accumulate: int = 1,
-        patience: int = 0,
-        preprocessing: str = "weights",
-        precision: str = "auto",
-        progress: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.backbone = backbone
-        self.weights = weights
-        self.size = size
-        self.head_hidden = head_hidden
-        self.dropout = dropout
-        self.train_from = train_from
-        self.head_first_epochs = head_first_epochs
-        self.probe = probe
-        self.views = views
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.solver = solver
-        self.learning_rate = learning_rate
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.label_smoothing = label_smoothing
-        self.batch_norm = batch_norm
-        self.crop_scale = crop_scale
-        self.flip = flip
-        self.colour_jitter = colour_jitter
-        self.policy = policy
-        self.random_erasing = random_erasing
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.first_size = first_size
-        self.class_weight = class_weight
-        self.sampling = sampling
-        self.ema = ema
-        self.clip_norm = clip_norm
-        self.accumulate = accumulate
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.precision = precision
-        self.progress = progress
-        self.random_state = random_state
+    backbone: str = "efficientnet_lite0"
+    _: KW_ONLY
+    weights: str | Path = "hub"
+    size: int | None = None
+    head_hidden: int | None = None
+    dropout: float = 0.2
+    train_from: str = "all"
+    head_first_epochs: int = 0
+    probe: bool = True
+    views: int = 4
+    epochs: int = 12
+    batch_size: int = 16
+    solver: str = "adamw"
+    learning_rate: float | None = None
+    layer_decay: float = 0.85
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    warmup_epochs: float = 1
+    label_smoothing: float = 0.1
+    batch_norm: str = "freeze"
+    crop_scale: float = 0.25
+    flip: bool = True
+    colour_jitter: float = 0.0
+    policy: str = "none"
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    first_size: int | None = None
+    class_weight: Any = None
+    sampling: str = "shuffle"
+    ema: float | None = 0.99
+    clip_norm: float | None = None
+    accumulate: int = 1
+    patience: int = 0
+    preprocessing: str = "weights"
+    precision: str = "auto"
+    progress: bool = False
+    random_state: Any = None
 
     def fit(
         self,
