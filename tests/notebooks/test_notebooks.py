@@ -3,13 +3,13 @@
 import functools
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # The cells that show a figure of the report, and the titles their drawings carry for screen readers.
@@ -25,39 +25,51 @@ FIGURES = {
         "loss-graph": "Cross-entropy per epoch",
         "intervals": "Accuracy with its 95 % interval",
     },
+    "Part2": {
+        "mobilenet-accuracy": "MobileNet v2, as reported: accuracy per epoch",
+        "mobilenet-loss": "MobileNet v2, as reported: cross-entropy per epoch",
+        "resnet-accuracy": "ResNet50, as reported: accuracy per epoch",
+        "resnet-loss": "ResNet50, as reported: cross-entropy per epoch",
+        "ours-accuracy": "EfficientNet-Lite0, default recipe: accuracy per epoch",
+        "ours-loss": "EfficientNet-Lite0, default recipe: cross-entropy per epoch",
+        "intervals": "Accuracy with its 95 % interval",
+    },
 }
+PART1 = ("Part1-TwoHidden", "Part1-Keras")
 
-
-# Outputs of the cells by id.
 Outputs = dict[str, list]
 
 
 @pytest.fixture(scope="module")
-def execute(tmp_path_factory) -> Callable[[str], Outputs]:
+def tiles(tmp_path_factory) -> Path:
+    """Two classes of 15 pictures, cut from the two photographs that come with scikit-learn (427 x 640)."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, file in (("flower", "flower.jpg"), ("temple", "china.jpg")):
+        (folder / name).mkdir()
+        photograph = load_sample_image(file)
+        for number in range(15):
+            top, left = 128 * (number // 5), 128 * (number % 5)
+            tile = Image.fromarray(photograph[top : top + 128, left : left + 128])
+            tile.save(folder / name / f"{number:02}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def no_hub(tmp_path_factory) -> dict[str, str]:
+    """Variables with which the hub's weights cannot be had: no network, and an empty cache."""
+    return {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path_factory.mktemp("hub"))}
+
+
+@pytest.fixture(scope="module")
+def execute(run_notebook, tiles, no_hub) -> Callable[[str], Outputs]:
     """A function that runs a notebook of that name in quick mode, once."""
-    # A user's kernel named python3 may belong to another Python: this one starts the tests' own.
-    kernels = tmp_path_factory.mktemp("jupyter")
-    spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "Python 3",
-        "language": "python",
-        # BLAS threads that wait for each other make a small network many times slower on a busy machine.
-        "env": {"LINNAEA_QUICK": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    }
-    (kernels / "kernels" / "python3").mkdir(parents=True)
-    (kernels / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
 
     @functools.cache
     def outputs_of(name: str) -> Outputs:
         if name == "Part1-Keras":
             pytest.importorskip("keras")
-        notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("JUPYTER_PATH", str(kernels))
-            # Raises CellExecutionError, with the traceback of the cell, at the first error.
-            resources = {"metadata": {"path": str(kernels)}}
-            NotebookClient(notebook, timeout=300, startup_timeout=120, resources=resources).execute()
-        return {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+        elsewhere = {"LINNAEA_PICTURES": str(tiles), **no_hub} if name == "Part2" else {}
+        return run_notebook(name, **elsewhere)
 
     return outputs_of
 
@@ -66,6 +78,18 @@ def execute(tmp_path_factory) -> Callable[[str], Outputs]:
 def executed(request, execute) -> tuple[str, Outputs]:
     """Each notebook's name and outputs in turn."""
     return request.param, execute(request.param)
+
+
+@pytest.fixture(scope="module", params=PART1)
+def part1(request, execute) -> tuple[str, Outputs]:
+    """The same for the two notebooks about digits."""
+    return request.param, execute(request.param)
+
+
+@pytest.fixture(scope="module")
+def part2(execute) -> Outputs:
+    """The outputs of the notebook about photographs, run on the tiles."""
+    return execute("Part2")
 
 
 def html(outputs: list) -> str:
@@ -89,21 +113,21 @@ def test_every_figure_is_drawn(executed):
         assert "nan" not in re.sub(r"<[^>]*>", "", drawn).lower()
 
 
-def test_the_digits_and_the_mistakes_are_pictures(executed):
-    _, outputs = executed
+def test_the_digits_and_the_mistakes_are_pictures(part1):
+    _, outputs = part1
     assert html(outputs["digits"]).count("<img") == 1
     assert html(outputs["mistakes"]).count("<img") == 12
 
 
-def test_the_confusion_matrix_counts_every_test_picture(executed):
-    _, outputs = executed
+def test_the_confusion_matrix_counts_every_test_picture(part1):
+    _, outputs = part1
     cells = re.findall(r"<td[^>]*>(\d*)</td>", html(outputs["confusion"]))
     assert len(cells) == 100
     assert sum(int(count or 0) for count in cells) == 1500
 
 
-def test_numbers_stand_beside_the_reported_ones(executed):
-    name, outputs = executed
+def test_numbers_stand_beside_the_reported_ones(part1):
+    name, outputs = part1
     table = markdown(outputs["judge"])
     wanted = ("94.54 %", "96.50 %", "0.99527") if name == "Part1-TwoHidden" else ("91.99 %", "96.50 %")
     assert all(number in table for number in wanted)
@@ -115,8 +139,8 @@ def test_nothing_is_written_to_stderr(executed):
     assert noise == []
 
 
-def test_a_reader_is_told_that_these_are_the_small_data(executed):
-    _, outputs = executed
+def test_a_reader_is_told_that_these_are_the_small_data(part1):
+    _, outputs = part1
     told = markdown(outputs["data"])
     assert "3,500 pictures to learn from, 1,500 to be judged on" in told
     assert "the 5,000 digits that need no download" in told
@@ -138,6 +162,64 @@ def test_the_comparison_covers_every_test_picture(execute):
     assert len(counts) == 4
     assert sum(counts) == 1500
     assert verdict.startswith("$p$ = ")
+
+
+def test_the_tables_end_in_the_published_totals(part2):
+    # Sandler et al. 2018: 3.4 M parameters and 300 M multiply-adds; He et al. 2015: 25.6 M, and 4.1 G with
+    # the stride in the 3 x 3 convolution.
+    totals = {"mobilenet-table": ["3.50 M", "301 M"], "resnet-table": ["25.6 M", "4.09 G"]}
+    for cell, expected in totals.items():
+        assert re.findall(r"<td[^>]*>([^<]*)</td>", html(part2[cell]))[-2:] == expected
+
+
+def test_the_heads_are_those_of_the_report(part2):
+    mobilenet, resnet = streamed(part2["heads"]).split("ResNet50")
+    assert re.findall(r"(Dropout\(p=[\d.]+|in_features=\d+, out_features=\d+|ReLU)", mobilenet) == [
+        "Dropout(p=0.2",
+        "in_features=1280, out_features=2",
+    ]
+    assert re.findall(r"(Dropout\(p=[\d.]+|in_features=\d+, out_features=\d+|ReLU)", resnet) == [
+        "in_features=2048, out_features=30",
+        "ReLU",
+        "Dropout(p=0.2",
+        "in_features=30, out_features=2",
+    ]
+
+
+def test_the_photographs_are_shown(part2):
+    # In a rehearsal, at most four pictures of each class in each part.
+    assert "2 classes: 8 pictures to learn from" in markdown(part2["data"])
+    assert [html(part2[cell]).count("<img") for cell in ("sheet", "seen", "mistakes")] == [8, 3, 8]
+
+
+def test_a_network_without_weights_says_so_and_goes_on(part2):
+    told = markdown(part2["resnet"])
+    assert "**resnet50 starts from random weights, for two epochs at most.**" in told
+    assert "The weights of resnet50.tv_in1k could not be had from the hub" in told
+    assert "put it into the folder `weights` as `resnet50.tv_in1k.safetensors`." in told
+    table = markdown(part2["judge"])
+    assert "ResNet50, as reported (random start)" in table
+    # Its weights are a package, so the default needs no hub.
+    assert "EfficientNet-Lite0, default recipe |" in table
+
+
+def test_the_default_recipe_is_not_below_its_probe(part2):
+    probe, kept = re.findall(r"([\d.]+)\s%", markdown(part2["ours"])[-400:].partition("The probe")[2])
+    assert float(kept) >= float(probe)
+
+
+def test_part2_runs_on_a_few_flowers(run_notebook, no_hub, shared):
+    folders = {
+        "LINNAEA_FLOWERS102_DIR": str(shared / "data" / "flowers102"),
+        "LINNAEA_WEIGHTS_DIR": str(shared / "weights"),
+    }
+    outputs = run_notebook("Part2", **folders, **no_hub)
+    assert "6 classes: 24 pictures to learn from, 24 to choose by" in markdown(outputs["data"])
+    assert html(outputs["mistakes"]).count("<img") == 12
+    rows = dict(re.findall(r"\| ([^|]+) \| \*\*([\d.]+) %", markdown(outputs["judge"])))
+    assert list(rows)[:2] == ["MobileNet v2, as reported", "ResNet50, as reported (random start)"]
+    # Guessing among six flowers gives 17 %; pretrained features, even of pictures of 96 pixels, far more.
+    assert float(rows["EfficientNet-Lite0, default recipe"]) > 50
 
 
 @pytest.mark.parametrize("name", FIGURES)
