@@ -117,7 +117,7 @@ def test_reproduce_quick_goes_on_where_it_stopped(shared, tmp_path, capsys):
     for _ in range(2):
         assert main(arguments) == 0
     told = capsys.readouterr()
-    assert told.err.count("is finished") == 4
+    assert told.err.count("is finished") == 5
     assert "94.54 %" in told.out
     assert (tmp_path / "official" / "comparison.html").exists()
     info = json.loads((tmp_path / "official" / "one-hidden" / "run.json").read_text())

@@ -44,7 +44,9 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
     if reported:
         columns["reported"] = "Reported"
     columns |= {"auc": "Macro AUC", "log_loss": "Log loss", "seconds": "Training"}
-    terminal.results.print(terminal.comparison_table(rows, columns))
+    terminal.results.print(
+        terminal.comparison_table(rows, columns, spare=("network", "log_loss", "seconds", "auc", "interval"))
+    )
     for sentence in _sentences(folders):
         terminal.say("", sentence)
 

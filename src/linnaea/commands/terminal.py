@@ -1,20 +1,28 @@
 """What a person sees while a command works: little, in order, aligned."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 LABEL_WIDTH = 10
 
+# Columns where nobody looks: a file or a pipe has no edge, and rich would take it for 80 wide.
+UNBOUNDED = 200
+
 # Messages go to stderr and results to stdout, so that `linnaea predict … --format json | jq` works.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(highlight=False, soft_wrap=True)
+results = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+)
 
 
 def say(label: str, *sentences: str) -> None:
@@ -60,7 +68,7 @@ class EpochBar:
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
-        self.best: tuple[float, int] | None = None
+        self.best: tuple[tuple[float, float], int] | None = None
         self._wide = messages.width >= 110
         self._progress = Progress(
             TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.completed:.0f}}/{epochs}"),
@@ -78,10 +86,12 @@ class EpochBar:
         if record.val_accuracy is None:
             told.append(f"training {percent(record.train_accuracy)}")
         else:
-            if record.epoch > 0 and (self.best is None or record.val_accuracy > self.best[0]):
-                self.best = (record.val_accuracy, record.epoch)
+            # As the classifiers choose: among equal accuracies the lower loss.
+            score = (record.val_accuracy, -record.val_loss)
+            if self.best is None or score > self.best[0]:
+                self.best = (score, record.epoch)
             told.append(f"validation {percent(record.val_accuracy)}")
-            told += [f"best {percent(self.best[0])} ({self.best[1]})"] if self.best else []
+            told += [f"best {percent(self.best[0][0])} ({self.best[1]})"] if self.best else []
         if record.epoch > 0:
             left = self._seconds / record.epoch * (self.epochs - record.epoch)
             told += [f"{pictures / max(record.seconds, 1e-9):,.0f} pictures/s"] if self._wide else []
@@ -95,13 +105,22 @@ class EpochBar:
             yield self
 
 
-def comparison_table(rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
-    """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left."""
+def comparison_table(
+    rows: list[dict[str, Any]], columns: dict[str, str], spare: tuple[str, ...] = ()
+) -> Table:
+    """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left.
+
+    spare: keys of the columns that a narrow terminal goes without, the first to go first.
+    """
+    width = {key: max(cell_len(str(row.get(key, "–"))) for row in [*rows, columns]) + 2 for key in columns}
+    for key in spare:
+        if sum(width.values()) > results.width:
+            width.pop(key, None)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(columns.values()):
-        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number > 0)
+    for number, key in enumerate(width):
+        table.add_column(columns[key], justify="right" if number else "left", no_wrap=number > 0)
     for row in rows:
-        table.add_row(*(str(row.get(key, "–")) for key in columns))
+        table.add_row(*(Text(str(row.get(key, "–"))) for key in width))
     return table
 
 
