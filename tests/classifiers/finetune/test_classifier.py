@@ -41,7 +41,7 @@ def fitted(pretrained: Path, shapes: Callable[..., Any], val_part: Any) -> FineT
 
 
 def test_fine_tuning_learns_what_the_probe_could_not(fitted: FineTuneClassifier, test_part: Any) -> None:
-    before, best = fitted.history_[0], fitted.history_[fitted.best_epoch_]
+    before, best = fitted.history_[0], fitted.history_[fitted.chosen_epoch_]
     assert fitted.kept_ == "fine-tuned"
     assert best.val_accuracy > before.val_accuracy + 0.1
     # Chance is 1 in 3. All right would mean that the task says nothing.
@@ -53,10 +53,10 @@ def test_history_has_one_record_an_epoch_the_probe_first(fitted: FineTuneClassif
     assert all(isinstance(record, EpochRecord) and record.seconds > 0 for record in fitted.history_)
     assert fitted.history_[-1].learning_rate == pytest.approx(0, abs=1e-9)
     accuracies = [record.val_accuracy for record in fitted.history_]
-    assert fitted.best_epoch_ == int(np.argmax(accuracies)) or accuracies.count(max(accuracies)) > 1
-    assert fitted.history_[fitted.best_epoch_].val_accuracy == max(accuracies)
+    assert fitted.chosen_epoch_ == int(np.argmax(accuracies)) or accuracies.count(max(accuracies)) > 1
+    assert fitted.history_[fitted.chosen_epoch_].val_accuracy == max(accuracies)
     # The kept network is that of the best epoch, judged as evaluate judges.
-    best = fitted.history_[fitted.best_epoch_]
+    best = fitted.history_[fitted.chosen_epoch_]
     assert fitted.evaluate(*val_part) == pytest.approx((best.val_loss, best.val_accuracy), rel=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_save_and_load_give_the_same_probabilities(
     loaded = FineTuneClassifier.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(test_part[0]), fitted.predict_proba(test_part[0]))
     assert loaded.get_params() == fitted.get_params() | {"weights": str(fitted.weights)}
-    assert (loaded.kept_, loaded.best_epoch_) == (fitted.kept_, fitted.best_epoch_)
+    assert (loaded.kept_, loaded.chosen_epoch_) == (fitted.kept_, fitted.chosen_epoch_)
     model = json.loads((tmp_path / "model.json").read_text())
     assert model["classes"] == ["bars", "cross", "disc"]
     assert model["preprocessing"]["size"] == 48
@@ -200,7 +200,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stopped.predict(val_part[0]).shape == (60,)
-    assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.best_epoch_].val_accuracy
+    assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.chosen_epoch_].val_accuracy
     resumed = classifier(epochs=2, batch_size=4)
     resumed.load_training_state(*stopped.training_state())
     resumed.fit(*train_part, validation_data=val_part)
@@ -222,7 +222,7 @@ def test_the_probe_is_kept_when_fine_tuning_is_sabotaged(
     sabotaged = classifier(learning_rate=5.0, train_from="head", ema=None, warmup_epochs=0)
     sabotaged.fit(*train_part, validation_data=val_part)
     assert sabotaged.kept_ == "probe"
-    assert sabotaged.best_epoch_ == 0
+    assert sabotaged.chosen_epoch_ == 0
     assert sabotaged.evaluate(*val_part)[1] == sabotaged.probe_.val[1] == sabotaged.history_[0].val_accuracy
 
 
@@ -255,7 +255,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_best(
 
 def test_without_a_validation_part_the_last_epoch_is_kept(classifier: Build, train_part: Any) -> None:
     last = classifier().fit(*train_part)
-    assert last.best_epoch_ == 2
+    assert last.chosen_epoch_ == 2
     assert last.history_[-1].val_accuracy is None
 
 
@@ -264,7 +264,7 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(
 ) -> None:
     stuck = classifier(epochs=9, patience=2, learning_rate=5.0, train_from="head", ema=None)
     stuck.fit(*train_part, validation_data=val_part)
-    assert len(stuck.history_) == stuck.best_epoch_ + 3
+    assert len(stuck.history_) == stuck.chosen_epoch_ + 3
 
 
 def test_no_epochs_means_the_probe_alone(classifier: Build, train_part: Any) -> None:

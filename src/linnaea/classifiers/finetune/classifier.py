@@ -1,7 +1,7 @@
 """FineTuneClassifier: a pretrained network on photographs, under scikit-learn's conventions."""
 
 import time
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from linnaea.classifiers.contract import EpochRecord, OnEpoch
-from linnaea.classifiers.finetune import batchnorm, construction, inference, loop, precision, state
+from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, precision, state
 from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.probe import Probe, probe_network
@@ -92,6 +92,10 @@ class FineTuneClassifier(FineTuned):
         "report": 0 to 1 only, down to 150 x 150, up again.
     precision : "auto", "float32" or "bfloat16", default="auto"
         "auto": the faster on this machine, measured once.
+    budget : float, default=None
+        Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
+        measured, and train_from, epochs, views, first_size and ema are chosen; see `budget.Plan`.
+    pictures_after : int, default=0
     progress : bool, default=False
     random_state : int, RandomState or None, default=None
 
@@ -101,11 +105,13 @@ class FineTuneClassifier(FineTuned):
     history_ : list of EpochRecord
         Epoch 0 is the network before fine-tuning, its head from the probe. Training figures are those of the
         pictures as augmented, validation figures those of the averaged weights.
-    best_epoch_ : int
+    chosen_epoch_ : int
         The epoch that is kept: the best on the validation part; without one, the last.
     kept_ : "probe" or "fine-tuned"
         "probe" where no epoch of fine-tuning was better on the validation part.
     probe_ : Probe or None
+    plan_ : Plan or None
+        What was done with the budget.
     precision_ : "float32" or "bfloat16"
     network_ : Module
     preprocessing_ : Preprocessing
@@ -148,6 +154,8 @@ class FineTuneClassifier(FineTuned):
     patience: int = 0
     preprocessing: str = "weights"
     precision: str = "auto"
+    budget: float | None = None
+    pictures_after: int = 0
     progress: bool = False
     random_state: Any = None
 
@@ -165,10 +173,12 @@ class FineTuneClassifier(FineTuned):
         Raises SettingError, DataError, LinnaeaError (weights), and DivergenceError where the loss stops being
         a number; after that, and after Ctrl-C, the classifier is the best epoch so far.
         """
+        started = time.perf_counter()
         part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
         settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
+        settings |= self._planned(settings, X, part, held, started, on_resume)
         if on_resume is None:
-            self._begin(part, held)
+            self._begin(part, held, settings["views"])
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )
@@ -229,7 +239,35 @@ class FineTuneClassifier(FineTuned):
         targets = inputs.class_numbers(y, classes)
         return construction.training_part(pictures, targets, weights, len(classes)), held, on_resume
 
-    def _begin(self, part: loop.TrainingPart, held: _Held | None) -> None:
+    def _planned(
+        self,
+        settings: dict[str, Any],
+        X: Any,
+        part: loop.TrainingPart,
+        held: _Held | None,
+        started: float,
+        on_resume: Any,
+    ) -> dict[str, Any]:
+        """Return the settings that the budget decides; a resumed training keeps its plan, not its time."""
+        self.plan_: budget.Plan | None = None
+        self._deadline: budget.Deadline | None = None
+        if on_resume is not None and "plan" in on_resume[1]:
+            self.plan_ = budget.Plan.from_dict(on_resume[1]["plan"])
+        elif on_resume is None and self.budget is not None:
+            self._deadline = budget.begin(
+                self.network_,
+                settings,
+                part,
+                X,
+                pictures_val=0 if held is None else len(held[0]),
+                precision=self.precision_,
+                seed=self.seed_,
+                started=started,
+            )
+            self.plan_ = self._deadline.plan
+        return {} if self.plan_ is None else self.plan_.settings
+
+    def _begin(self, part: loop.TrainingPart, held: _Held | None, views: int) -> None:
         """Fit the probe and put it into the head."""
         self._started = time.perf_counter()
         self.history_ = []
@@ -239,7 +277,7 @@ class FineTuneClassifier(FineTuned):
                 self.network_,
                 part.pictures,
                 part.targets.cpu().numpy(),
-                number_of_views=self.views,
+                number_of_views=views,
                 precision=self.precision_,
                 seed=self.seed_,
                 flip=self.flip,
@@ -287,13 +325,16 @@ class FineTuneClassifier(FineTuned):
         course = self._session.course
         self.history_.append(record)
         course.note(record, self.network_)
-        self.best_epoch_ = course.best_epoch
+        self.chosen_epoch_ = course.best_epoch
         if on_epoch is not None:
             on_epoch(record, self)
+        if self._deadline is not None:
+            self.plan_ = self._deadline.revised(record.epoch)
+            self._session.settings = replace(self._session.settings, epochs=self.plan_.epochs)
 
     def _keep_best(self) -> None:
         course = self._session.course
-        self.best_epoch_ = course.best_epoch
+        self.chosen_epoch_ = course.best_epoch
         self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
         self._fit_head(course.best_epoch)
         if course.best is not None:
@@ -318,7 +359,8 @@ class FineTuneClassifier(FineTuned):
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values."""
         check_is_fitted(self, "_session")
-        return state.session_as_state(self._session, self.history_)
+        arrays, values = state.session_as_state(self._session, self.history_)
+        return arrays, values if self.plan_ is None else values | {"plan": self.plan_.as_dict()}
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Take back what training_state returned; the next fit goes on from there."""

@@ -64,6 +64,15 @@ def open_network(
     return Opened(_ready(built.network, preprocessing.size), preprocessing, model_args, built.weights)
 
 
+def preprocessing_of(backbone: str, *, weights: str | Path, size: int | None, variant: str) -> Preprocessing:
+    """Return what open_network's network will expect of a picture, without building it."""
+    config = resolve(backbone).config.to_dict()
+    if str(weights) not in ("hub", "none"):
+        config |= read_weights(Path(weights)).config
+    found = Preprocessing.from_config(config, size)
+    return Preprocessing.report(found.size) if variant == "report" else found
+
+
 def rebuild_network(
     backbone: str, model_args: dict[str, Any], size: int, classes: int, hidden: int | None, dropout: float
 ) -> Any:

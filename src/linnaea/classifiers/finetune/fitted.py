@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linnaea.classifiers.finetune import construction, inference, precision, state
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import batches, count_pictures
+from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
@@ -29,9 +29,27 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     precision_: str
     weights_: str
-    best_epoch_: int
+    # Settings that are read here.
+    backbone: str
+    weights: str | Path
+    size: int | None
+    preprocessing: str
+    chosen_epoch_: int
     kept_: str
     _model_args: dict[str, Any]
+
+    def kept_side(self) -> int:
+        """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.
+
+        Raises UsageError for an unknown backbone, LinnaeaError for weights that cannot be read.
+        """
+        if hasattr(self, "preprocessing_"):
+            return kept_side(self.preprocessing_)
+        return kept_side(
+            construction.preprocessing_of(
+                self.backbone, weights=self.weights, size=self.size, variant=self.preprocessing
+            )
+        )
 
     def _raw_logits(self, pictures: Any) -> Tensor:
         return inference.logits(self.network_, pictures, self.preprocessing_, self.precision_)
@@ -84,7 +102,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             "preprocessing": self.preprocessing_.as_dict(),
             "head_hidden": None if hidden is None else hidden.out_features,
             "precision": {"numbers": self.precision_, "processor": precision.processor()},
-            "best_epoch": self.best_epoch_,
+            "chosen_epoch": self.chosen_epoch_,
             "kept": getattr(self, "kept_", None),
             "parameters": parameters_as_json(parameters),
         }
@@ -101,7 +119,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             classifier.preprocessing_ = Preprocessing.from_dict(model["preprocessing"])
             classifier.input_config_ = model["preprocessing"]
             classifier.weights_, classifier._model_args = model["weights"], model["model_args"]
-            classifier.best_epoch_, classifier.kept_ = model["best_epoch"], model["kept"]
+            classifier.chosen_epoch_, classifier.kept_ = model["chosen_epoch"], model["kept"]
             # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
             same = model["precision"]["processor"] == precision.processor()
             classifier.precision_ = model["precision"]["numbers"] if same else "float32"
