@@ -18,6 +18,25 @@ def test_part1_holds_the_numbers_of_the_original_report():
     assert load_recipe("part1-keras").reported == {"accuracy": 0.9199}
 
 
+@pytest.mark.parametrize("name", ["part1-one-hidden", "part1-two-hidden"])
+def test_part1_trains_as_the_original_report_did_and_chooses_nothing_on_the_test_part(name):
+    reported = {
+        "activation": "sigmoid",
+        "loss": "squared_error",
+        "solver": "sgd",
+        "batch_size": 100,
+        "epochs": 50,
+    }
+    settings = load_recipe(name).settings
+    assert settings.items() >= reported.items()
+    assert settings["validation"] == 0
+
+
+def test_the_plain_perceptron_differs_from_the_best_by_its_want_of_distortions():
+    assert load_recipe("part1-best").settings["augment"] == "digits"
+    assert "augment" not in load_recipe("part1-best-plain").settings
+
+
 def test_an_unknown_name_brings_the_nearest():
     with pytest.raises(
         UsageError, match=r"There is no recipe 'part1-two-hiden'. Did you mean 'part1-two-hidden'"
