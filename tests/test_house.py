@@ -3,8 +3,10 @@
 import ast
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 
@@ -45,6 +47,24 @@ def test_a_command_has_at_most_25_options(verb):
     parameters = inspect.signature(getattr(import_module(f"linnaea.commands.{verb}"), verb)).parameters
     flattened = len(dataclasses.fields(CommonSettings)) - 1 if "settings" in parameters else 0
     assert len(parameters) + flattened <= 25
+
+
+def test_the_map_names_every_file_and_no_other():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    mapped, rooms = [], []
+    for line in text.split("## Where is what")[1].split("Beside it")[0].splitlines():
+        if entry := re.match(r" {4}( *)(\S.*)", line):
+            del rooms[len(entry[1]) // 2 :]  # two spaces deeper is one folder deeper
+            if folder := re.match(r"([\w/]+)/(  |$)", entry[2]):
+                rooms.append(folder[1])
+            else:
+                # Names first, with a dot between them; what they are for follows after two spaces.
+                mapped += ["/".join([*rooms, name]) for name in entry[2].split("  ")[0].split(" · ")]
+    missing = [pattern for pattern in mapped if not any(ROOT.glob(pattern))]
+    assert missing == []
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "linnaea").rglob("*.*")]
+    unmapped = [file for file in files if not any(fnmatch(file, pattern) for pattern in mapped)]
+    assert [file for file in unmapped if not re.search(r"__pycache__|\w/\w+/__init__|py\.typed", file)] == []
 
 
 @pytest.mark.parametrize("name", linnaea.__all__)
