@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.course import Course
 from linnaea.classifiers.finetune.ema import WeightAverage
+from linnaea.classifiers.finetune.head_training import FrozenFeatures
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
 from linnaea.classifiers.finetune.resident import ResidentPictures
@@ -82,6 +84,8 @@ class Session:
 
     trained, head: names of parameters
         What is trained, and the part of it that head_first_epochs are for.
+    features: FrozenFeatures or None
+        From which a head learns that learns alone; None: from the pictures, as everything else.
     """
 
     network: Any
@@ -93,10 +97,17 @@ class Session:
     trained: frozenset[str]
     head: frozenset[str]
     seed: int
+    features: FrozenFeatures | None = None
+
+    def only_head(self, epoch: int) -> bool:
+        """Return whether nothing but the head learns in this epoch (1 is the first)."""
+        return epoch <= self.settings.head_first_epochs or self.head == self.trained
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what is trained in this epoch, and the mode of every layer."""
-        names = self.head if epoch <= self.settings.head_first_epochs else self.trained
+        names = self.head if self.only_head(epoch) else self.trained
+        if not self.only_head(epoch):
+            self.features = None  # they take memory, and are no longer what the network makes
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in names)
         learning = {id(parameter) for parameter in self.network.parameters() if parameter.requires_grad}
@@ -112,8 +123,9 @@ class Session:
 
 def train(session: Session, part: TrainingPart, close_epoch: Callable[[], None]) -> None:
     """Run epochs until all are over or `patience` of them brought nothing; close_epoch() after each."""
-    course, settings = session.course, session.settings
-    while course.epoch < settings.epochs and not course.is_over(settings.patience):
+    course = session.course
+    # close_epoch may change session.settings: a training that runs out of time has fewer epochs.
+    while course.epoch < session.settings.epochs and not course.is_over(session.settings.patience):
         run_epoch(session, part)
         close_epoch()
 
@@ -154,15 +166,20 @@ def train_step(
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
     settings, course, augmentation = session.settings, session.course, session.augmentation
     rng = stream(session.seed, Purpose.AUGMENT, course.epoch + 1, course.step)
-    pictures = augmentation.pictures(part.pictures.take(rows), size, part.pictures.preprocessing, rng)
-    where = torch.from_numpy(rows).to(pictures.device)
+    where = torch.from_numpy(rows).to(part.targets.device)
     weights = None if part.weights is None else part.weights[where]
     targets = shares(part.targets[where], part.classes, weights)
-    pictures, targets = augmentation.mixed(pictures, targets, rng)
-    sums = torch.zeros(3, device=pictures.device)
-    with _dropout_from(session.seed, course, pictures.device):
-        for x, y in zip(pictures.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
-            logits = inference.forward(session.network, x, settings.precision)
+    if session.features is not None:
+        # Only the head learns: what comes before it was computed once.
+        inputs, forward = session.features.take(rows, rng), session.network.get_classifier()
+    else:
+        inputs = augmentation.pictures(part.pictures.take(rows), size, part.pictures.preprocessing, rng)
+        inputs, targets = augmentation.mixed(inputs, targets, rng)
+        forward = partial(inference.forward, session.network, precision=settings.precision)
+    sums = torch.zeros(3, device=inputs.device)
+    with _dropout_from(session.seed, course, inputs.device):
+        for x, y in zip(inputs.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
+            logits = forward(x)
             # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
             (cross_entropy(logits, smoothed(y, settings.label_smoothing)) / len(rows)).backward()
             sums += _measured(logits.detach(), y)
@@ -171,7 +188,7 @@ def train_step(
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     if session.average is not None:
-        session.average.update()
+        session.average.update(None if session.features is None else session.head)
     loss, correct, weight = sums.tolist()  # one transfer from a GPU for all three
     return loss, correct, weight
 

@@ -35,6 +35,11 @@ def check_settings(settings: dict[str, Any]) -> None:
             f"mixup {settings['mixup']} and cutmix {settings['cutmix']} are more than all batches together.",
             "Each is a share of the batches: choose two that sum to 1 at most.",
         )
+    if settings["budget"] is not None and not settings["probe"]:
+        raise SettingError(
+            f"With a budget of {settings['budget']:g} seconds there must be a probe; received probe=False.",
+            "Leave probe out: it is what fine-tuning must beat to be kept.",
+        )
 
 
 def _integer(low: int) -> Callable[[Any], bool]:
@@ -83,6 +88,8 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "clip_norm": ("None or a number above 0", _or_none(_real(0, open_low=True))),
     "accumulate": ("an integer of 1 or more", _integer(1)),
     "patience": ("an integer of 0 or more", _integer(0)),
+    "budget": ("None or a number of seconds above 0", _or_none(_real(0, open_low=True))),
+    "pictures_after": ("an integer of 0 or more", _integer(0)),
 }
 _NAMES: dict[str, tuple[Any, ...]] = {
     "solver": SOLVERS,

@@ -1,0 +1,352 @@
+"""A budget instead of hyper-parameters: from seconds to what is trained, and for how long."""
+
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from linnaea.classifiers.finetune import loop, speed
+from linnaea.classifiers.finetune.speed import Speed
+from linnaea.errors import SettingError
+
+# More epochs than this bring nothing that was ever measured here.
+MAX_EPOCHS = 40
+PROBE_VIEWS, TUNING_VIEWS = range(1, 17), (1, 2, 4)
+# What is planned for: a little less than the budget, so that a slow moment does not break it.
+AIM = 0.96
+# A plan is shortened when it would end later than this, and, in its first half, lengthened when earlier.
+LATE, EARLY = 1.05, 0.9
+# Pictures seen in training after which fine-tuning has caught up with the probe: five epochs of the 1,020
+# of Flowers-102. Before that it has only unsettled the network.
+EVEN = 5120
+# With all the time in the world fine-tuning spares this share of the probe's mistakes (the last stages
+# alone: assumed, so that everything is trained where twelve epochs and more are affordable); how fast it
+# gets there; what a further doubling of the views spares.
+SPARED, SPARED_BY_LAST = 0.65, 0.5
+_POWER, _SPARED_BY_VIEWS = 0.75, 0.03
+# What seeing a picture is worth where the first epochs see small ones.
+WORTH_SMALL = 0.75
+# Without a validation part nothing tells when the probe was better: fine-tuning must promise this much.
+_UNJUDGED = 0.85
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+_LENGTH = re.compile("".join(rf"((?P<{unit}>{_NUMBER.pattern}){unit})?" for unit in _UNITS))
+
+
+def parse_budget(text: str | float) -> float:
+    """Return the seconds in "90s", "10m", "2h", "1h30m", or in a plain number of seconds.
+
+    Raises SettingError for anything else, and for nothing at all.
+    """
+    written = str(text).lower().replace(" ", "")
+    # A number without a unit is seconds, but only alone: 1h30 could be meant either way.
+    parts = _LENGTH.fullmatch(f"{written}s" if _NUMBER.fullmatch(written) else written)
+    seconds = 0.0
+    if parts is not None:
+        seconds = sum(float(parts[unit]) * length for unit, length in _UNITS.items() if parts[unit])
+    if seconds <= 0:
+        raise SettingError(
+            f"A budget must be a length of time; received {text!r}.",
+            "Write it as 90s, 10m, 2h or 1h30m; a plain number is seconds.",
+        )
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """Return "45 s", "1 min 30 s", "15 min" or "2 h 5 min", for a person."""
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def mistakes(views: int, seen: float = 0.0, spared: float = SPARED) -> float:
+    """Return the expected mistakes, as a share of those of a probe on one view of each picture.
+
+    seen: float
+        Pictures seen in fine-tuning, each counted at its worth; 0: the probe alone.
+    spared: float
+        What fine-tuning approaches, given time.
+
+    A rule of thumb, r = 1 - spared·(1 - (5120/seen)^0.75), through what was measured on Flowers-102 with
+    MobileNetV2: 5 epochs of 1,020 pictures no better than the probe, 8 with small pictures first 0.96 of its
+    mistakes, 12 epochs 0.79, 20 epochs 0.57. It falls with every epoch, and is above 1 below EVEN.
+    """
+    probe = 1 - _SPARED_BY_VIEWS * math.log2(views)
+    return probe if not seen else probe * (1 - spared * (1 - (EVEN / seen) ** _POWER))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with the time.
+
+    train_from: str
+        "probe" (no fine-tuning), "all", or a stage: it and everything after it.
+    epochs, views: int
+    first_size: int or None
+        Side of the pictures in the first epoch; None: full size from the start.
+    ema: float
+        A shorter memory for a short training.
+    seconds: float
+        Expected until the pictures_after are judged, what was used before the plan included.
+    reason, twice: str
+        Why, and what twice the time would probably buy; a sentence each.
+    notes: tuple of str
+        What became of the plan while it was carried out.
+    """
+
+    train_from: str
+    epochs: int
+    views: int
+    first_size: int | None
+    ema: float
+    seconds: float
+    reason: str = ""
+    twice: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """FineTuneClassifier's settings that the plan decides."""
+        return {
+            "train_from": "all" if self.train_from == "probe" else self.train_from,
+            "epochs": self.epochs,
+            "views": self.views,
+            "first_size": self.first_size,
+            "ema": self.ema,
+        }
+
+    @property
+    def summary(self) -> str:
+        """What is done, in a few words."""
+        if not self.epochs:
+            return f"the probe only, on {_counted(self.views, 'view')} of each picture"
+        what = "everything" if self.train_from == "all" else f"the last stages, from {self.train_from} on"
+        growing = f", pictures growing from {self.first_size} px" if self.first_size else ""
+        probe = f"after a probe on {_counted(self.views, 'view')}"
+        return f"{what}, {_counted(self.epochs, 'epoch')}{growing}, {probe}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, for run.json."""
+        return asdict(self) | {"notes": list(self.notes), "summary": self.summary}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Plan":
+        """Return the plan that as_dict wrote."""
+        own = {name: values[name] for name in cls.__dataclass_fields__}
+        return cls(**own | {"notes": tuple(values["notes"])})
+
+
+@dataclass(frozen=True)
+class Work:
+    """How long each part of the work takes: the speed of the machine times the number of pictures.
+
+    batch_size: int
+        Pictures a step.
+    """
+
+    speed: Speed
+    train: int
+    val: int = 0
+    after: int = 0
+    batch_size: int = 16
+
+    def probe(self, views: int) -> float:
+        """Return the seconds of a probe on so many views, judged on the validation part."""
+        s = self.speed
+        return s.whitening + views * self.train * (s.feature + s.regression) + self.val * s.feature
+
+    def tuning(self, train_from: str, first_size: int | None, epochs: int, done: int = 0) -> float:
+        """Return the seconds of the epochs after the first `done`, each judged on the validation part."""
+        sizes = [loop.size_at(epoch, first_size, self.speed.size, epochs) for epoch in range(1, epochs + 1)]
+        steps = sum(self.speed.step(train_from, size) for size in sizes[done:])
+        return self.train * steps + (epochs - done) * self.val * self.speed.feature
+
+    @property
+    def judgement(self) -> float:
+        """The seconds of decoding and predicting the pictures after fit."""
+        return self.after * (self.speed.decode + self.speed.feature)
+
+    def ways(self) -> list[tuple[str, int | None, float, float]]:
+        """Return the kinds of fine-tuning: (train_from, first_size, worth of a picture seen, spared)."""
+        s = self.speed
+        found: list[tuple[str, int | None, float, float]] = []
+        if s.whole is not None:
+            found.append(("all", None, 1.0, SPARED))
+        if s.small is not None:
+            found.append(("all", s.first_size, WORTH_SMALL, SPARED))
+        if s.last is not None and s.last_stage is not None:
+            found.append((s.last_stage, None, 1.0, SPARED_BY_LAST))
+        return found
+
+
+def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
+    """Return what is expected to make the fewest mistakes and ends within the seconds.
+
+    used: float
+        Seconds that are over already. They are gone with twice the time too, but only once.
+    """
+    chosen, expected = _best(work, seconds * AIM - used, used)
+    later, then = _best(work, 2 * seconds * AIM - used, used)
+    return replace(
+        chosen, reason=_reason(work, chosen, seconds), twice=_twice(chosen, later, seconds, then / expected)
+    )
+
+
+def _best(work: Work, free: float, used: float) -> tuple[Plan, float]:
+    """Return the best plan of `free` seconds, and its expected mistakes."""
+    free -= work.judgement
+    options = []
+    for views in PROBE_VIEWS:
+        # One view is the least there is, whether it can be afforded or not.
+        if views == 1 or work.probe(views) <= free:
+            took = work.probe(views) + work.judgement + used
+            options.append((mistakes(views), Plan("probe", 0, views, None, 0.99, took)))
+    for train_from, first_size, worth, spared in work.ways():
+        for views in TUNING_VIEWS:
+            left = free - work.probe(views)
+            epochs = _epochs_within(work, train_from, first_size, left)
+            seen = epochs * work.train * worth
+            if not epochs or (not work.val and mistakes(1, seen, spared) > _UNJUDGED):
+                continue
+            took = work.probe(views) + work.tuning(train_from, first_size, epochs) + work.judgement + used
+            # 1/(1 - 0.99) steps are an eighth of twelve epochs of 1,020 pictures: more would lag behind.
+            ema = 0.98 if epochs * work.train / work.batch_size < 780 else 0.99
+            tuned = Plan(train_from, epochs, views, first_size, ema, took)
+            options.append((mistakes(views, seen, spared), tuned))
+    expected, best = min(options, key=lambda option: (option[0], option[1].seconds))
+    return best, expected
+
+
+def _epochs_within(work: Work, train_from: str, first_size: int | None, seconds: float, done: int = 0) -> int:
+    """Return the most epochs, of MAX_EPOCHS, whose part after the first `done` fits into the seconds."""
+    fits = (
+        epochs
+        for epochs in range(MAX_EPOCHS, done, -1)
+        if work.tuning(train_from, first_size, epochs, done) <= seconds
+    )
+    return next(fits, done)
+
+
+def _reason(work: Work, chosen: Plan, seconds: float) -> str:
+    if chosen.seconds > seconds:
+        return (
+            f"Even the least, a probe on one view, takes about {duration(chosen.seconds)} here: "
+            f"more than the {duration(seconds)} there are."
+        )
+    if work.speed.whole is None:
+        return f"Fine-tuning long enough to beat the probe takes far more than {duration(seconds)} here."
+    epoch = work.tuning("all", None, 1)
+    if chosen.epochs:
+        own = work.tuning(chosen.train_from, chosen.first_size, chosen.epochs) / chosen.epochs
+        saved = "" if own > 0.97 * epoch else f" instead of {duration(epoch)} for everything at full size"
+        last = f"; more than {MAX_EPOCHS} bring nothing that is known" if chosen.epochs == MAX_EPOCHS else ""
+        return f"An epoch takes about {duration(own)} here{saved}, and {chosen.epochs} fit{last}."
+    least = -(-EVEN // work.train)
+    if least > MAX_EPOCHS:
+        return f"{_counted(work.train, 'picture')} are too few for fine-tuning to beat the probe."
+    return (
+        f"An epoch of fine-tuning takes about {duration(epoch)} here, and it takes about "
+        f"{_counted(least, 'epoch')} to beat the probe."
+    )
+
+
+def _twice(chosen: Plan, later: Plan, seconds: float, share: float) -> str:
+    """Say what twice the time would bring, if its plan leaves this share of the mistakes."""
+    if later.settings == chosen.settings:
+        return f"Twice the time ({duration(2 * seconds)}) would probably bring nothing."
+    fewer = round(100 * (1 - share))
+    gain = f"about {fewer} % fewer mistakes" if fewer >= 2 else "hardly fewer mistakes"
+    return f"Twice the time ({duration(2 * seconds)}) would probably buy {gain}: {later.summary}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(eq=False)
+class Deadline:
+    """Keeps a plan to its time: at every epoch's end it looks at the clock, and drops or adds epochs.
+
+    The rate goes on falling along its cosine to the last epoch that is left, so that a training that must
+    end earlier ends with small steps all the same.
+
+    started: float
+        When the budget's time began, by time.perf_counter.
+    """
+
+    work: Work
+    plan: Plan
+    seconds: float
+    started: float
+    _closed: list[tuple[int, float]] = field(default_factory=list)
+
+    def revise(self, done: int, now: float) -> Plan:
+        """Return the plan for the rest, `done` epochs being over at `now` seconds from the start."""
+        self._closed.append((done, now))
+        plan = self.plan
+        if done >= plan.epochs:
+            return plan
+        how = plan.train_from, plan.first_size
+        pace = self._pace()
+        end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement
+        room = (self.seconds * AIM - now - self.work.judgement) / pace
+        epochs = plan.epochs
+        if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= plan.epochs / 2):
+            epochs = _epochs_within(self.work, *how, room, done)
+        if epochs != plan.epochs:
+            note = (
+                f"After epoch {done} the plan became {epochs} epochs instead of {plan.epochs}: "
+                f"an epoch takes {pace:.2g} times as long as was measured before."
+                if done
+                else f"After the probe the plan became {epochs} epochs instead of {plan.epochs}."
+            )
+            self.plan = replace(plan, epochs=epochs, notes=(*plan.notes, note))
+        return self.plan
+
+    def _pace(self) -> float:
+        """Return how much longer the last two epochs took than the measured speed told."""
+        (first, since), (last, now) = self._closed[-3:][0], self._closed[-1]
+        if first == last:
+            return 1.0
+        plan = self.plan
+        told = self.work.tuning(plan.train_from, plan.first_size, plan.epochs, first)
+        told -= self.work.tuning(plan.train_from, plan.first_size, plan.epochs, last)
+        return (now - since) / told
+
+    def revised(self, done: int) -> Plan:
+        """Return the plan for the rest as it is now."""
+        return self.revise(done, time.perf_counter() - self.started)
+
+
+def begin(
+    network: Any,
+    settings: dict[str, Any],
+    part: loop.TrainingPart,
+    X: Sequence[Any],
+    *,
+    pictures_val: int,
+    precision: str,
+    seed: int,
+    started: float,
+) -> Deadline:
+    """Measure the machine, and plan for what is left of settings["budget"], which began at `started`."""
+    seconds, after = float(settings["budget"]), int(settings["pictures_after"])
+    sample = [X[row] for row in range(min(len(X), 64))] if after else []
+    measured = speed.measure(
+        network,
+        settings,
+        part,
+        sample,
+        precision=precision,
+        seed=seed,
+        # Of twice the time, which the plan tells of as well.
+        affordable=2 * seconds / EVEN,
+    )
+    work = Work(measured, len(part), pictures_val, after, settings["batch_size"] * settings["accumulate"])
+    return Deadline(work, plan(work, seconds, time.perf_counter() - started), seconds, started)

@@ -1,0 +1,194 @@
+"""How fast this machine is at what fine-tuning does: each kind of work done for a moment, and timed."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from linnaea.classifiers.finetune import construction, inference, loop
+from linnaea.classifiers.finetune.backbones import feature_width
+from linnaea.classifiers.finetune.optimizers import stages
+from linnaea.classifiers.finetune.resident import ResidentPictures, batches
+
+# Training steps of one kind are timed at least so often, and for at least so many seconds.
+_STEPS, _SECONDS = 2, 1.0
+# The last stages that hold this share of the backbone's weights. The first ones have few weights, but the
+# largest maps: without them a step of MobileNetV2 goes backward through a seventh of its pixels.
+_LAST_SHARE = 0.9
+# Pictures of the first epoch relate to full size about as 128 to 224 pixels, and are not smaller than this.
+_FIRST_SHARE, _SMALLEST_FIRST = 128 / 224, 96
+# Passes over the features that the probe's four regressions need together (57 to 150 were counted), and
+# what whitening w features costs beyond its products, in units of w³ operations (measured: 20).
+_PASSES, _EIGEN = 150, 20
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What takes how long; seconds a picture where nothing else is said.
+
+    size: int
+        Side of the pictures that these seconds are for, in pixels.
+    decode: float
+        Reading a picture from where X keeps it, and fitting it.
+    feature: float
+        Making a view of a picture in memory, and its pooled features.
+    regression, whitening: float
+        Of the probe: seconds for each view of a picture, and seconds once.
+    whole, last: float or None
+        Training all layers, or from last_stage on; None: not measured, because it cannot be afforded.
+    small: float or None
+        Training all layers on pictures of first_size x first_size.
+    last_stage: str or None, first_size: int or None
+        None where the network or its size leaves no choice.
+    """
+
+    size: int
+    decode: float
+    feature: float
+    regression: float
+    whitening: float
+    whole: float | None = None
+    last: float | None = None
+    small: float | None = None
+    last_stage: str | None = None
+    first_size: int | None = None
+
+    def step(self, train_from: str, size: int) -> float:
+        """Return the seconds of training one picture of this size, from a stage of `whole` or `last`.
+
+        Between first_size and full size they grow with the number of pixels.
+        """
+        full = self.whole if train_from == "all" else self.last
+        assert full is not None
+        if size == self.size or self.small is None or self.first_size is None:
+            return full
+        area, first = self.size**2, self.first_size**2
+        return self.small + (full - self.small) * (size**2 - first) / (area - first)
+
+
+def measure(
+    network: Any,
+    settings: dict[str, Any],
+    part: loop.TrainingPart,
+    sample: Sequence[Any],
+    *,
+    precision: str,
+    seed: int,
+    affordable: float,
+) -> Speed:
+    """Time a few real batches of every kind of work; the network stays as it is.
+
+    settings: dict
+        FineTuneClassifier's, with the learning rate resolved.
+    sample: pictures as X holds them
+        To be decoded again for timing; may be empty.
+    affordable: float
+        Seconds that one picture's training may take; where features alone tell that it takes more, the
+        training steps are not measured (a step takes three times a forward pass, roughly, and never less
+        than once and a half).
+    """
+    pictures = part.pictures
+    size = pictures.preprocessing.size
+    regression, whitening = _probe_seconds(feature_width(network), part.classes)
+    feature = _feature_seconds(network, pictures, precision)
+    speed = Speed(size, _decode_seconds(sample, pictures), feature, regression, whitening)
+    if 1.5 * feature > affordable:
+        return speed
+
+    def timed(train_from: str, side: int) -> float:
+        # Full rates from the first step on, every layer in the mode that it will be in.
+        own = settings | {"train_from": train_from, "first_size": None, "head_first_epochs": 0}
+        session = construction.new_session(network, own, part, precision=precision, seed=seed)
+        return _step_seconds(session, part, side)
+
+    stage, first = last_stages(network), _first_size(network, size)
+    return replace(
+        speed,
+        last_stage=stage,
+        first_size=first,
+        whole=timed("all", size),
+        last=None if stage is None else timed(stage, size),
+        small=None if first is None else timed("all", first),
+    )
+
+
+def last_stages(network: Any) -> str | None:
+    """Return the latest stage from which on _LAST_SHARE of the backbone's weights lie; None for the first."""
+    order = stages(network)[:-1]  # without the classifier
+    weights = [sum(p.numel() for p in network.get_submodule(name).parameters()) for name in order]
+    behind = np.cumsum(weights[::-1])[::-1]
+    latest = int(np.flatnonzero(behind >= _LAST_SHARE * behind[0])[-1])
+    return order[latest] if latest else None
+
+
+def _first_size(network: Any, size: int) -> int | None:
+    first = round(_FIRST_SHARE * size / loop.STRIDE) * loop.STRIDE
+    # A network with a patch embedding sees pictures of one size only.
+    fixed = getattr(network, "patch_embed", None) is not None
+    return None if fixed or first < _SMALLEST_FIRST else first
+
+
+def _decode_seconds(sample: Sequence[Any], pictures: ResidentPictures) -> float:
+    if not len(sample):
+        return 0.0
+    started = time.perf_counter()
+    count = sum(
+        len(batch) for batch in batches(sample, pictures.preprocessing, pictures.device, inference.BATCH)
+    )
+    return (time.perf_counter() - started) / count
+
+
+def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -> float:
+    rows = np.resize(np.arange(len(pictures)), 3 * inference.BATCH)
+    some = ResidentPictures(pictures.take(rows), pictures.preprocessing, pictures.device)
+    views = some.centres(inference.BATCH)
+    # The first batch chooses kernels, and does not count.
+    inference.features(network, islice(views, 1), pictures.preprocessing, precision)
+    started = time.perf_counter()
+    inference.features(network, views, pictures.preprocessing, precision)
+    return (time.perf_counter() - started) / (2 * inference.BATCH)
+
+
+def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> float:
+    """Return the seconds of training one picture: the mean of some steps after one that does not count."""
+    session.begin_epoch(1)
+    order = part.order(session.seed, 1, balanced=False)
+    batch = session.settings.batch_size * session.settings.accumulate
+    rows = np.resize(order, (_STEPS, min(batch, len(order))))
+
+    def step() -> None:
+        loop.train_step(session, part, rows[session.course.step % _STEPS], size)
+        session.course.step += 1
+
+    step()
+    started, steps = time.perf_counter(), 0
+    while steps < _STEPS or time.perf_counter() - started < _SECONDS:
+        step()
+        steps += 1
+    return (time.perf_counter() - started) / (steps * rows.shape[1])
+
+
+def _probe_seconds(width: int, classes: int) -> tuple[float, float]:
+    """Return the seconds of the probe's regressions for each row of features, and of the whitening once.
+
+    A row costs a product with the weights forward and one backward in every pass, in float32, and three
+    products with a matrix of width x width in float64: its share of the covariance, and being whitened.
+    """
+    rows = 1024
+    features, weights = torch.randn(rows, width), torch.randn(width, classes)
+    regression = _seconds(lambda: features.T @ (features @ weights).softmax(1)) / rows
+    exact, square = torch.randn(256, width, dtype=torch.float64), torch.zeros(width, width).double()
+    product = _seconds(lambda: exact @ square)
+    return _PASSES * regression + 3 * product / 256, _EIGEN / 2 * product * width / 256
+
+
+def _seconds(action: Any) -> float:
+    action()
+    started = time.perf_counter()
+    for _ in range(3):
+        action()
+    return (time.perf_counter() - started) / 3

@@ -1,0 +1,294 @@
+"""A budget: from seconds to a plan by hand-worked numbers, and a training that ends in time."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from linnaea.classifiers.finetune import budget, speed
+from linnaea.classifiers.finetune.backbones import build_backbone
+from linnaea.classifiers.finetune.budget import Deadline, Plan, Work, duration, mistakes, parse_budget, plan
+from linnaea.classifiers.finetune.speed import Speed
+from linnaea.errors import SettingError
+
+# Near MobileNetV2 on two cores, in round numbers: 100 views a second, 25 pictures trained.
+TWO_CORES = Speed(
+    size=224,
+    decode=0.01,
+    feature=0.01,
+    regression=0.002,
+    whitening=1.0,
+    whole=0.04,
+    last=0.025,
+    small=0.015,
+    last_stage="blocks.3",
+    first_size=128,
+)
+FLOWERS = Work(TWO_CORES, train=1000, val=500, after=1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1.5m", 90),
+        ("45", 45),
+        (45, 45),
+        ("1 H 5 s", 3605),
+    ],
+)
+def test_a_budget_is_read_from_what_a_person_writes(text: Any, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "soon", "-5s", "1h30", "m", "5d", "nan", "inf"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        parse_budget(text)
+    assert str(refused.value) == (
+        f"A budget must be a length of time; received {text!r}. "
+        "Write it as 90s, 10m, 2h or 1h30m; a plain number is seconds."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.2, "1 s"), (59.4, "59 s"), (90, "1 min 30 s"), (900, "15 min"), (7200, "2 h"), (7500, "2 h 5 min")],
+)
+def test_a_duration_is_told_as_people_tell_it(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_the_rule_of_thumb_passes_through_what_was_measured() -> None:
+    # Share of the probe's mistakes that were left on Flowers-102, by pictures seen.
+    assert mistakes(1, 5 * 1024) == 1
+    assert mistakes(1, 12 * 1020) == pytest.approx(0.79, abs=0.12)
+    assert mistakes(1, 20 * 1020) == pytest.approx(0.57, abs=0.03)
+    assert mistakes(1, 3 * 1020) > 1
+    falling = [mistakes(1, epochs * 1020) for epochs in range(1, 41)]
+    assert all(later < earlier for earlier, later in itertools.pairwise(falling))
+    assert [mistakes(views) for views in (1, 2, 4)] == pytest.approx([1, 0.97, 0.94])
+
+
+def test_the_cost_of_each_part_is_what_a_hand_makes_it() -> None:
+    # 1 for the whitening, 4 views of 1,000 pictures at 0.012, 500 pictures judged at 0.01.
+    assert FLOWERS.probe(4) == pytest.approx(1 + 48 + 5)
+    # An epoch: 1,000 pictures at 0.04, and 500 judged at 0.01.
+    assert FLOWERS.tuning("all", None, 10) == pytest.approx(450)
+    assert FLOWERS.tuning("all", None, 10, done=7) == pytest.approx(135)
+    assert FLOWERS.tuning("blocks.3", None, 10) == pytest.approx(300)
+    # Growing over three of five epochs: 128, 160, 192 pixels, then 224 twice. By the number of pixels:
+    # 0.015 + 0.025·(s² - 128²)/(224² - 128²) is 0.015, 0.0218, 0.0302, 0.04, 0.04.
+    assert FLOWERS.tuning("all", 128, 5) == pytest.approx(25 + 15 + 21.82 + 30.15 + 80, abs=0.02)
+    # 1,000 pictures after fit, decoded and predicted.
+    assert FLOWERS.judgement == pytest.approx(20)
+
+
+def test_a_short_budget_buys_a_probe_on_as_many_views_as_fit() -> None:
+    # 90 · 0.96 = 86.4 seconds, 10 used, 20 for the end: 56.4 are enough for 4 views (54), not for 5 (66).
+    found = plan(FLOWERS, 90, used=10)
+    assert (found.train_from, found.epochs, found.views) == ("probe", 0, 4)
+    assert found.seconds == pytest.approx(10 + 54 + 20)
+    assert found.summary == "the probe only, on 4 views of each picture"
+    assert found.reason == (
+        "An epoch of fine-tuning takes about 45 s here, and it takes about 6 epochs to beat the probe."
+    )
+    assert found.twice == (
+        "Twice the time (3 min) would probably buy about 5 % fewer mistakes: "
+        "the probe only, on 11 views of each picture."
+    )
+
+
+def test_a_long_budget_trains_everything() -> None:
+    found = plan(FLOWERS, 1800)
+    assert (found.train_from, found.first_size, found.ema) == ("all", None, 0.99)
+    # 1,728 seconds, less 20 for the end and 54 for the probe on 4 views: 1,654 are 36 epochs of 45.
+    assert found.views == 4
+    assert found.epochs == 36
+    assert found.seconds == pytest.approx(54 + 36 * 45 + 20)
+    assert found.reason == "An epoch takes about 45 s here, and 36 fit."
+    assert found.twice.startswith("Twice the time (1 h) would probably buy ")
+
+
+def test_between_the_two_the_last_stages_or_small_pictures_are_trained() -> None:
+    chosen = [plan(FLOWERS, seconds) for seconds in range(60, 1200, 10)]
+    order = {"probe": 0, "blocks.3": 1, "all": 2}
+    places = [order[found.train_from] for found in chosen]
+    # Where two are nearly equal, a whole epoch that fits or not decides: asked at 1, 5, 9 and 19 minutes.
+    assert [places[0], places[24], places[48], places[-1]] == [0, 1, 1, 2]
+    between = chosen[24]
+    assert between.reason.startswith("An epoch takes about 30 s here instead of 45 s for everything")
+    # Where small pictures cost less still, they are what comes between.
+    cheap = replace(TWO_CORES, last=None, last_stage=None, small=0.005)
+    assert {plan(replace(FLOWERS, speed=cheap), s).first_size for s in range(60, 1200, 10)} == {None, 128}
+
+
+def test_more_time_is_never_expected_to_make_more_mistakes_and_no_plan_is_late() -> None:
+    expected = []
+    for seconds in range(60, 3000, 20):
+        found = plan(FLOWERS, seconds)
+        worth = budget.WORTH_SMALL if found.first_size else 1
+        spared = budget.SPARED_BY_LAST if found.train_from == "blocks.3" else budget.SPARED
+        expected.append(mistakes(found.views, found.epochs * FLOWERS.train * worth, spared))
+        assert found.seconds <= seconds
+    assert all(later <= earlier for earlier, later in itertools.pairwise(expected))
+    assert found.epochs == budget.MAX_EPOCHS
+    assert (
+        found.reason
+        == "An epoch takes about 45 s here, and 40 fit; more than 40 bring nothing that is known."
+    )
+    assert plan(FLOWERS, 30000).twice == "Twice the time (16 h 40 min) would probably bring nothing."
+
+
+def test_a_budget_that_is_too_short_for_anything_gets_the_least_and_is_told_so() -> None:
+    found = plan(FLOWERS, 20)
+    assert (found.epochs, found.views) == (0, 1)
+    assert found.reason == (
+        "Even the least, a probe on one view, takes about 38 s here: more than the 20 s there are."
+    )
+
+
+def test_a_machine_too_slow_to_be_measured_in_training_gets_a_probe() -> None:
+    slow = Work(replace(TWO_CORES, whole=None, last=None, small=None), 1000)
+    assert plan(slow, 600).reason == (
+        "Fine-tuning long enough to beat the probe takes far more than 10 min here."
+    )
+
+
+def test_few_pictures_are_left_to_the_probe() -> None:
+    found = plan(Work(TWO_CORES, train=100, val=50), 3600)
+    assert (found.train_from, found.views) == ("probe", 16)
+    assert found.reason == "100 pictures are too few for fine-tuning to beat the probe."
+
+
+def test_without_a_validation_part_fine_tuning_must_promise_more() -> None:
+    # Nothing would tell that the probe was better, so an even chance is not taken.
+    judged, unjudged = Work(TWO_CORES, 1000, val=1), Work(TWO_CORES, 1000)
+    first = [min(s for s in range(60, 900, 5) if plan(work, s).epochs) for work in (judged, unjudged)]
+    assert first[0] < first[1]
+
+
+def test_a_plan_comes_back_from_plain_values() -> None:
+    found = replace(plan(FLOWERS, 600), notes=("one",))
+    assert Plan.from_dict(found.as_dict()) == found
+    assert found.as_dict()["summary"] == found.summary
+
+
+def test_a_plan_in_time_is_left_alone() -> None:
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 1800), 1800, started=0.0)
+    for epoch in range(37):
+        # 54 for the probe, 45 an epoch, 4 % slower than measured.
+        assert deadline.revise(epoch, 54 + epoch * 45 * 1.04) is deadline.plan
+    assert deadline.plan.epochs == 36
+    assert deadline.plan.notes == ()
+
+
+def test_a_slower_machine_drops_epochs_and_a_faster_one_adds_some() -> None:
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 1800), 1800, started=0.0)
+    deadline.revise(0, 54)
+    # 60 seconds an epoch instead of 45: 1,728 - 114 - 20 = 1,594 seconds are 26 epochs more.
+    assert deadline.revise(1, 54 + 60).epochs == 27
+    assert deadline.plan.notes == (
+        "After epoch 1 the plan became 27 epochs instead of 36: "
+        "an epoch takes 1.3 times as long as was measured before.",
+    )
+    quick = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
+    planned = quick.plan.epochs
+    quick.revise(0, 54)
+    assert quick.revise(1, 54 + 20).epochs > planned
+
+
+def test_a_training_never_ends_late_by_more_than_an_epoch_whatever_happens() -> None:
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
+    now, epoch, pace = 54.0, 0, 1.0
+    while epoch < deadline.revise(epoch, now).epochs:
+        pace *= 1.03  # a machine that grows slower and slower
+        now, epoch = now + 45 * pace, epoch + 1
+    assert 0.85 * 900 < now + FLOWERS.judgement <= 1.1 * 900
+
+
+def test_a_probe_that_took_all_the_time_is_the_end() -> None:
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
+    assert deadline.revise(0, 890).epochs == 0
+    assert deadline.plan.notes == ("After the probe the plan became 0 epochs instead of 17.",)
+
+
+def test_the_last_stages_hold_nearly_all_weights() -> None:
+    network = build_backbone("mobilenetv2", weights="none", classes=10).network
+    # conv_stem to blocks.2 hold 57,000 of 2.2 million weights.
+    assert speed.last_stages(network) == "blocks.3"
+    assert speed.last_stages(build_backbone("resnet18", weights="none", classes=10).network) == "layer3.0"
+
+
+def test_measuring_leaves_the_network_and_the_streams_as_they_were(
+    classifier: Callable[..., Any], train_part: Any, val_part: Any
+) -> None:
+    plain = classifier(views=1, epochs=0).fit(*train_part, validation_data=val_part)
+    before = torch.random.get_rng_state()
+    # Too little for more than a probe on one view: the same training as the plain one.
+    hasty = classifier(budget=1e-3).fit(*train_part, validation_data=val_part)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert hasty.plan_.views == 1
+    assert hasty.kept_ == "probe"
+    for name, tensor in plain.network_.state_dict().items():
+        assert torch.equal(tensor, hasty.network_.state_dict()[name]), name
+
+
+def test_a_real_budget_is_kept(
+    classifier: Callable[..., Any], shapes: Callable[..., Any], val_part: Any
+) -> None:
+    X, y = shapes(300, seed=1)
+    seen = []
+    started = time.perf_counter()
+    tuned = classifier(budget=8.0, pictures_after=60, epochs=99).fit(
+        X, y, validation_data=val_part, on_epoch=lambda record, _: seen.append(record.epoch)
+    )
+    tuned.predict(val_part[0])
+    took = time.perf_counter() - started
+    assert tuned.plan_.epochs == seen[-1] == len(tuned.history_) - 1
+    assert tuned.plan_.reason
+    assert tuned.plan_.twice
+    # Wide, because the machine is shared with whatever else runs; and 40 epochs may need less.
+    assert took < 1.5 * 8
+    assert np.mean(tuned.predict(val_part[0]) == val_part[1]) >= tuned.history_[0].val_accuracy
+
+
+def test_a_budget_without_a_probe_is_refused(classifier: Callable[..., Any], train_part: Any) -> None:
+    with pytest.raises(SettingError) as refused:
+        classifier(budget=60, probe=False).fit(*train_part)
+    assert str(refused.value) == (
+        "With a budget of 60 seconds there must be a probe; received probe=False. "
+        "Leave probe out: it is what fine-tuning must beat to be kept."
+    )
+
+
+def test_a_training_that_goes_on_keeps_its_plan(
+    classifier: Callable[..., Any], shapes: Callable[..., Any], val_part: Any
+) -> None:
+    X, y = shapes(300, seed=1)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(record: Any, _: Any) -> None:
+        if record.epoch == 1:
+            raise Stopped
+
+    first = classifier(budget=6.0)
+    with pytest.raises(Stopped):
+        first.fit(X, y, validation_data=val_part, on_epoch=stop)
+    arrays, values = first.training_state()
+    values = values | {"plan": values["plan"] | {"epochs": 2}}
+    second = classifier(budget=6.0)
+    second.load_training_state(arrays, values)
+    second.fit(X, y, validation_data=val_part)
+    assert second.plan_ == replace(first.plan_, epochs=2)
+    assert len(second.history_) == 3
