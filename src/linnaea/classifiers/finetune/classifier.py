@@ -8,20 +8,20 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from linnaea.classifiers.contract import EpochRecord, OnEpoch
-from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, precision, state
+from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, state
 from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.fitted import FineTuned
-from linnaea.classifiers.finetune.probe import Probe, probe_network
-from linnaea.classifiers.finetune.resident import ResidentPictures, batches, count_pictures
+from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.probe import Probe
+from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures, count_pictures
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.settings import seed_from
 
-# uint8 (m, 3, size, size) as evaluation sees them, and class numbers (m,).
-_Held = tuple[Tensor, np.ndarray]
+# The validation part as evaluation sees it, and its class numbers (m,).
+_Held = tuple[EvaluationBatches, np.ndarray]
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
@@ -29,7 +29,8 @@ _Held = tuple[Tensor, np.ndarray]
 class FineTuneClassifier(FineTuned):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
-    X, everywhere: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3).
+    X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
+    Pictures that are on the disk stay there: paths are decoded once, into the cache of linnaea.data.cache.
     y: labels, class names as a rule.
 
     Parameters
@@ -47,11 +48,12 @@ class FineTuneClassifier(FineTuned):
     train_from : str, default="all"
         "all", "head", or a stage such as "blocks.4": it and everything after it.
     head_first_epochs : int, default=0
-        Epochs in which only the head learns.
+        Epochs in which only the head learns. Where it learns alone, it does from features of `views` views of
+        each picture that are computed once; settings that change pictures any further do not apply.
     probe : bool, default=True
         Whether the linear probe comes first.
     views : int, default=4
-        Views of each training picture that the probe sees.
+        Views of each training picture that the probe, and a head that learns alone, see.
     epochs : int, default=12
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
@@ -88,6 +90,9 @@ class FineTuneClassifier(FineTuned):
         Batches a step.
     patience : int, default=0
         Epochs without a better one after which training stops; 0: never.
+    tta : "none" or "flip", default="none"
+        What fitted classifiers judge a picture by beside itself: "flip" averages its logits with those of its
+        mirror, in twice the time. history_ is always without it.
     preprocessing : "weights" or "report", default="weights"
         "report": 0 to 1 only, down to 150 x 150, up again.
     precision : "auto", "float32" or "bfloat16", default="auto"
@@ -152,6 +157,7 @@ class FineTuneClassifier(FineTuned):
     clip_norm: float | None = None
     accumulate: int = 1
     patience: int = 0
+    tta: str = "none"
     preprocessing: str = "weights"
     precision: str = "auto"
     budget: float | None = None
@@ -177,14 +183,16 @@ class FineTuneClassifier(FineTuned):
         part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
         settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
         settings |= self._planned(settings, X, part, held, started, on_resume)
-        if on_resume is None:
-            self._begin(part, held, settings["views"])
+        features = self._begin(part, held, settings) if on_resume is None else None
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )
         if on_resume is not None:
-            self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
-            state.resume_session(self._session, *on_resume)
+            features = self._resume(part, held, settings["views"], on_resume)
+        if features is not None:
+            # No crops where none are asked for.
+            kept = features if self.crop_scale < 1 else features.uncropped(flip=self.flip)
+            self._session.features = kept.to(part.pictures.device)
         try:
             if not self.history_:
                 self._close_first(part, held, on_epoch)
@@ -227,12 +235,11 @@ class FineTuneClassifier(FineTuned):
         else:
             self.precision_ = on_resume[1]["precision"]
         self.learning_rate_ = self.learning_rate or construction.rate_for(self.backbone, self.solver)
-        where = precision.device()
+        where = next(opened.network.parameters()).device
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
         held = None
         if validation_data is not None:
-            fitted = list(batches(validation_data[0], opened.preprocessing, where, inference.BATCH))
-            held = torch.cat(fitted), val_targets
+            held = EvaluationBatches(validation_data[0], opened.preprocessing, where), val_targets
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.input_config_ = opened.preprocessing.as_dict()
         self.weights_, self._model_args = opened.weights, opened.model_args
@@ -259,7 +266,7 @@ class FineTuneClassifier(FineTuned):
                 settings,
                 part,
                 X,
-                pictures_val=0 if held is None else len(held[0]),
+                pictures_val=0 if held is None else len(held[1]),
                 precision=self.precision_,
                 seed=self.seed_,
                 started=started,
@@ -267,24 +274,42 @@ class FineTuneClassifier(FineTuned):
             self.plan_ = self._deadline.plan
         return {} if self.plan_ is None else self.plan_.settings
 
-    def _begin(self, part: loop.TrainingPart, held: _Held | None, views: int) -> None:
-        """Fit the probe and put it into the head."""
+    def _begin(
+        self, part: loop.TrainingPart, held: _Held | None, settings: dict[str, Any]
+    ) -> FrozenFeatures | None:
+        """Fit the probe and put it into the head; return the features that the head goes on learning from."""
         self._started = time.perf_counter()
-        self.history_ = []
+        self.history_: list[EpochRecord] = []
         self.probe_: Probe | None = None
-        if self.probe:
-            self.probe_ = probe_network(
-                self.network_,
-                part.pictures,
-                part.targets.cpu().numpy(),
-                number_of_views=views,
-                precision=self.precision_,
-                seed=self.seed_,
-                flip=self.flip,
-                weights=None if part.weights is None else part.weights.cpu().numpy(),
-                validation=held,
-            )
+        features, needed = None, begins_with_head(settings)
+        if self.probe or needed:
+            features = self._features(part, held, settings["views"])
+        if self.probe and features is not None:
+            val_targets = None if held is None else held[1]
+            self.probe_ = features.probe(part.targets, part.weights, val_targets, overwrite=not needed)
             self.probe_.load_into(construction.logits_layer(self.network_))
+        return features if needed else None
+
+    def _features(self, part: loop.TrainingPart, held: _Held | None, views: int) -> FrozenFeatures:
+        return FrozenFeatures.of(
+            self.network_,
+            part.pictures,
+            None if held is None else held[0],
+            number_of_views=views,
+            precision=self.precision_,
+            seed=self.seed_,
+            flip=self.flip,
+        )
+
+    def _resume(
+        self, part: loop.TrainingPart, held: _Held | None, views: int, on_resume: Any
+    ) -> FrozenFeatures | None:
+        """Put the training back to where it was; return the features made anew, if they are still needed."""
+        self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
+        self.probe_ = state.resume_session(self._session, *on_resume)
+        needed = self._session.only_head(max(self._session.course.epoch, 1)) and self._session.settings.epochs
+        # The backbone is as it was opened: the seed gives the same features.
+        return self._features(part, held, views) if needed else None
 
     def _close_first(self, part: loop.TrainingPart, held: _Held | None, on_epoch: OnEpoch | None) -> None:
         """Record epoch 0: the network as it is before fine-tuning."""
@@ -293,7 +318,8 @@ class FineTuneClassifier(FineTuned):
             train, val = self.probe_.train, self.probe_.val or (None, None)
         else:
             self._take_weights()
-            logits = self._raw_logits(part.pictures.centres(inference.BATCH))
+            seen = part.pictures.centres(inference.BATCH)
+            logits = inference.logits(self.network_, seen, self.preprocessing_, self.precision_)
             train = inference.judged(logits, part.targets.cpu())
             val = self._judge(held)
         self._record(EpochRecord(0, seconds, self._session.rate(0), *train, *val), on_epoch)
@@ -302,7 +328,8 @@ class FineTuneClassifier(FineTuned):
         """Take the weights of the session, averaged where asked, and judge them on the validation part."""
         course = self._session.course
         self._take_weights()
-        if self.batch_norm == "reestimate":
+        # A head that learns alone must be judged on the statistics that it learned with.
+        if self.batch_norm == "reestimate" and not self._session.only_head(course.epoch):
             seen = part.pictures.centres(inference.BATCH)
             batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
         record = EpochRecord(
@@ -353,13 +380,17 @@ class FineTuneClassifier(FineTuned):
     def _judge(self, held: _Held | None) -> tuple[float, float] | tuple[None, None]:
         if held is None:
             return None, None
-        logits = self._raw_logits(held[0].split(inference.BATCH))
+        features = self._session.features
+        if features is not None and features.val is not None:
+            logits = inference.head_logits(self.network_, features.val)
+        else:
+            logits = inference.logits(self.network_, held[0], self.preprocessing_, self.precision_)
         return inference.judged(logits, torch.from_numpy(held[1]))
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values."""
         check_is_fitted(self, "_session")
-        arrays, values = state.session_as_state(self._session, self.history_)
+        arrays, values = state.session_as_state(self._session, self.history_, self.probe_)
         return arrays, values if self.plan_ is None else values | {"plan": self.plan_.as_dict()}
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """An exponential moving average of the weights: a smoother network than the one that is being trained."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,14 +24,19 @@ class WeightAverage:
         # state_dict lends the network's own memory, so these stay the weights of the moment.
         live = {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
         self.shadow: dict[str, Tensor] = {name: tensor.clone() for name, tensor in live.items()}
-        self._pair = list(self.shadow.values()), list(live.values())
+        self._live = live
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take in the weights after one more step."""
+    def update(self, names: Iterable[str] | None = None) -> None:
+        """Take in the weights after one more step.
+
+        names: of those that the step can have changed; None: all. The average of the others stays the same.
+        """
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(*self._pair, 1 - decay)
+        names = list(self.shadow if names is None else names)
+        pair = [self.shadow[name] for name in names], [self._live[name] for name in names]
+        torch._foreach_lerp_(*pair, 1 - decay)
 
     @torch.no_grad()
     def resume(self, shadow: dict[str, Tensor], steps: int) -> None:

@@ -21,7 +21,7 @@ from linnaea.errors import DataError
 class FineTuned(ClassifierMixin, BaseEstimator):
     """A network with its preprocessing and class names; FineTuneClassifier teaches it.
 
-    X, everywhere: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3).
+    X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
     """
 
     network_: Any
@@ -34,6 +34,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     weights: str | Path
     size: int | None
     preprocessing: str
+    tta: str
     chosen_epoch_: int
     kept_: str
     _model_args: dict[str, Any]
@@ -51,13 +52,11 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             )
         )
 
-    def _raw_logits(self, pictures: Any) -> Tensor:
-        return inference.logits(self.network_, pictures, self.preprocessing_, self.precision_)
-
     def _logits(self, X: Any) -> Tensor:
         check_is_fitted(self, "network_")
         where = next(self.network_.parameters()).device
-        return self._raw_logits(batches(X, self.preprocessing_, where, inference.BATCH))
+        seen = batches(X, self.preprocessing_, where, inference.BATCH)
+        return inference.logits(self.network_, seen, self.preprocessing_, self.precision_, tta=self.tta)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits (n, classes); with two classes, their difference (n,), as scikit-learn does."""

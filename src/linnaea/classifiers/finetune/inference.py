@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 from linnaea.classifiers.finetune.precision import autocast
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 
+# Test-time augmentation: what a picture is judged by beside itself (Krizhevsky et al. 2012, section 4.1).
+TTA = ("none", "flip")
 # Pictures a batch; more is no faster on a processor, and takes memory.
 BATCH = 32
 
@@ -31,19 +33,66 @@ def forward(network: Any, pictures: Tensor, precision: str) -> Tensor:
 
 
 @torch.no_grad()
-def features(network: Any, batches: Iterable[Tensor], preprocessing: Preprocessing, precision: str) -> Tensor:
-    """Return the features (n, width), float32 on the processor, of batches of uint8 (b, 3, size, size)."""
+def features(
+    network: Any,
+    batches: Iterable[Tensor],
+    preprocessing: Preprocessing,
+    precision: str,
+    *,
+    rows: int | None = None,
+) -> Tensor:
+    """Return the features (n, width), float32 on the processor, of batches of uint8 (b, 3, size, size).
+
+    rows: int
+        n where it is known: they are then written to their place, instead of joined at twice the memory.
+    """
     network.eval()
-    found = [forward_features(network, _prepared(batch, preprocessing), precision).cpu() for batch in batches]
-    return torch.cat(found) if found else torch.empty((0, 0))
+    made = (forward_features(network, _prepared(batch, preprocessing), precision).cpu() for batch in batches)
+    if rows is None:
+        found = list(made)
+        return torch.cat(found) if found else torch.empty((0, 0))
+    whole, filled = torch.empty((0, 0)), 0
+    for batch in made:
+        if not filled:
+            whole = torch.empty((rows, batch.shape[1]))
+        whole[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    assert filled == rows
+    return whole
 
 
 @torch.no_grad()
-def logits(network: Any, batches: Iterable[Tensor], preprocessing: Preprocessing, precision: str) -> Tensor:
-    """Return the logits (n, classes), float32 on the processor, of batches of uint8 (b, 3, size, size)."""
+def logits(
+    network: Any,
+    batches: Iterable[Tensor],
+    preprocessing: Preprocessing,
+    precision: str,
+    *,
+    tta: str = "none",
+) -> Tensor:
+    """Return the logits (n, classes), float32 on the processor, of batches of uint8 (b, 3, size, size).
+
+    tta: "none", or "flip": the mean of the logits of each picture and of its mirror.
+    """
     network.eval()
-    found = [forward(network, _prepared(batch, preprocessing), precision).cpu() for batch in batches]
+    found = []
+    for batch in batches:
+        pictures = _prepared(batch, preprocessing)
+        made = forward(network, pictures, precision)
+        if tta == "flip":
+            # contiguous: flip forgets the channels-last order, on which speed depends.
+            mirrored = pictures.flip(-1).contiguous(memory_format=torch.channels_last)
+            made = (made + forward(network, mirrored, precision)) / 2
+        found.append(made.cpu())
     return torch.cat(found) if found else torch.empty((0, network.num_classes))
+
+
+@torch.no_grad()
+def head_logits(network: Any, features: Tensor) -> Tensor:
+    """Return the logits (n, classes), float32 on the processor, of the head for features (n, width)."""
+    network.eval()
+    where = next(network.parameters()).device
+    return network.get_classifier()(features.to(where)).cpu()
 
 
 def _prepared(batch: Tensor, preprocessing: Preprocessing) -> Tensor:

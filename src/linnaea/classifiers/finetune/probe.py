@@ -32,6 +32,8 @@ DEFAULT_STRENGTH = 100.0
 SHRINKAGE = 0.5
 # The path goes on from the solution before, so that each is reached in a few dozen steps.
 _ITERATIONS = 60
+# Rows of features that are float64 at a time.
+_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def fit_probe(
     weights: np.ndarray | None = None,
     validation: tuple[Tensor, np.ndarray] | None = None,
     strengths: tuple[float, ...] = STRENGTHS,
+    overwrite_features: bool = False,
 ) -> Probe:
     """Fit multinomial logistic regressions and keep the one with the best validation accuracy.
 
@@ -108,11 +111,13 @@ def fit_probe(
         Of the pictures.
     validation: (features (m, width), targets (m,)) or None
         On which the strength is chosen; None: DEFAULT_STRENGTH.
+    overwrite_features: bool
+        Whether the features may be whitened in place: they are what takes memory here.
     """
-    mean, whitener = whitening(features, np.tile(targets, views), int(targets.max()) + 1)
-    whitened = ((features.double() - mean) @ whitener).float().numpy()
-    best: Probe | None = None
     rows, repeated = np.tile(targets, views), None if weights is None else np.tile(weights, views)
+    mean, whitener = whitening(features, rows, int(targets.max()) + 1)
+    whitened = _whitened(features, mean, whitener, features if overwrite_features else None)
+    best: Probe | None = None
     # C in scikit-learn multiplies the sum of the losses, here their mean.
     regression = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
     with warnings.catch_warnings():
@@ -120,9 +125,14 @@ def fit_probe(
         warnings.simplefilter("ignore", ConvergenceWarning)
         for strength in strengths if validation is not None else (DEFAULT_STRENGTH,):
             regression.set_params(C=strength / len(rows))
-            regression.fit(whitened, rows, repeated)
-            weight, bias = _folded(regression, mean, whitener)
-            probe = _judged(weight, bias, strength, features, targets, validation)
+            regression.fit(whitened.numpy(), rows, repeated)
+            weight, bias = _weight_and_bias(regression)
+            train = _judged(whitened[: len(targets)], weight, bias, targets)
+            # For raw features: w·A·(x - m) + b = (w·A)·x + (b - (w·A)·m), A being symmetric.
+            weight = weight @ whitener
+            folded = weight.float(), (bias - weight @ mean).float()
+            val = None if validation is None else _judged(validation[0], *folded, validation[1])
+            probe = Probe(*folded, strength, train, val)
             if best is None or _score(probe) > _score(best):
                 best = probe
     assert best is not None
@@ -136,76 +146,55 @@ def whitening(features: Tensor, targets: np.ndarray, classes: int) -> tuple[Tens
     the classes (regularised discriminant analysis: Friedman 1989, J. Am. Stat. Assoc. 84, 165), scaled so
     that whitened features have a mean square of one.
     """
-    exact, groups = features.double(), torch.from_numpy(targets)
+    number, width = features.shape
+    groups = torch.from_numpy(targets)
     counts = torch.bincount(groups, minlength=classes).clamp(min=1)
-    means = exact.new_zeros((classes, exact.shape[1])).index_add_(0, groups, exact) / counts[:, None]
-    rest = exact - means[groups]
-    mean = exact.mean(0)
-    spread = float(rest.square().mean())
-    if spread <= 1e-12 * float((exact - mean).square().mean()):
+    sums = torch.zeros((classes, width), dtype=torch.float64)
+    within = torch.zeros((width, width), dtype=torch.float64)
+    # In blocks: all features in float64 would be the largest thing in memory.
+    for block, group in zip(features.split(_ROWS), groups.split(_ROWS), strict=True):
+        sums.index_add_(0, group, block.double())
+    means, mean = sums / counts[:, None], sums.sum(0) / number
+    for block, group in zip(features.split(_ROWS), groups.split(_ROWS), strict=True):
+        rest = block.double() - means[group]
+        within.addmm_(rest.T, rest, alpha=1 / number)
+    off = (means - mean) * (counts[:, None] / number).sqrt()
+    total = within + off.T @ off
+    spread = float(within.trace()) / width
+    if spread <= 1e-12 * float(total.trace()) / width:
         # One picture a class in one view: nothing is known of the differences within a class.
-        matrix = torch.eye(exact.shape[1], dtype=torch.float64)
+        matrix = torch.eye(width, dtype=torch.float64)
     else:
-        covariance = (1 - SHRINKAGE) * (rest.T @ rest) / len(rest)
-        values, vectors = torch.linalg.eigh(covariance + SHRINKAGE * spread * torch.eye(len(covariance)))
+        identity = torch.eye(width, dtype=torch.float64)
+        values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * spread * identity)
         matrix = (vectors * values.rsqrt()) @ vectors.T
-    size = float(((exact - mean) @ matrix).square().mean()) ** 0.5
+    # The mean square of the whitened features, tr(A·total·A)/width.
+    size = float((matrix @ total).mul_(matrix).sum() / width) ** 0.5
     return mean, matrix / (size or 1.0)
 
 
-def _folded(regression: Any, mean: Tensor, whitener: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight and bias for raw features: w·A·(x - m) + b = (w·A)·x + (b - (w·A)·m), A symmetric."""
+def _whitened(features: Tensor, mean: Tensor, matrix: Tensor, out: Tensor | None) -> Tensor:
+    out = torch.empty_like(features) if out is None else out
+    for block, place in zip(features.split(_ROWS), out.split(_ROWS), strict=True):
+        place.copy_((block.double() - mean) @ matrix)
+    return out
+
+
+def _weight_and_bias(regression: Any) -> tuple[Tensor, Tensor]:
+    """Return weight (classes, width) and bias (classes,), float64."""
     weight = torch.from_numpy(regression.coef_).double()
     bias = torch.from_numpy(regression.intercept_).double()
     if len(weight) == 1:
         # Two classes: scikit-learn keeps the difference of their logits only.
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-    weight = weight @ whitener
-    return weight.float(), (bias - weight @ mean).float()
+    return weight, bias
 
 
-def _judged(
-    weight: Tensor,
-    bias: Tensor,
-    strength: float,
-    features: Tensor,
-    targets: np.ndarray,
-    validation: tuple[Tensor, np.ndarray] | None,
-) -> Probe:
-    def judge(some: Tensor, wanted: np.ndarray) -> tuple[float, float]:
-        return inference.judged(nn.functional.linear(some, weight, bias), torch.from_numpy(wanted))
-
-    train = judge(features[: len(targets)], targets)
-    return Probe(weight, bias, strength, train, judge(*validation) if validation is not None else None)
+def _judged(features: Tensor, weight: Tensor, bias: Tensor, targets: np.ndarray) -> tuple[float, float]:
+    logits = nn.functional.linear(features, weight.float(), bias.float())
+    return inference.judged(logits, torch.from_numpy(targets))
 
 
 def _score(probe: Probe) -> tuple[float, float]:
     loss, accuracy = probe.val if probe.val is not None else probe.train
     return accuracy, -loss
-
-
-def probe_network(
-    network: Any,
-    pictures: ResidentPictures,
-    targets: np.ndarray,
-    *,
-    number_of_views: int,
-    precision: str,
-    seed: int,
-    flip: bool = True,
-    weights: np.ndarray | None = None,
-    validation: tuple[Tensor, np.ndarray] | None = None,
-) -> Probe:
-    """Run every view of every picture through the frozen network once, and fit the probe.
-
-    validation: (uint8 (m, 3, size, size), targets (m,)) or None
-    """
-    preprocessing = pictures.preprocessing
-    found = inference.features(
-        network, views(pictures, number_of_views, seed, flip=flip), preprocessing, precision
-    )
-    held_out = None
-    if validation is not None:
-        batches = validation[0].split(inference.BATCH)
-        held_out = inference.features(network, batches, preprocessing, precision), validation[1]
-    return fit_probe(found, targets, views=number_of_views, weights=weights, validation=held_out)

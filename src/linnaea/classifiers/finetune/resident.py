@@ -1,32 +1,40 @@
-"""Pictures in memory: decoded once, as uint8, no larger than training can use."""
+"""Pictures as training takes them: decoded once, as uint8, no larger than it can use."""
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.data.pictures import read_picture
+from linnaea.data import cache
+from linnaea.data.cache import DecodedPictures
+from linnaea.data.pictures import read_picture, to_rgb
 from linnaea.errors import DataError
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.
 ROOM = 256 / 224
-# How many pictures wait decoded for whoever asks for the next.
-_AHEAD = 32
+# Share of a GPU's free memory that pictures may take; the rest is for training.
+_SHARE = 0.5
+
+
+def evaluated_side(preprocessing: Preprocessing) -> int:
+    """Return the shorter side, in pixels, that evaluation resizes pictures to before it crops them."""
+    return math.floor(preprocessing.size / preprocessing.crop_pct)
 
 
 def kept_side(preprocessing: Preprocessing) -> int:
     """Return the shorter side that kept pictures have, in pixels: evaluation's, or a little more."""
-    return max(math.floor(preprocessing.size / preprocessing.crop_pct), round(preprocessing.size * ROOM))
+    return max(evaluated_side(preprocessing), round(preprocessing.size * ROOM))
 
 
 def count_pictures(X: Any) -> int:
@@ -40,35 +48,62 @@ def count_pictures(X: Any) -> int:
     return len(X)
 
 
+def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence[Any]:
+    """Return X as a sequence that is read picture by picture; paths as DecodedPictures.
+
+    keep: bool
+        Whether the files of paths are decoded now, into the cache on disk (see cache.decoded), because they
+        will be needed again; otherwise each is decoded when it is read, to the same pixels.
+
+    Raises DataError for what is no collection of pictures, for pictures that were kept too small for this
+    network, and, where keep, for a file that cannot be read.
+    """
+    count_pictures(X)
+    side = kept_side(preprocessing)
+    if isinstance(X, DecodedPictures):
+        least = evaluated_side(preprocessing)
+        if X.side is not None and X.side < least:
+            raise DataError(
+                f"The pictures were decoded to {X.side} pixels on the shorter side, of {least} needed.",
+                f"Decode them to {side}: kept_side() tells.",
+            )
+        return X
+    items: Any = X if isinstance(X, np.ndarray) and X.dtype == np.uint8 else list(X)
+    if not len(items) or not all(isinstance(item, (str, Path)) for item in items):
+        return items
+    if not keep:
+        return DecodedPictures([None] * len(items), [Path(item) for item in items], side)
+    pictures = cache.decoded(items, side, workers=os.cpu_count() or 1)
+    for note in pictures.notes:
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
+    return pictures
+
+
 def decoded(X: Any, preprocessing: Preprocessing) -> Iterator[Tensor]:
     """Yield every picture of X as uint8 (3, height, width), its shorter side kept_side(...) at most.
 
-    X: list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a list may mix them.
+    X: DecodedPictures, list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a
+    list may mix them.
 
     Threads work ahead (Pillow and torch let go of Python's lock), a bounded number of pictures, so memory
     does not grow with X. Raises DataError for what is none of these, and for a file that cannot be read.
     """
-    count_pictures(X)
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        items = iter(X)
-        waiting = [pool.submit(_decode, item, preprocessing) for item in islice(items, _AHEAD)]
-        try:
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += [pool.submit(_decode, item, preprocessing) for item in islice(items, 1)]
-        finally:
-            # A picture that fails, or a reader who leaves early, should not wait for the others.
-            for future in waiting:
-                future.cancel()
+    pictures = sequence_of(X, preprocessing, keep=False)
+
+    def read(row: int) -> Tensor:
+        return as_tensor(pictures[row], preprocessing)
+
+    yield from cache.in_order(read, os.cpu_count() or 1, range(len(pictures)))
 
 
-def _decode(item: Any, preprocessing: Preprocessing) -> Tensor:
+def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
+    """Return one picture as uint8 (3, height, width), its shorter side kept_side(...) at most."""
     side = kept_side(preprocessing)
     if isinstance(item, (str, Path)):
-        array = read_picture(item, enough=side)
+        array = read_picture(item, shortest_side=side)
     elif isinstance(item, Image.Image):
-        array = np.asarray(item.convert("RGB"))
+        # As from a file: upright, and every mode the way a viewer shows it.
+        array = np.asarray(to_rgb(ImageOps.exif_transpose(item)))
     else:
         array = np.asarray(item)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
@@ -88,35 +123,87 @@ def _decode(item: Any, preprocessing: Preprocessing) -> Tensor:
 
 
 class ResidentPictures:
-    """The pictures of one part, in memory on the device that trains.
+    """The pictures of one part, at hand for training: in memory, or read from the disk when they are needed.
 
-    pictures: list of uint8 (3, height, width)
-        Of any sizes; the shorter side is kept_side(preprocessing) at most.
+    pictures: sequence of uint8 Tensors (3, height, width), or DecodedPictures
+        Of any sizes; the shorter side of what is taken is kept_side(preprocessing) at most. DecodedPictures
+        stay on the disk, so that memory does not grow with their number; every other kind is in memory.
     """
 
-    def __init__(self, pictures: list[Tensor], preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(
+        self, pictures: Sequence[Tensor] | DecodedPictures, preprocessing: Preprocessing, device: torch.device
+    ) -> None:
         self.pictures = pictures
         self.preprocessing = preprocessing
         self.device = device
+        self._all_kept = not isinstance(pictures, DecodedPictures) or pictures.kept == len(pictures)
 
     @classmethod
     def read(cls, X: Any, preprocessing: Preprocessing, device: torch.device) -> "ResidentPictures":
-        """Decode all of X."""
-        pictures = [picture.to(device) for picture in decoded(X, preprocessing)]
-        return cls(pictures, preprocessing, device)
+        """Decode all of X: onto a GPU that has room for it, else paths into the cache on disk.
+
+        Raises DataError as sequence_of does.
+        """
+        pictures = sequence_of(X, preprocessing, keep=True)
+        if stays_on_disk(pictures, device):
+            return cls(pictures, preprocessing, device)
+        return cls(
+            [picture.to(device) for picture in decoded(pictures, preprocessing)], preprocessing, device
+        )
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> list[Tensor]:
-        """Return the pictures of these rows; nothing is copied."""
-        return [self.pictures[row] for row in rows]
+        """Return the pictures of these rows, uint8 (3, height, width), on the device."""
+        if not isinstance(self.pictures, DecodedPictures):
+            return [self.pictures[row] for row in rows]
+        # Reading a kept picture takes 0.1 ms, less than a thread would save; decoding takes several.
+        if self._all_kept:
+            return [self._read(row) for row in rows]
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(pool.map(self._read, rows))
+
+    def _read(self, row: int) -> Tensor:
+        return as_tensor(self.pictures[int(row)], self.preprocessing).to(self.device)
 
     def centres(self, size: int) -> Iterator[Tensor]:
         """Yield uint8 (batch, 3, size, size), as evaluation sees the pictures, in order."""
+        if isinstance(self.pictures, DecodedPictures):
+            yield from batches(self.pictures, self.preprocessing, self.device, size)
+            return
         for start in range(0, len(self), size):
             pictures = self.pictures[start : start + size]
             yield torch.stack([fitted(picture, self.preprocessing) for picture in pictures])
+
+
+class EvaluationBatches:
+    """Batches of uint8 (b, 3, size, size), evaluation's view of X, as often as they are asked for.
+
+    Kept where the pictures are in memory anyway; read anew each time where they stay on the disk.
+    """
+
+    def __init__(self, X: Any, preprocessing: Preprocessing, device: torch.device) -> None:
+        self._pictures = sequence_of(X, preprocessing, keep=True)
+        self._how = preprocessing, device, BATCH
+        self._kept: list[Tensor] | None = None
+        if not stays_on_disk(self._pictures, device):
+            self._kept = list(batches(self._pictures, *self._how))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._kept) if self._kept is not None else batches(self._pictures, *self._how)
+
+
+def stays_on_disk(pictures: Sequence[Any], device: torch.device) -> bool:
+    """Return whether these pictures are read when they are needed, and not held in memory."""
+    if not isinstance(pictures, DecodedPictures) or not len(pictures):
+        return False
+    if device.type != "cuda":
+        return True
+    # Photographs are three by two as a rule; where some are kept already, their sizes are known.
+    side = pictures.side or max(pictures[0].shape[:2])
+    each = pictures.nbytes / pictures.kept if pictures.kept else 1.5 * 3 * side**2
+    return each * len(pictures) > _SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def fitted(picture: Tensor, preprocessing: Preprocessing) -> Tensor:

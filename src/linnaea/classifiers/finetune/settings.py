@@ -7,6 +7,7 @@ from typing import Any
 
 from linnaea.classifiers.finetune.augment import POLICIES
 from linnaea.classifiers.finetune.batchnorm import BATCH_NORM
+from linnaea.classifiers.finetune.inference import TTA
 from linnaea.classifiers.finetune.optimizers import SOLVERS
 from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import VARIANTS
@@ -99,4 +100,5 @@ _NAMES: dict[str, tuple[Any, ...]] = {
     "sampling": SAMPLING,
     "preprocessing": VARIANTS,
     "precision": PRECISIONS,
+    "tta": TTA,
 }

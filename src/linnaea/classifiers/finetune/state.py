@@ -14,6 +14,7 @@ from torch import Tensor
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune.course import Course, Sums
 from linnaea.classifiers.finetune.loop import Session
+from linnaea.classifiers.finetune.probe import Probe
 from linnaea.errors import DataError
 from linnaea.files import write_bytes, write_json
 
@@ -50,7 +51,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def session_as_state(
-    session: Session, history: list[EpochRecord]
+    session: Session, history: list[EpochRecord], probe: Probe | None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return copies of the arrays, and the numbers, that a training goes on from."""
     course, average = session.course, session.average
@@ -59,6 +60,8 @@ def session_as_state(
         tensors |= {f"average.{name}": tensor for name, tensor in average.shadow.items()}
     if course.best is not None:
         tensors |= {f"best.{name}": tensor for name, tensor in course.best.items()}
+    if probe is not None:
+        tensors |= {"probe.weight": probe.weight, "probe.bias": probe.bias}
     memory = session.optimizer.state_dict()["state"]
     for index, slots in memory.items():
         tensors |= {
@@ -76,14 +79,17 @@ def session_as_state(
         "average_steps": 0 if average is None else average.steps,
         "precision": session.settings.precision,
         "seed": session.seed,
+        "probe": None if probe is None else [probe.strength, probe.train, probe.val],
         "history": [record.as_dict() for record in history],
     }
     # bfloat16 has no NumPy type, but only autocast uses it: every stored tensor is float32 or an integer.
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}, values
 
 
-def resume_session(session: Session, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+def resume_session(session: Session, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
     """Put what session_as_state returned into a session that was built with the same settings.
+
+    Returns the probe that the training began with.
 
     Raises DataError for a state that is incomplete or belongs to another network.
     """
@@ -95,6 +101,7 @@ def resume_session(session: Session, arrays: dict[str, np.ndarray], values: dict
         plain = session.optimizer.state_dict()
         session.optimizer.load_state_dict({**plain, "state": memory})
         session.course = course_from_state(arrays, values)
+        return _probe_from_state(arrays, values)
     except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"The training state does not fit this training ({type(error).__name__}: {error}).",
@@ -117,6 +124,15 @@ def _optimizer_memory(
             tensor = torch.empty_like(parameter).copy_(tensor)
         memory.setdefault(int(index), {})[slot] = tensor
     return memory
+
+
+def _probe_from_state(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
+    if values["probe"] is None:
+        return None
+    tensors, (strength, train, val) = _part(arrays, "probe."), values["probe"]
+    return Probe(
+        tensors["weight"], tensors["bias"], strength, tuple(train), None if val is None else tuple(val)
+    )
 
 
 def course_from_state(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Course:
