@@ -35,7 +35,10 @@ def test_an_unknown_model_is_refused_with_the_nearest_names():
     assert str(near.value) == "There is no model 'kerass'. Did you mean 'keras'?"
     with pytest.raises(UsageError) as far:
         classifier_class("x")
-    assert str(far.value) == f"There is no model 'x'. Known are: {', '.join(CLASSIFIERS)}."
+    assert str(far.value) == "There is no model 'x'. linnaea models --search WORD lists what there is."
+    with pytest.raises(UsageError) as backbone:
+        classifier_class("resnet5")
+    assert str(backbone.value).startswith("There is no model 'resnet5'. Did you mean 'resnet50'")
 
 
 @pytest.mark.parametrize("model", PERCEPTRONS)

@@ -98,7 +98,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit(bars, tmp_path):
 
 def test_an_existing_run_is_kept_unless_overwrite(trained, bars, capsys):
     before = (trained / "run.json").read_bytes()
-    assert main(["train", str(bars), "--out", str(trained)]) == 1
+    assert main(["train", str(bars), "--model", "mlp", "--out", str(trained)]) == 1
     assert "already holds a run. Pass --overwrite to replace it" in capsys.readouterr().err
     assert (trained / "run.json").read_bytes() == before
 
@@ -138,9 +138,9 @@ def test_a_damaged_picture_is_left_out_in_the_open(bars, tmp_path, capsys):
     folder = tmp_path / "bars"
     shutil.copytree(bars, folder)
     (folder / "bar 0" / "00.png").write_bytes((bars / "bar 0" / "00.png").read_bytes()[:60])
-    assert main(["train", str(folder), "--epochs", "1", "--out", str(tmp_path / "r")]) == 0
+    assert main(["train", str(folder), "--model", "mlp", "--epochs", "1", "--out", str(tmp_path / "r")]) == 0
     assert "1 picture left out as unreadable (bar 0/00.png)." in capsys.readouterr().err
-    assert main(["train", str(folder), "--epochs", "1", "--strict", "--out", str(tmp_path / "s")]) == 1
+    assert main(["train", str(folder), "--model", "mlp", "--epochs", "1", "--strict", "--out", str(tmp_path / "s")]) == 1
     assert "bar 0/00.png" in capsys.readouterr().err
 
 

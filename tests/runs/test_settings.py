@@ -13,7 +13,7 @@ def test_every_fault_is_named_in_one_message():
         "The setting 'hidden' is refused: input should be greater than or equal to 1. Received: '-3'. "
         "The setting 'activation' is refused: input should be 'sigmoid', 'tanh' or 'relu'. Received: 'tan'. "
         "The setting 'epochs' is refused: input should be greater than or equal to 1. Received: 0. "
-        "There is no setting 'hiden'. Did you mean 'hidden'?"
+        "There is no setting 'hiden'. Did you mean 'hidden' or 'head_hidden'?"
     )
 
 

@@ -48,7 +48,12 @@ OnEpoch = Callable[[EpochRecord, "Classifier"], None]
 
 
 class Classifier(Protocol):
-    """What every classifier can do. Labels are class names (str) or anything numpy.unique can sort."""
+    """What every classifier can do. Labels are class names (str) or anything numpy.unique can sort.
+
+    Classifiers of small pictures take X as float32 (n, features) in 0..1. Classifiers of photographs have a
+    method kept_side() and take X as a sequence of uint8 pictures (height, width, 3) of any sizes: more than
+    kept_side() pixels on the shorter side would be of no use to them.
+    """
 
     classes_: np.ndarray
     history_: list[EpochRecord]
@@ -91,6 +96,9 @@ CLASSIFIERS = {
     "mlp": "linnaea.classifiers.perceptron.classifier:MLPClassifier",
     "keras": "linnaea.classifiers.keras_mlp:KerasMLPClassifier",
 }
+# Every other model is a backbone, by its name; this one where none is asked for.
+DEFAULT_BACKBONE = "efficientnet_lite0"
+FINETUNE = "linnaea.classifiers.finetune.classifier:FineTuneClassifier"
 
 
 def classifier_class(model: str) -> Any:
@@ -99,6 +107,24 @@ def classifier_class(model: str) -> Any:
     Raises UsageError, with the nearest names, for a model that is not known.
     """
     if model not in CLASSIFIERS:
-        raise UsageError(f"There is no model '{model}'.", did_you_mean(model, CLASSIFIERS))
-    module, name = CLASSIFIERS[model].split(":")
+        _check_backbone(model)
+    module, name = CLASSIFIERS.get(model, FINETUNE).split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def new_classifier(model: str, **settings: Any) -> Any:
+    """Return an unfitted classifier of that model. Raises UsageError as classifier_class does."""
+    cls = classifier_class(model)
+    return cls(**settings) if model in CLASSIFIERS else cls(model, **settings)
+
+
+def _check_backbone(model: str) -> None:
+    near = did_you_mean(model, CLASSIFIERS)
+    if near.startswith("Did you"):
+        raise UsageError(f"There is no model '{model}'.", near)
+    from linnaea.classifiers.finetune.backbones import resolve
+
+    try:
+        resolve(model)
+    except UsageError as error:
+        raise UsageError(f"There is no model '{model}'.", error.cure) from error

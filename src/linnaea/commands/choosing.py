@@ -3,13 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from linnaea.classifiers.contract import classifier_class
+from linnaea.classifiers import contract
 from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
 
 # Settings that say which pictures are learned from; all others belong to the network and its training.
 DATA_SETTINGS = {"model", "split", "validation", "size", "colour", "test_curve"}
+# For small pictures that live in memory a perceptron, for photographs a pretrained network.
+IN_MEMORY = ("digits", "mnist")
+# Settings that only a perceptron has.
+PERCEPTRONS = {"hidden", "activation"}
 # Where the command line has a shorter name than scikit-learn's convention.
 PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
@@ -23,12 +27,20 @@ class Chosen:
     reported: dict[str, float] = field(default_factory=dict)
 
 
-def resolve_recipe(name: str | None, asked: dict[str, Any]) -> Chosen:
+def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen:
     """Return the recipe of that name with the asked settings on top; without a name, the model's defaults."""
     if name is None:
-        return Chosen(make_recipe(asked))
+        return Chosen(make_recipe({"model": _default_model(asked, data), **asked}))
     file = load_recipe(name)
-    return Chosen(make_recipe({**file.settings, **asked}), file.name, file.reported)
+    settings = {**file.settings, **asked}
+    return Chosen(
+        make_recipe({"model": _default_model(settings, data), **settings}), file.name, file.reported
+    )
+
+
+def _default_model(settings: dict[str, Any], data: str) -> str:
+    # Who names hidden units means a perceptron, whatever the pictures are.
+    return "mlp" if data in IN_MEMORY or PERCEPTRONS & set(settings) else contract.DEFAULT_BACKBONE
 
 
 def new_classifier(recipe: Recipe) -> Any:
@@ -36,20 +48,21 @@ def new_classifier(recipe: Recipe) -> Any:
 
     Raises SettingError naming every setting that this model does not have.
     """
-    cls = classifier_class(recipe.model)
-    known = set(cls().get_params())
+    unset = contract.new_classifier(recipe.model)
+    known = set(unset.get_params())
     asked = {
-        name: value
+        PARAMETERS.get(name, name): value
         for name, value in recipe.model_dump(exclude_none=True).items()
-        if name not in DATA_SETTINGS and (name, value) != ("augment", "none")
+        if (name, value) != ("augment", "none")
     }
-    foreign = [name for name in asked if PARAMETERS.get(name, name) not in known]
+    names = {parameter: name for name, parameter in PARAMETERS.items()}
+    foreign = [names.get(name, name) for name in asked if name not in known | DATA_SETTINGS]
     if foreign:
         raise SettingError(
             f"The model {recipe.model} has no setting {' and no setting '.join(foreign)}.",
             "Leave it out, or choose another --model.",
         )
-    return cls(**{PARAMETERS.get(name, name): value for name, value in asked.items()})
+    return unset.set_params(**{name: value for name, value in asked.items() if name in known})
 
 
 def used_settings(classifier: Any) -> dict[str, Any]:

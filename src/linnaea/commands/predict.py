@@ -55,18 +55,23 @@ def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) ->
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.pictures import fit_picture, read_picture
 
+    side = classifier.kept_side() if hasattr(classifier, "kept_side") else None
     answers: list[dict[str, Any]] = []
-    vectors = []
+    readable: list[np.ndarray] = []
     for path in paths:
         answer: dict[str, Any] = {"path": str(path)}
         try:
-            picture = fit_picture(read_picture(path), pixels["size"], pixels["colour"])
-            vectors.append(picture.reshape(-1).astype(np.float32) / 255)
+            if side is not None:
+                readable.append(read_picture(path, shortest_side=side))
+            else:
+                picture = fit_picture(read_picture(path), pixels["size"], pixels["colour"])
+                readable.append(picture.reshape(-1).astype(np.float32) / 255)
         except LinnaeaError as error:
             answer["error"] = str(error)
         answers.append(answer)
-    if vectors:
-        probabilities = iter(classifier.predict_proba(np.stack(vectors)))
+    if readable:
+        X = readable if side is not None else np.stack(readable)
+        probabilities = iter(classifier.predict_proba(X))
         for answer in answers:
             if "error" not in answer:
                 row = next(probabilities)

@@ -1,24 +1,58 @@
 """linnaea reproduce: the original report's experiments, number by number, and ours beside them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from linnaea.commands import terminal
 from linnaea.commands.compare import show_comparison
 from linnaea.commands.train import train
-from linnaea.errors import UsageError, did_you_mean
+from linnaea.errors import LinnaeaError, UsageError, did_you_mean
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.recipes import load_recipe
+from linnaea.runs.recipes import RecipeFile, load_recipe
 
-# part → its data set and its recipes, in the order of the report, the last two ours
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the report.
+
+    recipes: tuple of str
+        In the order of the report, ours last.
+    protocols: dict of str
+        What --split is called → the folder of its runs; the original report's first.
+    """
+
+    title: str
+    data: str
+    recipes: tuple[str, ...]
+    protocols: dict[str, str]
+
+
 PARTS = {
-    "part1": (
+    "part1": Part(
+        "Perceptrons on MNIST",
         "mnist",
         ("part1-one-hidden", "part1-two-hidden", "part1-keras", "part1-best-plain", "part1-best"),
-    )
+        # official: 60,000 / 10,000, the literature's.
+        {"0.7": "70-30", "official": "official"},
+    ),
+    "part2": Part(
+        "Transfer learning on Flowers-102",
+        "flowers102",
+        ("part2-mobilenetv2", "part2-resnet50", "part2-default-mobilenetv2", "part2-default"),
+        {"official": "official", "0.7": "70-30"},
+    ),
 }
-# 0.7 first: the original report's protocol. official: 60,000 / 10,000, the literature's.
-PROTOCOLS = {"0.7": "70-30", "official": "official"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What holds for every run of a reproduction; the fields are reproduce's parameters."""
+
+    data_dir: Path | None
+    weights_dir: Path | None
+    quick: bool
+    overwrite: bool
 
 
 def reproduce(
@@ -26,25 +60,30 @@ def reproduce(
     /,
     *,
     data_dir: Path | None = None,
+    weights_dir: Path | None = None,
     out: Path | None = None,
-    split: Literal["both", "0.7", "official"] = "both",
+    split: Literal["both", "0.7", "official"] | None = None,
     quick: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Repeat the original report's experiments and print them beside its numbers.
 
-    Finished runs in the folder are kept and not trained again, so an interrupted reproduction goes on.
+    Finished runs in the folder are kept and not trained again, so an interrupted reproduction goes on. A
+    network whose weights cannot be had is told at the end and does not stop the others.
 
     Parameters
     ----------
     part
-        part1: perceptrons on MNIST.
+        part1: perceptrons on MNIST. part2: MobileNet v2 and ResNet50 on Flowers-102.
     data_dir
         Where the data set lies; otherwise it is looked for in the cache, then fetched.
+    weights_dir
+        A folder with weights under timm's names, such as resnet50.tv_in1k.safetensors; otherwise the hub's.
     out
         A folder for the runs and the page. Default: runs/ and the part's name.
     split
-        0.7 is the original report's, official is the literature's.
+        0.7 is the original report's, official is the literature's. Default: both for part1, official for
+        part2.
     quick
         One epoch each: to see that everything works, not to compare numbers.
     overwrite
@@ -52,39 +91,81 @@ def reproduce(
     """
     if part not in PARTS:
         raise UsageError(f"There is no part '{part}' to reproduce.", did_you_mean(part, PARTS))
+    asked = Asked(data_dir, weights_dir, quick, overwrite)
     folder = out or Path("runs") / part
+    missing: dict[str, str] = {}
     page = folder / "comparison.html"
-    for protocol in PROTOCOLS if split == "both" else (split,):
-        page = _one_protocol(part, protocol, data_dir, folder / PROTOCOLS[protocol], quick, overwrite)
+    for protocol in _protocols(part, split):
+        page = _one_protocol(part, protocol, folder, asked, missing)
+    if missing:
+        raise LinnaeaError(
+            f"Not reproduced: {', '.join(missing)}. {' '.join(dict.fromkeys(missing.values()))}",
+            "The same command goes on where this one stopped.",
+        )
     return page
 
 
-def _one_protocol(
-    part: str, protocol: str, data_dir: Path | None, folder: Path, quick: bool, overwrite: bool
-) -> Path:
+def _protocols(part: str, split: str | None) -> tuple[str, ...]:
+    known = tuple(PARTS[part].protocols)
+    if split is None:
+        return known if part == "part1" else known[:1]
+    return known if split == "both" else (split,)
+
+
+def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing: dict[str, str]) -> Path:
+    """Train or keep every run, then compare them; what could not be done is added to missing."""
     from linnaea.report.page import build_comparison
 
-    runs, reported = [], {}
-    data, names = PARTS[part]
-    for name in names:
+    told = PARTS[part].protocols[protocol]
+    runs: list[RunFolder] = []
+    reported: dict[str, dict[str, Any]] = {}
+    for name in PARTS[part].recipes:
         file = load_recipe(name)
-        target = folder / name.removeprefix(f"{part}-")
-        terminal.messages.rule(f"{file.title} · {PROTOCOLS[protocol]}", style="dim")
-        run = None if overwrite else _finished(target, quick)
-        if run is None:
-            asked: dict[str, Any] = {"split": protocol} | ({"epochs": 1} if quick else {})
-            run = train(data, recipe=name, data_dir=data_dir, out=target, overwrite=True, settings=asked)
-        else:
-            terminal.say("Kept", f"{terminal.shown_path(target)} is finished")
+        terminal.messages.rule(f"{file.title} · {told}", style="dim")
+        target = folder / told / name.removeprefix(f"{part}-")
+        try:
+            run = _run(file, PARTS[part].data, protocol, target, asked)
+        except LinnaeaError as error:
+            terminal.say("Missing", str(error))
+            missing[file.title] = str(error)
+            continue
         runs.append(run)
         if file.reported:
             reported[run.path.name] = {**file.reported, "source": "the original report"}
-    terminal.messages.rule(f"{part} · {PROTOCOLS[protocol]}", style="dim")
+    if not runs:
+        raise LinnaeaError(" ".join(dict.fromkeys(missing.values())))
+    terminal.messages.rule(f"{part} · {told}", style="dim")
     show_comparison(runs, reported)
-    title = f"{part.capitalize()}: perceptrons on MNIST, {'70/30' if protocol == '0.7' else '60,000/10,000'}"
-    page = build_comparison(runs, folder / "comparison.html", title=title, reference=reported)
+    title = f"{part.capitalize()}: {PARTS[part].title}, {told.replace('-', '/')}"
+    page = build_comparison(runs, folder / told / "comparison.html", title=title, reference=reported)
     terminal.say("Page", terminal.shown_path(page))
     return page
+
+
+def _run(file: RecipeFile, data: str, protocol: str, target: Path, asked: Asked) -> RunFolder:
+    """Return the finished run of one recipe: kept, or trained now."""
+    run = None if asked.overwrite else _finished(target, asked.quick)
+    if run is not None:
+        terminal.say("Kept", f"{terminal.shown_path(target)} is finished")
+        return run
+    settings: dict[str, Any] = {"split": protocol} | ({"epochs": 1} if asked.quick else {})
+    weights = _weights(file, asked.weights_dir)
+    if weights is not None:
+        settings["weights"] = str(weights)
+    return train(
+        data, recipe=file.name, data_dir=asked.data_dir, out=target, overwrite=True, settings=settings
+    )
+
+
+def _weights(file: RecipeFile, folder: Path | None) -> Path | None:
+    """Return the file in folder that is named after the recipe's network, or None: then it is the hub's."""
+    if folder is None or file.settings["model"] in ("mlp", "keras"):
+        return None
+    from linnaea.classifiers.finetune.backbones import resolve
+
+    found = resolve(file.settings["model"])
+    files = sorted(folder.glob(f"{found.timm_name}*")) or sorted(folder.glob(f"{found.architecture}.*"))
+    return files[0] if files else None
 
 
 def _finished(target: Path, quick: bool) -> RunFolder | None:

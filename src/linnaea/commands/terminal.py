@@ -21,7 +21,9 @@ UNBOUNDED = 200
 # Messages go to stderr and results to stdout, so that `linnaea predict … --format json | jq` works.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(
-    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED,
 )
 
 

@@ -30,7 +30,8 @@ def train(
     Parameters
     ----------
     data
-        digits, mnist, a folder with a folder of pictures for each class, or a CSV with path,label[,part].
+        digits, mnist, flowers102, a folder with a folder of pictures for each class, or a CSV with
+        path,label[,part].
     settings
         The common settings; from Python a dict of any settings: {"hidden": [100], "epochs": 5}.
     recipe
@@ -47,13 +48,13 @@ def train(
         Stop at the first picture that cannot be read instead of leaving it out.
     """
     asked = {**parse_assignments(set_), **_asked(settings)}
-    chosen = choosing.resolve_recipe(recipe, asked)
+    chosen = choosing.resolve_recipe(recipe, asked, data)
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     phases = Phases()
     with phases.measure("data"):
-        pictures = study.open_study(data, chosen.recipe, data_dir=data_dir, strict=strict)
+        pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
     run = RunFolder.create(folder, overwrite=overwrite)
     with learning.recorded(run, chosen, phases):
         study.record_study(run, pictures)

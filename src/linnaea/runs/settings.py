@@ -30,7 +30,15 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str = Field(
-        "mlp", description="mlp (NumPy), keras, or a backbone's name.", json_schema_extra=OPTION
+        "mlp",
+        description="mlp (NumPy, for digits and mnist the default), keras, or a pretrained network's name; "
+        "for photographs efficientnet_lite0.",
+        json_schema_extra=OPTION,
+    )
+    weights: str | None = Field(
+        None,
+        description="Where a pretrained network's weights come from: hub, a file, or none (random).",
+        json_schema_extra=OPTION,
     )
     hidden: Sizes | None = Field(
         None, description="Units of each hidden layer, such as 500,500.", json_schema_extra=OPTION
@@ -41,7 +49,7 @@ class Recipe(BaseModel):
     loss: Literal["cross_entropy", "squared_error"] | None = Field(
         None, description="What training makes small.", json_schema_extra=OPTION
     )
-    solver: Literal["sgd", "nesterov", "adam"] | None = Field(
+    solver: Literal["sgd", "nesterov", "adam", "adamw"] | None = Field(
         None, description="How the weights are moved.", json_schema_extra=OPTION
     )
     epochs: int | None = Field(
@@ -56,7 +64,8 @@ class Recipe(BaseModel):
     )
     split: str | None = Field(
         None,
-        description="Training fraction, stratified (0.7), or the data set's own parts (official).",
+        description="Training fraction, stratified (0.7), or the data set's own parts (official; trainval: "
+        "its validation part learned from too; random: 0.7).",
         json_schema_extra=OPTION,
     )
     validation: float | None = Field(
@@ -96,7 +105,46 @@ class Recipe(BaseModel):
     )
     max_norm: float | None = Field(None, gt=0, description="Longest weight vector into one unit.")
     class_weight: Literal["balanced"] | None = Field(None, description="balanced: rare classes count more.")
-    dtype: Literal["float32", "float64"] | None = Field(None, description="Precision of the arithmetic.")
+    dtype: Literal["float32", "float64"] | None = Field(None, description="Precision of a perceptron.")
+
+    # Of pretrained networks; FineTuneClassifier tells more of each.
+    head_hidden: int | None = Field(None, ge=1, description="Units of a dense ReLU layer in the head.")
+    train_from: str | None = Field(
+        None, description="all, head, or the stage from which on layers are trained."
+    )
+    head_first_epochs: int | None = Field(None, ge=0, description="Epochs in which only the head learns.")
+    probe: bool | None = Field(None, description="Whether a linear probe comes first.")
+    views: int | None = Field(None, ge=1, description="Views of each picture that the probe sees.")
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="Share of the rate that each layer has of the layer above."
+    )
+    weight_decay: float | None = Field(None, ge=0, description="Of adamw and nesterov; not on norms, biases.")
+    label_smoothing: float | None = Field(None, ge=0, lt=1, description="Share of a label given to all.")
+    batch_norm: Literal["freeze", "update", "reestimate"] | None = Field(
+        None, description="What happens to the running statistics."
+    )
+    crop_scale: float | None = Field(None, gt=0, le=1, description="Least share of a picture in a crop.")
+    flip: bool | None = Field(None, description="Mirror half of the pictures.")
+    colour_jitter: float | None = Field(None, ge=0, le=1, description="Change of the colours, at most.")
+    policy: Literal["none", "randaugment", "trivialaugment"] | None = Field(
+        None, description="Which published policy changes the pictures."
+    )
+    random_erasing: float | None = Field(None, ge=0, le=1, description="Share of pictures with a hole.")
+    mixup: float | None = Field(None, ge=0, le=1, description="Share of batches that mixup blends.")
+    cutmix: float | None = Field(None, ge=0, le=1, description="Share of batches that cutmix pastes.")
+    first_size: int | None = Field(None, ge=32, description="Side of the pictures in the first epoch.")
+    sampling: Literal["shuffle", "balanced"] | None = Field(
+        None, description="balanced: every class is drawn equally often."
+    )
+    ema: float | None = Field(None, ge=0, lt=1, description="Decay of the weights' average; 0: none.")
+    clip_norm: float | None = Field(None, gt=0, description="Longest gradient.")
+    accumulate: int | None = Field(None, ge=1, description="Batches a step.")
+    preprocessing: Literal["weights", "report"] | None = Field(
+        None, description="report: scaled to 0..1 only, down to 150 pixels and up again."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] | None = Field(
+        None, description="auto: the faster one on this machine, measured once."
+    )
 
 
 # The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are

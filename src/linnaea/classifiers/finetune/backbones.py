@@ -33,8 +33,6 @@ SHORT_NAMES = {
     "resnet152": "resnet152.tv_in1k",
 }
 
-DEFAULT_BACKBONE = "efficientnet_lite0"
-
 # Its ImageNet weights are a Python package, so that a first run needs no hub.
 PACKAGED = "tf_efficientnet_lite0"
 
