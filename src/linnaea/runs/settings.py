@@ -92,6 +92,7 @@ class Recipe(BaseModel):
     test_curve: bool = Field(
         False, description="Follow the test part through the epochs; it chooses nothing."
     )
+    tensorboard: bool = Field(False, description="Write TensorBoard's event files into the run, too.")
     init: Literal["auto", "normal", "xavier", "he"] | None = Field(None, description="The first weights.")
     schedule: Literal["constant", "cosine"] | None = Field(None, description="Of the learning rate.")
     warmup_epochs: float | None = Field(None, ge=0, description="Epochs in which the rate rises from zero.")

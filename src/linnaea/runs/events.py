@@ -1,0 +1,45 @@
+"""history.jsonl once more, as TensorBoard reads it: for those who watch many runs at once."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from linnaea.errors import MissingExtraError
+
+
+class EventWriter:
+    """Writes records into folder/tensorboard: loss and accuracy, with the parts as curves of one chart."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise MissingExtraError where TensorBoard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError("TensorBoard", "tensorboard") from error
+        self._folder = folder / "tensorboard"
+        self._writer = SummaryWriter
+        self._parts: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self._parts.values():
+            writer.close()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add one line of history.jsonl; what is None there is left out."""
+        epoch = record["epoch"]
+        for name, value in record.items():
+            part, _, quantity = name.partition("_")
+            if value is None or quantity not in ("loss", "accuracy"):
+                continue
+            # TensorBoard draws one curve a folder: equal tags in sibling folders share a chart.
+            if part not in self._parts:
+                self._parts[part] = self._writer(str(self._folder / part))
+            self._parts[part].add_scalar(quantity, value, epoch)
+            self._parts[part].flush()
+        if "train" in self._parts:
+            self._parts["train"].add_scalar("learning_rate", record["learning_rate"], epoch)
