@@ -3,11 +3,12 @@
 import math
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from linnaea.classifiers.finetune import loop, speed
+from linnaea.classifiers.finetune.probe import STRENGTHS
+from linnaea.classifiers.finetune.resident import sequence_of
 from linnaea.classifiers.finetune.speed import Speed
 from linnaea.errors import SettingError
 
@@ -148,6 +149,8 @@ class Work:
 
     batch_size: int
         Pictures a step.
+    passes: int
+        How often each picture is looked at after fit: twice, where its mirror is judged with it.
     """
 
     speed: Speed
@@ -155,11 +158,14 @@ class Work:
     val: int = 0
     after: int = 0
     batch_size: int = 16
+    passes: int = 1
 
     def probe(self, views: int) -> float:
         """Return the seconds of a probe on so many views, judged on the validation part."""
         s = self.speed
-        return s.whitening + views * self.train * (s.feature + s.regression) + self.val * s.feature
+        regressions = len(STRENGTHS) if self.val else 1
+        made = s.feature + regressions * s.regression
+        return s.whitening + views * self.train * made + self.val * s.feature
 
     def tuning(self, train_from: str, first_size: int | None, epochs: int, done: int = 0) -> float:
         """Return the seconds of the epochs after the first `done`, each judged on the validation part."""
@@ -170,7 +176,7 @@ class Work:
     @property
     def judgement(self) -> float:
         """The seconds of decoding and predicting the pictures after fit."""
-        return self.after * (self.speed.decode + self.speed.feature)
+        return self.after * (self.speed.decode + self.passes * self.speed.feature)
 
     def ways(self) -> list[tuple[str, int | None, float, float]]:
         """Return the kinds of fine-tuning: (train_from, first_size, worth of a picture seen, spared)."""
@@ -328,7 +334,7 @@ def begin(
     network: Any,
     settings: dict[str, Any],
     part: loop.TrainingPart,
-    X: Sequence[Any],
+    X: Any,
     *,
     pictures_val: int,
     precision: str,
@@ -337,7 +343,8 @@ def begin(
 ) -> Deadline:
     """Measure the machine, and plan for what is left of settings["budget"], which began at `started`."""
     seconds, after = float(settings["budget"]), int(settings["pictures_after"])
-    sample = [X[row] for row in range(min(len(X), 64))] if after else []
+    # Not read yet: what is timed is reading them.
+    sample = sequence_of(X, part.pictures.preprocessing, keep=False)[: 64 if after else 0]
     measured = speed.measure(
         network,
         settings,
@@ -348,5 +355,7 @@ def begin(
         # Of twice the time, which the plan tells of as well.
         affordable=2 * seconds / EVEN,
     )
-    work = Work(measured, len(part), pictures_val, after, settings["batch_size"] * settings["accumulate"])
+    step = settings["batch_size"] * settings["accumulate"]
+    passes = 2 if settings.get("tta") == "flip" else 1
+    work = Work(measured, len(part), pictures_val, after, step, passes)
     return Deadline(work, plan(work, seconds, time.perf_counter() - started), seconds, started)

@@ -1,13 +1,17 @@
 """How fast this machine is at what fine-tuning does: each kind of work done for a moment, and timed."""
 
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from linnaea.classifiers.finetune import construction, inference, loop
 from linnaea.classifiers.finetune.backbones import feature_width
@@ -21,9 +25,10 @@ _STEPS, _SECONDS = 2, 1.0
 _LAST_SHARE = 0.9
 # Pictures of the first epoch relate to full size about as 128 to 224 pixels, and are not smaller than this.
 _FIRST_SHARE, _SMALLEST_FIRST = 128 / 224, 96
-# Passes over the features that the probe's four regressions need together (57 to 150 were counted), and
-# what whitening w features costs beyond its products, in units of w³ operations (measured: 20).
-_PASSES, _EIGEN = 150, 20
+# Iterations that one of the probe's regressions needs (15 to 40 were counted), and what is timed of them.
+_ITERATIONS, _FEW, _ROWS = 30, 5, 1024
+# What whitening w features costs beyond its products, in units of w³ operations (measured: 20).
+_EIGEN = 20
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Speed:
     feature: float
         Making a view of a picture in memory, and its pooled features.
     regression, whitening: float
-        Of the probe: seconds for each view of a picture, and seconds once.
+        Of the probe: seconds of one regression for each view of a picture, and seconds once.
     whole, last: float or None
         Training all layers, or from last_stage on; None: not measured, because it cannot be afforded.
     small: float or None
@@ -143,14 +148,20 @@ def _decode_seconds(sample: Sequence[Any], pictures: ResidentPictures) -> float:
 
 
 def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -> float:
-    rows = np.resize(np.arange(len(pictures)), 3 * inference.BATCH)
-    some = ResidentPictures(pictures.take(rows), pictures.preprocessing, pictures.device)
-    views = some.centres(inference.BATCH)
+    # From everywhere: some pictures may be kept and others not.
+    rows = np.linspace(0, len(pictures) - 1, 3 * inference.BATCH).round().astype(int)
+    views = (view for some in np.split(rows, 3) for view in _views(pictures, some))
     # The first batch chooses kernels, and does not count.
     inference.features(network, islice(views, 1), pictures.preprocessing, precision)
     started = time.perf_counter()
     inference.features(network, views, pictures.preprocessing, precision)
     return (time.perf_counter() - started) / (2 * inference.BATCH)
+
+
+def _views(pictures: ResidentPictures, rows: np.ndarray) -> Iterator[Tensor]:
+    """Yield evaluation's view of these pictures, reading them first if they are on the disk."""
+    some = ResidentPictures(pictures.take(rows), pictures.preprocessing, pictures.device)
+    yield from some.centres(len(rows))
 
 
 def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> float:
@@ -173,22 +184,27 @@ def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> 
 
 
 def _probe_seconds(width: int, classes: int) -> tuple[float, float]:
-    """Return the seconds of the probe's regressions for each row of features, and of the whitening once.
+    """Return the seconds of one regression of the probe for each row of features, and of the whitening once.
 
-    A row costs a product with the weights forward and one backward in every pass, in float32, and three
-    products with a matrix of width x width in float64: its share of the covariance, and being whitened.
+    Beside its share of the regression, a row costs three products with a matrix of width x width in float64:
+    for the covariance, and to be whitened.
     """
-    rows = 1024
-    features, weights = torch.randn(rows, width), torch.randn(width, classes)
-    regression = _seconds(lambda: features.T @ (features @ weights).softmax(1)) / rows
-    exact, square = torch.randn(256, width, dtype=torch.float64), torch.zeros(width, width).double()
+    rows = max(_ROWS, classes)
+    # Any numbers will do that the classes do not explain, so that no iteration is the last.
+    features = np.cos(np.arange(rows * width, dtype=np.float32) ** 2).reshape(rows, width)
+    few = LogisticRegression(max_iter=_FEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        iteration = _seconds(lambda: few.fit(features, np.arange(rows) % classes)) / int(few.n_iter_[0])
+    exact, square = torch.ones(256, width).double(), torch.ones(width, width).double()
     product = _seconds(lambda: exact @ square)
-    return _PASSES * regression + 3 * product / 256, _EIGEN / 2 * product * width / 256
+    regression = _ITERATIONS * iteration / rows + 3 * product / 256
+    return regression, _EIGEN / 2 * product * width / 256
 
 
 def _seconds(action: Any) -> float:
+    """Return the seconds that it takes, after once that does not count."""
     action()
     started = time.perf_counter()
-    for _ in range(3):
-        action()
-    return (time.perf_counter() - started) / 3
+    action()
+    return time.perf_counter() - started
