@@ -1,6 +1,5 @@
 """A file becomes an upright RGB array: the one place that decodes pictures."""
 
-import functools
 import io
 import re
 import warnings
@@ -296,7 +295,6 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
 
 
-@functools.cache
 def _known_formats() -> tuple[str, ...]:
     # Without init, Pillow knows its five commonest formats only, and a name that it does not know is a
     # KeyError.
@@ -308,12 +306,11 @@ def _formats(content: bytes) -> tuple[str, ...]:
     """Return the formats that Pillow may try, after making HEIC one of them where it is needed."""
     if _is_heic(content):
         try:
-            import pillow_heif  # type: ignore[import-not-found]
+            import pillow_heif
         except ImportError as error:
             raise MissingExtraError("Reading HEIC pictures needs pillow-heif, which", "heif") from error
         if "HEIF" not in Image.OPEN:
             pillow_heif.register_heif_opener()
-            _known_formats.cache_clear()
     return _known_formats()
 
 
