@@ -1,12 +1,10 @@
 """A budget: from seconds to a plan by hand-worked numbers, and a training that ends in time."""
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -200,8 +198,8 @@ def test_a_slower_machine_drops_epochs_and_a_faster_one_adds_some() -> None:
     # 60 seconds an epoch instead of 45: 1,728 - 114 - 20 = 1,594 seconds are 26 epochs more.
     assert deadline.revise(1, 54 + 60).epochs == 27
     assert deadline.plan.notes == (
-        "After epoch 1 the plan became 27 epochs instead of 36: "
-        "an epoch takes 1.3 times as long as was measured before.",
+        "The plan was 36 epochs; after epoch 1 it became 27, "
+        "because an epoch takes 1.3 times as long as was measured before.",
     )
     quick = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
     planned = quick.plan.epochs
@@ -221,7 +219,7 @@ def test_a_training_never_ends_late_by_more_than_an_epoch_whatever_happens() -> 
 def test_a_probe_that_took_all_the_time_is_the_end() -> None:
     deadline = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
     assert deadline.revise(0, 890).epochs == 0
-    assert deadline.plan.notes == ("After the probe the plan became 0 epochs instead of 17.",)
+    assert deadline.plan.notes == ("The plan was 17 epochs; after the probe it became 0.",)
 
 
 def test_the_last_stages_hold_nearly_all_weights() -> None:
@@ -245,23 +243,24 @@ def test_measuring_leaves_the_network_and_the_streams_as_they_were(
         assert torch.equal(tensor, hasty.network_.state_dict()[name]), name
 
 
-def test_a_real_budget_is_kept(
+def test_a_plan_is_made_and_carried_out(
     classifier: Callable[..., Any], shapes: Callable[..., Any], val_part: Any
 ) -> None:
-    X, y = shapes(300, seed=1)
+    # That it ends in time is for `make bench` to measure: here, the machine may be anybody's.
     seen = []
-    started = time.perf_counter()
-    tuned = classifier(budget=8.0, pictures_after=60, epochs=99).fit(
-        X, y, validation_data=val_part, on_epoch=lambda record, _: seen.append(record.epoch)
+    tuned = classifier(budget=6.0, pictures_after=60, epochs=99).fit(
+        *shapes(300, seed=1), validation_data=val_part, on_epoch=lambda record, _: seen.append(record.epoch)
     )
-    tuned.predict(val_part[0])
-    took = time.perf_counter() - started
     assert tuned.plan_.epochs == seen[-1] == len(tuned.history_) - 1
-    assert tuned.plan_.reason
-    assert tuned.plan_.twice
-    # Wide, because the machine is shared with whatever else runs; and 40 epochs may need less.
-    assert took < 1.5 * 8
-    assert np.mean(tuned.predict(val_part[0]) == val_part[1]) >= tuned.history_[0].val_accuracy
+    assert tuned.plan_.reason.endswith(".")
+    assert tuned.plan_.twice.startswith("Twice the time (12 s) would probably ")
+    assert tuned.plan_.seconds > 0
+    # Never below the probe.
+    assert tuned.score(*val_part) >= tuned.history_[0].val_accuracy
+
+
+def test_without_a_budget_there_is_no_plan(classifier: Callable[..., Any], train_part: Any) -> None:
+    assert classifier(epochs=0, views=1).fit(*train_part).plan_ is None
 
 
 def test_a_budget_without_a_probe_is_refused(classifier: Callable[..., Any], train_part: Any) -> None:

@@ -292,6 +292,9 @@ class Deadline:
     started: float
     _closed: list[tuple[int, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.planned = self.plan.epochs
+
     def revise(self, done: int, now: float) -> Plan:
         """Return the plan for the rest, `done` epochs being over at `now` seconds from the start."""
         self._closed.append((done, now))
@@ -306,24 +309,28 @@ class Deadline:
         if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= plan.epochs / 2):
             epochs = _epochs_within(self.work, *how, room, done)
         if epochs != plan.epochs:
-            note = (
-                f"After epoch {done} the plan became {epochs} epochs instead of {plan.epochs}: "
-                f"an epoch takes {pace:.2g} times as long as was measured before."
-                if done
-                else f"After the probe the plan became {epochs} epochs instead of {plan.epochs}."
-            )
-            self.plan = replace(plan, epochs=epochs, notes=(*plan.notes, note))
+            self.plan = replace(plan, epochs=epochs, notes=self._notes(done, epochs, pace))
         return self.plan
 
+    def _notes(self, done: int, epochs: int, pace: float) -> tuple[str, ...]:
+        if epochs == self.planned:
+            return ()
+        why = f", because an epoch takes {pace:.2g} times as long as was measured before" if done else ""
+        after = f"epoch {done}" if done else "the probe"
+        return (f"The plan was {_counted(self.planned, 'epoch')}; after {after} it became {epochs}{why}.",)
+
     def _pace(self) -> float:
-        """Return how much longer the last two epochs took than the measured speed told."""
-        (first, since), (last, now) = self._closed[-3:][0], self._closed[-1]
+        """Return how much longer than the measured speed told the last tenth of the time took.
+
+        Or the last two epochs, where they are longer: one short epoch says little.
+        """
+        last, now = self._closed[-1]
+        recent = [i for i, (_, at) in enumerate(self._closed) if at >= now - self.seconds / 10]
+        first, since = self._closed[max(min(recent[0], len(self._closed) - 3), 0)]
         if first == last:
             return 1.0
-        plan = self.plan
-        told = self.work.tuning(plan.train_from, plan.first_size, plan.epochs, first)
-        told -= self.work.tuning(plan.train_from, plan.first_size, plan.epochs, last)
-        return (now - since) / told
+        how = self.plan.train_from, self.plan.first_size, self.plan.epochs
+        return (now - since) / (self.work.tuning(*how, first) - self.work.tuning(*how, last))
 
     def revised(self, done: int) -> Plan:
         """Return the plan for the rest as it is now."""
