@@ -52,7 +52,8 @@ class Classifier(Protocol):
 
     Classifiers of small pictures take X as float32 (n, features) in 0..1. Classifiers of photographs have a
     method kept_side() and take X as a sequence of uint8 pictures (height, width, 3) of any sizes: more than
-    kept_side() pixels on the shorter side would be of no use to them.
+    kept_side() pixels on the shorter side would be of no use to them. Their epochs are long, so that fit also
+    takes on_step(stage, done, total, seconds).
     """
 
     classes_: np.ndarray
@@ -110,6 +111,11 @@ def classifier_class(model: str) -> Any:
         _check_backbone(model)
     module, name = CLASSIFIERS.get(model, FINETUNE).split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def takes_photographs(classifier: Any) -> bool:
+    """Tell classifiers of photographs, of any size, from those of vectors."""
+    return hasattr(classifier, "kept_side")
 
 
 def new_classifier(model: str, **settings: Any) -> Any:

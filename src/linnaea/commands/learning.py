@@ -4,19 +4,20 @@ import io
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import Classifier, EpochRecord
+from linnaea.classifiers.contract import EpochRecord, takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.study import Study
 from linnaea.data.dataset import Dataset
 from linnaea.errors import DivergenceError
 from linnaea.runs import provenance
+from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
@@ -42,25 +43,25 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
     if validation is not None and recipe.patience is None:
         classifier.set_params(patience=epochs)  # never stops early, keeps the best epoch
     bar = terminal.EpochBar(epochs)
-
-    def listen(record: EpochRecord, trained: Classifier) -> None:
-        line = record.as_dict()
-        if record.epoch == 0:
-            network = trained.describe()
-            run.update_info(network=network)
-            terminal.messages.print(f"{'Network':<{terminal.LABEL_WIDTH}}", end="", style="bold")
-            terminal.messages.print(
-                f"{network['summary']} · {network['parameters']:,} parameters", markup=False
-            )
-        if recipe.test_curve:
-            line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
-        run.append_history(line)
-        bar(record, len(X))
-
     stopped: BaseException | None = None
-    with bar.shown():
+    with ExitStack() as open_things:
+        events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
+
+        def listen(record: EpochRecord, trained: Any) -> None:
+            line = record.as_dict()
+            if record.epoch == 0:
+                _introduce(run, trained)
+            if recipe.test_curve:
+                line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
+            run.append_history(line)
+            if events is not None:
+                events.write(line)
+            bar(record, len(X))
+
+        steps = {"on_step": bar.step} if takes_photographs(classifier) else {}
+        open_things.enter_context(bar.shown())
         try:
-            classifier.fit(X, y, validation_data=validation, on_epoch=listen)
+            classifier.fit(X, y, validation_data=validation, on_epoch=listen, **steps)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
     if getattr(classifier, "history_", None):
@@ -69,8 +70,22 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
             recipe={**recipe.model_dump(), **used_settings(classifier)},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),
             chosen_on=None if validation is None else "validation accuracy",
+            kept=getattr(classifier, "kept_", None),
         )
     return stopped
+
+
+def _introduce(run: RunFolder, trained: Any) -> None:
+    """Tell what the network is, and what its probe reached, before the first epoch ends."""
+    network = trained.describe()
+    run.update_info(network=network)
+    terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")
+    probe = getattr(trained, "probe_", None)
+    if probe is not None:
+        part, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
+        seconds = trained.history_[0].seconds
+        terminal.say("Probe", f"{part} {terminal.percent(accuracy)} in {terminal.duration(seconds)}")
+        run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
 
 
 def judge(run: RunFolder, classifier: Any, study: Study) -> None:
@@ -93,7 +108,11 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     written = Predictions.read_csv(run.path / "predictions.csv")
     run.write_json("metrics.json", compute_metrics(written))
     largest = _largest_class(study)
-    run.update_info(baselines={"always the largest class": float((y == largest).mean())})
+    baselines = {"always the largest class": float((y == largest).mean())}
+    if getattr(classifier, "probe_", None) is not None:
+        alone = predictions.true == classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
+        baselines = {"the probe alone": float(alone.mean()), **baselines}
+    run.update_info(baselines=baselines)
     keep_mistakes(run, study.dataset, study.rows("test"), predictions)
 
 
@@ -175,4 +194,9 @@ def show_result(run: RunFolder) -> None:
         " %", f" % of {pictures:,} test pictures right", 1
     )
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    terminal.say("Result", headline, baselines)
+    kept = (
+        []
+        if info.get("kept") != "probe"
+        else ["fine-tuning did not beat the probe on validation: the probe is what is kept"]
+    )
+    terminal.say("Result", headline, baselines, *kept)

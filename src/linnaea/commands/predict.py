@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
+from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.evaluate import load
 from linnaea.errors import LinnaeaError
@@ -55,7 +56,7 @@ def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) ->
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.pictures import fit_picture, read_picture
 
-    side = classifier.kept_side() if hasattr(classifier, "kept_side") else None
+    side = classifier.kept_side() if takes_photographs(classifier) else None
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:

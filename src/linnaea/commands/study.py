@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.dataset import PARTS, Dataset
@@ -63,7 +64,7 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
     """
     from linnaea.data import cache, problems, sources, split
 
-    side = classifier.kept_side() if hasattr(classifier, "kept_side") else None
+    side = classifier.kept_side() if takes_photographs(classifier) else None
     dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
     dataset, _ = problems.leave_out_unusable(dataset, strict=strict, side=side)
     made = split.make_split(

@@ -1,5 +1,6 @@
 """What a person sees while a command works: little, in order, aligned."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -66,39 +67,69 @@ def shown_path(path: Path) -> str:
 
 
 class EpochBar:
-    """One line that tells how far training is: a listener for on_epoch."""
+    """One line that tells how far training is: a listener for on_epoch, and on_step where epochs are long."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.best: tuple[tuple[float, float], int] | None = None
         self._wide = messages.width >= 110
         self._progress = Progress(
-            TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.completed:.0f}}/{epochs}"),
+            TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.fields[epoch]}}/{{task.total:.0f}}"),
             BarColumn(bar_width=22 if self._wide else 8, complete_style="cyan", finished_style="cyan"),
             TextColumn("{task.fields[told]}"),
             console=messages,
         )
-        self._task = self._progress.add_task("epoch", total=epochs, told="starting")
+        self._task = self._progress.add_task("epoch", total=epochs, epoch=0, told="starting")
         self._seconds = 0.0
+        self._done = 0
+        self._told: list[str] = []
 
     def __call__(self, record: Any, pictures: int) -> None:
         """Show one epoch's record; pictures is how many one epoch trains on."""
-        self._seconds += record.seconds
-        told = [f"loss {record.train_loss:.3f}"]
+        self._seconds += record.seconds if record.epoch else 0.0
+        self._done = record.epoch
+        self._told = [f"loss {record.train_loss:.3f}"]
         if record.val_accuracy is None:
-            told.append(f"training {percent(record.train_accuracy)}")
+            self._told.append(f"training {percent(record.train_accuracy)}")
         else:
             # As the classifiers choose: among equal accuracies the lower loss.
             score = (record.val_accuracy, -record.val_loss)
             if self.best is None or score > self.best[0]:
                 self.best = (score, record.epoch)
-            told.append(f"validation {percent(record.val_accuracy)}")
-            told += [f"best {percent(self.best[0][0])} ({self.best[1]})"] if self.best else []
-        if record.epoch > 0:
-            left = self._seconds / record.epoch * (self.epochs - record.epoch)
-            told += [f"{pictures / max(record.seconds, 1e-9):,.0f} pictures/s"] if self._wide else []
-            told.append(f"{duration(left)} left" if left else duration(self._seconds))
-        self._progress.update(self._task, completed=record.epoch, told="   ".join(told))
+            self._told.append(f"validation {percent(record.val_accuracy)}")
+            self._told.append(f"best {percent(self.best[0][0])} ({self.best[1]})")
+        self._show(record.epoch, pictures / max(record.seconds, 1e-9) if record.epoch else None)
+
+    def step(self, stage: str, done: int, total: int, seconds: float) -> None:
+        """Show how far the work inside an epoch is.
+
+        stage: what is done when no epoch is trained, such as "probe"; "" inside an epoch
+        done, total: pictures
+        seconds: since the stage began
+        """
+        speed = done / max(seconds, 1e-9)
+        if stage:
+            share = f"{stage}, {done:,} of {total:,} pictures"
+            self._progress.update(self._task, completed=0, told=f"{share}   {speed:,.0f} pictures/s")
+        else:
+            self._show(self._done + done / total, speed, self._seconds + seconds)
+
+    def _show(self, epochs: float, speed: float | None, seconds: float | None = None) -> None:
+        """Show the last record's numbers, with epochs (and a part of one) done."""
+        told = list(self._told)
+        seconds = self._seconds if seconds is None else seconds
+        left = seconds / epochs * (self.epochs - epochs) if epochs else 0.0
+        if self._wide and speed is not None:
+            told.insert(0, f"{speed:,.0f} pictures/s")
+        if epochs:
+            told.append(f"{duration(left)} left" if left else duration(seconds))
+        shown = min(math.ceil(epochs), self.epochs)
+        self._progress.update(self._task, completed=epochs, epoch=shown, told="   ".join(told))
+
+    def shorten(self, epochs: int) -> None:
+        """Count to another number of epochs: a plan was made or revised."""
+        self.epochs = epochs
+        self._progress.update(self._task, total=epochs)
 
     @contextmanager
     def shown(self) -> Iterator["EpochBar"]:
