@@ -1,5 +1,7 @@
 """Features of the frozen network, made once: the probe and every epoch of the head alone learn from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +80,17 @@ class FrozenFeatures:
 def begins_with_head(settings: dict[str, Any]) -> bool:
     """Return whether in the first epoch only the head learns."""
     return settings["epochs"] > 0 and (settings["train_from"] == "head" or settings["head_first_epochs"] > 0)
+
+
+@contextmanager
+def threads_for(features: FrozenFeatures | None) -> Iterator[None]:
+    """Let a head that learns alone do so on one thread of the processor.
+
+    Its products take microseconds: sharing them out costs more, and on a busy machine ten times as much.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if features is None else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

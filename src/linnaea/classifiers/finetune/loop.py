@@ -16,7 +16,7 @@ from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.course import Course
 from linnaea.classifiers.finetune.ema import WeightAverage
-from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
 from linnaea.classifiers.finetune.resident import ResidentPictures
@@ -142,7 +142,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     order = part.order(session.seed, epoch, balanced=settings.balanced)
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
-    with _timed(course), SignalsHeldBack() as signals, _bar(session, len(order)) as bar:
+    with _timed(session), SignalsHeldBack() as signals, _bar(session, len(order)) as bar:
         for rows in steps[course.step :]:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
             set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
@@ -213,12 +213,13 @@ def size_at(epoch: int, first: int | None, full: int, epochs: int) -> int:
 
 
 @contextmanager
-def _timed(course: Course) -> Iterator[None]:
+def _timed(session: Session) -> Iterator[None]:
     started = time.perf_counter()
     try:
-        yield
+        with threads_for(session.features):
+            yield
     finally:
-        course.seconds += time.perf_counter() - started
+        session.course.seconds += time.perf_counter() - started
 
 
 @contextmanager

@@ -111,8 +111,11 @@ def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
             f"X holds a {type(item).__name__} of type {array.dtype} and shape {array.shape}.",
             "Pass paths, Pillow pictures, or uint8 arrays of shape (height, width, 3).",
         )
-    # torch has no read-only tensors; and rows of pixels stay together (channels last), which resizes faster.
-    pixels = torch.from_numpy(array.copy() if not array.flags.writeable else array).permute(2, 0, 1)
+    # torch has no read-only tensors, nor any that run backwards, as a mirrored array does.
+    if not array.flags.writeable or min(array.strides) < 0:
+        array = array.copy()
+    # Rows of pixels stay together (channels last), which resizes faster.
+    pixels = torch.from_numpy(array).permute(2, 0, 1)
     if min(pixels.shape[1:]) > side:
         # In evaluation's own way, so that it finds the shorter side as it would have made it.
         known = preprocessing.interpolation in ("bilinear", "bicubic")
