@@ -31,7 +31,7 @@ COMMANDS = {
     "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
     "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
     "models": "List the networks that --model accepts, by short name or by a word to search for.",
-    "demo": "Train three networks on 5,000 real handwritten digits and compare them; no download.",
+    "demo": "Train four networks on 5,000 real handwritten digits and compare them; no download.",
     "doctor": "Tell what is installed, which hardware is used, and what is missing.",
 }
 for verb, summary in COMMANDS.items():

@@ -6,16 +6,16 @@ from linnaea.commands import terminal
 from linnaea.commands.compare import show_comparison
 from linnaea.commands.train import train
 
-RECIPES = ("demo-one-hidden", "demo-two-hidden", "demo-keras")
+RECIPES = ("demo-one-hidden", "demo-two-hidden", "demo-keras", "demo-finetune")
 
 
 def demo(*, out: Path = Path("runs/demo")) -> Path:
-    """Train three networks on 5,000 real handwritten digits and compare them; no download.
+    """Train four networks on 5,000 real handwritten digits and compare them; no download.
 
     Parameters
     ----------
     out
-        A folder for the three runs and the page comparison.html.
+        A folder for the four runs and the page comparison.html.
     """
     from linnaea.report.page import build_comparison
 
@@ -25,6 +25,6 @@ def demo(*, out: Path = Path("runs/demo")) -> Path:
         runs.append(train("digits", recipe=recipe, out=out / recipe.removeprefix("demo-"), overwrite=True))
     terminal.messages.rule("comparison", style="dim")
     show_comparison(runs)
-    page = build_comparison(runs, out / "comparison.html", title="Three networks on 5,000 handwritten digits")
+    page = build_comparison(runs, out / "comparison.html", title="Four networks on 5,000 handwritten digits")
     terminal.say("Page", terminal.shown_path(page))
     return page

@@ -227,7 +227,10 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "model": facts.info.get("model"),
         "recipe_name": facts.info.get("recipe_name"),
         "chosen": _chosen(facts),
-        "recipe": [(key, written(value)) for key, value in facts.part_of_info("recipe").items()],
+        # A setting without a value is one that this network does not have.
+        "recipe": [
+            (key, written(value)) for key, value in facts.part_of_info("recipe").items() if value is not None
+        ],
         "phases": phases,
         "hardware": [
             (key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(hardware)
@@ -243,6 +246,8 @@ def _chosen(facts: RunFacts) -> str:
     epoch, on = facts.info.get("chosen_epoch"), facts.info.get("chosen_on")
     if epoch is None:
         return ""
+    if facts.info.get("kept") == "probe":
+        return f"the linear probe, chosen on {on}: no epoch of fine-tuning was better there"
     return f"epoch {epoch}, chosen on {on}" if on else f"epoch {epoch}, the last; nothing was chosen"
 
 
