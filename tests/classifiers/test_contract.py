@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from linnaea.classifiers.contract import CLASSIFIERS, Classifier, EpochRecord, classifier_class
+from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_class
 from linnaea.errors import UsageError
 
 # Keras reads torch's tensors in a way that NumPy 2 deprecates.

@@ -105,7 +105,9 @@ def test_an_existing_run_is_kept_unless_overwrite(trained, bars, capsys):
 
 def test_without_validation_nothing_is_chosen(bars, tmp_path):
     run = linnaea.train(
-        str(bars), settings={"validation": 0, "epochs": 2, "test_curve": True}, out=tmp_path / "r"
+        str(bars),
+        settings={"model": "mlp", "validation": 0, "epochs": 2, "test_curve": True},
+        out=tmp_path / "r",
     )
     info = run.info()
     assert info["data"]["parts"]["val"] == 0
@@ -140,7 +142,22 @@ def test_a_damaged_picture_is_left_out_in_the_open(bars, tmp_path, capsys):
     (folder / "bar 0" / "00.png").write_bytes((bars / "bar 0" / "00.png").read_bytes()[:60])
     assert main(["train", str(folder), "--model", "mlp", "--epochs", "1", "--out", str(tmp_path / "r")]) == 0
     assert "1 picture left out as unreadable (bar 0/00.png)." in capsys.readouterr().err
-    assert main(["train", str(folder), "--model", "mlp", "--epochs", "1", "--strict", "--out", str(tmp_path / "s")]) == 1
+    assert (
+        main(
+            [
+                "train",
+                str(folder),
+                "--model",
+                "mlp",
+                "--epochs",
+                "1",
+                "--strict",
+                "--out",
+                str(tmp_path / "s"),
+            ]
+        )
+        == 1
+    )
     assert "bar 0/00.png" in capsys.readouterr().err
 
 

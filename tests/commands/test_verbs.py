@@ -99,14 +99,42 @@ def test_a_csv_and_part_folders_train(bars, tmp_path):
         rows += [f"bars/bar {number}/{index:02}.png,bar {number}" for index in range(12)]
     shutil.copytree(bars, tmp_path / "bars")
     (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
-    assert main(["train", str(tmp_path / "table.csv"), "--hidden", "8", "--epochs", "1", "--out", str(tmp_path / "a")]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(tmp_path / "table.csv"),
+                "--hidden",
+                "8",
+                "--epochs",
+                "1",
+                "--out",
+                str(tmp_path / "a"),
+            ]
+        )
+        == 0
+    )
     for part, members in {"train": range(8), "test": range(8, 12)}.items():
         for number in range(3):
             target = tmp_path / "parted" / part / f"bar {number}"
             target.mkdir(parents=True)
             for index in members:
                 shutil.copy(bars / f"bar {number}" / f"{index:02}.png", target)
-    assert main(["train", str(tmp_path / "parted"), "--hidden", "8", "--epochs", "1", "--out", str(tmp_path / "b")]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(tmp_path / "parted"),
+                "--hidden",
+                "8",
+                "--epochs",
+                "1",
+                "--out",
+                str(tmp_path / "b"),
+            ]
+        )
+        == 0
+    )
     info = json.loads((tmp_path / "b" / "run.json").read_text())
     assert info["data"]["parts"]["test"] == 12
 

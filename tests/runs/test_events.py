@@ -23,7 +23,8 @@ def test_tensorboard_reads_the_curves_of_each_part(tmp_path):
                     "val_accuracy": 0.25 * epoch,
                 }
             )
-    read = {part: EventAccumulator(str(tmp_path / "tensorboard" / part)).Reload() for part in ("train", "val")}
+    folder = tmp_path / "tensorboard"
+    read = {part: EventAccumulator(str(folder / part)).Reload() for part in ("train", "val")}
     assert [(event.step, event.value) for event in read["train"].Scalars("loss")] == [(0, 2), (1, 1), (2, 0)]
     assert [event.value for event in read["val"].Scalars("accuracy")] == [0, 0.25, 0.5]
     assert "loss" not in read["val"].Tags()["scalars"]
