@@ -105,8 +105,15 @@ def test_a_head_learns_without_a_probe_and_without_crops(
     fitted = classifier(
         probe=probe, views=4, crop_scale=1.0, flip=False, epochs=20, learning_rate=0.02, **HEAD
     )
-    fitted.fit(*train_part, validation_data=val_part)
-    assert len(fitted._session.features.train) == 1
+    views = []
+    fitted.fit(
+        *train_part,
+        validation_data=val_part,
+        on_epoch=lambda record, learning: views.append(len(learning._session.features.train)),
+    )
+    assert set(views) == {1}
+    # Nothing of them is left to be copied or pickled.
+    assert fitted._session.features is None
     assert fitted.history_[20].train_accuracy > 0.7
     # Chance is 1 in 3.
     assert fitted.history_[20].val_accuracy > 0.5

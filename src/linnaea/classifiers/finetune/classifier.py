@@ -361,6 +361,7 @@ class FineTuneClassifier(FineTuned):
 
     def _keep_best(self) -> None:
         course = self._session.course
+        self._session.features = None  # the largest thing there, and made anew where training goes on
         self.chosen_epoch_ = course.best_epoch
         self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
         self._fit_head(course.best_epoch)
