@@ -1,32 +1,26 @@
 """FineTuneClassifier: a pretrained network on photographs, under scikit-learn's conventions."""
 
 import time
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 
-from linnaea.classifiers.contract import EpochRecord, OnEpoch
-from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, state
-from linnaea.classifiers.finetune.course import Sums
-from linnaea.classifiers.finetune.fitted import FineTuned
-from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
-from linnaea.classifiers.finetune.probe import Probe
+from linnaea.classifiers.contract import OnEpoch
+from linnaea.classifiers.finetune import construction, loop, state
+from linnaea.classifiers.finetune.progress import OnStep
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures, count_pictures
 from linnaea.classifiers.finetune.settings import check_settings
+from linnaea.classifiers.finetune.training import FineTuning, Held
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.settings import seed_from
-
-# The validation part as evaluation sees it, and its class numbers (m,).
-_Held = tuple[EvaluationBatches, np.ndarray]
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
-class FineTuneClassifier(FineTuned):
+class FineTuneClassifier(FineTuning):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
     X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
@@ -173,13 +167,18 @@ class FineTuneClassifier(FineTuned):
         validation_data: tuple[Any, Any] | None = None,
         sample_weight: Any = None,
         on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
     ) -> Self:
         """Decode the pictures, fit the probe, fine-tune, and keep the best epoch.
+
+        on_step(stage, done, total, seconds) hears how far the probe ("probe") and each epoch ("") are, in
+        pictures.
 
         Raises SettingError, DataError, LinnaeaError (weights), and DivergenceError where the loss stops being
         a number; after that, and after Ctrl-C, the classifier is the best epoch so far.
         """
         started = time.perf_counter()
+        self._on_step = on_step
         part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
         settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
         settings |= self._planned(settings, X, part, held, started, on_resume)
@@ -193,6 +192,7 @@ class FineTuneClassifier(FineTuned):
             # No crops where none are asked for.
             kept = features if self.crop_scale < 1 else features.uncropped(flip=self.flip)
             self._session.features = kept.to(part.pictures.device)
+        self._session.on_step = on_step
         try:
             if not self.history_:
                 self._close_first(part, held, on_epoch)
@@ -201,12 +201,14 @@ class FineTuneClassifier(FineTuned):
                 self._close_epoch(part, held, on_epoch)
             loop.train(self._session, part, lambda: self._close_epoch(part, held, on_epoch))
         finally:
+            # A fitted classifier can be pickled, and a listener perhaps not.
+            self._on_step = self._session.on_step = None
             self._keep_best()
         return self
 
     def _prepare(
         self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
-    ) -> tuple[loop.TrainingPart, _Held | None, Any]:
+    ) -> tuple[loop.TrainingPart, Held | None, Any]:
         """Check everything that can be checked, then build the network and decode the pictures."""
         check_settings(self.get_params(deep=False))
         y = inputs.labels(y, count_pictures(X))
@@ -245,148 +247,6 @@ class FineTuneClassifier(FineTuned):
         self.weights_, self._model_args = opened.weights, opened.model_args
         targets = inputs.class_numbers(y, classes)
         return construction.training_part(pictures, targets, weights, len(classes)), held, on_resume
-
-    def _planned(
-        self,
-        settings: dict[str, Any],
-        X: Any,
-        part: loop.TrainingPart,
-        held: _Held | None,
-        started: float,
-        on_resume: Any,
-    ) -> dict[str, Any]:
-        """Return the settings that the budget decides; a resumed training keeps its plan, not its time."""
-        self.plan_: budget.Plan | None = None
-        self._deadline: budget.Deadline | None = None
-        if on_resume is not None and "plan" in on_resume[1]:
-            self.plan_ = budget.Plan.from_dict(on_resume[1]["plan"])
-        elif on_resume is None and self.budget is not None:
-            self._deadline = budget.begin(
-                self.network_,
-                settings,
-                part,
-                X,
-                pictures_val=0 if held is None else len(held[1]),
-                precision=self.precision_,
-                seed=self.seed_,
-                started=started,
-            )
-            self.plan_ = self._deadline.plan
-        return {} if self.plan_ is None else self.plan_.settings
-
-    def _begin(
-        self, part: loop.TrainingPart, held: _Held | None, settings: dict[str, Any]
-    ) -> FrozenFeatures | None:
-        """Fit the probe and put it into the head; return the features that the head goes on learning from."""
-        self._started = time.perf_counter()
-        self.history_: list[EpochRecord] = []
-        self.probe_: Probe | None = None
-        features, needed = None, begins_with_head(settings)
-        if self.probe or needed:
-            features = self._features(part, held, settings["views"])
-        if self.probe and features is not None:
-            val_targets = None if held is None else held[1]
-            self.probe_ = features.probe(part.targets, part.weights, val_targets, overwrite=not needed)
-            self.probe_.load_into(construction.logits_layer(self.network_))
-        return features if needed else None
-
-    def _features(self, part: loop.TrainingPart, held: _Held | None, views: int) -> FrozenFeatures:
-        return FrozenFeatures.of(
-            self.network_,
-            part.pictures,
-            None if held is None else held[0],
-            number_of_views=views,
-            precision=self.precision_,
-            seed=self.seed_,
-            flip=self.flip,
-        )
-
-    def _resume(
-        self, part: loop.TrainingPart, held: _Held | None, views: int, on_resume: Any
-    ) -> FrozenFeatures | None:
-        """Put the training back to where it was; return the features made anew, if they are still needed."""
-        self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
-        self.probe_ = state.resume_session(self._session, *on_resume)
-        needed = self._session.only_head(max(self._session.course.epoch, 1)) and self._session.settings.epochs
-        # The backbone is as it was opened: the seed gives the same features.
-        return self._features(part, held, views) if needed else None
-
-    def _close_first(self, part: loop.TrainingPart, held: _Held | None, on_epoch: OnEpoch | None) -> None:
-        """Record epoch 0: the network as it is before fine-tuning."""
-        seconds = time.perf_counter() - self._started
-        if self.probe_ is not None:
-            train, val = self.probe_.train, self.probe_.val or (None, None)
-        else:
-            self._take_weights()
-            seen = part.pictures.centres(inference.BATCH)
-            logits = inference.logits(self.network_, seen, self.preprocessing_, self.precision_)
-            train = inference.judged(logits, part.targets.cpu())
-            val = self._judge(held)
-        self._record(EpochRecord(0, seconds, self._session.rate(0), *train, *val), on_epoch)
-
-    def _close_epoch(self, part: loop.TrainingPart, held: _Held | None, on_epoch: OnEpoch | None) -> None:
-        """Take the weights of the session, averaged where asked, and judge them on the validation part."""
-        course = self._session.course
-        self._take_weights()
-        # A head that learns alone must be judged on the statistics that it learned with.
-        if self.batch_norm == "reestimate" and not self._session.only_head(course.epoch):
-            seen = part.pictures.centres(inference.BATCH)
-            batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
-        record = EpochRecord(
-            course.epoch,
-            course.seconds,
-            self._session.rate(course.epoch),
-            course.sums.mean_loss,
-            course.sums.accuracy,
-            *self._judge(held),
-        )
-        course.seconds, course.sums = 0.0, Sums()
-        self._record(record, on_epoch)
-
-    def _take_weights(self) -> None:
-        live, average = self._session.network, self._session.average
-        self._fit_head(self._session.course.epoch)
-        self.network_.load_state_dict(live.state_dict() | (average.shadow if average is not None else {}))
-
-    def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
-        course = self._session.course
-        self.history_.append(record)
-        course.note(record, self.network_)
-        self.chosen_epoch_ = course.best_epoch
-        if on_epoch is not None:
-            on_epoch(record, self)
-        if self._deadline is not None:
-            self.plan_ = self._deadline.revised(record.epoch)
-            self._session.settings = replace(self._session.settings, epochs=self.plan_.epochs)
-
-    def _keep_best(self) -> None:
-        course = self._session.course
-        self._session.features = None  # the largest thing there, and made anew where training goes on
-        self.chosen_epoch_ = course.best_epoch
-        self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
-        self._fit_head(course.best_epoch)
-        if course.best is not None:
-            self.network_.load_state_dict(course.best)
-
-    def _head_at(self, epoch: int) -> int | None:
-        """Return the hidden units of the head after this epoch: the probe's head is always linear."""
-        return None if epoch == 0 and self.probe else self.head_hidden
-
-    def _fit_head(self, epoch: int) -> None:
-        """Give network_ the kind of head that it has after this epoch; its weights come next."""
-        construction.put_head(
-            self.network_, len(self.classes_), self._head_at(epoch), self.dropout, self.seed_
-        )
-
-    def _judge(self, held: _Held | None) -> tuple[float, float] | tuple[None, None]:
-        if held is None:
-            return None, None
-        features = self._session.features
-        if features is not None and features.val is not None:
-            logits = inference.head_logits(self.network_, features.val)
-        else:
-            logits = inference.logits(self.network_, held[0], self.preprocessing_, self.precision_)
-        return inference.judged(logits, torch.from_numpy(held[1]))
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values."""

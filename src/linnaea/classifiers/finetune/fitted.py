@@ -29,6 +29,8 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     precision_: str
     weights_: str
+    seed_: int
+    probe_: Any
     # Settings that are read here.
     backbone: str
     weights: str | Path
@@ -66,6 +68,28 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes) probabilities in float64, columns in the order of classes_."""
         return torch.softmax(self._logits(X).double(), dim=1).numpy()
+
+    def probe_proba(self, X: Any) -> np.ndarray:
+        """Return what the probe alone says, (n, classes): on the features of the network before fine-tuning.
+
+        Raises LinnaeaError where the first weights cannot be had any more.
+        """
+        check_is_fitted(self, "network_")
+        if self.kept_ == "probe":
+            return self.predict_proba(X)
+        opened = construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=len(self.classes_),
+            seed=self.seed_,
+        )
+        self.probe_.load_into(construction.logits_layer(opened.network))
+        where = next(opened.network.parameters()).device
+        seen = batches(X, opened.preprocessing, where, inference.BATCH)
+        logits = inference.logits(opened.network, seen, opened.preprocessing, self.precision_, tta=self.tta)
+        return torch.softmax(logits.double(), dim=1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each picture, (n,)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from linnaea.classifiers.finetune import inference
 from linnaea.classifiers.finetune.probe import Probe, fit_probe, views
+from linnaea.classifiers.finetune.progress import OnStep, Stage
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
 
 
@@ -37,12 +38,17 @@ class FrozenFeatures:
         precision: str,
         seed: int,
         flip: bool,
+        on_step: OnStep | None = None,
+        bar: str = "",
     ) -> "FrozenFeatures":
         """Run every view of every picture through the network once. The seed decides the random crops."""
         how = pictures.preprocessing, precision
-        seen = views(pictures, number_of_views, seed, flip=flip)
-        train = inference.features(network, seen, *how, rows=number_of_views * len(pictures))
-        val = None if held is None else inference.features(network, held, *how)
+        rows = number_of_views * len(pictures)
+        total = rows + (0 if held is None else len(held))
+        with Stage("probe", total, on_step, bar=bar) as stage:
+            seen = stage.over(views(pictures, number_of_views, seed, flip=flip))
+            train = inference.features(network, seen, *how, rows=rows)
+            val = None if held is None else inference.features(network, stage.over(held), *how)
         return cls(train.view(number_of_views, len(pictures), -1), val)
 
     def probe(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
@@ -19,6 +18,7 @@ from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
+from linnaea.classifiers.finetune.progress import OnStep, Stage
 from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.schedules import rate_at
@@ -98,6 +98,7 @@ class Session:
     head: frozenset[str]
     seed: int
     features: FrozenFeatures | None = None
+    on_step: OnStep | None = None
 
     def only_head(self, epoch: int) -> bool:
         """Return whether nothing but the head learns in this epoch (1 is the first)."""
@@ -142,7 +143,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     order = part.order(session.seed, epoch, balanced=settings.balanced)
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
-    with _timed(session), SignalsHeldBack() as signals, _bar(session, len(order)) as bar:
+    with _timed(session), SignalsHeldBack() as signals, _stage(session, len(order)) as stage:
         for rows in steps[course.step :]:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
             set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
@@ -154,8 +155,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
                 )
             course.sums.add(loss, correct, weight)
             course.step += 1
-            bar.update(len(rows))
-            bar.set_postfix(loss=course.sums.mean_loss, accuracy=course.sums.accuracy, refresh=False)
+            stage.advance(len(rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
             signals.release()
         course.epoch, course.step = epoch, 0
 
@@ -230,12 +230,6 @@ def _dropout_from(seed: int, course: Course, device: torch.device) -> Iterator[N
         yield
 
 
-def _bar(session: Session, pictures: int) -> Any:
-    course, settings = session.course, session.settings
-    return tqdm(
-        total=pictures,
-        desc=f"Epoch {course.epoch + 1}/{settings.epochs}",
-        unit=" pictures",
-        leave=False,
-        disable=not settings.progress,
-    )
+def _stage(session: Session, pictures: int) -> Stage:
+    bar = f"Epoch {session.course.epoch + 1}/{session.settings.epochs}" if session.settings.progress else ""
+    return Stage("", pictures, session.on_step, bar=bar)

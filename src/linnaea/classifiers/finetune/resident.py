@@ -193,6 +193,10 @@ class EvaluationBatches:
         if not stays_on_disk(self._pictures, device):
             self._kept = list(batches(self._pictures, *self._how))
 
+    def __len__(self) -> int:
+        """Return the number of pictures, not of batches."""
+        return len(self._pictures)
+
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self._kept) if self._kept is not None else batches(self._pictures, *self._how)
 

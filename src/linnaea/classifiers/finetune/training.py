@@ -1,0 +1,179 @@
+"""The steps of a fine-tuning: the plan, the probe, the end of an epoch, the choice of the best."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, state
+from linnaea.classifiers.finetune.course import Sums
+from linnaea.classifiers.finetune.fitted import FineTuned
+from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.probe import Probe
+from linnaea.classifiers.finetune.progress import OnStep
+from linnaea.classifiers.finetune.resident import EvaluationBatches
+
+# Pictures as evaluation sees them, and class numbers (m,).
+Held = tuple[EvaluationBatches, np.ndarray]
+
+
+class FineTuning(FineTuned):
+    """What FineTuneClassifier.fit is made of; FineTuneClassifier adds the settings."""
+
+    # Settings that are read here, and what fit makes first.
+    head_hidden: int | None
+    dropout: float
+    batch_norm: str
+    probe: bool
+    flip: bool
+    budget: float | None
+    progress: bool
+    _session: loop.Session
+    _on_step: OnStep | None
+
+    def _planned(
+        self,
+        settings: dict[str, Any],
+        X: Any,
+        part: loop.TrainingPart,
+        held: Held | None,
+        started: float,
+        on_resume: Any,
+    ) -> dict[str, Any]:
+        """Return the settings that the budget decides; a resumed training keeps its plan, not its time."""
+        self.plan_: budget.Plan | None = None
+        self._deadline: budget.Deadline | None = None
+        if on_resume is not None and "plan" in on_resume[1]:
+            self.plan_ = budget.Plan.from_dict(on_resume[1]["plan"])
+        elif on_resume is None and self.budget is not None:
+            self._deadline = budget.begin(
+                self.network_,
+                settings,
+                part,
+                X,
+                pictures_val=0 if held is None else len(held[1]),
+                precision=self.precision_,
+                seed=self.seed_,
+                started=started,
+            )
+            self.plan_ = self._deadline.plan
+        return {} if self.plan_ is None else self.plan_.settings
+
+    def _begin(
+        self, part: loop.TrainingPart, held: Held | None, settings: dict[str, Any]
+    ) -> FrozenFeatures | None:
+        """Fit the probe and put it into the head; return the features that the head goes on learning from."""
+        self._started = time.perf_counter()
+        self.history_: list[EpochRecord] = []
+        self.probe_: Probe | None = None
+        features, needed = None, begins_with_head(settings)
+        if self.probe or needed:
+            features = self._features(part, held, settings["views"])
+        if self.probe and features is not None:
+            val_targets = None if held is None else held[1]
+            self.probe_ = features.probe(part.targets, part.weights, val_targets, overwrite=not needed)
+            self.probe_.load_into(construction.logits_layer(self.network_))
+        return features if needed else None
+
+    def _features(self, part: loop.TrainingPart, held: Held | None, views: int) -> FrozenFeatures:
+        return FrozenFeatures.of(
+            self.network_,
+            part.pictures,
+            None if held is None else held[0],
+            number_of_views=views,
+            precision=self.precision_,
+            seed=self.seed_,
+            flip=self.flip,
+            on_step=self._on_step,
+            bar="Probe" if self.progress else "",
+        )
+
+    def _resume(
+        self, part: loop.TrainingPart, held: Held | None, views: int, on_resume: Any
+    ) -> FrozenFeatures | None:
+        """Put the training back to where it was; return the features made anew, if they are still needed."""
+        self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
+        self.probe_ = state.resume_session(self._session, *on_resume)
+        needed = self._session.only_head(max(self._session.course.epoch, 1)) and self._session.settings.epochs
+        # The backbone is as it was opened: the seed gives the same features.
+        return self._features(part, held, views) if needed else None
+
+    def _close_first(self, part: loop.TrainingPart, held: Held | None, on_epoch: OnEpoch | None) -> None:
+        """Record epoch 0: the network as it is before fine-tuning."""
+        seconds = time.perf_counter() - self._started
+        if self.probe_ is not None:
+            train, val = self.probe_.train, self.probe_.val or (None, None)
+        else:
+            self._take_weights()
+            seen = part.pictures.centres(inference.BATCH)
+            logits = inference.logits(self.network_, seen, self.preprocessing_, self.precision_)
+            train = inference.judged(logits, part.targets.cpu())
+            val = self._judge(held)
+        self._record(EpochRecord(0, seconds, self._session.rate(0), *train, *val), on_epoch)
+
+    def _close_epoch(self, part: loop.TrainingPart, held: Held | None, on_epoch: OnEpoch | None) -> None:
+        """Take the weights of the session, averaged where asked, and judge them on the validation part."""
+        course = self._session.course
+        self._take_weights()
+        # A head that learns alone must be judged on the statistics that it learned with.
+        if self.batch_norm == "reestimate" and not self._session.only_head(course.epoch):
+            seen = part.pictures.centres(inference.BATCH)
+            batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
+        record = EpochRecord(
+            course.epoch,
+            course.seconds,
+            self._session.rate(course.epoch),
+            course.sums.mean_loss,
+            course.sums.accuracy,
+            *self._judge(held),
+        )
+        course.seconds, course.sums = 0.0, Sums()
+        self._record(record, on_epoch)
+
+    def _take_weights(self) -> None:
+        live, average = self._session.network, self._session.average
+        self._fit_head(self._session.course.epoch)
+        self.network_.load_state_dict(live.state_dict() | (average.shadow if average is not None else {}))
+
+    def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
+        course = self._session.course
+        self.history_.append(record)
+        course.note(record, self.network_)
+        self.chosen_epoch_ = course.best_epoch
+        if on_epoch is not None:
+            on_epoch(record, self)
+        if self._deadline is not None:
+            self.plan_ = self._deadline.revised(record.epoch)
+            self._session.settings = replace(self._session.settings, epochs=self.plan_.epochs)
+
+    def _keep_best(self) -> None:
+        course = self._session.course
+        self._session.features = None  # the largest thing there, and made anew where training goes on
+        self.chosen_epoch_ = course.best_epoch
+        self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
+        self._fit_head(course.best_epoch)
+        if course.best is not None:
+            self.network_.load_state_dict(course.best)
+
+    def _head_at(self, epoch: int) -> int | None:
+        """Return the hidden units of the head after this epoch: the probe's head is always linear."""
+        return None if epoch == 0 and self.probe else self.head_hidden
+
+    def _fit_head(self, epoch: int) -> None:
+        """Give network_ the kind of head that it has after this epoch; its weights come next."""
+        construction.put_head(
+            self.network_, len(self.classes_), self._head_at(epoch), self.dropout, self.seed_
+        )
+
+    def _judge(self, held: Held | None) -> tuple[float, float] | tuple[None, None]:
+        if held is None:
+            return None, None
+        features = self._session.features
+        if features is not None and features.val is not None:
+            logits = inference.head_logits(self.network_, features.val)
+        else:
+            logits = inference.logits(self.network_, held[0], self.preprocessing_, self.precision_)
+        return inference.judged(logits, torch.from_numpy(held[1]))
