@@ -33,7 +33,7 @@ SHRINKAGE = 0.5
 # The path goes on from the solution before, so that each is reached in a few dozen steps.
 _ITERATIONS = 60
 # Rows of features that are float64 at a time.
-_ROWS = 2048
+_ROWS = 512
 
 
 @dataclass(frozen=True)
