@@ -21,6 +21,9 @@ from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
+# What a run still does when its test part is judged: metrics, the worst mistakes, the report.
+CLOSING_SECONDS = 4.0
+
 
 def free_folder(data: str) -> Path:
     """Return the first unused of runs/NAME-1, runs/NAME-2, …"""
@@ -31,8 +34,12 @@ def free_folder(data: str) -> Path:
     return Path("runs") / f"{name}-{number}"
 
 
-def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseException | None:
+def fit(
+    run: RunFolder, classifier: Any, study: Study, recipe: Recipe, elapsed: float
+) -> BaseException | None:
     """Train, writing history.jsonl as it goes, and save the network.
+
+    elapsed: seconds of the recipe's budget that are over already.
 
     Returns None, or what ended the training early (an interruption, a divergence): the network is then
     saved as it stood, so that it can still be judged before the caller raises it.
@@ -42,6 +49,10 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
     epochs = classifier.get_params()["epochs"]
     if validation is not None and recipe.patience is None:
         classifier.set_params(patience=epochs)  # never stops early, keeps the best epoch
+    if recipe.budget is not None:
+        looks = 1 + bool(classifier.get_params()["probe"])  # the probe alone is judged as well
+        left = max(recipe.budget - elapsed - CLOSING_SECONDS, 1.0)
+        classifier.set_params(budget=left, pictures_after=looks * len(study.rows("test")))
     bar = terminal.EpochBar(epochs)
     stopped: BaseException | None = None
     with ExitStack() as open_things:
@@ -58,7 +69,11 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
                 events.write(line)
             bar(record, len(X))
 
-        steps = {"on_step": bar.step} if takes_photographs(classifier) else {}
+        def follow(stage: str, done: int, total: int, seconds: float) -> None:
+            _show_plan(classifier, bar)
+            bar.step(stage, done, total, seconds)
+
+        steps = {"on_step": follow} if takes_photographs(classifier) else {}
         open_things.enter_context(bar.shown())
         try:
             classifier.fit(X, y, validation_data=validation, on_epoch=listen, **steps)
@@ -67,12 +82,31 @@ def fit(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> BaseEx
     if getattr(classifier, "history_", None):
         classifier.save(run.path)
         run.update_info(
-            recipe={**recipe.model_dump(), **used_settings(classifier)},
+            recipe={**recipe.model_dump(), **used_settings(classifier), "budget": recipe.budget},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),
             chosen_on=None if validation is None else "validation accuracy",
             kept=getattr(classifier, "kept_", None),
+            plan=_plan_as_dict(classifier),
         )
     return stopped
+
+
+def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
+    """Tell once what a budget was planned for, and let the bar count to the plan's epochs as they are now."""
+    plan = getattr(classifier, "plan_", None)
+    if plan is None:
+        return
+    if bar.plan is None:
+        terminal.say("Plan", f"{plan.summary}. {plan.reason}", plan.twice)
+    if plan is not bar.plan:
+        bar.follow(plan)
+
+
+def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
+    plan = getattr(classifier, "plan_", None)
+    for note in () if plan is None else plan.notes:
+        terminal.say("", note)
+    return None if plan is None else plan.as_dict()
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:
@@ -194,9 +228,7 @@ def show_result(run: RunFolder) -> None:
         " %", f" % of {pictures:,} test pictures right", 1
     )
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    kept = (
-        []
-        if info.get("kept") != "probe"
-        else ["fine-tuning did not beat the probe on validation: the probe is what is kept"]
-    )
+    kept = []
+    if info.get("kept") == "probe" and len(run.history()) > 1:
+        kept = ["fine-tuning did not beat the probe on validation: the probe is what is kept"]
     terminal.say("Result", headline, baselines, *kept)

@@ -71,6 +71,7 @@ class EpochBar:
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
+        self.plan: Any = None
         self.best: tuple[tuple[float, float], int] | None = None
         self._wide = messages.width >= 110
         self._progress = Progress(
@@ -126,16 +127,18 @@ class EpochBar:
         shown = min(math.ceil(epochs), self.epochs)
         self._progress.update(self._task, completed=epochs, epoch=shown, told="   ".join(told))
 
-    def shorten(self, epochs: int) -> None:
-        """Count to another number of epochs: a plan was made or revised."""
-        self.epochs = epochs
-        self._progress.update(self._task, total=epochs)
+    def follow(self, plan: Any) -> None:
+        """Count to the epochs of a plan, which may be revised."""
+        self.plan, self.epochs = plan, plan.epochs
+        self._progress.update(self._task, total=plan.epochs)
 
     @contextmanager
     def shown(self) -> Iterator["EpochBar"]:
         """Show the line while training lasts, and leave its last state standing."""
         with self._progress:
             yield self
+            # A probe alone has no epochs to tell of.
+            self._progress.update(self._task, visible=self.epochs > 0)
 
 
 def comparison_table(

@@ -47,19 +47,19 @@ def train(
     strict
         Stop at the first picture that cannot be read instead of leaving it out.
     """
+    phases = Phases()
     asked = {**parse_assignments(set_), **_asked(settings)}
     chosen = choosing.resolve_recipe(recipe, asked, data)
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
-    phases = Phases()
     with phases.measure("data"):
         pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
     run = RunFolder.create(folder, overwrite=overwrite)
     with learning.recorded(run, chosen, phases):
         study.record_study(run, pictures)
         with phases.measure("train"):
-            stopped = learning.fit(run, classifier, pictures, chosen.recipe)
+            stopped = learning.fit(run, classifier, pictures, chosen.recipe, phases.elapsed)
         with phases.measure("evaluate"):
             learning.judge(run, classifier, pictures)
         learning.show_result(run)

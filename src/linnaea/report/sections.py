@@ -247,7 +247,9 @@ def _chosen(facts: RunFacts) -> str:
     if epoch is None:
         return ""
     if facts.info.get("kept") == "probe":
-        return f"the linear probe, chosen on {on}: no epoch of fine-tuning was better there"
+        fine_tuned = len(facts.history) > 1
+        better = f", chosen on {on}: no epoch of fine-tuning was better there" if fine_tuned else ""
+        return f"the linear probe{better}"
     return f"epoch {epoch}, chosen on {on}" if on else f"epoch {epoch}, the last; nothing was chosen"
 
 

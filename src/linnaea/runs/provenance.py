@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 PACKAGES = (
@@ -89,6 +90,12 @@ class Phases:
 
     def __init__(self) -> None:
         self.finished: dict[str, dict[str, float]] = {}
+        self._began = time.perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self._began
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -111,6 +118,10 @@ def peak_memory_mib() -> float:
         import psutil
 
         return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Linux hands ru_maxrss on from the process that started this one; this counter is its own, in KiB.
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # ru_maxrss counts KiB on Linux and bytes on macOS.
+    # ru_maxrss counts bytes on macOS and KiB elsewhere.
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from linnaea.errors import SettingError, did_you_mean
+from linnaea.runs.durations import parse_duration
 
 
 def _sizes(value: Any) -> Any:
@@ -21,6 +22,9 @@ def _sizes(value: Any) -> Any:
 
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_sizes)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+# Settings that a shell passes as one word of text.
+WORDS = {"hidden", "budget"}
 OPTION: Any = {"option": True}  # shown as an option of its own; the others go through --set
 
 
@@ -42,6 +46,12 @@ class Recipe(BaseModel):
     )
     hidden: Sizes | None = Field(
         None, description="Units of each hidden layer, such as 500,500.", json_schema_extra=OPTION
+    )
+    budget: Seconds | None = Field(
+        None,
+        description="How long the whole command may take, such as 90s, 10m or 2h: a pretrained network's "
+        "training is planned for it.",
+        json_schema_extra=OPTION,
     )
     activation: Literal["sigmoid", "tanh", "relu"] | None = Field(
         None, description="What each hidden unit does.", json_schema_extra=OPTION
@@ -149,14 +159,14 @@ class Recipe(BaseModel):
 
 
 # The options of `linnaea train`: the common fields of Recipe, all optional, with its words. Bounds are
-# left to Recipe, which names every fault at once. Sizes stay text: a shell passes "500,500" as one word.
+# left to Recipe, which names every fault at once.
 CommonSettings: Any = make_dataclass(
     "CommonSettings",
     [
         (
             name,
             Annotated[
-                Optional[str if name == "hidden" else described.annotation],  # noqa: F821, UP045
+                Optional[str if name in WORDS else described.annotation],  # noqa: UP045
                 Parameter(help=described.description),
             ],
             field(default=None),
@@ -186,7 +196,8 @@ def _sentences(error: ValidationError) -> list[str]:
         if fault["type"] == "extra_forbidden":
             sentences.append(f"There is no setting '{name}'. {did_you_mean(name, Recipe.model_fields)}")
         else:
-            want = fault["msg"][0].lower() + fault["msg"][1:]
+            want = fault["msg"].removeprefix("Value error, ")
+            want = want[0].lower() + want[1:]
             sentences.append(f"The setting '{name}' is refused: {want}. Received: {fault['input']!r}.")
     return list(dict.fromkeys(sentences))
 

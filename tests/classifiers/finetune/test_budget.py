@@ -10,7 +10,7 @@ import torch
 
 from linnaea.classifiers.finetune import budget, speed
 from linnaea.classifiers.finetune.backbones import build_backbone
-from linnaea.classifiers.finetune.budget import Deadline, Plan, Work, duration, mistakes, parse_budget, plan
+from linnaea.classifiers.finetune.budget import Deadline, Plan, Work, duration, mistakes, plan
 from linnaea.classifiers.finetune.speed import Speed
 from linnaea.errors import SettingError
 
@@ -28,33 +28,6 @@ TWO_CORES = Speed(
     first_size=128,
 )
 FLOWERS = Work(TWO_CORES, train=1000, val=500, after=1000)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", 90),
-        ("10m", 600),
-        ("2h", 7200),
-        ("1h30m", 5400),
-        ("1.5m", 90),
-        ("45", 45),
-        (45, 45),
-        ("1 H 5 s", 3605),
-    ],
-)
-def test_a_budget_is_read_from_what_a_person_writes(text: Any, seconds: float) -> None:
-    assert parse_budget(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "0s", "soon", "-5s", "1h30", "m", "5d", "nan", "inf"])
-def test_what_is_no_length_of_time_is_refused(text: str) -> None:
-    with pytest.raises(SettingError) as refused:
-        parse_budget(text)
-    assert str(refused.value) == (
-        f"A budget must be a length of time; received {text!r}. "
-        "Write it as 90s, 10m, 2h or 1h30m; a plain number is seconds."
-    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +76,7 @@ def test_a_short_budget_buys_a_probe_on_as_many_views_as_fit() -> None:
         "An epoch of fine-tuning takes about 45 s here, and it takes about 6 epochs to beat the probe."
     )
     assert found.twice == (
-        "Twice the time (3 min) would probably buy about 5 % fewer mistakes: "
+        "Twice the time would probably buy about 5 % fewer mistakes: "
         "the probe only, on 11 views of each picture."
     )
 
@@ -116,7 +89,7 @@ def test_a_long_budget_trains_everything() -> None:
     assert found.epochs == 36
     assert found.seconds == pytest.approx(54 + 36 * 45 + 20)
     assert found.reason == "An epoch takes about 45 s here, and 36 fit."
-    assert found.twice.startswith("Twice the time (1 h) would probably buy ")
+    assert found.twice.startswith("Twice the time would probably buy ")
 
 
 def test_between_the_two_the_last_stages_or_small_pictures_are_trained() -> None:
@@ -146,14 +119,14 @@ def test_more_time_is_never_expected_to_make_more_mistakes_and_no_plan_is_late()
         found.reason
         == "An epoch takes about 45 s here, and 40 fit; more than 40 bring nothing that is known."
     )
-    assert plan(FLOWERS, 30000).twice == "Twice the time (16 h 40 min) would probably bring nothing."
+    assert plan(FLOWERS, 30000).twice == "Twice the time would probably bring nothing."
 
 
 def test_a_budget_that_is_too_short_for_anything_gets_the_least_and_is_told_so() -> None:
     found = plan(FLOWERS, 20)
     assert (found.epochs, found.views) == (0, 1)
     assert found.reason == (
-        "Even the least, a probe on one view, takes about 38 s here: more than the 20 s there are."
+        "Even the least, a probe on one view, takes about 38 s here: more than the 20 s that are left for it."
     )
 
 
@@ -253,7 +226,7 @@ def test_a_plan_is_made_and_carried_out(
     )
     assert tuned.plan_.epochs == seen[-1] == len(tuned.history_) - 1
     assert tuned.plan_.reason.endswith(".")
-    assert tuned.plan_.twice.startswith("Twice the time (12 s) would probably ")
+    assert tuned.plan_.twice.startswith("Twice the time would probably ")
     assert tuned.plan_.seconds > 0
     # Never below the probe.
     assert tuned.score(*val_part) >= tuned.history_[0].val_accuracy

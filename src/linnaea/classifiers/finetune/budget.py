@@ -1,7 +1,6 @@
 """A budget instead of hyper-parameters: from seconds to what is trained, and for how long."""
 
 import math
-import re
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -10,7 +9,6 @@ from linnaea.classifiers.finetune import loop, speed
 from linnaea.classifiers.finetune.probe import STRENGTHS
 from linnaea.classifiers.finetune.resident import sequence_of
 from linnaea.classifiers.finetune.speed import Speed
-from linnaea.errors import SettingError
 
 # More epochs than this bring nothing that was ever measured here.
 MAX_EPOCHS = 40
@@ -31,28 +29,6 @@ _POWER, _SPARED_BY_VIEWS = 0.75, 0.03
 WORTH_SMALL = 0.75
 # Without a validation part nothing tells when the probe was better: fine-tuning must promise this much.
 _UNJUDGED = 0.85
-_UNITS = {"h": 3600, "m": 60, "s": 1}
-_NUMBER = re.compile(r"\d+(\.\d+)?")
-_LENGTH = re.compile("".join(rf"((?P<{unit}>{_NUMBER.pattern}){unit})?" for unit in _UNITS))
-
-
-def parse_budget(text: str | float) -> float:
-    """Return the seconds in "90s", "10m", "2h", "1h30m", or in a plain number of seconds.
-
-    Raises SettingError for anything else, and for nothing at all.
-    """
-    written = str(text).lower().replace(" ", "")
-    # A number without a unit is seconds, but only alone: 1h30 could be meant either way.
-    parts = _LENGTH.fullmatch(f"{written}s" if _NUMBER.fullmatch(written) else written)
-    seconds = 0.0
-    if parts is not None:
-        seconds = sum(float(parts[unit]) * length for unit, length in _UNITS.items() if parts[unit])
-    if seconds <= 0:
-        raise SettingError(
-            f"A budget must be a length of time; received {text!r}.",
-            "Write it as 90s, 10m, 2h or 1h30m; a plain number is seconds.",
-        )
-    return seconds
 
 
 def duration(seconds: float) -> str:
@@ -200,7 +176,7 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
     chosen, expected = _best(work, seconds * AIM - used, used)
     later, then = _best(work, 2 * seconds * AIM - used, used)
     return replace(
-        chosen, reason=_reason(work, chosen, seconds), twice=_twice(chosen, later, seconds, then / expected)
+        chosen, reason=_reason(work, chosen, seconds), twice=_twice(chosen, later, then / expected)
     )
 
 
@@ -243,7 +219,7 @@ def _reason(work: Work, chosen: Plan, seconds: float) -> str:
     if chosen.seconds > seconds:
         return (
             f"Even the least, a probe on one view, takes about {duration(chosen.seconds)} here: "
-            f"more than the {duration(seconds)} there are."
+            f"more than the {duration(seconds)} that are left for it."
         )
     if work.speed.whole is None:
         return f"Fine-tuning long enough to beat the probe takes far more than {duration(seconds)} here."
@@ -262,13 +238,13 @@ def _reason(work: Work, chosen: Plan, seconds: float) -> str:
     )
 
 
-def _twice(chosen: Plan, later: Plan, seconds: float, share: float) -> str:
+def _twice(chosen: Plan, later: Plan, share: float) -> str:
     """Say what twice the time would bring, if its plan leaves this share of the mistakes."""
     if later.settings == chosen.settings:
-        return f"Twice the time ({duration(2 * seconds)}) would probably bring nothing."
+        return "Twice the time would probably bring nothing."
     fewer = round(100 * (1 - share))
     gain = f"about {fewer} % fewer mistakes" if fewer >= 2 else "hardly fewer mistakes"
-    return f"Twice the time ({duration(2 * seconds)}) would probably buy {gain}: {later.summary}."
+    return f"Twice the time would probably buy {gain}: {later.summary}."
 
 
 def _counted(number: int, what: str) -> str:
