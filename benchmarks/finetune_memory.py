@@ -21,11 +21,10 @@ KEPT = 110 * 146 * 3  # bytes of a decoded picture: its shorter side is 110 pixe
 CACHE = "0.02"  # GiB: some 450 pictures
 
 TRAINING = f"""
-import resource, sys, warnings
+import sys, warnings
 from pathlib import Path
 from linnaea import FineTuneClassifier
-def peak():  # MiB; the kernel counts in KiB, macOS in bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+from linnaea.runs.provenance import peak_memory_mib
 warnings.simplefilter("ignore", RuntimeWarning)  # that not all pictures are kept is what is wanted here
 paths = sorted(Path(sys.argv[1]).glob("*.jpg"))[: int(sys.argv[2])]
 labels = [str(number % {CLASSES}) for number in range(len(paths))]
@@ -34,7 +33,7 @@ classifier = FineTuneClassifier(
 )
 classifier.fit(paths, labels, validation_data=(paths[:200], labels[:200]))
 classifier.predict(paths)
-print(peak())
+print(peak_memory_mib())
 """
 
 

@@ -1,0 +1,82 @@
+"""Pictures a second of every layer's fine-tuning, beside Keras on each backend that is installed.
+
+Keras runs the original report's recipe (its own MobileNetV2 or ResNet50, the report's head, plain gradient
+descent, batches of 16 at 224 pixels) by model.fit on pictures that lie ready in memory; Linnaea runs its
+default recipe with decoding and augmentation included. Each contender has a process of its own and all the
+cores; random weights, because weights do not change a step's time.
+
+TensorFlow wants other versions of shared packages: TENSORFLOW_PYTHON may name an interpreter that has it.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.finetune_throughput import PICTURES, WholeLoop, write_pictures
+
+NETWORKS = {"mobilenetv2": "MobileNetV2", "resnet50": "ResNet50"}
+BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}  # Keras' name → the package
+ROUNDS, SECONDS = 3, 600
+
+KERAS = f"""
+import sys, time, statistics
+import numpy as np, keras
+from keras import layers
+name = sys.argv[1]
+body = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(224, 224, 3))
+hidden = [layers.Dense(30, activation="relu")] if name == "ResNet50" else []
+head = [layers.GlobalAveragePooling2D(), *hidden, layers.Dropout(0.2), layers.Dense(102, activation="softmax")]
+model = keras.Sequential([body, *head])
+model.compile(keras.optimizers.SGD(0.005), "sparse_categorical_crossentropy", metrics=["accuracy"])
+X = np.random.default_rng(0).random(({PICTURES}, 224, 224, 3), dtype=np.float32)
+y = np.arange(len(X)) % 102
+model.fit(X, y, batch_size=16, verbose=0)  # builds and compiles
+times = []
+for _ in range({ROUNDS}):
+    started = time.perf_counter()
+    model.fit(X, y, batch_size=16, verbose=0)
+    times.append(time.perf_counter() - started)
+print(len(X) / statistics.median(times))
+"""
+
+
+def keras_speed(network: str, backend: str) -> float | None:
+    """Return pictures a second, or None where the backend is not installed or does not come to an end."""
+    python = os.environ.get("TENSORFLOW_PYTHON", "") if backend == "tensorflow" else ""
+    if not python and importlib.util.find_spec(BACKENDS[backend]) is None:
+        return None
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [python or sys.executable, "-c", KERAS, network]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+
+
+def linnaea_speed(name: str) -> float:
+    """Return pictures a second of the whole loop."""
+    with tempfile.TemporaryDirectory() as folder:
+        loop = WholeLoop(name, write_pictures(Path(folder)))
+        return PICTURES / min(loop.seconds() for _ in range(ROUNDS + 1))
+
+
+def main() -> None:
+    """Print one line a network: pictures a second of each, and the ratio to the fastest Keras."""
+    print(f"{'':14} {'Linnaea':>9} " + " ".join(f"{f'Keras {name}':>16}" for name in BACKENDS) + "    ratio")
+    for name, application in NETWORKS.items():
+        own = linnaea_speed(name)
+        speeds = [keras_speed(application, backend) for backend in BACKENDS]
+        told = " ".join(f"{'–' if speed is None else f'{speed:.1f}':>16}" for speed in speeds)
+        best = max((speed for speed in speeds if speed is not None), default=None)
+        ratio = "–" if best is None else f"{own / best:.1f}x"
+        print(f"{name:14} {own:9.1f} {told} {ratio:>8}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
