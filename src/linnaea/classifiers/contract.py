@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from linnaea.errors import UsageError, did_you_mean
+from linnaea.errors import DataError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ class Classifier(Protocol):
 
     classes_: np.ndarray
     history_: list[EpochRecord]
+
+    def check_settings(self) -> None:
+        """Raise SettingError for a setting that fit would refuse, before any data is read."""
 
     def fit(
         self,
@@ -109,7 +112,22 @@ def classifier_class(model: str) -> Any:
     """
     if model not in CLASSIFIERS:
         _check_backbone(model)
-    module, name = CLASSIFIERS.get(model, FINETUNE).split(":")
+    return _class_at(CLASSIFIERS.get(model, FINETUNE))
+
+
+def saved_class(kind: str) -> Any:
+    """Return the class that wrote a model.json of this kind: mlp, keras or finetune.
+
+    Raises DataError for any other.
+    """
+    known = {**CLASSIFIERS, "finetune": FINETUNE}
+    if kind not in known:
+        raise DataError(f"There is no saved model of the kind '{kind}'.", did_you_mean(kind, known))
+    return _class_at(known[kind])
+
+
+def _class_at(place: str) -> Any:
+    module, name = place.split(":")
     return getattr(importlib.import_module(module), name)
 
 

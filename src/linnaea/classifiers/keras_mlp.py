@@ -149,7 +149,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         where the loss leaves the numbers; the network then holds the best epoch. After Ctrl-C it holds the
         last whole epoch (with patience: the best), and KeyboardInterrupt goes on to the caller.
         """
-        check_settings({**self.get_params(deep=False), **self._FIXED})
+        self.check_settings()
         backend = keras_network()
         resumed = self.__dict__.pop("_loaded_course", None)
         if resumed is None:
@@ -278,6 +278,10 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             "epochs": self.epochs,
         }
 
+    def check_settings(self) -> None:
+        """Raise SettingError for the first setting, by name, whose value is refused."""
+        check_settings({**self.get_params(deep=False), **self._FIXED})
+
     def _loss(self) -> Any:
         return LOSSES[self.loss](np.dtype(np.float32))
 
@@ -342,7 +346,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         model = keras_files.read_description(folder)
         try:
             classifier = cls(**state.parameters_from_json(model["parameters"]))
-            check_settings({**classifier.get_params(deep=False), **cls._FIXED})
+            classifier.check_settings()
             classifier.classes_ = np.array(model["classes"])
             classifier.n_features_in_ = int(model["n_features_in"])
             classifier.seed_ = seed_from(classifier.random_state)

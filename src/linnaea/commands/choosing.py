@@ -46,7 +46,7 @@ def _default_model(settings: dict[str, Any], data: str) -> str:
 def new_classifier(recipe: Recipe) -> Any:
     """Return the unfitted classifier.
 
-    Raises SettingError naming every setting that this model does not have.
+    Raises SettingError naming every setting that this model does not have, or one whose value it refuses.
     """
     unset = contract.new_classifier(recipe.model)
     known = set(unset.get_params())
@@ -62,7 +62,9 @@ def new_classifier(recipe: Recipe) -> Any:
             f"The model {recipe.model} has no setting {' and no setting '.join(foreign)}.",
             "Leave it out, or choose another --model.",
         )
-    return unset.set_params(**{name: value for name, value in asked.items() if name in known})
+    chosen = unset.set_params(**{name: value for name, value in asked.items() if name in known})
+    chosen.check_settings()
+    return chosen
 
 
 def used_settings(classifier: Any) -> dict[str, Any]:

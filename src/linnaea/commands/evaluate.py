@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from linnaea.classifiers.contract import classifier_class
+from linnaea.classifiers.contract import saved_class
 from linnaea.commands import terminal
 from linnaea.runs.folder import RunFolder
 
@@ -29,7 +29,7 @@ def load(run: str | Path) -> Any:
     """
     folder = RunFolder.open(run)
     model = folder.read_json("model.json").get("model")
-    return classifier_class(str(model)).load(folder.path)
+    return saved_class(str(model)).load(folder.path)
 
 
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:

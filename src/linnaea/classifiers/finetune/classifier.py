@@ -12,7 +12,6 @@ from linnaea.classifiers.contract import OnEpoch
 from linnaea.classifiers.finetune import construction, loop, state
 from linnaea.classifiers.finetune.progress import OnStep
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures, count_pictures
-from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.finetune.training import FineTuning, Held
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.settings import seed_from
@@ -48,7 +47,7 @@ class FineTuneClassifier(FineTuning):
         Whether the linear probe comes first.
     views : int, default=4
         Views of each training picture that the probe, and a head that learns alone, see.
-    epochs : int, default=12
+    epochs : int, default=20
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
     learning_rate : float, default=None
@@ -69,7 +68,8 @@ class FineTuneClassifier(FineTuning):
     flip : bool, default=True
     colour_jitter : float, default=0.0
     policy : "none", "randaugment" or "trivialaugment", default="none"
-    random_erasing, mixup, cutmix : float, default=0.0
+    random_erasing, mixup : float, default=0.0
+    cutmix : float, default=0.5
         Shares of pictures, batches and batches; see `augment.Augmentation`.
     first_size : int, default=None
         Side of the pictures in the first epoch, growing to full size; None: full size from the start.
@@ -126,7 +126,7 @@ class FineTuneClassifier(FineTuning):
     head_first_epochs: int = 0
     probe: bool = True
     views: int = 4
-    epochs: int = 12
+    epochs: int = 20
     batch_size: int = 16
     solver: str = "adamw"
     learning_rate: float | None = None
@@ -143,7 +143,7 @@ class FineTuneClassifier(FineTuning):
     policy: str = "none"
     random_erasing: float = 0.0
     mixup: float = 0.0
-    cutmix: float = 0.0
+    cutmix: float = 0.5
     first_size: int | None = None
     class_weight: Any = None
     sampling: str = "shuffle"
@@ -210,7 +210,7 @@ class FineTuneClassifier(FineTuning):
         self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
     ) -> tuple[loop.TrainingPart, Held | None, Any]:
         """Check everything that can be checked, then build the network and decode the pictures."""
-        check_settings(self.get_params(deep=False))
+        self.check_settings()
         y = inputs.labels(y, count_pictures(X))
         classes = inputs.classes_of(y)
         # Only the length of what is passed as X is looked at.

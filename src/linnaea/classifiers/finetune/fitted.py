@@ -41,6 +41,10 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     kept_: str
     _model_args: dict[str, Any]
 
+    def check_settings(self) -> None:
+        """Raise SettingError for the first setting, by name, whose value is refused."""
+        check_settings(self.get_params(deep=False))
+
     def kept_side(self) -> int:
         """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.
 
@@ -137,7 +141,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         tensors, model = state.read(Path(folder))
         try:
             classifier = cls(**parameters_from_json(model["parameters"]))
-            check_settings(classifier.get_params(deep=False))
+            classifier.check_settings()
             classifier.classes_ = np.array(model["classes"])
             classifier.preprocessing_ = Preprocessing.from_dict(model["preprocessing"])
             classifier.input_config_ = model["preprocessing"]

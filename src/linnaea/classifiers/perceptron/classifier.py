@@ -15,7 +15,6 @@ from linnaea.classifiers.perceptron.fitted import FittedPerceptron
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.network import Network, shapes_of
 from linnaea.classifiers.perceptron.schedules import rate_at
-from linnaea.classifiers.perceptron.settings import check_settings
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
 from linnaea.errors import DivergenceError
 from linnaea.streams import Purpose, stream
@@ -278,7 +277,7 @@ class MLPClassifier(FittedPerceptron):
         self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
     ) -> tuple[Part, Part | None]:
         """Check everything; begin a course, or go on with the one that was loaded."""
-        check_settings(self.get_params(deep=False))
+        self.check_settings()
         X = inputs.features(self, X, reset=True)
         y = inputs.labels(y, len(X))
         self.classes_ = inputs.classes_of(y)
@@ -319,7 +318,7 @@ class MLPClassifier(FittedPerceptron):
 
         Raises as fit does.
         """
-        check_settings(self.get_params(deep=False))
+        self.check_settings()
         first = not hasattr(self, "parameters_")
         X = inputs.features(self, X, reset=first)
         y = inputs.labels(y, len(X))

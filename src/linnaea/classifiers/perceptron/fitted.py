@@ -39,6 +39,10 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     _sizes: tuple[int, ...]
     _course: Course
 
+    def check_settings(self) -> None:
+        """Raise SettingError for the first setting, by name, whose value is refused."""
+        check_settings(self.get_params(deep=False))
+
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw outputs, (n, classes); for two classes the log-odds of the second, (n,).
 
@@ -153,7 +157,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         tensors, model = state.read(path)
         try:
             classifier = cls(**state.parameters_from_json(model["parameters"]))
-            check_settings(classifier.get_params(deep=False))
+            classifier.check_settings()
             classifier.classes_ = inputs.classes_of(np.array(model["classes"]))
             classifier.n_features_in_ = int(model["n_features_in"])
             classifier._begin()
