@@ -20,6 +20,13 @@ def test_the_point_before_training_is_left_out_only_where_it_would_hide_the_rest
     slow = Line("training", "blue", [(0, 10.0), (1, 40.0), (2, 70.0), (3, 90.0)])
     assert not frame([slow], percent=True).hidden
     assert frame([slow], percent=True).low <= 10
+    # A probe knows already what fine-tuning first forgets: its epoch 0 belongs into the frame.
+    probe = [
+        Line("training", "blue", [(0, 99.0), (1, 5.0)]),
+        Line("validation", "red", [(0, 14.0), (1, 13.0)]),
+    ]
+    assert not frame(probe, percent=True).hidden
+    assert frame(probe, percent=True).high == 100
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))

@@ -90,13 +90,16 @@ def frame(lines: Sequence[Line], *, percent: bool) -> Frame:
     """Choose the vertical range of curves; percent says that values end at 0 and 100.
 
     Before training, a network guesses: drawn to scale, that one point would press everything that was
-    learned into a line at the edge. Where it takes more than 60 % of the height, it is left outside.
+    learned into a line at the edge. Where it takes more than 60 % of the height, it is left outside. A
+    network that begins with what a probe has learned does not guess: its epoch 0 is no worse than the rest.
     """
     every = [value for line in lines for _, value in line.points]
     learned = [value for line in lines for epoch, value in line.points if epoch > 0] or every
     low, high = min(learned), max(learned)
     span = high - low
-    hidden = (max(every) - min(every)) * 0.4 > span > 0
+    before = [value for line in lines for epoch, value in line.points if epoch == 0]
+    guessed = bool(before) and (max(before) < low if percent else min(before) > high)
+    hidden = guessed and (max(every) - min(every)) * 0.4 > span > 0
     if not hidden:
         low, high = min(every), max(every)
     if not percent and low < 0.35 * high:

@@ -33,11 +33,11 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
     figures: list[Figure] = []
     chosen = facts.info.get("chosen_epoch") if facts.info.get("chosen_on") else None
     chosen = chosen if isinstance(chosen, int) else None
-    note = (
-        "The test curve is shown for comparison and chose nothing. "
-        if facts.series("test", "accuracy")
-        else ""
-    )
+    note = ""
+    if facts.part_of_info("probe"):
+        note += "Epoch 0 is the linear probe; from epoch 1 on, training pictures are cropped and mixed. "
+    if facts.series("test", "accuracy"):
+        note += "The test curve is shown for comparison and chose nothing. "
     for quantity, title, axis in (
         ("accuracy", "Accuracy per epoch", "accuracy (%)"),
         ("loss", f"{facts.loss_name.capitalize()} per epoch", loss_axis(facts.loss_name)),
