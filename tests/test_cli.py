@@ -47,6 +47,13 @@ def test_version(capsys):
         ),
         (["train", "digits", "--epochs", "0"], 2, "The setting 'epochs' is refused: input should be greater"),
         (["train", "digits", "--hidden", "-5"], 2, "The setting 'hidden' is refused"),
+        (["train", "digits", "--hidden", "500,,5"], 2, "The setting 'hidden' is refused"),
+        (["train", ""], 2, "The name of the data is empty."),
+        (
+            ["train", "digits", "--set", "patience=2", "--validation", "0"],
+            2,
+            "patience is 2, and no picture is set aside for validation.",
+        ),
         (
             ["train", "digits", "--set", "dropuot=0.1"],
             2,

@@ -41,7 +41,7 @@ for verb, summary in COMMANDS.items():
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: the same road out as Ctrl-C, another exit code."""
+    """SIGTERM, or a closed terminal: the same road out as Ctrl-C, another exit code."""
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     if debug:
         tokens.remove("--debug")
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP"):  # a closed terminal; Windows has none
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

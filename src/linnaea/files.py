@@ -32,7 +32,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         raise LinnaeaError(
             f"{path} could not be written ({error.strerror or error}).",
-            "Free some space or choose another folder with --out.",
+            "Free some space, or choose another place.",
         ) from error
 
 

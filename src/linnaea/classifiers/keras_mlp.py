@@ -238,9 +238,14 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
                 if part is not None
             ]
         parameters = backend.parameters(self.network_)
-        if not (math.isfinite(measured[0][0]) and np.isfinite(parameters).all()):
+        loss = measured[0][0]
+        if not np.isfinite(parameters).all() or course.has_diverged(loss, self.history_):
+            finite = math.isfinite(loss) and np.isfinite(parameters).all()
             raise DivergenceError(
-                f"Training diverged in epoch {epoch}: loss or weights are no longer finite.",
+                f"Training diverged in epoch {epoch}: loss or weights are no longer finite."
+                if not finite
+                else f"Training diverged in epoch {epoch}: the loss is {loss:.3g}, "
+                f"and was {self.history_[0].train_loss:.3g} before training.",
                 f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
             )
         rate = rate_at(epoch, **self._schedule())

@@ -27,7 +27,8 @@ CLOSING_SECONDS = 4.0
 
 def free_folder(data: str) -> Path:
     """Return the first unused of runs/NAME-1, runs/NAME-2, …"""
-    name = Path(data).stem or "pictures"
+    path = Path(data).expanduser().resolve()
+    name = (path.stem if path.is_file() else path.name) or "pictures"
     number = 1
     while (Path("runs") / f"{name}-{number}").exists():
         number += 1
@@ -84,7 +85,7 @@ def fit(
         run.update_info(
             recipe={**recipe.model_dump(), **used_settings(classifier), "budget": recipe.budget},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),
-            chosen_on=None if validation is None else "validation accuracy",
+            chosen_on="validation accuracy" if _chooses(classifier, validation) else None,
             kept=getattr(classifier, "kept_", None),
             plan=_plan_as_dict(classifier),
         )
@@ -107,6 +108,13 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
     for note in () if plan is None else plan.notes:
         terminal.say("", note)
     return None if plan is None else plan.as_dict()
+
+
+def _chooses(classifier: Any, validation: Any) -> bool:
+    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last."""
+    return validation is not None and (
+        takes_photographs(classifier) or classifier.get_params()["patience"] > 0
+    )
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:

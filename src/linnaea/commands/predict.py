@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.evaluate import load
-from linnaea.errors import LinnaeaError
+from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
 
 BLOCK = 256  # pictures held at once, so that a long list does not fill the memory
@@ -39,7 +39,9 @@ def predict(
     """
     folder = RunFolder.open(run)
     classifier = load(run)
-    pixels = folder.info()["data"]["pixels"]
+    pixels = folder.info().get("data", {}).get("pixels")
+    if not isinstance(pixels, dict):
+        raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
     answers: list[dict[str, Any]] = []
     for start in range(0, len(pictures), BLOCK):
         answers += _answer(classifier, pictures[start : start + BLOCK], pixels)

@@ -12,6 +12,7 @@ from linnaea.commands import terminal
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.split import Split
+from linnaea.errors import SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
@@ -73,6 +74,11 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
         validation=VALIDATION if recipe.validation is None else recipe.validation,
         seed=recipe.seed,
     )
+    if recipe.patience and not len(made.val):
+        raise SettingError(
+            f"patience is {recipe.patience}, and no picture is set aside for validation.",
+            "Leave patience out, or set --validation above 0.",
+        )
     if side is None:
         return Study(dataset, made, recipe.size or PICTURE_SIZE, recipe.colour)
     photographs = cache.decoded(dataset, side, progress=True, scanned=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.commands import choosing, learning, study, terminal
+from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
@@ -49,6 +50,8 @@ def train(
     """
     phases = Phases()
     asked = {**parse_assignments(set_), **_asked(settings)}
+    # Before the classifier: torch alone takes seconds to load.
+    sources.check_source(data)
     chosen = choosing.resolve_recipe(recipe, asked, data)
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)

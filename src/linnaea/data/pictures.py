@@ -119,6 +119,8 @@ def read_picture(
     """
     try:
         content = Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder.", f"Name the pictures in it: {path}/*") from error
     except OSError as error:
         raise DataError(
             f"{path} could not be read ({error.strerror}).", "Check the path and its permissions."

@@ -10,6 +10,17 @@ NAMES = ("digits", "mnist", "flowers102")
 """The data sets that are known by name."""
 
 
+def check_source(source: str | Path) -> None:
+    """Raise UsageError, with the nearest names, for what is neither a name nor a path that exists."""
+    if not str(source).strip():
+        raise UsageError(
+            "The name of the data is empty.", f"Known are: {', '.join(NAMES)}, a folder, or a CSV file."
+        )
+    path = Path(source).expanduser()
+    if source not in NAMES and not path.exists():
+        raise _unknown(str(source), path)
+
+
 def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bool = False) -> Dataset:
     """Return the labelled pictures of a named data set, a folder or a CSV file, without decoding them.
 
@@ -27,6 +38,7 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
 
     Raises UsageError for an unknown name, DataError for a source that cannot be used.
     """
+    check_source(source)
     folder = None if data_dir is None else Path(data_dir)
     if isinstance(source, str):
         if source == "digits":

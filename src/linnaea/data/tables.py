@@ -2,8 +2,9 @@
 
 import csv
 import io
+import posixpath
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -30,7 +31,8 @@ def open_table(path: Path, source: str) -> Dataset:
     seen: set[str] = set()
     for line, row in rows:
         # Tables made on Windows separate folders by backslashes; the file system here may not.
-        name = PurePosixPath(row["path"].replace("\\", "/")).as_posix() if row["path"] else ""
+        # a/../a/1.png and a/1.png are one picture, which must not stand in two parts.
+        name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
         # NFC, like folder names: one class however an accent was typed.
         label = unicodedata.normalize("NFC", row["label"])
         part = row.get("part", "").lower()

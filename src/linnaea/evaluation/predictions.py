@@ -99,8 +99,10 @@ class Predictions:
                 rows = list(csv.reader(file))
         except FileNotFoundError as error:
             raise DataError(
-                f"{path} is missing.", "Make it again: linnaea evaluate RUN, or train again."
+                f"{path} is missing.", "The run has judged no test part: train it to its end."
             ) from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path} is damaged ({error}).", "Restore the file, or train again.") from error
         if not rows or rows[0][:3] != ["path", "true", "predicted"] or len(rows[0]) < 4:
             raise DataError(f"{path} does not begin with the columns path, true, predicted and the classes.")
         header, body = rows[0], rows[1:]

@@ -94,10 +94,7 @@ class RunFacts:
 
     @property
     def training_seconds(self) -> float | None:
-        """Seconds of the training phase; of its epochs where the phase has not ended; else None."""
-        phase = self.part_of_info("phases").get("train") or {}
-        if isinstance(phase, dict) and isinstance(phase.get("seconds"), (int, float)):
-            return float(phase["seconds"])
+        """Seconds of all epochs, evaluation apart; None where there is none."""
         seconds = [record.get("seconds") or 0.0 for record in self.history]
         return float(sum(seconds)) if seconds else None
 

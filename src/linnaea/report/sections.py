@@ -250,7 +250,11 @@ def _chosen(facts: RunFacts) -> str:
         fine_tuned = len(facts.history) > 1
         better = f", chosen on {on}: no epoch of fine-tuning was better there" if fine_tuned else ""
         return f"the linear probe{better}"
-    return f"epoch {epoch}, chosen on {on}" if on else f"epoch {epoch}, the last; nothing was chosen"
+    if on:
+        return f"epoch {epoch}, chosen on {on}"
+    if facts.state == "interrupted":
+        return f"as they stood when training was stopped, after epoch {epoch}; nothing was chosen"
+    return f"epoch {epoch}, the last; nothing was chosen"
 
 
 def _hardware(hardware: dict[str, Any]) -> list[tuple[str, Any]]:

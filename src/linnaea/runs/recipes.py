@@ -46,7 +46,10 @@ def load_recipe(name: str) -> RecipeFile:
     if name in recipe_names():
         text = (resources.files("linnaea.runs") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The recipe {name} cannot be read ({error}).") from error
     else:
         raise UsageError(f"There is no recipe '{name}'.", did_you_mean(name, recipe_names()))
     try:

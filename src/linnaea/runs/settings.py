@@ -17,7 +17,7 @@ from linnaea.runs.durations import parse_duration
 def _sizes(value: Any) -> Any:
     """Accept "500,500" (the command line) beside a list (TOML, Python)."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [part.strip() for part in value.split(",")]
     return [value] if isinstance(value, int) else value
 
 

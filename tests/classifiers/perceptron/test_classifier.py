@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits, make_blobs
 
 from linnaea import MLPClassifier
-from linnaea.errors import DivergenceError
+from linnaea.errors import DivergenceError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,61 @@ def test_divergence_names_the_epoch_and_keeps_the_best(digits):
     assert np.array_equal(best.parameters_, untrained.parameters_)
     assert len(best.history_) == 1
     assert best.predict_proba(X).sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_loss_that_explodes_within_the_numbers_is_divergence_too(digits):
+    X, y, _, _ = digits
+    # Dead units: the loss is in the hundreds and would stay there for ever.
+    exploding = MLPClassifier((100,), solver="sgd", learning_rate=999, epochs=20, random_state=0)
+    with pytest.raises(DivergenceError, match=r"epoch \d+: the loss is .*, and was 2\.\d+ before training\."):
+        exploding.fit(X, y)
+    assert exploding.evaluate(X, y)[0] <= exploding.history_[0].train_loss
+
+
+def test_a_pass_of_partial_fit_that_diverges_is_taken_back(digits):
+    X, y, _, _ = digits
+    network = MLPClassifier((16,), solver="sgd", learning_rate=1e30, random_state=0)
+    with pytest.raises(DivergenceError, match="They are again those from before it"):
+        network.partial_fit(X, y)
+    assert np.isfinite(network.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(("first", "then"), [("adam", "sgd"), ("nesterov", "adam"), ("sgd", "nesterov")])
+def test_partial_fit_goes_on_with_another_solver(digits, first, then):
+    X, y, _, _ = digits
+    network = MLPClassifier((16,), solver=first, random_state=0).partial_fit(X, y)
+    before = network.parameters_.copy()
+    network.set_params(solver=then).partial_fit(X, y)
+    assert not np.array_equal(before, network.parameters_)
+
+
+def test_what_is_saved_is_what_was_fitted(digits, tmp_path):
+    X, y, _, _ = digits
+    network = MLPClassifier((16,), epochs=1, random_state=0).fit(X, y)
+    network.set_params(hidden_layer_sizes=(9,))
+    network.save(tmp_path)
+    again = MLPClassifier.load(tmp_path)
+    assert again.hidden_layer_sizes == (16,)
+    assert np.array_equal(again.predict_proba(X), network.predict_proba(X))
+    network.set_params(epochs=-3)
+    with pytest.raises(SettingError):
+        network.save(tmp_path)
+
+
+def test_ctrl_c_with_patience_leaves_the_best_epoch(digits):
+    X, y, X_val, y_val = digits
+
+    def stop(record, _):
+        if record.epoch == 4:
+            raise KeyboardInterrupt
+
+    network = MLPClassifier((16,), epochs=50, patience=50, learning_rate=0.05, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(X, y, validation_data=(X_val, y_val), on_epoch=stop)
+    scores = [(record.val_accuracy, -record.val_loss) for record in network.history_]
+    assert network.chosen_epoch_ == max(range(5), key=scores.__getitem__)
+    loss, accuracy = network.evaluate(X_val, y_val)
+    assert (accuracy, -loss) == scores[network.chosen_epoch_]
 
 
 def test_ctrl_c_between_epochs_leaves_a_classifier(digits):

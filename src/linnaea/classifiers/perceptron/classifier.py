@@ -175,25 +175,31 @@ class MLPClassifier(FittedPerceptron):
             Called with (record, self) after each epoch, 0 included; self predicts with the present weights.
 
         Raises SettingError for a setting, DataError for arrays that cannot be used, DivergenceError when loss
-        or weights leave the finite numbers; the classifier then holds the weights of the best epoch.
-        KeyboardInterrupt leaves the weights of the last whole step.
+        or weights leave the finite numbers or the loss grows tenfold; the classifier then holds the weights
+        of the best epoch. After KeyboardInterrupt too, where there is patience; else those of the last whole
+        step.
         """
         train, validation = self._prepare(X, y, validation_data, sample_weight)
         course, network, solver = self._course, self._network(training=True), self._solver()
         batches = Batches(train, self.batch_size, self.seed_, self.augment)
-        with tqdm(total=self.epochs, initial=course.epoch, disable=not self.progress, unit="epoch") as bar:
-            while True:
-                if len(self.history_) == course.epoch:  # not so where a training goes on after its record
-                    record = self._close_epoch(network, train, validation)
-                    bar.set_postfix(loss=record.train_loss, accuracy=record.train_accuracy)
-                    if on_epoch is not None:
-                        on_epoch(record, self)
-                if course.epoch >= self.epochs or course.is_over(self.patience):
-                    break
-                self._run_epoch(network, solver, batches, self._rate)
-                bar.update()
-        if self.patience:
-            self._restore_best()
+        try:
+            with tqdm(
+                total=self.epochs, initial=course.epoch, disable=not self.progress, unit="epoch"
+            ) as bar:
+                while True:
+                    if len(self.history_) == course.epoch:  # not so where a training goes on after its record
+                        record = self._close_epoch(network, train, validation)
+                        bar.set_postfix(loss=record.train_loss, accuracy=record.train_accuracy)
+                        if on_epoch is not None:
+                            on_epoch(record, self)
+                    if course.epoch >= self.epochs or course.is_over(self.patience):
+                        break
+                    self._run_epoch(network, solver, batches, self._rate)
+                    bar.update()
+        finally:
+            # Also after Ctrl-C: what is chosen on validation is the best epoch, whenever training ends.
+            if self.patience:
+                self._restore_best()
         return self
 
     def _run_epoch(
@@ -259,12 +265,16 @@ class MLPClassifier(FittedPerceptron):
         course.note(record, self.parameters_)
         return record
 
-    def _refuse_divergence(self, loss: float = 0.0) -> None:
-        if np.isfinite(loss) and np.isfinite(self.parameters_).all():
+    def _refuse_divergence(self, loss: float) -> None:
+        finite = np.isfinite(loss) and np.isfinite(self.parameters_).all()
+        if finite and not self._course.has_diverged(loss, self.history_):
             return
         self._restore_best()
         raise DivergenceError(
-            f"Training diverged in epoch {self._course.epoch}: loss or weights are no longer finite.",
+            f"Training diverged in epoch {self._course.epoch}: loss or weights are no longer finite."
+            if not finite
+            else f"Training diverged in epoch {self._course.epoch}: the loss is {loss:.3g}, "
+            f"and was {self.history_[0].train_loss:.3g} before training.",
             f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
         )
 
@@ -328,7 +338,14 @@ class MLPClassifier(FittedPerceptron):
         weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
         part = Part(X, inputs.class_numbers(y, self.classes_), weights)
         batches = Batches(part, self.batch_size, self.seed_, self.augment)
+        before = self.parameters_.copy()
         self._run_epoch(self._network(training=True), self._solver(), batches, lambda _: self.learning_rate)
-        self._refuse_divergence()
+        if not np.isfinite(self.parameters_).all():
+            np.copyto(self.parameters_, before)
+            raise DivergenceError(
+                f"This pass over {len(X):,} rows diverged: the weights are no longer finite. They are again "
+                "those from before it.",
+                f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
+            )
         self.chosen_epoch_ = self._course.epoch
         return self

@@ -6,6 +6,9 @@ import numpy as np
 
 from linnaea.classifiers.contract import EpochRecord
 
+# How many times the untrained network's loss no training that works ever reaches.
+FAR = 10.0
+
 
 @dataclass
 class Course:
@@ -49,6 +52,13 @@ class Course:
             if self.best is None:
                 self.best = np.empty_like(parameters)
             np.copyto(self.best, parameters)
+
+    def has_diverged(self, loss: float, history: list[EpochRecord]) -> bool:
+        """Return whether the loss left the numbers, or grew far beyond that of the untrained network.
+
+        Dead units can hide an explosion: their loss is huge, and finite for ever.
+        """
+        return not np.isfinite(loss) or (bool(history) and loss > FAR * history[0].train_loss)
 
     def is_over(self, patience: int) -> bool:
         """Return whether `patience` epochs have passed without a better one; 0 means never."""

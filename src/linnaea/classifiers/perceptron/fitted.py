@@ -134,16 +134,20 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write weights.safetensors and model.json into folder.
 
-        Raises DataError for labels that are neither strings nor numbers, LinnaeaError where the disk refuses.
+        Raises SettingError for a setting that set_params made wrong since, DataError for labels that are
+        neither strings nor numbers, LinnaeaError where the disk refuses.
         """
         check_is_fitted(self, "parameters_")
+        self.check_settings()
+        # As it was fitted, whatever set_params said since.
+        settings = {**self.get_params(deep=False), "hidden_layer_sizes": self._sizes[1:-1]}
         tensors = {f"coefs.{i}": np.ascontiguousarray(w) for i, w in enumerate(self.coefs_)}
         tensors |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
         model = {
             "classes": state.classes_as_json(self.classes_),
             "n_features_in": int(self.n_features_in_),
             "chosen_epoch": self.chosen_epoch_,
-            "parameters": state.parameters_as_json(self.get_params(deep=False)),
+            "parameters": state.parameters_as_json(settings),
         }
         state.write(Path(folder), tensors, model)
 

@@ -82,7 +82,16 @@ def weights_of_rows(
             raise DataError(
                 f"class_weight names classes that y does not have: {', '.join(map(str, missing))}."
             )
-        each = compute_class_weight(class_weight, classes=present, y=y)
+        try:
+            each = compute_class_weight(class_weight, classes=present, y=y)
+            usable = bool(np.isfinite(each).all() and (each >= 0).all())
+        except (TypeError, ValueError):
+            usable = False
+        if not usable:
+            raise DataError(
+                f"class_weight holds something else than finite numbers of 0 or more: {class_weight}.",
+                "Give each class a weight of 0 or more.",
+            )
         weights *= each[np.searchsorted(present, y)].astype(X.dtype)
     if not weights.sum() > 0:
         raise DataError("The sample weights sum to zero.", "At least one row must count.")

@@ -5,9 +5,12 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+# Windows has no hang-up, which is what a closed terminal sends.
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
 
 class SignalsHeldBack:
-    """Within the context, SIGINT and SIGTERM wait until release() is called or the context ends.
+    """Within the context, SIGINT, SIGTERM and SIGHUP wait until release() is called or the context ends.
 
     It does nothing outside Python's main thread, and for signals without a Python handler.
     """
@@ -16,7 +19,7 @@ class SignalsHeldBack:
         self.pending: tuple[int, FrameType | None] | None = None
         self._handlers: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler

@@ -44,7 +44,9 @@ class Solver:
         self.memory: dict[str, np.ndarray] = {}
 
     def resume(self, memory: dict[str, np.ndarray], steps: int) -> None:
-        """Go on from another solver's memory, copied; nothing happens where it is empty."""
+        """Go on from another solver's memory, copied, unless it is empty or of another kind."""
+        if set(memory) != set(self.memory):
+            return
         for name, array in memory.items():
             np.copyto(self.memory[name], array)
         self.steps = steps
