@@ -19,8 +19,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     with pytest.raises(LinnaeaError) as error:
         files.write_text(path, "new")
     assert str(error.value) == (
-        f"{path} could not be written (No space left on device). "
-        "Free some space or choose another folder with --out."
+        f"{path} could not be written (No space left on device). Free some space, or choose another place."
     )
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]

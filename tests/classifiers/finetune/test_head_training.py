@@ -25,7 +25,7 @@ def untimed(classifier: Any) -> list[dict[str, Any]]:
 def test_features_of_one_view_teach_the_head_what_its_pictures_do(
     classifier: Callable[..., Any], train_part: Any, val_part: Any
 ) -> None:
-    same = HEAD | {"views": 1, "crop_scale": 1.0, "flip": False}
+    same = HEAD | {"views": 1, "crop_scale": 1.0, "flip": False, "cutmix": 0.0}
     quick = classifier(**same).fit(*train_part, validation_data=val_part)
 
     def forget(record: EpochRecord, fitted: Any) -> None:
