@@ -27,6 +27,8 @@ def test_the_point_before_training_is_left_out_only_where_it_would_hide_the_rest
     ]
     assert not frame(probe, percent=True).hidden
     assert frame(probe, percent=True).high == 100
+    # Beside one that guessed, only the guess is left outside.
+    assert frame([steep, Line("probe", "red", [(0, 93.0), (1, 92.0)])], percent=True).low == 90
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))

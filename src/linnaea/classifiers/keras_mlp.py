@@ -284,7 +284,11 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
+        """Raise SettingError for the first setting, by name, whose value is refused.
+
+        Raises MissingExtraError where Keras is not installed: better before data is read than after.
+        """
+        keras_network()
         check_settings({**self.get_params(deep=False), **self._FIXED})
 
     def _loss(self) -> Any:

@@ -87,7 +87,7 @@ def _sentences(folders: list[RunFolder]) -> list[str]:
     sentences = []
     for (_, better, a), (_, worse, b) in pairwise(judged):
         try:
-            sentences.append(f"{comparison.compare(a, b).sentence(better, worse)}")
+            sentences.append(f"{better} and {worse}: {comparison.compare(a, b).sentence(better, worse)}")
         except DataError as error:
             sentences.append(f"{better} and {worse}: {error}")
     return sentences

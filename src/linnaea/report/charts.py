@@ -96,10 +96,10 @@ def frame(lines: Sequence[Line], *, percent: bool) -> Frame:
     every = [value for line in lines for _, value in line.points]
     learned = [value for line in lines for epoch, value in line.points if epoch > 0] or every
     low, high = min(learned), max(learned)
-    span = high - low
     before = [value for line in lines for epoch, value in line.points if epoch == 0]
-    guessed = bool(before) and (max(before) < low if percent else min(before) > high)
-    hidden = guessed and (max(every) - min(every)) * 0.4 > span > 0
+    known = learned + [value for value in before if (value >= low if percent else value <= high)]
+    low, high = min(known), max(known)
+    hidden = len(known) < len(every) and (max(every) - min(every)) * 0.4 > high - low > 0
     if not hidden:
         low, high = min(every), max(every)
     if not percent and low < 0.35 * high:

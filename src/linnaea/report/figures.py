@@ -120,9 +120,11 @@ def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
 
 def _before_training(lines: Sequence[Line], share: bool) -> str:
     """Say what lies outside the frame, so that the cut axis misleads nobody."""
-    if not charts.frame(lines, percent=share).hidden:
+    fit = charts.frame(lines, percent=share)
+    if not fit.hidden:
         return ""
     starts = [line.points[0][1] for line in lines if line.points[0][0] == 0]
+    starts = [start for start in starts if not fit.low <= start <= fit.high]
     least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
     value = least if least == most else f"{least} to {most}"
     where = "below" if share else "outside"

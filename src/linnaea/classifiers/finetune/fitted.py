@@ -111,9 +111,14 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
         where = next(self.network_.parameters()).device.type
         threads = f"{torch.get_num_threads()} threads" if where == "cpu" else torch.cuda.get_device_name()
+        # Only what kind of weights; where exactly they came from would take three lines of a table.
+        came = self.weights_.partition(" (")[0].partition(";")[0]
+        if came.startswith("weights from"):
+            came = f"weights from {Path(self.weights).name}"
         return {
-            "summary": f"{self.backbone} · {self.weights_} · {numbers}, channels last, {threads}",
+            "summary": f"{self.backbone} · {came} · {numbers}, channels last, {threads}",
             "parameters": parameters,
+            "weights": self.weights_,
         }
 
     def save(self, folder: str | Path) -> None:
