@@ -96,7 +96,7 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
         (["--model", "mlp", "--budget", "10m"], "The model mlp has no setting budget."),
         (["--budget", "soon"], "The setting 'budget' is refused: a length of time is written as 90s"),
         (["--hidden", "50", "--model", "resnet18"], "The model resnet18 has no setting hidden."),
-        (["--set", "mixup=0.7"], "mixup 0.7 and cutmix 0.5 are more than all batches together."),
+        (["--set", "mixup=0.8"], "mixup 0.8 and cutmix 0.25 are more than all batches together."),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_leaves_nothing(arguments, sentence, tiles, tmp_path, capsys):

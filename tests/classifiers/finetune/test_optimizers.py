@@ -96,7 +96,7 @@ def test_frozen_parameters_belong_to_no_group(network: nn.Module) -> None:
 
 
 def test_each_family_has_its_rate() -> None:
-    assert rate_for("mobilenetv2", "adamw") == 6e-4
+    assert rate_for("mobilenetv2", "adamw") == 3e-4
     assert rate_for("efficientnet_lite0", "adamw") == 2e-4
     assert rate_for("resnet50", "nesterov") == 0.01
 

@@ -47,7 +47,7 @@ class FineTuneClassifier(FineTuning):
         Whether the linear probe comes first.
     views : int, default=4
         Views of each training picture that the probe, and a head that learns alone, see.
-    epochs : int, default=20
+    epochs : int, default=15
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
     learning_rate : float, default=None
@@ -69,14 +69,14 @@ class FineTuneClassifier(FineTuning):
     colour_jitter : float, default=0.0
     policy : "none", "randaugment" or "trivialaugment", default="none"
     random_erasing, mixup : float, default=0.0
-    cutmix : float, default=0.5
+    cutmix : float, default=0.25
         Shares of pictures, batches and batches; see `augment.Augmentation`.
     first_size : int, default=None
         Side of the pictures in the first epoch, growing to full size; None: full size from the start.
     class_weight : dict or "balanced", default=None
     sampling : "shuffle" or "balanced", default="shuffle"
         "balanced" draws every class equally often.
-    ema : float, default=0.99
+    ema : float, default=0.98
         Decay of the average of the weights that is evaluated; None: no average.
     clip_norm : float, default=None
         Longest gradient.
@@ -126,7 +126,7 @@ class FineTuneClassifier(FineTuning):
     head_first_epochs: int = 0
     probe: bool = True
     views: int = 4
-    epochs: int = 20
+    epochs: int = 15
     batch_size: int = 16
     solver: str = "adamw"
     learning_rate: float | None = None
@@ -143,11 +143,11 @@ class FineTuneClassifier(FineTuning):
     policy: str = "none"
     random_erasing: float = 0.0
     mixup: float = 0.0
-    cutmix: float = 0.5
+    cutmix: float = 0.25
     first_size: int | None = None
     class_weight: Any = None
     sampling: str = "shuffle"
-    ema: float | None = 0.99
+    ema: float | None = 0.98
     clip_norm: float | None = None
     accumulate: int = 1
     patience: int = 0

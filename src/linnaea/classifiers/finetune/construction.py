@@ -32,7 +32,7 @@ from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import SettingError
 
 # Rates that suit a family with its batch norms at rest, for AdamW at 16 pictures a batch; "" is every other.
-_RATES = {"mobilenetv2": 6e-4, "": 2e-4}
+_RATES = {"mobilenetv2": 3e-4, "": 2e-4}
 _NESTEROV_RATE = 0.01
 
 
