@@ -100,6 +100,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         layer_decay=1.0,
         batch_norm="update",
         crop_scale=0.7,
+        cutmix=0.5,
         ema=None,
         precision="float32",
         random_state=0,
