@@ -1,4 +1,4 @@
-"""From settings to what learns: the network with its head, the pictures in memory, the session."""
+"""From settings to what learns: the network with its head, the pictures, and what training changes."""
 
 import copy
 from dataclasses import dataclass, fields

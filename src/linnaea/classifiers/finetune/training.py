@@ -115,7 +115,7 @@ class FineTuning(FineTuned):
         self._record(EpochRecord(0, seconds, self._session.rate(0), *train, *val), on_epoch)
 
     def _close_epoch(self, part: loop.TrainingPart, held: Held | None, on_epoch: OnEpoch | None) -> None:
-        """Take the weights of the session, averaged where asked, and judge them on the validation part."""
+        """Take the weights as trained so far, averaged where asked, and judge them on the validation part."""
         course = self._session.course
         self._take_weights()
         # A head that learns alone must be judged on the statistics that it learned with.
