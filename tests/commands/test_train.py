@@ -177,3 +177,12 @@ def test_the_recorded_losses_of_a_small_real_run(tmp_path):
     )
     losses = [round(record["train_loss"], 6) for record in run.history()]
     assert losses == pytest.approx([2.376648, 0.370011, 0.2465510, 0.138687], rel=1e-4)
+
+
+def test_any_setting_is_an_option_by_its_name(bars, tmp_path, capsys):
+    run = tmp_path / "run"
+    short = ["train", str(bars), "--hidden", "8", "--epochs", "1", "--size", "12"]
+    assert main([*short, "--input-dropout", "0.25", "--out", str(run)]) == 0
+    assert json.loads((run / "run.json").read_text())["recipe"]["input_dropout"] == 0.25
+    assert main([*short, "--input-dropuot", "0.25", "--out", str(tmp_path / "other")]) == 2
+    assert "There is no setting 'input_dropuot'. Did you mean 'input_dropout'" in capsys.readouterr().err

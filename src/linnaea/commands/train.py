@@ -23,6 +23,7 @@ def train(
     out: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,
+    **others: Annotated[str, Parameter(show=False)],
 ) -> RunFolder:
     """Train a network on labelled pictures and judge it on pictures it has not seen.
 
@@ -38,7 +39,7 @@ def train(
     recipe
         Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. An option given beside it wins.
     set_
-        Any other setting, as key=value; may be repeated.
+        Any other setting, as key=value; may be repeated. --key value does the same.
     data_dir
         Where a named data set lies; otherwise it is looked for in the cache, then fetched.
     out
@@ -47,9 +48,13 @@ def train(
         Replace the run that the folder already holds.
     strict
         Stop at the first picture that cannot be read instead of leaving it out.
+    others
+        Any setting of Recipe that is not listed here, by its name: --dropout 0.5 is --set dropout=0.5.
     """
     phases = Phases()
-    asked = {**parse_assignments(set_), **_asked(settings)}
+    # cyclopts hands the words of unlisted options on as they stand on the command line.
+    unlisted = {name.replace("-", "_"): value for name, value in others.items()}
+    asked = {**parse_assignments(set_), **unlisted, **_asked(settings)}
     # Before the classifier: torch alone takes seconds to load.
     sources.check_source(data)
     chosen = choosing.resolve_recipe(recipe, asked, data)
