@@ -1,6 +1,5 @@
-"""Learning and judging: the stretch of the road between a study and its report."""
+"""Learning: the stretch of the road between a study and its judgement."""
 
-import io
 import shlex
 import sys
 from collections.abc import Iterator
@@ -8,13 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.study import Study
-from linnaea.data.dataset import Dataset
 from linnaea.errors import DivergenceError
 from linnaea.runs import provenance
 from linnaea.runs.events import EventWriter
@@ -128,59 +124,6 @@ def _introduce(run: RunFolder, trained: Any) -> None:
         seconds = trained.history_[0].seconds
         terminal.say("Probe", f"{part} {terminal.percent(accuracy)} in {terminal.duration(seconds)}")
         run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
-
-
-def judge(run: RunFolder, classifier: Any, study: Study) -> None:
-    """Predict the test part once, and write predictions.csv, metrics.json and the worst mistakes."""
-    from linnaea.evaluation.metrics import compute_metrics
-    from linnaea.evaluation.predictions import Predictions
-
-    if not getattr(classifier, "history_", None) or len(study.rows("test")) == 0:
-        return
-    X, y = study.test
-    names = study.dataset.paths
-    predictions = Predictions(
-        paths=tuple(names[row] for row in study.rows("test")),
-        true=y,
-        classes=tuple(str(name) for name in classifier.classes_),
-        probabilities=np.asarray(classifier.predict_proba(X), dtype=np.float64),
-    )
-    run.write_text("predictions.csv", predictions.to_csv())
-    # From the table as it stands on disk, so that computing them again gives the same to the last digit.
-    written = Predictions.read_csv(run.path / "predictions.csv")
-    run.write_json("metrics.json", compute_metrics(written))
-    largest = _largest_class(study)
-    baselines = {"always the largest class": float((y == largest).mean())}
-    if getattr(classifier, "probe_", None) is not None:
-        alone = predictions.true == classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
-        baselines = {"the probe alone": float(alone.mean()), **baselines}
-    run.update_info(baselines=baselines)
-    keep_mistakes(run, study.dataset, study.rows("test"), predictions)
-
-
-def _largest_class(study: Study) -> str:
-    names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
-    return str(names[counts.argmax()])
-
-
-def keep_mistakes(
-    run: RunFolder, dataset: Dataset, rows: np.ndarray, predictions: Any, most: int = 48
-) -> None:
-    """Keep a thumbnail of the most confident mistakes, so that the report needs nothing but the run."""
-    from PIL import Image
-
-    from linnaea.data.pictures import read_picture
-
-    wrong = np.flatnonzero(predictions.predicted != predictions.true)
-    for row in wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:most]:
-        if dataset.pixels is not None:
-            picture = Image.fromarray(dataset.pixels[rows[row]])
-        else:
-            picture = Image.fromarray(read_picture(dataset.files([rows[row]])[0]))
-            picture.thumbnail((160, 160))
-        content = io.BytesIO()
-        picture.save(content, format="PNG")
-        run.write_bytes(f"mistakes/{row:06}.png", content.getvalue())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.commands import choosing, learning, study, terminal
+from linnaea.commands import choosing, judging, learning, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
@@ -69,7 +69,7 @@ def train(
         with phases.measure("train"):
             stopped = learning.fit(run, classifier, pictures, chosen.recipe, phases.elapsed)
         with phases.measure("evaluate"):
-            learning.judge(run, classifier, pictures)
+            judging.judge(run, classifier, pictures)
         learning.show_result(run)
         if stopped is not None:
             raise stopped
