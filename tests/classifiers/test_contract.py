@@ -86,6 +86,9 @@ def test_one_walk_through_the_contract(model, tmp_path):
         classifier.decision_function(X).argmax(axis=1), probabilities.argmax(axis=1)
     )
     assert classifier.evaluate(X, y)[1] == classifier.score(X, y)
+    features = classifier.features(X)
+    assert (features.dtype, features.shape) == (np.float32, (150, 8))
+    assert features.min() == 0  # after the ReLU
     assert classifier.describe() == {"summary": "4-8-3, relu", "parameters": 4 * 8 + 8 + 8 * 3 + 3}
     assert classifier.chosen_epoch_ == 3
 
@@ -96,10 +99,24 @@ def test_one_walk_through_the_contract(model, tmp_path):
     assert (described["classes"], described["n_features_in"]) == (list(classifier.classes_), 4)
     loaded = type(classifier).load(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(X), probabilities)
+    np.testing.assert_array_equal(loaded.features(X), features)
 
 
 @pytest.mark.parametrize("model", PERCEPTRONS)
-@pytest.mark.parametrize("ask", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize("hidden", [(), (8,), (6, 5)])
+def test_features_are_what_the_last_layer_turns_into_logits(model, hidden):
+    classifier = new(model, hidden_layer_sizes=hidden, dropout=0.5, input_dropout=0.2).fit(X, y)
+    features = classifier.features(X)
+    assert features.shape == (150, hidden[-1] if hidden else 4)
+    # Logits are linear in them: least squares leaves no rest.
+    design = np.column_stack([features, np.ones(150)])
+    logits = classifier.decision_function(X)
+    solved = design @ np.linalg.lstsq(design.astype(np.float64), logits, rcond=None)[0]
+    np.testing.assert_allclose(solved, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "decision_function", "features"])
 def test_before_fit_it_says_so(model, ask):
     with pytest.raises(NotFittedError):
         getattr(new(model), ask)(X)

@@ -76,6 +76,9 @@ class Classifier(Protocol):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_."""
 
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last layer sees of each picture, float32 (n, width)."""
+
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean loss that training makes small (without penalties) and the accuracy on X, y."""
 

@@ -196,6 +196,14 @@ def raw_outputs(model: keras.Model, X: np.ndarray) -> np.ndarray:
     return np.concatenate(blocks)
 
 
+def last_hidden(model: keras.Model, X: np.ndarray) -> np.ndarray:
+    """Return what the output layer sees, float32 (n, width), in blocks, without dropout."""
+    if not any(isinstance(layer, keras.layers.Dense) for layer in model.layers[:-1]):
+        return np.array(X, dtype=np.float32)
+    below = keras.Model(model.inputs[0], model.layers[-1].input)
+    return raw_outputs(below, X)
+
+
 def evaluate(model: keras.Model, loss: Any, part: Part) -> tuple[float, float]:
     """Return the mean loss and the accuracy over the part, every picture counted once.
 

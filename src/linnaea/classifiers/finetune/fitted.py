@@ -99,6 +99,18 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         """Return the most probable class of each picture, (n,)."""
         return self.classes_[self._logits(X).argmax(1).numpy()]
 
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last layer sees, float32 (n, width): pooled features, or the head's hidden units.
+
+        With tta="flip" the mean of a picture's and its mirror's: the last layer of these means gives
+        decision_function's logits.
+        """
+        check_is_fitted(self, "network_")
+        where = next(self.network_.parameters()).device
+        seen = batches(X, self.preprocessing_, where, inference.BATCH)
+        how = self.preprocessing_, self.precision_
+        return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
+
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
         y = inputs.labels(y, count_pictures(X))

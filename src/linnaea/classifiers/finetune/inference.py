@@ -88,6 +88,33 @@ def logits(
 
 
 @torch.no_grad()
+def last_features(
+    network: Any,
+    batches: Iterable[Tensor],
+    preprocessing: Preprocessing,
+    precision: str,
+    *,
+    tta: str = "none",
+) -> Tensor:
+    """Return what the last layer sees, float32 (n, width) on the processor, of batches as in `logits`.
+
+    Behind a head's hidden layer, where there is one. tta: as in `logits`; the mean is that of the features.
+    """
+    network.eval()
+    head = network.get_classifier()
+    before, last = head[:-1], head[-1]
+    found = []
+    for batch in batches:
+        pictures = _prepared(batch, preprocessing)
+        made = before(forward_features(network, pictures, precision))
+        if tta == "flip":
+            mirrored = pictures.flip(-1).contiguous(memory_format=torch.channels_last)
+            made = (made + before(forward_features(network, mirrored, precision))) / 2
+        found.append(made.cpu())
+    return torch.cat(found) if found else torch.empty((0, last.in_features))
+
+
+@torch.no_grad()
 def head_logits(network: Any, features: Tensor) -> Tensor:
     """Return the logits (n, classes), float32 on the processor, of the head for features (n, width)."""
     network.eval()

@@ -76,6 +76,14 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         targets = inputs.class_numbers(inputs.labels(y, len(X)), self.classes_)
         return self._network().evaluate(Part(X, targets))
 
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last layer sees, float32 (n, width): the last hidden units; X where there are none.
+
+        Raises as predict_proba does.
+        """
+        check_is_fitted(self, "parameters_")
+        return self._network().last_hidden(inputs.features(self, X))
+
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the raw outputs as columns, (classes, n)."""
         check_is_fitted(self, "parameters_")

@@ -96,6 +96,16 @@ class Network:
             result[:, start : start + BLOCK] = self.forward(X[start : start + BLOCK].T)
         return result
 
+    def last_hidden(self, X: np.ndarray) -> np.ndarray:
+        """Return what the last dense layer sees of all rows of X, float32 (n, width), block by block."""
+        result = np.empty((len(X), self.parameters[-2].shape[1]), np.float32)
+        for start in range(0, len(X), BLOCK):
+            x = X[start : start + BLOCK].T
+            for layer in self.layers[:-1]:
+                x = layer.forward(x)
+            result[start : start + BLOCK] = x.T
+        return result
+
     def evaluate(self, part: Part) -> tuple[float, float]:
         """Return the mean loss and the accuracy over the part, without dropout."""
         loss, right = 0.0, 0
