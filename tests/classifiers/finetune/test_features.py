@@ -1,0 +1,27 @@
+"""Facts about features: they are what the last layer turns into logits, whatever stands before it."""
+
+import numpy as np
+import pytest
+import torch
+
+from linnaea.classifiers.finetune import construction
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"probe": False, "epochs": 0}, {"head_hidden": 6, "probe": False, "epochs": 0}, {"tta": "flip"}],
+)
+def test_the_last_layer_makes_logits_of_them(settings, classifier, train_part, test_part):
+    fitted = classifier(**({"epochs": 0, "views": 1} | settings)).fit(*train_part)
+    features = fitted.features(test_part[0])
+    last = construction.logits_layer(fitted.network_)
+    assert (features.dtype, features.shape) == (np.float32, (90, last.in_features))
+    with torch.no_grad():
+        logits = last(torch.from_numpy(features)).numpy()
+    np.testing.assert_allclose(logits, fitted.decision_function(test_part[0]), atol=1e-5)
+
+
+def test_no_pictures_have_no_rows(classifier, train_part):
+    fitted = classifier(epochs=0, views=1).fit(*train_part)
+    width = construction.logits_layer(fitted.network_).in_features
+    assert fitted.features([]).shape == (0, width)
