@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_class
-from linnaea.errors import UsageError
+from linnaea.errors import DataError, UsageError
 
 # Keras reads torch's tensors in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -100,6 +100,43 @@ def test_one_walk_through_the_contract(model, tmp_path):
     loaded = type(classifier).load(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(X), probabilities)
     np.testing.assert_array_equal(loaded.features(X), features)
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_a_temperature_changes_probabilities_and_nothing_else(model, loss, tmp_path):
+    classifier = new(model, loss=loss).fit(X, y)
+    assert classifier.temperature_ == 1.0
+    plain, logits, named = classifier.predict_proba(X), classifier.decision_function(X), classifier.predict(X)
+    judged = classifier.evaluate(X, y)
+
+    classifier.temperature_ = 2.5
+    softer = classifier.predict_proba(X)
+    np.testing.assert_array_equal(classifier.decision_function(X), logits)
+    np.testing.assert_array_equal(classifier.predict(X), named)
+    assert classifier.evaluate(X, y) == judged
+    # A temperature T takes every probability to the power 1/T and shares them out anew.
+    powers = plain.astype(np.float64) ** (1 / 2.5)
+    np.testing.assert_allclose(softer, powers / powers.sum(axis=1, keepdims=True), rtol=1e-4)
+
+    classifier.save(tmp_path)
+    loaded = type(classifier).load(tmp_path)
+    assert loaded.temperature_ == 2.5
+    np.testing.assert_array_equal(loaded.predict_proba(X), softer)
+    assert classifier.fit(X, y).temperature_ == 1.0
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+def test_a_model_saved_before_there_was_a_temperature_has_the_temperature_one(model, tmp_path):
+    classifier = new(model).fit(X, y)
+    classifier.save(tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    assert described.pop("temperature") == 1.0
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    assert type(classifier).load(tmp_path).temperature_ == 1.0
+    (tmp_path / "model.json").write_text(json.dumps({**described, "temperature": -1}))
+    with pytest.raises(DataError, match="the temperature is -1 and must be a positive number"):
+        type(classifier).load(tmp_path)
 
 
 @pytest.mark.parametrize("model", PERCEPTRONS)

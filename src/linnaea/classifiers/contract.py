@@ -5,6 +5,7 @@ underscore, fit returns self.
 """
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +57,9 @@ class Classifier(Protocol):
     takes on_step(stage, done, total, seconds).
     """
 
+    # What the logits are divided by before the softmax: 1.0 after fit, then what calibration found. A
+    # squared-error perceptron has no logits in that sense; there it divides the log-probabilities.
+    temperature_: float
     classes_: np.ndarray
     history_: list[EpochRecord]
 
@@ -74,7 +78,10 @@ class Classifier(Protocol):
         """Learn from X (n, features) and y (n,); call on_epoch(record, self) after each epoch, 0 included."""
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_."""
+        """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_.
+
+        They obey temperature_ (Guo et al. 2017, arXiv:1706.04599); decision_function and evaluate do not.
+        """
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the last layer sees of each picture, float32 (n, width)."""
@@ -132,6 +139,17 @@ def saved_class(kind: str) -> Any:
 def _class_at(place: str) -> Any:
     module, name = place.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def saved_temperature(model: dict[str, Any]) -> float:
+    """Return the temperature of a model.json; files older than calibration have none, which is 1.
+
+    Raises TypeError for anything but a positive number.
+    """
+    temperature = model.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise TypeError(f"the temperature is {temperature!r} and must be a positive number")
+    return float(temperature)
 
 
 def takes_photographs(classifier: Any) -> bool:

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from linnaea.classifiers import keras_files
-from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.contract import EpochRecord, saved_temperature
 from linnaea.classifiers.keras_backend import keras_network
 from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
@@ -40,6 +40,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
     network_: Any
     n_features_in_: int
     chosen_epoch_: int
+    temperature_: float
     seed_: int
     _course: Course
     _last: np.ndarray
@@ -68,7 +69,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes), each row summing to one, columns in the order of classes_."""
         outputs = self._outputs(X)
-        return np.ascontiguousarray(self._loss().probabilities(outputs.T).T)
+        return np.ascontiguousarray(self._loss().probabilities(outputs.T, self.temperature_).T)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw outputs (n, classes); for two classes the second less the first, (n,)."""
@@ -108,6 +109,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
             "classes": state.classes_as_json(self.classes_),
             "n_features_in": int(self.n_features_in_),
             "chosen_epoch": self.chosen_epoch_,
+            "temperature": self.temperature_,
             "parameters": state.parameters_as_json(self.get_params(deep=False)),
         }
         weights = keras_files.named(self._sizes, keras_network().parameters(self.network_))
@@ -129,6 +131,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
             classifier.seed_ = seed_from(classifier.random_state)
             classifier._begin()
             classifier.chosen_epoch_ = int(model["chosen_epoch"])
+            classifier.temperature_ = saved_temperature(model)
         except (KeyError, TypeError) as error:
             raise DataError(
                 f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}).", keras_files.CURE
@@ -141,7 +144,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
         """Build the network with its first weights; nothing has been learned yet."""
         self.network_ = self._build()
         self.history_: list[EpochRecord] = []
-        self.chosen_epoch_ = 0
+        self.chosen_epoch_, self.temperature_ = 0, 1.0
         self._course = Course()
         self._last = keras_network().parameters(self.network_)
 

@@ -211,6 +211,7 @@ class FineTuneClassifier(FineTuning):
     ) -> tuple[loop.TrainingPart, Held | None, Any]:
         """Check everything that can be checked, then build the network and decode the pictures."""
         self.check_settings()
+        self.temperature_ = 1.0
         y = inputs.labels(y, count_pictures(X))
         classes = inputs.classes_of(y)
         # Only the length of what is passed as X is looked at.

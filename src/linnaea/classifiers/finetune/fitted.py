@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from linnaea.classifiers.contract import saved_temperature
 from linnaea.classifiers.finetune import construction, inference, precision, state
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_side
@@ -38,6 +39,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     preprocessing: str
     tta: str
     chosen_epoch_: int
+    temperature_: float
     kept_: str
     _model_args: dict[str, Any]
 
@@ -70,8 +72,11 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return (n, classes) probabilities in float64, columns in the order of classes_."""
-        return torch.softmax(self._logits(X).double(), dim=1).numpy()
+        """Return (n, classes) probabilities in float64, columns in the order of classes_.
+
+        They obey temperature_.
+        """
+        return torch.softmax(self._logits(X).double() / self.temperature_, dim=1).numpy()
 
     def probe_proba(self, X: Any) -> np.ndarray:
         """Return what the probe alone says, (n, classes): on the features of the network before fine-tuning.
@@ -147,6 +152,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             "head_hidden": None if hidden is None else hidden.out_features,
             "precision": {"numbers": self.precision_, "processor": precision.processor()},
             "chosen_epoch": self.chosen_epoch_,
+            "temperature": self.temperature_,
             "kept": getattr(self, "kept_", None),
             "parameters": parameters_as_json(parameters),
         }
@@ -164,6 +170,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             classifier.input_config_ = model["preprocessing"]
             classifier.weights_, classifier._model_args = model["weights"], model["model_args"]
             classifier.chosen_epoch_, classifier.kept_ = model["chosen_epoch"], model["kept"]
+            classifier.temperature_ = saved_temperature(model)
             # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
             same = model["precision"]["processor"] == precision.processor()
             classifier.precision_ = model["precision"]["numbers"] if same else "float32"

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.contract import EpochRecord, saved_temperature
 from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
@@ -35,6 +35,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     parameters_: np.ndarray
     n_features_in_: int
     chosen_epoch_: int
+    temperature_: float
     seed_: int
     _sizes: tuple[int, ...]
     _course: Course
@@ -54,12 +55,12 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n, classes), columns as in classes_, rows summing to one.
 
-        For the squared error these are the sigmoid outputs divided by their sum.
+        For the squared error these are the sigmoid outputs divided by their sum. They obey temperature_.
 
         Raises DataError for NaN or infinity, ValueError for another number of features than in fit.
         """
         outputs = self._outputs(X)
-        return self._network().loss.probabilities(outputs).T.copy()
+        return self._network().loss.probabilities(outputs, self.temperature_).T.copy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
@@ -115,7 +116,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     def _begin(self) -> None:
         """Make the network of the first step; or, once, the one that load_training_state brought."""
         state_to_go_on_from = self.__dict__.pop("_loaded_state", None)
-        self.seed_ = seed_from(self.random_state)
+        self.seed_, self.temperature_ = seed_from(self.random_state), 1.0
         self._sizes = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
         if state_to_go_on_from is not None:
             arrays, values = state_to_go_on_from
@@ -155,6 +156,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
             "classes": state.classes_as_json(self.classes_),
             "n_features_in": int(self.n_features_in_),
             "chosen_epoch": self.chosen_epoch_,
+            "temperature": self.temperature_,
             "parameters": state.parameters_as_json(settings),
         }
         state.write(Path(folder), tensors, model)
@@ -174,6 +176,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
             classifier.n_features_in_ = int(model["n_features_in"])
             classifier._begin()
             classifier.chosen_epoch_ = int(model["chosen_epoch"])
+            classifier.temperature_ = saved_temperature(model)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path / 'model.json'} is damaged ({type(error).__name__}: {error}).",

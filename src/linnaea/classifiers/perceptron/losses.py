@@ -21,9 +21,9 @@ class CrossEntropy:
         log_sum = np.log(np.exp(logits - peak).sum(axis=0)) + peak
         return log_sum - logits[targets, np.arange(len(targets))]
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return softmax(logits), (classes, n), columns summing to one."""
-        return _softmax(logits)
+    def probabilities(self, logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Return softmax(logits / temperature), (classes, n), columns summing to one."""
+        return _softmax(logits / temperature)
 
     def log_odds(self, logits: np.ndarray) -> np.ndarray:
         """Return log(p1 / p0) for two classes, (n,)."""
@@ -46,14 +46,13 @@ class SquaredError:
         error = sigmoid(logits) - _one_hot(logits, targets)
         return np.einsum("ij,ij->j", error, error) / 2
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the sigmoid outputs divided by their sum, which is not one by itself, (classes, n)."""
-        # float64, where even the smallest sigmoid of a finite output that matters is above zero.
-        logits = logits.astype(np.float64)
-        outputs = sigmoid(logits)
-        total = outputs.sum(axis=0)
-        # All outputs rounded to zero: the ratios are those of exp(logit), which is softmax.
-        return np.where(total > 1e-12, outputs / np.maximum(total, 1e-12), _softmax(logits))
+    def probabilities(self, logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Return the sigmoid outputs divided by their sum, which is not one by itself, (classes, n).
+
+        Another temperature than 1 divides the logarithms of these shares, and they are shared out anew.
+        """
+        # By way of log sigmoid, in float64: the ratios stay right where every sigmoid rounds to zero.
+        return _softmax(-np.logaddexp(0, -logits.astype(np.float64)) / temperature)
 
     def log_odds(self, logits: np.ndarray) -> np.ndarray:
         """Return log(p1 / p0) for two classes, (n,): the ratio of the sigmoids."""
