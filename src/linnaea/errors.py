@@ -9,6 +9,7 @@ LinnaeaError            could not (exit code 1)
     └── SettingError    a setting's name or value (also a ValueError)
 """
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -66,3 +67,40 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {' or '.join(repr(word) for word in near)}?"
     return f"Known are: {', '.join(known)}."
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    """Return text as a terminal may be shown it: what would steer the terminal is written out, as \\x1b.
+
+    Names of files and classes come from strangers. Control characters could move the cursor, retitle the
+    window or answer for the person (ECMA-48); marks of direction could let a name read backwards (Unicode
+    Technical Report 36, section 2.5); bytes that are not Unicode could not be printed at all.
+
+    keep: control characters that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter in keep or _harmless(letter) else _escaped(letter) for letter in text)
+
+
+def _harmless(letter: str) -> bool:
+    # Zs: blanks wider or narrower than the usual one, which isprintable counts out.
+    return letter.isprintable() or unicodedata.category(letter) in {"Zs", "Cn", "Co"} or letter in _JOINERS
+
+
+# Between the letters of some scripts, and within one emoji: harmless, and wanted.
+_JOINERS = "\u200c\u200d"
+
+
+def _escaped(letter: str) -> str:
+    number = ord(letter)
+    if 0xDC80 <= number <= 0xDCFF:
+        # How Python carries a byte of a file name that is not UTF-8 (PEP 383).
+        return f"\\x{number - 0xDC00:02x}"
+    return (
+        f"\\x{number:02x}"
+        if number < 0x100
+        else f"\\u{number:04x}"
+        if number < 0x10000
+        else f"\\U{number:08x}"
+    )

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from linnaea.data.modes import to_rgb
 from linnaea.data.pictures import (
     MAX_PIXELS,
     decode_picture,
     fit_picture,
     peculiarities,
     read_picture,
-    to_rgb,
 )
 from linnaea.errors import DataError, MissingExtraError
 

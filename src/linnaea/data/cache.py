@@ -14,7 +14,7 @@ import numpy as np
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hash
 from linnaea.data.packs import DiskStore, Place, default_limit, forget
-from linnaea.data.pictures import decode_picture, read_picture
+from linnaea.data.pictures import decode_picture, read_content, read_picture
 from linnaea.errors import DataError
 
 Result = TypeVar("Result")
@@ -251,7 +251,7 @@ def read_into(
     Raises DataError for a file that is no whole picture, OSError for one that cannot be read.
     """
     # Once from the disk, for the hash and for the decoder.
-    content = path.read_bytes()
+    content = read_content(path, name)
     picture_hash = content_hash(content)
     if store is not None and picture_hash in store:
         return content, picture_hash, None

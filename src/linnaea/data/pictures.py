@@ -6,12 +6,29 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from linnaea import reading
+from linnaea.data.allowance import Allowance
+from linnaea.data.modes import to_array, to_rgb
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 
 MAX_PIXELS = 178_956_970
-"""The largest picture that is decoded: 512 MiB as RGB. More is a decompression bomb or a mistake."""
+"""The largest picture that is decoded: 512 MiB as RGB. More is a decompression bomb or a mistake.
+
+So many pixels are also in work at once, whatever the number of threads. At worst (WebP) Pillow needs 16 bytes
+for each, so that decoding never takes more than 2.9 GB, and seldom a tenth of it.
+"""
+
+MAX_BYTES = 512 << 20
+"""The largest file that is read: as many bytes as the largest picture has uncompressed."""
+
+MAX_SCANS = 500
+"""The most scans that a JPEG may have; usual are 1 to 10.
+
+Each costs a pass over the whole picture for a few bytes of the file (libjpeg-turbo's advisory LJT-01-004): a
+small file could keep a decoder busy for hours.
+"""
 
 SUFFIXES = frozenset(
     [
@@ -118,16 +135,29 @@ def read_picture(
     MissingExtraError for HEIC without pillow-heif.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_content(path)
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder.", f"Name the pictures in it: {path}/*") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, LinnaeaError):
+            raise
+        # A zero character in a name is a ValueError of Python's.
         raise DataError(
-            f"{path} could not be read ({error.strerror}).", "Check the path and its permissions."
+            f"{path} could not be read ({getattr(error, 'strerror', None) or error}).",
+            "Check the path and its permissions.",
         ) from error
     return decode_picture(
         content, str(path), enough=enough, longest_side=longest_side, shortest_side=shortest_side
     )
+
+
+def read_content(path: Path | str, name: str = "") -> bytes:
+    """Return the bytes of a picture's file; name is what errors call it.
+
+    Raises DataError for a pipe, a device or a file above MAX_BYTES, before anything is read, and OSError as
+    opening does.
+    """
+    return reading.read_bytes(path, MAX_BYTES, name)
 
 
 def decode_picture(
@@ -145,7 +175,10 @@ def decode_picture(
         with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name, f"{image.width:,} x {image.height:,} pixels")
-            return np.asarray(_prepared(image, enough, longest_side, shortest_side))
+            _refuse_scans(image, content, name)
+            _draft(image, enough, longest_side, shortest_side)
+            with _ALLOWANCE.taken(image.width * image.height):
+                return to_array(_prepared(image, longest_side, shortest_side))
     except LinnaeaError:
         raise
     except Image.DecompressionBombError as error:
@@ -157,27 +190,6 @@ def decode_picture(
         # Pillow answers damaged files with nearly every kind of exception (OSError, SyntaxError, ValueError,
         # struct.error, IndexError, ...); whichever it is, a person has a damaged file.
         raise _unreadable(name, _damage(error, len(content))) from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture)."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    # Pillow itself would cut these off at 255 instead of scaling them: a 16-bit scan would come out white.
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
-        # Dropping the alpha channel would show whatever colour hides under the transparent pixels, often
-        # black.
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    # The one mode for which Pillow has no formula of its own.
-    if image.mode == "LAB":
-        return ImageCms.profileToProfile(  # type: ignore[return-value]
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    return image.convert("RGB")
 
 
 def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndarray:
@@ -204,10 +216,20 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     return np.asarray(image)
 
 
-def _prepared(
-    image: Image.Image, enough: int | None, longest_side: int | None, shortest_side: int | None
-) -> Image.Image:
-    _draft(image, enough, longest_side, shortest_side)
+_ALLOWANCE = Allowance(MAX_PIXELS)
+
+
+def _refuse_scans(image: Image.Image, content: bytes, name: str) -> None:
+    # Within a scan every 0xFF is followed by 0x00 or a restart: the marker cannot stand there by chance.
+    scans = content.count(b"\xff\xda") if image.format in {"JPEG", "MPO"} else 1
+    if scans > MAX_SCANS:
+        raise DataError(
+            f"{name} would take too long to decode ({scans:,} scans; the limit is {MAX_SCANS}).",
+            "Save it anew or leave it out.",
+        )
+
+
+def _prepared(image: Image.Image, longest_side: int | None, shortest_side: int | None) -> Image.Image:
     image.load()
     # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
     # stand after the pixels.
@@ -281,20 +303,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Damaged EXIF does not spoil the pixels: a viewer shows such a picture as it lies.
         return 1
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale 16-bit numbers by their high byte, others from the first usual range that holds them."""
-    # Pillow reads colour of 16 bits by its high byte too, so grey and colour agree.
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    usual = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
-    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    fitting = [top for top in usual if low >= 0 and high <= top]
-    if fitting:
-        low, high = 0.0, fitting[0]
-    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def _known_formats() -> tuple[str, ...]:

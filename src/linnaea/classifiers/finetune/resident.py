@@ -18,7 +18,8 @@ from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.pictures import read_picture, to_rgb
+from linnaea.data.modes import to_rgb
+from linnaea.data.pictures import read_picture
 from linnaea.errors import DataError
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.

@@ -1,0 +1,58 @@
+"""The one reader of files that may come from a stranger: plain files, up to a size, nothing else."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from linnaea.errors import DataError
+
+MAX_JSON = 64 << 20  # bytes; a run.json has some 10 KB
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# Opening a pipe that nobody writes to would wait for ever; Windows has neither the pipes nor the flag.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def read_bytes(path: Path | str, limit: int, name: str = "") -> bytes:
+    """Return the bytes of a plain file of at most limit bytes; name is what errors call it.
+
+    Raises DataError for a pipe, a socket, a device or a larger file, before anything is read, and OSError as
+    opening does (FileNotFoundError, IsADirectoryError, PermissionError, a loop of links …).
+    """
+    name = name or str(path)
+    _refuse(os.stat(path), name, limit)
+    handle = os.open(path, _FLAGS)
+    with open(handle, "rb") as file:
+        # Again, of what is open now: the name may have got another file in the meantime.
+        size = _refuse(os.fstat(handle), name, limit)
+        # No more than was announced, should the file grow under our hands.
+        return file.read(size)
+
+
+def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:
+    """Return the value in a JSON file. Raises as read_bytes, and ValueError for what is no JSON."""
+    content = read_bytes(path, limit)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        # Ten thousand opening brackets are no data; Python gives up on its stack, not as a ValueError.
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse(status: os.stat_result, name: str, limit: int) -> int:
+    """Return the size of a plain file that is not too large; refuse every other."""
+    for is_kind, kind in _KINDS:
+        if is_kind(status.st_mode):
+            raise DataError(f"{name} is {kind}, not a file.", "Leave it out.")
+    if not stat.S_ISDIR(status.st_mode) and status.st_size > limit:
+        raise DataError(
+            f"{name} is too large to read ({status.st_size:,} bytes; the limit is {limit:,}).",
+            "Make it smaller or leave it out.",
+        )
+    return status.st_size
