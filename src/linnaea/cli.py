@@ -8,7 +8,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from linnaea import __version__
-from linnaea.errors import LinnaeaError
+from linnaea.errors import LinnaeaError, printable
 
 app = App(
     name="linnaea",
@@ -85,7 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(sentence: str, cure: str, code: int) -> int:
-    print(f"Error: {sentence} {cure}".strip(), file=sys.stderr)
+    # Names of files and classes stand in it, and may come from strangers.
+    print(printable(f"Error: {sentence} {cure}".strip()), file=sys.stderr)
     return code
 
 

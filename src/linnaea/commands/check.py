@@ -1,6 +1,5 @@
 """linnaea check: what is wrong with a data set, before any training."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +30,7 @@ def check(
             {"kind": p.kind, "severity": p.severity, "paths": list(p.paths), "message": p.message}
             for p in found
         ]
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        terminal.print_json(told)
         return found
     terminal.say("Data", f"{dataset.source} · {len(dataset):,} pictures · {len(dataset.class_names)} classes")
     for problem in found:

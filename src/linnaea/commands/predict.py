@@ -1,8 +1,5 @@
 """linnaea predict: name new pictures."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,20 +85,18 @@ def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) ->
 
 def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> None:
     if format == "json":
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        terminal.print_json(answers)
         return
     if format == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "predicted", "probability", *classes, "error"])
+        table = [["path", "predicted", "probability", *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
             told = [
                 answer.get("predicted", ""),
                 f"{answer['probability']:.9g}" if "probability" in answer else "",
             ]
-            writer.writerow([answer["path"], *told, *row, answer.get("error", "")])
-        print(text.getvalue(), end="")
+            table.append([answer["path"], *told, *row, answer.get("error", "")])
+        terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}

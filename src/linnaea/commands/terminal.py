@@ -1,7 +1,11 @@
 """What a person sees while a command works: little, in order, aligned."""
 
+import csv
+import io
+import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+from linnaea.errors import printable
 
 LABEL_WIDTH = 10
 
@@ -33,7 +39,7 @@ def say(label: str, *sentences: str) -> None:
     for number, sentence in enumerate(sentences):
         head = label if number == 0 else ""
         messages.print(f"[bold]{head:<{LABEL_WIDTH}}[/bold]", end="")
-        messages.print(sentence, markup=False)
+        messages.print(printable(sentence, keep=""), markup=False)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -148,6 +154,7 @@ def comparison_table(
 
     spare: keys of the columns that a narrow terminal goes without, the first to go first.
     """
+    rows = [{key: printable(str(row.get(key, "–")), keep="") for key in columns} for row in rows]
     width = {key: max(cell_len(str(row.get(key, "–"))) for row in [*rows, columns]) + 2 for key in columns}
     for key in spare:
         if sum(width.values()) > results.width:
@@ -156,8 +163,28 @@ def comparison_table(
     for number, key in enumerate(width):
         table.add_column(columns[key], justify="right" if number else "left", no_wrap=number > 0)
     for row in rows:
-        table.add_row(*(Text(str(row.get(key, "–"))) for key in width))
+        table.add_row(*(Text(row[key]) for key in width))
     return table
+
+
+def print_json(value: Any) -> None:
+    """Print value as JSON for programs; a control character in a name stands as its escape (RFC 8259)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # Those of ASCII are escaped already; json leaves the others, and halves of surrogate pairs, as they are.
+    print("".join(c if c == "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in text))
+
+
+def print_csv(rows: list[list[str]]) -> None:
+    """Print rows as CSV: names as they are for a program, with control characters written out on a terminal.
+
+    Bytes of a name that are not UTF-8 are written out everywhere, as \\x80.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if sys.stdout.isatty():
+        rows = [[printable(cell, keep="") for cell in row] for row in rows]
+    writer.writerows([[re.sub("[\ud800-\udfff]", lambda m: printable(m[0]), c) for c in row] for row in rows])
+    print(text.getvalue(), end="")
 
 
 def is_terminal() -> bool:
