@@ -9,7 +9,11 @@ from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
 
 # Settings that say which pictures are learned from; all others belong to the network and its training.
-DATA_SETTINGS = {"model", "split", "validation", "size", "colour", "test_curve", "tensorboard"}
+DATA_SETTINGS = {
+    *("model", "split", "validation", "size", "colour", "test_curve", "tensorboard"),
+    *("repeats", "folds"),
+    *("split_from", "group_column", "group_pattern", "group_seconds"),
+}
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.
 IN_MEMORY = ("digits", "mnist")
 # Settings that only a perceptron has.

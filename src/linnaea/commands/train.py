@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.commands import choosing, judging, learning, study, terminal
+from linnaea.commands import choosing, learning, repeating, road, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
@@ -27,7 +27,8 @@ def train(
 ) -> RunFolder:
     """Train a network on labelled pictures and judge it on pictures it has not seen.
 
-    Writes a run folder: weights, history, predictions, metrics and report.html.
+    Writes a run folder: weights, history, predictions, metrics and report.html. With --repeats 5 the same
+    over five seeds, with --folds 5 until each picture was judged once, each run kept in a folder of its own.
 
     Parameters
     ----------
@@ -58,21 +59,16 @@ def train(
     # Before the classifier: torch alone takes seconds to load.
     sources.check_source(data)
     chosen = choosing.resolve_recipe(recipe, asked, data)
+    repeating.check_asked(chosen.recipe)
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     with phases.measure("data"):
         pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
+    if chosen.recipe.repeats or chosen.recipe.folds:
+        return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
     run = RunFolder.create(folder, overwrite=overwrite)
-    with learning.recorded(run, chosen, phases):
-        study.record_study(run, pictures)
-        with phases.measure("train"):
-            stopped = learning.fit(run, classifier, pictures, chosen.recipe, phases.elapsed)
-        with phases.measure("evaluate"):
-            judging.judge(run, classifier, pictures)
-        learning.show_result(run)
-        if stopped is not None:
-            raise stopped
+    road.walk(run, chosen, classifier, pictures, phases)
     terminal.say("Report", terminal.shown_path(run.path / "report.html"))
     return run
 

@@ -1,5 +1,6 @@
 """RunFolder: everything a run leaves behind, as plain files that a person can open."""
 
+import contextlib
 import csv
 import io
 import json
@@ -10,6 +11,9 @@ from linnaea import files
 from linnaea.errors import RunError
 
 FORMAT_VERSION = 1
+PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
+# What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
+GROUP_FILES = ("repeats.json", "folds.json")
 
 
 class RunFolder:
@@ -32,7 +36,7 @@ class RunFolder:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
         if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / "run.json").exists():
+            if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite:
                 raise RunError(
@@ -147,5 +151,27 @@ class RunFolder:
         names = ["run.json", "split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html"]
         for name in [*names, "weights.safetensors", "model.json"]:
             (self.path / name).unlink(missing_ok=True)
-        for picture in self.path.glob("mistakes/*.png"):
+        for pattern in PICTURES:
+            for picture in self.path.glob(pattern):
+                picture.unlink()
+        self._clear_group()
+
+    def _clear_group(self) -> None:
+        """Remove what lies beside the runs of a group, and those runs; a single run has none of it."""
+        # Only the runs that the group names: another folder "1" in there is somebody else's.
+        inner: list[Any] = []
+        for name in GROUP_FILES:
+            if (self.path / name).exists():
+                with contextlib.suppress(RunError):
+                    inner += self.read_json(name).get("runs", [])
+        for name in (*GROUP_FILES, "folds.csv", "label_errors.csv", "label_errors.html"):
+            (self.path / name).unlink(missing_ok=True)
+        for picture in self.path.glob("label_errors/*.jpg"):
             picture.unlink()
+        for folder in (self.path / str(name) for name in inner):
+            if (folder / "run.json").exists():
+                RunFolder(folder)._clear()
+            # The deepest first; a folder with other files in it is not empty and stays.
+            for empty in [*folder.glob("*/"), folder]:
+                with contextlib.suppress(OSError):
+                    empty.rmdir()

@@ -95,6 +95,28 @@ class Recipe(BaseModel):
         description="Of the split, the first weights and the order.",
         json_schema_extra=OPTION,
     )
+    repeats: int | None = Field(
+        None, ge=2, le=100, description="Runs over as many seeds, and splits where these are drawn."
+    )
+    folds: int | None = Field(
+        None, ge=2, le=100, description="Runs that judge a fold of the pictures each, so that all are judged."
+    )
+    split_from: str | None = Field(
+        None, description="A run folder or a split.csv whose parts are used again, whatever they hold."
+    )
+    group_column: str | None = Field(
+        None, description="A column of the CSV; pictures with the same value stay in one part."
+    )
+    group_pattern: str | None = Field(
+        None,
+        description="A regular expression on the path; pictures with the same first group, or the same "
+        "match, stay in one part.",
+    )
+    group_seconds: Seconds | None = Field(
+        None,
+        description="Pictures that one camera took within so many seconds of each other (by EXIF) stay in "
+        "one part.",
+    )
     patience: int | None = Field(
         None, ge=0, description="Epochs without a better validation before stopping."
     )

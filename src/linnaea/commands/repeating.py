@@ -1,0 +1,185 @@
+"""Repeats and folds: several runs of one recipe on pictures that are decoded once, each run kept."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnaea.commands import choosing, road, study, suspects, terminal
+from linnaea.commands.choosing import Chosen
+from linnaea.commands.study import Study
+from linnaea.data.split import Split
+from linnaea.errors import SettingError
+from linnaea.runs import provenance
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.provenance import Phases
+from linnaea.runs.repeated import Kind, RunGroup, summary
+from linnaea.runs.settings import Recipe
+
+# What is told of several runs in the terminal; repeats.json has every metric.
+_TOLD = {"accuracy": "Accuracy", "macro_auc": "Macro AUC", "log_loss": "Log loss"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One of several runs: its recipe, and the parts that it learns from and judges."""
+
+    recipe: Recipe
+    split: Split
+
+
+def check_asked(recipe: Recipe) -> None:
+    """Raise SettingError for what no number of runs can do, before any data is read."""
+    if recipe.repeats and recipe.folds:
+        raise SettingError(
+            f"repeats is {recipe.repeats} and folds is {recipe.folds}; runs are either repeats or folds.",
+            "Leave one of them out.",
+        )
+    if recipe.folds and recipe.split_from:
+        raise SettingError(
+            f"folds is {recipe.folds} and split_from is {recipe.split_from}; folds are drawn anew.",
+            "Leave one of them out.",
+        )
+
+
+def train_many(
+    folder: Path, chosen: Chosen, pictures: Study, phases: Phases, *, overwrite: bool = False
+) -> RunGroup:
+    """Train the recipe once for each seed or fold, in folder/1, folder/2, …, and tell what they say together.
+
+    phases: those of opening the data, which all runs share.
+
+    Raises what stopped a run; the runs before it are kept and summed up all the same.
+    """
+    recipe = chosen.recipe
+    kind: Kind = "repeats" if recipe.repeats else "folds"
+    plans = _repeats(pictures, recipe) if kind == "repeats" else _folds(pictures, recipe)
+    group = RunGroup.begin(folder, kind, overwrite=overwrite)
+    pictures = _shared(pictures)
+    spent = phases.elapsed
+    with _recorded(group, chosen, pictures, len(plans)):
+        for number, plan in enumerate(plans, start=1):
+            title = f"{'Repeat' if kind == 'repeats' else 'Fold'} {number} of {len(plans)}"
+            terminal.messages.rule(title, style="dim")
+            group.update_info(runs=[str(n) for n in range(1, number + 1)])
+            own = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
+            run = RunFolder.create(folder / str(number), overwrite=overwrite)
+            road.walk(
+                run,
+                replace(chosen, recipe=own),
+                choosing.new_classifier(own),
+                replace(pictures, split=plan.split),
+                Phases(),
+                one_of={"kind": kind, "number": number, "of": len(plans)},
+            )
+    terminal.messages.rule(style="dim")
+    if kind == "folds":
+        suspects.find(group, pictures.dataset)
+    _tell(group)
+    return group
+
+
+def _repeats(pictures: Study, recipe: Recipe) -> list[Plan]:
+    """Return a plan for each seed: recipe.seed, the next, and so on."""
+    plans = []
+    for index in range(recipe.repeats or 1):
+        own = recipe.model_copy(update={"seed": recipe.seed + index, "repeats": None})
+        # The first seed's parts are made already.
+        split = pictures.divided(own) if index else pictures.split
+        plans.append(Plan(own, split))
+    return plans
+
+
+def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
+    """Return a plan for each fold; the seed is the same for all."""
+    from linnaea.data.folds import make_folds
+    from linnaea.data.split import default_protocol
+
+    own = recipe.model_copy(update={"folds": None})
+    splits = make_folds(
+        pictures.dataset,
+        recipe.split or default_protocol(pictures.dataset),
+        recipe.folds or 2,
+        validation=study.VALIDATION if recipe.validation is None else recipe.validation,
+        seed=recipe.seed,
+        groups=None if pictures.groups is None else pictures.groups.ids,
+    )
+    return [Plan(own, split) for split in splits]
+
+
+def _shared(pictures: Study) -> Study:
+    """Return the study with its pictures decoded once for all runs."""
+    from linnaea.data.vectors import pixel_array
+
+    dataset = pictures.dataset
+    # Photographs wait decoded in their cache, and digits live in memory.
+    if pictures.photographs is not None or dataset.pixels is not None:
+        return pictures
+    pixels = pixel_array(dataset, np.arange(len(dataset)), pictures.size, pictures.colour)
+    return replace(pictures, small=replace(dataset, pixels=pixels))
+
+
+def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
+    """Return the seconds that each run may take: the budget is that of the whole command."""
+    return None if recipe.budget is None else max((recipe.budget - spent) / runs, 1.0)
+
+
+@contextmanager
+def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> Iterator[None]:
+    """Keep repeats.json or folds.json true whatever happens, and leave a page of the runs that there are."""
+    group.update_info(
+        kind=group.kind,
+        state="running",
+        command=shlex.join(["linnaea", *sys.argv[1:]]),
+        data={"source": pictures.dataset.source, "name": pictures.dataset.name},
+        recipe=chosen.recipe.model_dump(),
+        asked=runs,
+        runs=[],
+        started=provenance.now(),
+        message=None,
+    )
+    state, message = "finished", None
+    try:
+        yield
+    except KeyboardInterrupt:
+        state, message = "interrupted", "Stopped by the person."
+        raise
+    except BaseException as error:
+        state, message = "failed", str(error)
+        raise
+    finally:
+        sum_up(group, state=state, message=message, finished=provenance.now())
+
+
+def sum_up(group: RunGroup, **changes: Any) -> None:
+    """Compute a group's metrics from those of its runs, and draw its page again.
+
+    changes: further keys of repeats.json or folds.json.
+    """
+    from linnaea.report.groups import build_group
+
+    judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
+    metrics = summary([run.read_json("metrics.json") for run in judged])
+    group.update_info(metrics=metrics, judged=len(judged), **changes)
+    build_group(group)
+
+
+def _tell(group: RunGroup) -> None:
+    """Print mean, deviation and range of the runs."""
+    metrics = group.info()["metrics"]
+    rows = []
+    for name, heading in _TOLD.items():
+        if name in metrics:
+            scale, digits = (100, 2) if name == "accuracy" else (1, 4)
+            values = {key: metrics[name][key] for key in ("mean", "deviation", "min", "max")}
+            shown = {k: "–" if v is None else f"{scale * v:.{digits}f}" for k, v in values.items()}
+            rows.append({"metric": heading + (" (%)" if scale == 100 else ""), **shown})
+    columns = {"metric": f"{group.info()['judged']} {group.kind}", "mean": "Mean", "deviation": "Deviation"}
+    table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
+    terminal.results.print(table)
+    terminal.say("Report", terminal.shown_path(group.path / "report.html"))

@@ -1,0 +1,138 @@
+"""Folds: every picture judged once, by a network that has not seen it."""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.split import OFFICIAL, TRAINVAL, Split
+from linnaea.errors import DataError, SettingError
+from linnaea.streams import Purpose, stream
+
+
+def make_folds(
+    dataset: Dataset,
+    protocol: str,
+    number: int,
+    *,
+    validation: float = 0.0,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> list[Split]:
+    """Divide the pictures into folds, and return for each the split that judges it.
+
+    Parameters
+    ----------
+    dataset: Dataset
+        The order in which it lists its pictures does not matter.
+    protocol: str
+        "official" or "trainval": of the pictures of train and val, the given test part untouched; anything
+        else: of all pictures.
+    number: int
+        Of folds, 2 or more.
+    validation: float
+        The fraction of the pictures outside a fold to set aside for choosing; of n parts of equal size, one.
+    groups: ndarray of int (n,), optional
+        Pictures with equal numbers are kept together.
+
+    Each class is spread over the folds in proportion (scikit-learn's StratifiedKFold and
+    StratifiedGroupKFold), and every class stands in every training part.
+
+    Raises SettingError for a number of folds that cannot be, DataError, naming the classes, where one has a
+    single picture, or lies in one group as a whole.
+    """
+    rows = np.argsort(np.array(dataset.paths), kind="stable")
+    words = "all pictures"
+    if protocol in (OFFICIAL, TRAINVAL):
+        if dataset.parts is None:
+            raise SettingError(
+                f"'{dataset.name}' has no official split.", "Leave --split out: folds are of all pictures."
+            )
+        rows = rows[np.isin(dataset.parts[rows], ("train", "val"))]
+        words = "train and val, test untouched"
+    if number > len(rows):
+        raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
+    together = np.arange(len(dataset)) if groups is None else groups
+    _check_divisible(dataset.labels[rows], together[rows])
+    fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
+    splits = []
+    for fold in range(number):
+        rest, judged = rows[fold_of != fold], rows[fold_of == fold]
+        train, val = _validation_of(dataset, rest, together, validation, seed, fold)
+        told = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
+        told += f", {validation * 100:g} % of the others set aside for validation" if len(val) else ""
+        splits.append(Split(train, val, judged, told))
+    return splits
+
+
+def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, index: int) -> np.ndarray:
+    """Return each picture's fold, int (n,); no fold holds the whole of a class that has two groups."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    random_state = int(stream(seed, Purpose.SPLIT, 1, index).integers(2**31))
+    fold_of = np.zeros(len(labels), dtype=np.int64)
+    if len(np.unique(groups)) == len(groups):
+        # Stratified folds want a class that reaches into each of them.
+        strata = labels if max(Counter(labels.tolist()).values()) >= number else np.zeros(len(labels), int)
+        folds = StratifiedKFold(number, shuffle=True, random_state=random_state).split(labels, strata)
+    else:
+        folds = StratifiedGroupKFold(number, shuffle=True, random_state=random_state).split(
+            labels, labels, groups
+        )
+    with warnings.catch_warnings():
+        # That a class has fewer pictures than there are folds is no fault: it is missing from some of them.
+        warnings.simplefilter("ignore", UserWarning)
+        for fold, (_, judged) in enumerate(folds):
+            fold_of[judged] = fold
+    for name in np.unique(labels):
+        own = labels == name
+        if len(np.unique(fold_of[own])) == 1 and len(np.unique(groups[own])) > 1:
+            # The smallest of its groups goes to the next fold: it moves the fewest other pictures.
+            members, sizes = np.unique(groups[own], return_counts=True)
+            fold_of[groups == members[sizes.argmin()]] += 1
+            fold_of %= number
+    return fold_of
+
+
+def _validation_of(
+    dataset: Dataset, rest: np.ndarray, groups: np.ndarray, validation: float, seed: int, fold: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (train, val) of the pictures outside a fold: one of 1/validation parts chooses."""
+    # Half of them is the most that can be set aside.
+    parts = max(round(1 / validation), 2) if validation else 0
+    if not parts or parts > len(rest):
+        return rest, rest[:0]
+    chosen = _assigned(dataset.labels[rest], groups[rest], parts, seed, 1 + fold) == 0
+    for name in np.unique(dataset.labels[rest[chosen]]):
+        if not (dataset.labels[rest[~chosen]] == name).any():
+            # What cannot be learned cannot be chosen on: the class goes back, with what belongs to it.
+            own = np.unique(groups[rest[chosen]][dataset.labels[rest[chosen]] == name])
+            chosen &= ~np.isin(groups[rest], own)
+    return rest[~chosen], rest[chosen]
+
+
+def _check_divisible(labels: np.ndarray, groups: np.ndarray) -> None:
+    """Refuse classes that would stand in one fold only: whoever judges them has never seen them."""
+    counts = Counter(labels.tolist())
+    single = sorted(name for name, pictures in counts.items() if pictures < 2)
+    if single:
+        raise DataError(
+            f"{_classes(single)} only one picture to divide between folds.",
+            "Add pictures of it, or leave the class out.",
+        )
+    whole = sorted(name for name in counts if len(np.unique(groups[labels == name])) < 2)
+    if whole:
+        raise DataError(
+            f"{_classes(whole)} all pictures in one group, which cannot be divided between folds.",
+            "Add pictures of it, leave the class out, or divide the group.",
+        )
+
+
+def _classes(names: list[str]) -> str:
+    quoted = listed([f"'{name}'" for name in names])
+    return (
+        f"The class {quoted} has"
+        if len(names) == 1
+        else f"{counted(len(names), 'class', 'classes')} ({quoted}) have"
+    )

@@ -1,0 +1,114 @@
+"""Label errors: which given labels are probably wrong, by networks that have not seen the pictures."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from linnaea.errors import DataError
+from linnaea.evaluation.predictions import Predictions
+
+COLUMNS = ("path", "given", "suggested", "confidence")
+"""The columns of label_errors.csv."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One picture whose label is probably wrong.
+
+    confidence: float
+        The probability that the networks gave to the given label, 0..1; low for an error.
+    """
+
+    path: str
+    given: str
+    suggested: str
+    confidence: float
+
+
+def find_suspects(predictions: Predictions) -> list[Suspect]:
+    """Return the pictures whose labels are probably wrong, the most probable error first.
+
+    predictions: out of fold, each picture judged by a network that did not learn from it. Probabilities of
+    pictures that were learned from would agree with their labels, wrong ones included.
+
+    Confident learning (Northcutt, Jiang and Chuang 2021, J. Artif. Intell. Res. 70:1373-1411) through
+    cleanlab says which; the normalized margin, the given label's probability less the largest other one's,
+    says in which order.
+
+    Raises DataError for an empty table, or a picture whose class training did not have.
+    """
+    from cleanlab.filter import find_label_issues
+
+    if not len(predictions):
+        raise DataError("The table holds no pictures.", "Label errors are found from folds: --folds 5.")
+    given = predictions.true_index
+    # One process: a picture costs microseconds, and starting others seconds.
+    rows = find_label_issues(
+        given,
+        predictions.probabilities,
+        return_indices_ranked_by="normalized_margin",
+        filter_by="predicted_neq_given",
+        n_jobs=1,
+    )
+    others = predictions.probabilities.copy()
+    others[np.arange(len(given)), given] = -1.0
+    return [
+        Suspect(
+            path=predictions.paths[row],
+            given=str(predictions.true[row]),
+            suggested=predictions.classes[int(others[row].argmax())],
+            confidence=float(predictions.probabilities[row, given[row]]),
+        )
+        for row in rows
+    ]
+
+
+def joined(tables: list[Predictions]) -> Predictions:
+    """Return the tables of all folds as one, sorted by path.
+
+    Raises DataError where they know different classes, or judge a picture twice.
+    """
+    classes = tables[0].classes
+    if any(set(table.classes) != set(classes) for table in tables):
+        raise DataError("The folds know different classes.", "Train them again with --folds.")
+    paths = np.array([path for table in tables for path in table.paths])
+    order = np.argsort(paths, kind="stable")
+    if len(np.unique(paths)) != len(paths):
+        raise DataError("Two folds judge the same picture.", "Train them again with --folds.")
+    columns = [[table.classes.index(name) for name in classes] for table in tables]
+    probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
+    return Predictions(
+        paths=tuple(paths[order].tolist()),
+        true=np.concatenate([table.true for table in tables])[order],
+        classes=classes,
+        probabilities=np.concatenate(probabilities)[order],
+    )
+
+
+def to_csv(suspects: list[Suspect]) -> str:
+    """Return label_errors.csv: path, given, suggested, confidence, the most probable error first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([s.path, s.given, s.suggested, f"{s.confidence:.6g}"] for s in suspects)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Suspect]:
+    """Read what to_csv wrote. Raises DataError for anything else."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise DataError(f"{path} does not have the columns {', '.join(COLUMNS)}.")
+            return [
+                Suspect(row["path"], row["given"], row["suggested"], float(row["confidence"]))
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read ({error}).", "Train again with --folds.") from error

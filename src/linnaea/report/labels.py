@@ -1,0 +1,74 @@
+"""The page of probable label errors: a gallery with a decision for each picture."""
+
+import base64
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup
+from PIL import Image
+
+from linnaea import files
+from linnaea.evaluation.label_errors import read_csv
+from linnaea.report import page, words
+from linnaea.report.gallery import TINY
+from linnaea.runs.repeated import RunGroup
+
+THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One suspect, ready to be shown."""
+
+    number: int
+    path: str
+    given: str
+    suggested: str
+    confidence: str
+    source: str  # data URI
+    tiny: bool
+
+
+def build_label_errors(group: RunGroup) -> Path:
+    """Draw label_errors.html from label_errors.csv and the thumbnails, and return its path.
+
+    Raises DataError or RunError where a file of the group is damaged; the old page then stays.
+    """
+    info = group.info()
+    suspects = read_csv(group.path / "label_errors.csv")
+    shown: list[Shown] = []
+    room = THUMBNAIL_BYTES
+    for number, suspect in enumerate(suspects, start=1):
+        thumbnail = group.path / "label_errors" / f"{number:06}.jpg"
+        content = thumbnail.read_bytes() if thumbnail.exists() else b""
+        if not content or len(content) > room:
+            break
+        room -= len(content)
+        source = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+        confidence = words.percent(suspect.confidence)
+        with Image.open(thumbnail) as picture:
+            tiny = max(picture.size) <= TINY
+        shown.append(Shown(number, suspect.path, suspect.given, suspect.suggested, confidence, source, tiny))
+    data = info.get("data") or {}
+    path = group.path / "label_errors.html"
+    text = page.render(
+        "labels.html.jinja",
+        page_title=f"Probable label errors · {data.get('name', '')} · Linnaea",
+        eyebrow=[str(data.get("name") or ""), words.counted(len(info.get("runs", [])), "fold")],
+        suspects=shown,
+        left=len(suspects) - len(shown),
+        total=len(suspects),
+        classes=info.get("classes", []),
+        source=str(data.get("source") or "DATA"),
+        labels_css=_inlined("labels.css"),
+        labels_js=_inlined("labels.js"),
+    )
+    files.write_text(path, text)
+    return path
+
+
+@cache
+def _inlined(name: str) -> Markup:
+    return Markup((_HERE / name).read_text(encoding="utf-8"))

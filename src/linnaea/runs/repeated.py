@@ -1,0 +1,97 @@
+"""RunGroup: a folder of several runs of one recipe, over seeds (repeats) or over folds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from linnaea.errors import RunError
+from linnaea.runs.folder import FORMAT_VERSION, GROUP_FILES, RunFolder
+
+Kind = Literal["repeats", "folds"]
+
+
+class RunGroup(RunFolder):
+    """Runs 1, 2, … of one recipe, each a complete run folder, and what they say together.
+
+    repeats.json or folds.json · report.html; of folds also folds.csv, label_errors.csv, label_errors.html and
+    the thumbnails in label_errors/
+
+    kind: "repeats" or "folds"
+    """
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        super().__init__(path)
+        self.kind = kind
+
+    @staticmethod
+    def is_group(path: str | Path) -> bool:
+        """Tell whether path is a folder of repeats or folds, and not a single run."""
+        return any((Path(path) / name).is_file() for name in GROUP_FILES)
+
+    @classmethod
+    def begin(cls, path: str | Path, kind: Kind, *, overwrite: bool = False) -> "RunGroup":
+        """Begin a group in path; overwrite removes the files of old runs and no others.
+
+        Raises RunError as RunFolder.create does.
+        """
+        RunFolder.create(path, overwrite=overwrite)
+        return cls(Path(path), kind)
+
+    @classmethod
+    def open_group(cls, path: str | Path) -> "RunGroup":
+        """Open a group that exists. Raises RunError for anything else, or a newer format."""
+        found = [name for name in GROUP_FILES if (Path(path) / name).is_file()]
+        if not found:
+            raise RunError(
+                f"{path} is no folder of repeats or folds (neither {' nor '.join(GROUP_FILES)} in it).",
+                "Make one with: linnaea train DATA --repeats 5.",
+            )
+        group = cls(Path(path), "repeats" if found[0] == "repeats.json" else "folds")
+        version = group.info().get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
+                "Update linnaea.",
+            )
+        return group
+
+    @property
+    def file(self) -> str:
+        """The name of the file that tells of the group."""
+        return f"{self.kind}.json"
+
+    def info(self) -> dict[str, Any]:
+        """Return repeats.json or folds.json."""
+        return self.read_json(self.file)
+
+    def update_info(self, **changes: Any) -> None:
+        """Change these keys of repeats.json or folds.json and keep the others."""
+        known = self.info() if (self.path / self.file).exists() else {"format_version": FORMAT_VERSION}
+        self.write_json(self.file, {**known, **changes})
+
+    def runs(self) -> list[RunFolder]:
+        """Return the runs that were begun, in order."""
+        return [RunFolder.open(self.path / str(name)) for name in self.info().get("runs", [])]
+
+
+def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Return name → {"mean", "deviation", "min", "max", "values"} of the metrics of several runs.
+
+    deviation is that of a sample (n - 1), None for a single run. A metric that some run lacks is left out: a
+    mean over the others would be another number.
+    """
+    together = {}
+    for name in metrics[0] if metrics else ():
+        values = [run.get(name, {}).get("value") for run in metrics]
+        if any(not isinstance(value, (int, float)) for value in values):
+            continue
+        together[name] = {
+            "mean": float(np.mean(values)),
+            "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "min": min(values),
+            "max": max(values),
+            "values": values,
+        }
+    return together
