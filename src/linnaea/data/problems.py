@@ -4,65 +4,42 @@ import contextlib
 import functools
 import os
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from linnaea.data import cache
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data import cache, classes, duplicates
+from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.findings import UNUSABLE, Problem, by_severity
 from linnaea.data.fingerprints import content_hashes
-from linnaea.data.pictures import PECULIARITIES, peculiarities
+from linnaea.data.pictures import PECULIARITIES, decode_picture, peculiarities
+from linnaea.data.quality import ENOUGH, Look, even_pictures, look_at, quality_problems, small_pictures
 from linnaea.errors import DataError, MissingExtraError
-
-TINY = 5
-"""A class with fewer pictures is pointed out: at 70/30 it is judged by one picture, which says nothing."""
-
-SEVERITIES = ("error", "warning", "note")
-UNUSABLE = ("unreadable", "missing_file")
-"""The kinds whose pictures cannot be used at all."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    kind: str
-        unreadable, missing_file, empty_class, one_class, tiny_class, missing_from_part, exact_duplicate or
-        converted.
-    severity: str
-        "error": training cannot use these pictures (or none at all); "warning": it can, and should not;
-        "note": worth knowing.
-    paths: tuple of str
-        The pictures, by their path in the data set.
-    message: str
-        One sentence for a person.
-    """
-
-    kind: str
-    severity: str
-    paths: tuple[str, ...]
-    message: str
 
 
 def scan(dataset: Dataset, *, side: int | None = None) -> list[Problem]:
     """Return what is wrong with a data set, errors first. Every picture file is read and decoded once.
 
     Pictures that cannot be used do not count towards their class, so a class of damaged pictures is an empty
-    one.
+    one. Pictures in memory (digits) and small files are compared byte for byte only, and a note says so.
 
     side: where training follows, what cache.decoded will be asked for. Pictures are then decoded to that size
     and kept, so that nothing is decoded twice; those that are kept already are not decoded here either.
     """
+    read = _read_all(dataset, side)
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
-    hashes, problems = _read_all(dataset, side)
-    usable = np.array([bool(picture_hash) for picture_hash in hashes])
-    problems += _class_problems(dataset, usable)
-    problems += _part_problems(dataset, usable)
-    problems += _duplicates(dataset, hashes)
-    # sorted keeps the order within a severity: by kind, then by path.
-    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
+    usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
+    return by_severity(
+        [
+            *read.problems,
+            *classes.class_problems(dataset, usable),
+            *classes.part_problems(dataset, usable),
+            *_duplicates(dataset, read),
+            *quality_problems([dataset.paths[row] for row in read.looks], list(read.looks.values())),
+        ]
+    )
 
 
 def without(dataset: Dataset, paths: Iterable[str], reason: str = "left out") -> Dataset:
@@ -116,33 +93,53 @@ def leave_out_unusable(
     return whole, problems
 
 
-def _read_all(dataset: Dataset, side: int | None) -> tuple[list[str], list[Problem]]:
-    """Return each picture's content hash ("" where it cannot be used) and the problems of reading."""
+@dataclass
+class _Read:
+    """What reading gave: each picture's content hash ("" where it cannot be used), and a look at it."""
+
+    hashes: list[str] = field(default_factory=list)
+    looks: dict[int, Look] = field(default_factory=dict)  # row → look
+    problems: list[Problem] = field(default_factory=list)
+
+
+def _read_all(dataset: Dataset, side: int | None) -> _Read:
     if dataset.pixels is not None:
-        return content_hashes(dataset), []
+        return _Read(content_hashes(dataset), problems=_in_memory(dataset))
     files = dataset.files(range(len(dataset)))
-    hashes: list[str] = []
-    problems: list[Problem] = []
+    read = _Read()
     peculiar: dict[str, list[str]] = {name: [] for name in PECULIARITIES}
     with contextlib.nullcontext() if side is None else cache.open_store(files, side) as store:
-        read = functools.partial(_read_one, store, side)
+        read_one = functools.partial(_read_one, store, side)
         # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
         # pictures.
-        results = cache.in_order(read, min(4, os.cpu_count() or 1), files, dataset.paths)
-        for path, result in zip(dataset.paths, _bar(results, len(dataset)), strict=True):
-            hashes.append(result.hash)
+        results = cache.in_order(read_one, min(4, os.cpu_count() or 1), files, dataset.paths)
+        for row, result in enumerate(_bar(results, len(dataset))):
+            read.hashes.append(result.hash)
             if result.problem is not None:
-                problems.append(result.problem)
+                read.problems.append(result.problem)
             if result.picture is not None and store is not None:
                 store.put(result.hash, result.picture)
+            if result.look is not None:
+                read.looks[row] = result.look
             for name in result.peculiar:
-                peculiar[name].append(path)
+                peculiar[name].append(dataset.paths[row])
     for name, paths in peculiar.items():
         if paths:
             verb = "is" if len(paths) == 1 else "are"
             message = f"{counted(len(paths), 'picture')} {verb} {PECULIARITIES[name]} ({listed(paths)})."
-            problems.append(Problem("converted", "note", tuple(paths), message))
-    return hashes, problems
+            read.problems.append(Problem("converted", "note", tuple(paths), message))
+    return read
+
+
+def _in_memory(dataset: Dataset) -> list[Problem]:
+    """Return what a look at pixels in memory tells: they are small, and looked at all at once."""
+    pixels = dataset.pixels
+    if pixels is None or not len(pixels):
+        return []
+    problems = even_pictures(dataset.paths, pixels)
+    if min(pixels.shape[1:3]) < duplicates.SMALLEST:
+        problems.append(small_pictures(f"{counted(len(pixels), 'picture')} are"))
+    return problems
 
 
 @dataclass(frozen=True)
@@ -153,12 +150,19 @@ class _Result:
     picture: np.ndarray | None = None
     peculiar: tuple[str, ...] = ()
     problem: Problem | None = None
+    look: Look | None = None
 
 
 def _read_one(store: cache.Store | None, side: int | None, file: Path, path: str) -> _Result:
     try:
-        content, picture_hash, picture = cache.read_into(store, side, file, path)
-        return _Result(picture_hash, picture, peculiarities(content))
+        content, picture_hash, picture = cache.read_into(store, side, file, path, check=False)
+        seen = picture
+        if seen is None and store is not None:
+            seen = _kept(store, picture_hash)
+        if seen is None:
+            # At 1/2 to 1/8 of its size, where a JPEG is decoded several times faster.
+            seen = decode_picture(content, path, enough=ENOUGH)
+        return _Result(picture_hash, picture, peculiarities(content), look=look_at(content, seen))
     except FileNotFoundError:
         problem = Problem("missing_file", "error", (path,), f"{path} does not exist.")
     except OSError as error:
@@ -170,72 +174,50 @@ def _read_one(store: cache.Store | None, side: int | None, file: Path, path: str
     return _Result(problem=problem)
 
 
+def _kept(store: cache.Store, picture_hash: str) -> np.ndarray | None:
+    place = store.places.get(picture_hash)
+    return place if place is None or isinstance(place, np.ndarray) else place.read(check=False)
+
+
 def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
     from tqdm.auto import tqdm
 
     return tqdm(results, "Scan", total, unit=" pictures", leave=False, disable=None, delay=1.0)
 
 
-def _part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
-    """Compare the classes of official parts: what is not learned cannot be named, what is not judged can."""
-    if dataset.parts is None:
-        return []
-    known = {part: set(dataset.labels[usable & (dataset.parts == part)].tolist()) for part in PARTS}
-    everywhere = set.union(*known.values())
-    problems = []
-    for part in PARTS:
-        lacking = sorted(everywhere - known[part])
-        # A part that is not there at all is a matter of the layout, not of the classes.
-        if lacking and known[part]:
-            classes = counted(len(lacking), "class", "classes")
-            verb = "has" if len(lacking) == 1 else "have"
-            message = f"{classes} {verb} no usable picture in the {part} part: {listed(lacking)}."
-            severity = "error" if part == "train" else "warning"
-            problems.append(Problem("missing_from_part", severity, (), message))
-    return problems
-
-
-def _class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
-    problems = []
-    names, counts = np.unique(dataset.labels[usable], return_counts=True)
-    sizes = dict.fromkeys((*dataset.class_names, *dataset.empty_classes), 0)
-    sizes.update(zip(names.tolist(), counts.tolist(), strict=True))
-    with_pictures = [name for name, size in sizes.items() if size]
-    if len(with_pictures) < 2:
-        found = f"one class only, '{with_pictures[0]}'" if with_pictures else "no class"
-        problems.append(
-            Problem("one_class", "error", (), f"{dataset.source} has usable pictures of {found}.")
+def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
+    """Return a problem for each group of pictures that are the same, exact or near."""
+    rows = [row for row, look in read.looks.items() if look.hashes is not None]
+    near = []
+    if rows:
+        looks = [read.looks[row] for row in rows]
+        pairs = duplicates.near_pairs(
+            np.stack([look.hashes for look in looks if look.hashes is not None]),
+            np.stack([look.thumbnail for look in looks if look.thumbnail is not None]),
         )
-    # Named with their paths, so that a page can show the pictures beside the sentence.
-    for name, size in sorted(sizes.items()):
-        paths = tuple(dataset.paths[row] for row in np.flatnonzero(usable & (dataset.labels == name)))
-        if size == 0:
-            problems.append(
-                Problem("empty_class", "warning", (), f"The class '{name}' has no usable picture.")
-            )
-        elif size == 1:
-            message = (
-                f"The class '{name}' has one picture, which cannot be divided between training and test."
-            )
-            problems.append(Problem("tiny_class", "error", paths, message))
-        elif size < TINY:
-            message = f"The class '{name}' has {size} pictures, too few to judge it by."
-            problems.append(Problem("tiny_class", "warning", paths, message))
-    return problems
+        near = [(rows[first], rows[second]) for first, second in pairs]
+    numbers = duplicates.joined(len(dataset), [*duplicates.exact_pairs(read.hashes), *near])
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(numbers.tolist()):
+        groups[number].append(row)
+    return [_group_problem(dataset, read.hashes, group) for group in groups.values() if len(group) > 1]
 
 
-def _duplicates(dataset: Dataset, hashes: list[str]) -> list[Problem]:
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row, picture_hash in enumerate(hashes):
-        if picture_hash:
-            groups[picture_hash].append(row)
-    problems = []
-    for rows in groups.values():
-        if len(rows) > 1:
-            paths = tuple(sorted(dataset.paths[row] for row in rows))
-            labels = sorted({str(dataset.labels[row]) for row in rows})
-            message = f"{len(rows)} pictures are the same, byte for byte: {listed(paths)}"
-            if len(labels) > 1:
-                message += f"; their labels differ ({listed(labels)})"
-            problems.append(Problem("exact_duplicate", "warning", paths, f"{message}."))
-    return problems
+def _group_problem(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> Problem:
+    paths = tuple(sorted(dataset.paths[row] for row in rows))
+    labels = sorted({str(dataset.labels[row]) for row in rows})
+    held = {str(dataset.parts[row]) for row in rows} if dataset.parts is not None else set()
+    parts = sorted(part for part in held if part)
+    exact = len({hashes[row] for row in rows}) == 1
+    same = "are the same, byte for byte" if exact else "are the same picture, nearly"
+    message = f"{len(rows)} pictures {same}: {listed(paths)}"
+    kind, severity = "exact_duplicate" if exact else "near_duplicate", "warning"
+    if len(labels) > 1:
+        kind = "label_conflict"
+        message += f"; their labels differ ({listed(labels)})"
+    if len(parts) > 1:
+        kind = "leak"
+        message += f"; they lie in different parts ({listed(parts)})"
+        # Whoever knows a test picture already is not tested by it.
+        severity = "error" if "test" in parts else "warning"
+    return Problem(kind, severity, paths, f"{message}.")

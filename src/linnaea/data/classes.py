@@ -1,0 +1,84 @@
+"""What is wrong with the classes of a data set: too small, unequal, missing from a part."""
+
+import numpy as np
+
+from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.findings import Problem
+
+TINY = 5
+"""A class with fewer pictures is pointed out: at 70/30 it is judged by one picture, which says nothing."""
+
+SMALL = 20
+"""Below this a class is judged by six pictures or fewer at 70/30: each one is 17 points."""
+
+UNEQUAL = 10
+"""The largest class over the smallest from which guessing the largest begins to pay."""
+
+
+def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
+    """Return what is wrong with the classes, counting usable pictures only; usable: bool (n,)."""
+    names, counts = np.unique(dataset.labels[usable], return_counts=True)
+    sizes = dict.fromkeys((*dataset.class_names, *dataset.empty_classes), 0)
+    sizes.update(zip(names.tolist(), counts.tolist(), strict=True))
+    with_pictures = {name: size for name, size in sorted(sizes.items()) if size}
+    problems = []
+    if len(with_pictures) < 2:
+        found = f"one class only, '{next(iter(with_pictures))}'" if with_pictures else "no class"
+        message = f"{dataset.source} has usable pictures of {found}."
+        problems.append(Problem("one_class", "error", (), message))
+    for name, size in sorted(sizes.items()):
+        if size < TINY:
+            problems.append(_tiny_class(dataset, usable, name, size))
+    small = [f"{name} ({size})" for name, size in with_pictures.items() if TINY <= size < SMALL]
+    if small:
+        verb = "has" if len(small) == 1 else "have"
+        message = (
+            f"{counted(len(small), 'class', 'classes')} {verb} fewer than {SMALL} pictures: {listed(small)}."
+        )
+        problems.append(Problem("small_class", "note", (), message))
+    return [*problems, *_imbalance(with_pictures)]
+
+
+def _tiny_class(dataset: Dataset, usable: np.ndarray, name: str, size: int) -> Problem:
+    if size == 0:
+        return Problem("empty_class", "warning", (), f"The class '{name}' has no usable picture.")
+    # Named with their paths, so that a page can show the pictures beside the sentence.
+    paths = tuple(dataset.paths[row] for row in np.flatnonzero(usable & (dataset.labels == name)))
+    if size == 1:
+        message = f"The class '{name}' has one picture, which cannot be divided between training and test."
+        return Problem("tiny_class", "error", paths, message)
+    message = f"The class '{name}' has {size} pictures, too few to judge it by."
+    return Problem("tiny_class", "warning", paths, message)
+
+
+def _imbalance(sizes: dict[str, int]) -> list[Problem]:
+    if len(sizes) < 2:
+        return []
+    largest, smallest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    if sizes[largest] < UNEQUAL * sizes[smallest]:
+        return []
+    message = (
+        f"The largest class, '{largest}', has {sizes[largest]:,} pictures, "
+        f"{sizes[largest] // sizes[smallest]} times as many as the smallest, '{smallest}' "
+        f"({sizes[smallest]:,}): accuracy alone will flatter."
+    )
+    return [Problem("imbalance", "warning", (), message)]
+
+
+def part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
+    """Compare the classes of official parts: what is not learned cannot be named, what is not judged can."""
+    if dataset.parts is None:
+        return []
+    known = {part: set(dataset.labels[usable & (dataset.parts == part)].tolist()) for part in PARTS}
+    everywhere = set.union(*known.values())
+    problems = []
+    for part in PARTS:
+        lacking = sorted(everywhere - known[part])
+        # A part that is not there at all is a matter of the layout, not of the classes.
+        if lacking and known[part]:
+            classes = counted(len(lacking), "class", "classes")
+            verb = "has" if len(lacking) == 1 else "have"
+            message = f"{classes} {verb} no usable picture in the {part} part: {listed(lacking)}."
+            severity = "error" if part == "train" else "warning"
+            problems.append(Problem("missing_from_part", severity, (), message))
+    return problems

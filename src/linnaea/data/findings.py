@@ -1,0 +1,74 @@
+"""Problem: one thing that is wrong with a data set, and the kinds there are."""
+
+from dataclasses import dataclass
+
+SEVERITIES = ("error", "warning", "note")
+
+KINDS = {
+    "unreadable": "Cannot be read",
+    "missing_file": "File is missing",
+    "one_class": "Fewer than two classes",
+    "leak": "Same picture in two parts",
+    "label_conflict": "Same picture, different labels",
+    "exact_duplicate": "Exact copies",
+    "near_duplicate": "Near copies",
+    "missing_from_part": "Classes missing from a part",
+    "empty_class": "Classes without pictures",
+    "tiny_class": "Classes too small to judge",
+    "small_class": "Small classes",
+    "imbalance": "Unequal classes",
+    "blank": "Blank",
+    "dark": "Very dark",
+    "bright": "Very bright",
+    "blurred": "Blurred",
+    "odd_size": "Of an odd size",
+    "odd_aspect": "Of an odd shape",
+    "grey": "Grey among colour",
+    "wrong_extension": "Wrong file ending",
+    "orientation": "Turned by a tag",
+    "converted": "Read with a loss",
+    "small_pictures": "Too small to look into",
+}
+"""Every kind of problem in a few words, in the order in which a person should read of them."""
+
+DUPLICATES = ("leak", "label_conflict", "exact_duplicate", "near_duplicate")
+"""The kinds whose paths are one picture, found more than once."""
+
+UNUSABLE = ("unreadable", "missing_file")
+"""The kinds whose pictures cannot be used at all."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    kind: str
+        A key of KINDS.
+    severity: str
+        "error": training cannot use these pictures, or no score can be believed while they stay; "warning":
+        training can use them, and should not; "note": worth knowing.
+    paths: tuple of str
+        The pictures, by their path in the data set. Of a kind in DUPLICATES: all of one group.
+    message: str
+        One sentence for a person.
+    """
+
+    kind: str
+    severity: str
+    paths: tuple[str, ...]
+    message: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the problem as it stands in check.json."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "paths": list(self.paths),
+            "message": self.message,
+        }
+
+
+def by_severity(problems: list[Problem]) -> list[Problem]:
+    """Return problems, errors first, then in the order of KINDS; within a kind as they came."""
+    kinds = list(KINDS)
+    return sorted(problems, key=lambda found: (SEVERITIES.index(found.severity), kinds.index(found.kind)))

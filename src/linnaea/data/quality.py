@@ -1,0 +1,205 @@
+"""What a picture looks like at a glance, and which pictures stand out: blank, dark, blurred, odd."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import numpy as np
+from PIL import Image
+
+from linnaea.data.dataset import counted, listed
+from linnaea.data.duplicates import SMALLEST, THUMBNAIL, view_hashes
+from linnaea.data.findings import Problem
+from linnaea.data.headers import Header, header
+
+ENOUGH = 192
+"""Shorter side in pixels at which a picture is looked at: blur is measured against this size."""
+
+# Of 255 levels of grey, on the thumbnail. The darkest 1 % and brightest 5 % of 4,080 flowers lie far inside.
+_BLANK = 10  # between the 1st and the 99th percentile
+_DARK = 60  # the 99th percentile: of the flowers, 69 or more
+_BRIGHT = 225  # the 5th percentile: of the flowers, 155 or less
+_GREY = 2.0  # mean difference between the strongest and the weakest of R, G, B: of the flowers, 2.8 or more
+# Edges this soft: a Gaussian blur of 3 pixels on a photograph of 500, or more. Flowers have 0.47 or more.
+_BLURRED = 0.40
+_ODD_SIZE = 4  # times smaller or larger than half of the pictures
+_ODD_ASPECT = 3  # the longer side over the shorter
+_USUAL = 0.2  # a share of all pictures from which a trait is how they were made, and nobody's fault
+
+_FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
+
+# Kind → severity, and what is said of the pictures: "is" or "are" comes before.
+_TOLD = {
+    "blank": ("warning", "of one even colour"),
+    "dark": ("warning", "nearly black"),
+    "bright": ("warning", "nearly white"),
+    "blurred": ("warning", "blurred: not one edge is sharp"),
+    "odd_size": ("note", f"{_ODD_SIZE} times smaller or larger than most"),
+    "odd_aspect": ("note", f"{_ODD_ASPECT} times as long as wide, or more; what a network crops is a part"),
+    "grey": ("note", "grey among pictures in colour; where one class has them all, grey is what is learned"),
+    "wrong_extension": ("note", "of another format than the file's ending says; read by what is in it"),
+    "orientation": ("note", "turned by an orientation tag (EXIF); read upright"),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture at a glance.
+
+    header: Header
+        What its file says of it.
+    low, dark, high: float
+        1st, 5th and 99th percentile of its grey levels, 0 to 255.
+    colour: float
+        Mean difference between the strongest and the weakest of R, G and B.
+    softness: float
+        Change of the gradient over the gradient, on the strongest edges: small where edges are wide.
+    hashes: ndarray of uint64, (8,), or None
+        See duplicates.view_hashes; None for pictures too small or too even to be compared.
+    thumbnail: ndarray of uint8, (64, 64), or None
+        Grey; as hashes.
+    """
+
+    header: Header
+    low: float
+    dark: float
+    high: float
+    colour: float
+    softness: float
+    hashes: np.ndarray | None = field(default=None, repr=False)
+    thumbnail: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def shorter(self) -> int:
+        """Shorter side of the picture in its file, in pixels."""
+        return min(self.header.width, self.header.height)
+
+
+def look_at(content: bytes, picture: np.ndarray) -> Look:
+    """Return what a picture looks like.
+
+    content: bytes
+        Its file.
+    picture: ndarray of uint8, (height, width, 3)
+        Decoded, at any size; blur is judged where the shorter side has ENOUGH pixels, as far as there are so
+        many.
+    """
+    said = header(content)
+    image = Image.fromarray(picture)
+    small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    colours = np.asarray(small).astype(np.int16)
+    grey = small.convert("L")
+    thumbnail = np.asarray(grey)
+    low, dark, high = (float(level) for level in np.percentile(thumbnail, (1, 5, 99)))
+    # What was kept for training may be smaller than the file.
+    comparable = min(picture.shape[:2]) >= SMALLEST and high - low >= _BLANK
+    return Look(
+        header=said,
+        low=low,
+        dark=dark,
+        high=high,
+        colour=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
+        softness=_softness(image) if comparable else np.inf,
+        hashes=view_hashes(grey) if comparable else None,
+        thumbnail=thumbnail if comparable else None,
+    )
+
+
+def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
+    """Return one problem for each trait by which pictures stand out; looks[i] is of paths[i].
+
+    A trait that a fifth of all pictures share (night shots, drawings on white) is told as a note: it is how
+    they were made. A few grey pictures among colour are told, colour among grey not.
+    """
+    if not looks:
+        return []
+    found: dict[str, list[str]] = {kind: [] for kind in _TOLD}
+    usual = float(np.median([look.shorter for look in looks]))
+    for path, look in zip(paths, looks, strict=True):
+        for kind in _traits(path, look, usual):
+            found[kind].append(path)
+    # What most pictures share makes none of them odd.
+    common = {kind for kind in ("grey", "odd_aspect", "odd_size") if len(found[kind]) > _USUAL * len(looks)}
+    problems = [
+        _stands_out(kind, named, len(looks)) for kind, named in found.items() if named and kind not in common
+    ]
+    return [*problems, *_small_pictures(looks)]
+
+
+def _traits(path: str, look: Look, usual: float) -> list[str]:
+    said = look.header
+    longer, shorter = max(said.width, said.height), look.shorter
+    blank = look.high - look.low < _BLANK
+    held = {
+        "blank": blank,
+        "dark": not blank and look.high < _DARK,
+        "bright": not blank and look.dark > _BRIGHT,
+        "blurred": look.softness < _BLURRED,
+        "odd_size": shorter * _ODD_SIZE <= usual or shorter >= usual * _ODD_SIZE,
+        "odd_aspect": longer >= _ODD_ASPECT * shorter,
+        "grey": not blank and look.colour < _GREY,
+        "wrong_extension": _wrong_extension(path, said.format),
+        "orientation": said.orientation != 1,
+    }
+    return [kind for kind, holds in held.items() if holds]
+
+
+def _small_pictures(looks: Sequence[Look]) -> list[Problem]:
+    small = sum(look.shorter < SMALLEST for look in looks)
+    if not small:
+        return []
+    verb = "is" if small == 1 else "are"
+    return [small_pictures(f"{counted(small, 'picture')} {verb}")]
+
+
+def small_pictures(which: str) -> Problem:
+    """Return the note that these pictures are compared byte for byte only; which: "3 pictures are"."""
+    message = (
+        f"{which} under {SMALLEST} pixels: only exact copies are looked for among them, because small "
+        "pictures of different things are as alike as copies."
+    )
+    return Problem("small_pictures", "note", (), message)
+
+
+def _wrong_extension(path: str, found: str) -> bool:
+    claimed = Image.registered_extensions().get(PurePath(path).suffix.lower())
+    # An ending that no format claims says nothing wrong.
+    return claimed is not None and _FAMILIES.get(claimed, claimed) != _FAMILIES.get(found, found)
+
+
+def _softness(image: Image.Image) -> float:
+    """Return the Laplacian over the gradient on the 5 % strongest edges; infinity where there is no edge.
+
+    For an edge blurred by a Gaussian of sigma pixels it falls as 1/sigma, whatever the contrast; photographs
+    with a soft background keep some sharp edges, and those are what is measured.
+    """
+    grey = image.convert("L")
+    if min(grey.size) > ENOUGH:
+        scale = ENOUGH / min(grey.size)
+        size = (round(grey.width * scale), round(grey.height * scale))
+        grey = grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    levels = np.asarray(grey).astype(np.float32)
+    middle, left, right = levels[1:-1, 1:-1], levels[1:-1, :-2], levels[1:-1, 2:]
+    above, below = levels[:-2, 1:-1], levels[2:, 1:-1]
+    gradient = np.hypot(right - left, below - above) / 2
+    laplacian = np.abs(left + right + above + below - 4 * middle)
+    edges = gradient >= np.percentile(gradient, 95)
+    strength = float(gradient[edges].mean())
+    return float(laplacian[edges].mean()) / strength if strength > 0 else np.inf
+
+
+def even_pictures(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
+    """Return the pictures of one even colour among pixels, uint8 (n, height, width[, 3])."""
+    inside = tuple(range(1, pixels.ndim))
+    even = pixels.max(axis=inside).astype(np.int16) - pixels.min(axis=inside) < _BLANK
+    named = [paths[row] for row in np.flatnonzero(even)]
+    return [_stands_out("blank", named, len(paths))] if named else []
+
+
+def _stands_out(kind: str, named: list[str], pictures: int) -> Problem:
+    severity, told = _TOLD[kind]
+    # What many share is how they were made (night shots, drawings on white), and nobody's fault.
+    severity = "note" if len(named) > _USUAL * pictures else severity
+    verb = "is" if len(named) == 1 else "are"
+    message = f"{counted(len(named), 'picture')} {verb} {told} ({listed(named, 3)})."
+    return Problem(kind, severity, tuple(named), message)
