@@ -107,7 +107,7 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
         recipe.folds or 2,
         validation=study.VALIDATION if recipe.validation is None else recipe.validation,
         seed=recipe.seed,
-        groups=None if pictures.groups is None else pictures.groups.ids,
+        groups=pictures.groups,
     )
     return [Plan(own, split) for split in splits]
 

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 
 from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
@@ -18,7 +19,7 @@ def make_folds(
     *,
     validation: float = 0.0,
     seed: int = 0,
-    groups: np.ndarray | None = None,
+    groups: Groups | None = None,
 ) -> list[Split]:
     """Divide the pictures into folds, and return for each the split that judges it.
 
@@ -33,8 +34,8 @@ def make_folds(
         Of folds, 2 or more.
     validation: float
         The fraction of the pictures outside a fold to set aside for choosing; of n parts of equal size, one.
-    groups: ndarray of int (n,), optional
-        Pictures with equal numbers are kept together.
+    groups: Groups, optional
+        What no fold may divide.
 
     Each class is spread over the folds in proportion (scikit-learn's StratifiedKFold and
     StratifiedGroupKFold), and every class stands in every training part.
@@ -53,7 +54,7 @@ def make_folds(
         words = "train and val, test untouched"
     if number > len(rows):
         raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
-    together = np.arange(len(dataset)) if groups is None else groups
+    together = np.arange(len(dataset)) if groups is None else groups.ids
     _check_divisible(dataset.labels[rows], together[rows])
     fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
     splits = []
@@ -62,7 +63,7 @@ def make_folds(
         train, val = _validation_of(dataset, rest, together, validation, seed, fold)
         told = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
         told += f", {validation * 100:g} % of the others set aside for validation" if len(val) else ""
-        splits.append(Split(train, val, judged, told))
+        splits.append(Split(train, val, judged, told, groups))
     return splits
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from linnaea import files
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.report import page, words
-from linnaea.report.gallery import TINY
+from linnaea.report.thumbnails import TINY
 from linnaea.runs.repeated import RunGroup
 
 THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB

@@ -1,0 +1,42 @@
+"""linnaea relabel: a person's decisions on labels, taken back into a new table."""
+
+from pathlib import Path
+
+from linnaea.commands import terminal
+from linnaea.errors import DataError, UsageError
+
+
+def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir: Path | None = None) -> Path:
+    """Write a new table of a data set, with the labels that a person decided on.
+
+    Nothing that exists is changed: neither the pictures nor their folders, nor an older table.
+
+    Parameters
+    ----------
+    data
+        flowers102, a folder, or a CSV: what the labels belong to.
+    decisions
+        A CSV with the columns path and label, as label_errors.html saves it. An empty label leaves the
+        picture out.
+    out
+        The new CSV, which `linnaea train` takes. Default: the name of the data and -relabelled.csv, here.
+    data_dir
+        Where a named data set lies.
+    """
+    from linnaea import files
+    from linnaea.data import sources
+    from linnaea.data.decisions import read_decisions, relabelled
+
+    dataset = sources.open_dataset(data, data_dir=data_dir)
+    target = out or Path(f"{dataset.name}-relabelled.csv")
+    if target.suffix.lower() != ".csv":
+        raise UsageError(f"{target} is not called .csv.", "linnaea train knows a table by that ending.")
+    if target.exists():
+        raise DataError(f"{target} exists already.", "Choose another place with --out.")
+    new = relabelled(dataset, read_decisions(decisions, dataset), target)
+    files.write_text(target, new.text)
+    told = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
+    emptied = f"no picture is left of: {', '.join(new.emptied)}"
+    terminal.say("Labels", told, *([emptied] if new.emptied else []))
+    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: linnaea train {target}")
+    return target
