@@ -34,7 +34,7 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
         alone = predictions.true == classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
         baselines = {"the probe alone": float(alone.mean()), **baselines}
     run.update_info(baselines=baselines)
-    keep_mistakes(run, study.dataset, study.rows("test"), predictions)
+    keep_mistakes(run, study, classifier, predictions)
 
 
 def _largest_class(study: Study) -> str:

@@ -1,29 +1,153 @@
-"""Mistakes: pictures of what the network got wrong, kept in the run for its report."""
+"""Mistakes: pictures of what the network got wrong, or nearly, kept in the run for its report."""
 
 import io
+from collections import Counter
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from linnaea.data.dataset import Dataset
+from linnaea.commands.study import Study
 from linnaea.runs.folder import RunFolder
 
+WRONG, DOUBTFUL = 48, 12
+"""How many of the surest mistakes, and of the least certain right answers, are kept with heat maps."""
 
-def keep_mistakes(
-    run: RunFolder, dataset: Dataset, rows: np.ndarray, predictions: Any, most: int = 48
+# Pixels of the longer side. Smaller pictures (digits) are kept as they are.
+SIDE, CELL_SIDE = 160, 64
+A_CELL = 12
+# What the pictures of a run may weigh, in bytes: base64 adds a third, and a page should stay under 5 MB.
+SHOWN_BYTES, CELL_BYTES = 1_900_000, 800_000
+# A palette makes a PNG of a photograph a third as large; with 128 colours it is hardly seen at this size.
+_COLOURS = 128
+# Okabe and Ito's vermilion and yellow: told apart whatever colours a reader sees, the hotter the lighter.
+_WARM, _HOT = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.float32)
+
+
+def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: Any) -> None:
+    """Keep thumbnails and heat maps, so that the report needs nothing but the run.
+
+    mistakes/NNNNNN.png and .heat.png: the most confident mistakes; NNNNNN is the row in predictions.csv.
+    doubtful/NNNNNN.png and .heat.png: the least certain right answers.
+    cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class.
+
+    Heat maps are of the predicted class; run.json says how they were made ("heat_maps").
+    """
+    wrong = np.flatnonzero(predictions.predicted != predictions.true)
+    right = np.setdiff1d(np.arange(len(predictions)), wrong)
+    confidence = predictions.confidence
+    shown = {
+        "mistakes": wrong[np.argsort(-confidence[wrong], kind="stable")][:WRONG],
+        "doubtful": right[np.argsort(confidence[right], kind="stable")][:DOUBTFUL],
+    }
+    opened = {int(row): _picture(study, int(row)) for rows in shown.values() for row in rows}
+    _keep_shown(run, shown, opened, classifier, study, predictions)
+    _keep_cells(run, study, opened, _rounds(wrong, predictions))
+
+
+def _keep_shown(
+    run: RunFolder,
+    shown: dict[str, np.ndarray],
+    opened: dict[int, Image.Image],
+    classifier: Any,
+    study: Study,
+    predictions: Any,
 ) -> None:
-    """Keep a thumbnail of the most confident mistakes, so that the report needs nothing but the run."""
-    from PIL import Image
+    from linnaea.classifiers.heatmaps import heat_maps, seen_box
 
+    rows = np.array(list(opened), dtype=np.int64)
+    found = None
+    if len(rows):
+        found = heat_maps(classifier, _seen(study, rows), predictions.probabilities[rows].argmax(axis=1))
+    run.update_info(heat_maps=None if found is None else {"method": found.method, "of": "predicted class"})
+    place = {int(row): number for number, row in enumerate(rows)}
+    room = SHOWN_BYTES
+    for folder, members in shown.items():
+        for row in members.tolist():
+            files = {".png": _png(opened[row])}
+            if found is not None:
+                width, height = opened[row].size
+                heat = found.over(place[row], seen_box(classifier, height, width), height, width)
+                files[".heat.png"] = _png(glowing(opened[row], heat))
+            room -= sum(map(len, files.values()))
+            if room < 0:
+                return
+            for ending, content in files.items():
+                run.write_bytes(f"{folder}/{row:06}{ending}", content)
+
+
+def _keep_cells(run: RunFolder, study: Study, opened: dict[int, Image.Image], rows: list[int]) -> None:
+    room = CELL_BYTES
+    for row in rows:
+        picture = (opened[row] if row in opened else _picture(study, row)).copy()
+        picture.thumbnail((CELL_SIDE, CELL_SIDE))
+        ending, content = min(
+            (".jpg", _jpeg(picture)), (".png", _png(picture)), key=lambda file: len(file[1])
+        )
+        room -= len(content)
+        if room < 0:
+            return
+        run.write_bytes(f"cells/{row:06}{ending}", content)
+
+
+def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:
+    """Return the rows for the confusion matrix: one of each cell, then a second …, surest first.
+
+    So every cell has a picture before any has two, should there not be room for all.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for row in wrong[np.argsort(-predictions.confidence[wrong], kind="stable")].tolist():
+        cell = str(predictions.true[row]), str(predictions.predicted[row])
+        turns.append((seen[cell], len(turns), row))
+        seen[cell] += 1
+    return [row for turn, _, row in sorted(turns) if turn < A_CELL]
+
+
+def _picture(study: Study, row: int) -> Image.Image:
+    """Return one picture of the test part, no larger than it is shown; decoded only where nobody kept it."""
     from linnaea.data.pictures import read_picture
 
-    wrong = np.flatnonzero(predictions.predicted != predictions.true)
-    for row in wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:most]:
-        if dataset.pixels is not None:
-            picture = Image.fromarray(dataset.pixels[rows[row]])
-        else:
-            picture = Image.fromarray(read_picture(dataset.files([rows[row]])[0]))
-            picture.thumbnail((160, 160))
-        content = io.BytesIO()
-        picture.save(content, format="PNG")
-        run.write_bytes(f"mistakes/{row:06}.png", content.getvalue())
+    at = int(study.rows("test")[row])
+    if study.dataset.pixels is not None:
+        picture = Image.fromarray(study.dataset.pixels[at])
+    elif study.photographs is not None:
+        picture = Image.fromarray(study.photographs[at])
+    else:
+        picture = Image.fromarray(read_picture(study.dataset.files([at])[0], longest_side=SIDE))
+    picture.thumbnail((SIDE, SIDE))
+    return picture
+
+
+def _seen(study: Study, rows: np.ndarray) -> Any:
+    """Return these pictures of the test part as the classifier sees them."""
+    X, _ = study.test
+    return X[rows] if study.photographs is None else X.select(rows)
+
+
+def glowing(picture: Image.Image, heat: np.ndarray) -> Image.Image:
+    """Return the picture in grey with the heat (height, width), 0 to 1, laid over it in orange and yellow.
+
+    Where the heat is NaN the network saw nothing: there the picture is darker.
+    """
+    unseen = np.isnan(heat)[..., None]
+    heat = np.nan_to_num(heat)[..., None]
+    grey = np.asarray(picture.convert("L"), np.float32)[..., None] * np.where(unseen, 0.4, 0.8)
+    colour = _WARM + heat * (_HOT - _WARM)
+    return Image.fromarray((grey + 0.75 * heat * (colour - grey)).round().astype(np.uint8))
+
+
+def _png(picture: Image.Image) -> bytes:
+    if picture.mode == "RGB" and max(picture.size) > CELL_SIDE:
+        picture = picture.quantize(_COLOURS)
+    return _saved(picture, "PNG", optimize=True)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    return _saved(picture.convert("RGB") if picture.mode not in ("L", "RGB") else picture, "JPEG", quality=70)
+
+
+def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format=kind, **options)
+    return content.getvalue()
