@@ -11,7 +11,7 @@ from linnaea.runs.settings import Recipe, make_recipe
 # Settings that say which pictures are learned from; all others belong to the network and its training.
 DATA_SETTINGS = {
     *("model", "split", "validation", "size", "colour", "test_curve", "tensorboard"),
-    *("repeats", "folds"),
+    *("repeats", "folds", "learning_curve"),
     *("split_from", "group_column", "group_pattern", "group_seconds"),
 }
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.
@@ -24,11 +24,17 @@ PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
 @dataclass(frozen=True)
 class Chosen:
-    """A recipe with the name it came under, and what was reported for it."""
+    """A recipe with the name it came under, and what was reported for it.
+
+    opened: dict
+        How the pictures were asked for, so that they can be opened again: data, data_dir, strict, and
+        the folder that relative paths start from.
+    """
 
     recipe: Recipe
     name: str | None = None
     reported: dict[str, float] = field(default_factory=dict)
+    opened: dict[str, Any] = field(default_factory=dict)
 
 
 def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen:

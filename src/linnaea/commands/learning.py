@@ -138,7 +138,9 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
         recipe=chosen.recipe.model_dump(),
         recipe_name=chosen.name,
         reported=chosen.reported,
+        opened=chosen.opened,
         versions=provenance.versions(),
+        git=provenance.git(),
         started=provenance.now(),
         message=None,
     )
@@ -157,6 +159,7 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
             message=message,
             phases=phases.finished,
             hardware=provenance.hardware(),
+            threads=provenance.threads(),
             finished=provenance.now(),
         )
         build_report(run)

@@ -1,5 +1,6 @@
 """linnaea train: from labelled pictures to a judged network."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,9 @@ def train(
     asked = {**parse_assignments(set_), **unlisted, **_asked(settings)}
     # Before the classifier: torch alone takes seconds to load.
     sources.check_source(data)
-    chosen = choosing.resolve_recipe(recipe, asked, data)
+    where = None if data_dir is None else str(data_dir)
+    opened = {"data": str(data), "data_dir": where, "strict": strict, "folder": str(Path.cwd())}
+    chosen = replace(choosing.resolve_recipe(recipe, asked, data), opened=opened)
     repeating.check_asked(chosen.recipe)
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)

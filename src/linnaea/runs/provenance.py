@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -60,6 +61,64 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def threads() -> dict[str, int]:
+    """Return how many threads sums may be shared out to: {"blas", "openmp", "torch"}, those that are loaded.
+
+    Their number decides in which order floats are added, and so the last digits of a result.
+    """
+    from threadpoolctl import threadpool_info
+
+    found: dict[str, int] = {}
+    for pool in threadpool_info():
+        found[pool["user_api"]] = max(found.get(pool["user_api"], 1), int(pool["num_threads"]))
+    if "torch" in sys.modules:
+        found["torch"] = int(sys.modules["torch"].get_num_threads())
+    return dict(sorted(found.items()))
+
+
+@contextmanager
+def with_threads(wanted: dict[str, int]) -> Iterator[None]:
+    """Let what is loaded compute with as many threads as `threads` returned, and as before afterwards."""
+    from threadpoolctl import threadpool_limits
+
+    torch, before = sys.modules.get("torch"), None
+    limits = {name: number for name, number in wanted.items() if name != "torch"}
+    with threadpool_limits(limits=limits or None):
+        if torch is not None and "torch" in wanted:
+            before = torch.get_num_threads()
+            torch.set_num_threads(wanted["torch"])
+        try:
+            yield
+        finally:
+            if torch is not None and before is not None:
+                torch.set_num_threads(before)
+
+
+def git(folder: Path | None = None) -> dict[str, Any] | None:
+    """Return {"commit": hash, "dirty": whether tracked files differ from it}, or None where git knows none.
+
+    folder: by default the one that the process was started in.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    # Untracked files are left out: the runs themselves are such.
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _git(folder: Path | None, *arguments: str) -> str | None:
+    # Without optional locks, so that a person's own git beside it is never in the way.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        told = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() if told.returncode == 0 else None
+
+
 def usable_cores() -> int:
     """Return the processors this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
@@ -107,7 +166,15 @@ class Phases:
             self.finished[name] = {
                 "seconds": round(time.perf_counter() - start, 3),
                 "peak_memory_mib": peak_memory_mib(),
+                **_peak_gpu_memory(),
             }
+
+
+def _peak_gpu_memory() -> dict[str, float]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1)}
 
 
 def peak_memory_mib() -> float:

@@ -124,6 +124,9 @@ class Recipe(BaseModel):
     test_curve: bool = Field(
         False, description="Follow the test part through the epochs; it chooses nothing."
     )
+    learning_curve: bool = Field(
+        False, description="Measure what fewer training pictures give, and so what more would probably buy."
+    )
     tensorboard: bool = Field(False, description="Write TensorBoard's event files into the run, too.")
     init: Literal["auto", "normal", "xavier", "he"] | None = Field(None, description="The first weights.")
     schedule: Literal["constant", "cosine"] | None = Field(None, description="Of the learning rate.")
