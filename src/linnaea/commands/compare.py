@@ -1,6 +1,6 @@
 """linnaea compare: several runs on one page, and whether their difference could be luck."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,26 +9,42 @@ from cyclopts import Parameter
 from linnaea.commands import terminal
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 
 
 def compare(
     *runs: Annotated[Path, Parameter(required=True)],
     out: Path = Path("comparison.html"),
+    common: bool = False,
 ) -> Path:
     """Compare runs: one table, one page with overlaid graphs, and each pair's difference in words.
 
     Parameters
     ----------
     runs
-        Run folders.
+        Run folders, or folders of repeats.
     out
         Where the page is written.
+    common
+        Compare runs that were tested on different pictures on those that both were tested on.
     """
+    from linnaea.report.groups import build_group_comparison
     from linnaea.report.page import build_comparison
 
-    folders = [RunFolder.open(run) for run in runs]
-    show_comparison(folders)
-    page = build_comparison(folders, out)
+    groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
+    folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
+    # Before anything is told or written: a comparison of different pictures would be none.
+    sentences = _sentences(folders, common) + _group_sentences(groups, common)
+    if folders:
+        terminal.results.print(runs_table(folders))
+    if groups:
+        terminal.results.print(groups_table(groups))
+    for sentence in sentences:
+        terminal.say("", sentence)
+    if groups:
+        page = build_group_comparison(folders, groups, out, common=common)
+    else:
+        page = build_comparison(folders, out, common=common)
     terminal.say("Page", terminal.shown_path(page))
     return page
 
@@ -39,21 +55,46 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
     reported: dict
         Run folder's name → {"accuracy": …}, shown in a column of its own.
     """
-    rows = [_row(folder, (reported or {}).get(folder.path.name, {})) for folder in folders]
+    terminal.results.print(runs_table(folders, reported))
+    for sentence in _sentences(folders, common=False):
+        terminal.say("", sentence)
+
+
+def runs_table(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> Any:
+    """Return the table of runs; reported: see show_comparison."""
+    from linnaea.report.entries import distinct_names
+
+    names = distinct_names([folder.path for folder in folders])
+    rows = [
+        {**_row(folder, (reported or {}).get(folder.path.name, {})), "run": name}
+        for folder, name in zip(folders, names, strict=True)
+    ]
     columns = {"run": "Run", "network": "Network", "accuracy": "Accuracy", "interval": "95 % interval"}
     if reported:
         columns["reported"] = "Reported"
     columns |= {"auc": "Macro AUC", "log_loss": "Log loss", "seconds": "Training"}
-    terminal.results.print(
-        terminal.comparison_table(rows, columns, spare=("network", "log_loss", "seconds", "auc", "interval"))
-    )
-    for sentence in _sentences(folders):
-        terminal.say("", sentence)
+    spare = ("network", "log_loss", "seconds", "auc", "interval")
+    return terminal.comparison_table(rows, columns, spare=spare)
+
+
+def groups_table(groups: list[RunGroup]) -> Any:
+    """Return the table of repeats and folds: accuracy's mean, deviation and range."""
+    rows = []
+    for group in groups:
+        info = group.info()
+        accuracy = info.get("metrics", {}).get("accuracy", {})
+        shown = {key: terminal.percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
+        deviation = accuracy.get("deviation")
+        points = "–" if deviation is None else f"{100 * deviation:.2f}"
+        what = f"{info.get('judged', 0)} {group.kind}"
+        rows.append({"run": group.path.resolve().name, "what": what, "deviation": points, **shown})
+    columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "Deviation (points)"}
+    return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
 
 
 def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
     info = folder.info()
-    row = {"run": folder.path.name, "network": info.get("network", {}).get("summary", info.get("model", "–"))}
+    row = {"network": info.get("network", {}).get("summary", info.get("model", "–"))}
     if (folder.path / "metrics.json").exists():
         metrics = folder.read_json("metrics.json")
         accuracy = metrics["accuracy"]
@@ -73,21 +114,42 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _sentences(folders: list[RunFolder]) -> list[str]:
+def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
+    """Return the difference of each neighbouring pair in words.
+
+    Raises DataError for two runs that were not tested on the same pictures, unless common.
+    """
     from linnaea.evaluation import comparison
     from linnaea.evaluation.predictions import Predictions
+    from linnaea.report.entries import distinct_names
 
     judged: list[tuple[float, str, Any]] = []
-    for folder in folders:
+    for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
         if (folder.path / "predictions.csv").exists():
             predictions = Predictions.read_csv(folder.path / "predictions.csv")
             accuracy = float((predictions.predicted == predictions.true).mean())
-            judged.append((accuracy, folder.path.name, predictions))
+            judged.append((accuracy, name, predictions))
     judged.sort(key=lambda item: -item[0])
     sentences = []
     for (_, better, a), (_, worse, b) in pairwise(judged):
         try:
-            sentences.append(f"{better} and {worse}: {comparison.compare(a, b).sentence(better, worse)}")
+            result = comparison.compare(a, b, common_only=common)
         except DataError as error:
-            sentences.append(f"{better} and {worse}: {error}")
+            raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
+        told = f"{better} and {worse}: {result.sentence(better, worse)}"
+        sentences.append(told + (f", on {result.n:,} pictures" if common else ""))
+    return sentences
+
+
+def _group_sentences(groups: list[RunGroup], common: bool) -> list[str]:
+    """Return each pair of repeats in words. Raises DataError as _sentences does."""
+    from linnaea.report.groups import compare_groups
+
+    sentences = []
+    for a, b in combinations(groups, 2):
+        names = a.path.resolve().name, b.path.resolve().name
+        try:
+            sentences.append(f"{' and '.join(names)}: {compare_groups(a, b, common=common).sentence(*names)}")
+        except DataError as error:
+            raise DataError(f"{' and '.join(names)}: {error.message}", error.cure) from error
     return sentences

@@ -1,14 +1,36 @@
 """The page of several runs of one recipe: what they say together, then each of them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from linnaea import files
+from linnaea.errors import DataError
+from linnaea.evaluation.predictions import Predictions
+from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
 from linnaea.report import comparing, page, words
 from linnaea.report.entries import entries_of
 from linnaea.report.facts import read_run
 from linnaea.report.words import percent
+from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
+
+NO_PAIRS: dict[str, Any] = {"pairs": [], "folded": []}
+NO_GROUPS: dict[str, Any] = {"groups": [], "group_pairs": []}
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One line of the table of recipes, as text."""
+
+    name: str
+    link: str
+    runs: str
+    mean: str
+    deviation: str
+    range: str
 
 
 def build_group(group: RunGroup) -> Path:
@@ -18,25 +40,23 @@ def build_group(group: RunGroup) -> Path:
     """
     info = group.info()
     path = group.path / "report.html"
-    entries = entries_of([read_run(run) for run in group.runs()], {})
+    entries = [
+        replace(entry, name=f"{group.kind.removesuffix('s')} {entry.name}")
+        for entry in entries_of([read_run(run) for run in group.runs()], {})
+    ]
     data = info.get("data") or {}
     context: dict[str, Any] = {
+        **page.comparison_context(entries, path, None),
         "page_title": f"{group.path.resolve().name} · {words.counted(len(entries), 'run')} · Linnaea",
-        "eyebrow": [str(data.get("name") or ""), words.counted(len(entries), "run")],
+        "eyebrow": [str(data.get("name") or ""), words.counted(len(entries), group.kind.removesuffix("s"))],
         "title": _title(group.kind, info),
-        "verdict": _verdict(group.kind, info),
+        "verdict": _verdict(info),
         "metrics": metric_rows(info.get("metrics") or {}),
         "labels": "label_errors.html" if (group.path / "label_errors.html").exists() else "",
-        "same_test": True,
-        "rows": comparing.table_rows(entries, path, same_test=False),
         "about": _about(group.kind),
-        "reported": False,
-        "sources": "",
-        "intervals": comparing.interval_chart(entries),
-        "curves": comparing.overlaid_curves(entries) if entries else [],
-        "pairs": [],
-        "folded": [],
-        "together": [],
+        # Runs of one recipe are not compared with each other: their spread is the answer.
+        **NO_PAIRS,
+        **NO_GROUPS,
     }
     files.write_text(path, page.render("group.html.jinja", **context))
     return path
@@ -65,7 +85,7 @@ def _title(kind: str, info: dict[str, Any]) -> str:
     return f"{percent(accuracy['mean'], 2)} on average {what}"
 
 
-def _verdict(kind: str, info: dict[str, Any]) -> str:
+def _verdict(info: dict[str, Any]) -> str:
     """Return what the spread says, and what it does not."""
     accuracy = (info.get("metrics") or {}).get("accuracy")
     state = info.get("state")
@@ -87,3 +107,84 @@ def _about(kind: str) -> str:
     if kind == "folds":
         return "Each fold was judged by a network that had not learned from it. "
     return "Each run has another seed: other first weights, another order, another split where it is drawn. "
+
+
+def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> RepeatedComparison:
+    """Compare two recipes over their repeats, run by run.
+
+    Raises DataError where they were not repeated equally often, or were tested on other pictures (unless
+    common: then on those that both were tested on).
+    """
+    first, second = ([run for run in group.runs() if _judged(run)] for group in (a, b))
+    learned = [int((run.info().get("data") or {}).get("parts", {}).get("train", 0)) for run in first]
+    return compare_repeats(
+        [_table(run) for run in first], [_table(run) for run in second], learned, common_only=common
+    )
+
+
+def build_group_comparison(
+    runs: Sequence[RunFolder], groups: Sequence[RunGroup], out: str | Path, *, common: bool = False
+) -> Path:
+    """Draw one page that compares repeated recipes, and single runs beside them; return out, its path.
+
+    Raises RunError or DataError where a file of a run is damaged.
+    """
+    out = Path(out)
+    members = [run for group in groups for run in group.runs()]
+    single = entries_of([read_run(run) for run in runs], {})
+    everything = entries_of([read_run(run) for run in [*runs, *members]], {})
+    alone = page.comparison_context(single, out, None, common)
+    told = _pairs(groups, common)
+    title = words.listed([group.path.resolve().name for group in groups], 4)
+    context = {
+        **page.comparison_context(everything, out, title, common),
+        "verdict": told[0][1] if len(told) == 1 else "Each recipe is judged by the mean of its runs.",
+        "about": "The runs one by one. ",
+        "pairs": alone["pairs"],
+        "folded": alone["folded"],
+        "groups": [_row(group, out) for group in groups],
+        "group_pairs": told,
+        "metrics": [],
+        "labels": "",
+    }
+    files.write_text(out, page.render("group.html.jinja", **context))
+    return out
+
+
+def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
+    """Return (the names, the result in words) of each pair, or why there is none."""
+    told = []
+    for a, b in combinations(groups, 2):
+        names = a.path.resolve().name, b.path.resolve().name
+        try:
+            sentence = compare_groups(a, b, common=common).sentence(*names)
+        except DataError as error:
+            sentence = error.message.rstrip(".")
+        told.append((" and ".join(names), f"{sentence[0].upper()}{sentence[1:]}."))
+    return told
+
+
+def _row(group: RunGroup, out: Path) -> GroupRow:
+    info = group.info()
+    accuracy = (info.get("metrics") or {}).get("accuracy")
+    name = group.path.resolve().name
+    link, runs = comparing.relative_link(group.path, out), f"{info.get('judged', 0)} {group.kind}"
+    if accuracy is None:
+        return GroupRow(name, link, runs, "–", "–", "–")
+    deviation = accuracy["deviation"]
+    return GroupRow(
+        name,
+        link,
+        runs,
+        percent(accuracy["mean"], 2),
+        "–" if deviation is None else f"{100 * deviation:.2f}",
+        f"{accuracy['min'] * 100:.2f}–{accuracy['max'] * 100:.2f}",
+    )
+
+
+def _judged(run: RunFolder) -> bool:
+    return (run.path / "predictions.csv").exists()
+
+
+def _table(run: RunFolder) -> Predictions:
+    return Predictions.read_csv(run.path / "predictions.csv")

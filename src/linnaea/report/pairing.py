@@ -24,11 +24,19 @@ class Pairing:
     refusal: str = ""
 
     @property
+    def whole(self) -> bool:
+        """Whether both were tested on the same pictures, and not only compared on the common ones."""
+        tested = {self.first.facts.tested, self.second.facts.tested}
+        return self.result is not None and tested == {self.result.n}
+
+    @property
     def sentence(self) -> str:
         """Which is better and by how much, or why they cannot be compared."""
         if self.result is None:
             return f"They cannot be compared picture by picture. {self.refusal}"
         told = self.result.sentence(self.first.name, self.second.name)
+        if not self.whole:
+            told += f", on the {words.counted(self.result.n, 'picture')} that both were tested on"
         return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
 
     @property
@@ -42,8 +50,15 @@ class Pairing:
         low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
         # A decided sentence holds the difference already.
         difference = f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
+        drawn = ""
+        if r.bootstrap_low is not None and r.bootstrap_high is not None:
+            # From the better one's side where the sentence is.
+            turn = -1 if r.decided and r.difference < 0 else 1
+            ends = sorted(turn * end * 100 for end in (r.bootstrap_low, r.bootstrap_high))
+            low, high = (f"{end:+.2f}".replace("-", "−") for end in ends)
+            drawn = f"Drawing the pictures again gives {low} to {high} points (paired bootstrap). "
         return (
-            f"{'' if r.decided else difference}"
+            f"{'' if r.decided else difference}{drawn}"
             f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
             f"{chance(r.p_value)}."
         )
@@ -65,10 +80,13 @@ def chance(p_value: float) -> str:
     return f"two equally good classifiers differ {often} (McNemar p{words.NBSP}{shown})"
 
 
-def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:
-    """Return the pairs told at once and those folded away; only judged runs have pairs."""
+def pairings(entries: Sequence[Entry], *, common: bool = False) -> tuple[list[Pairing], list[Pairing]]:
+    """Return the pairs told at once and those folded away; only judged runs have pairs.
+
+    common: whether those tested on different pictures are compared on the common ones.
+    """
     judged = [entry for entry in entries if entry.facts.predictions is not None]
-    pairs = [_pairing(a, b) for a, b in combinations(judged, 2)]
+    pairs = [_pairing(a, b, common) for a, b in combinations(judged, 2)]
     if len(pairs) <= PAIRS_AT_ONCE:
         return pairs, []
     best = max(judged, key=lambda entry: entry.accuracy or 0.0)
@@ -76,11 +94,11 @@ def pairings(entries: Sequence[Entry]) -> tuple[list[Pairing], list[Pairing]]:
     return first, [pair for pair in pairs if pair not in first]
 
 
-def _pairing(a: Entry, b: Entry) -> Pairing:
+def _pairing(a: Entry, b: Entry, common: bool) -> Pairing:
     table_a, table_b = a.facts.predictions, b.facts.predictions
     assert table_a is not None
     assert table_b is not None
     try:
-        return Pairing(a, b, compare(table_a, table_b))
+        return Pairing(a, b, compare(table_a, table_b, common_only=common))
     except DataError as error:
         return Pairing(a, b, None, error.message)

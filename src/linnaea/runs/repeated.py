@@ -84,8 +84,9 @@ def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str,
     """
     together = {}
     for name in metrics[0] if metrics else ():
-        values = [run.get(name, {}).get("value") for run in metrics]
-        if any(not isinstance(value, (int, float)) for value in values):
+        found = [run.get(name, {}).get("value") for run in metrics]
+        values = [float(value) for value in found if isinstance(value, (int, float))]
+        if len(values) < len(found):
             continue
         together[name] = {
             "mean": float(np.mean(values)),

@@ -1,0 +1,99 @@
+"""Repeats compared: is one recipe better than the other over several seeds and splits?"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from linnaea.errors import DataError
+from linnaea.evaluation.comparison import LEVEL, compare
+from linnaea.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class RepeatedComparison:
+    """Two recipes, a and b, each run n times; run i of both was tested on the same pictures.
+
+    difference, low, high: float
+        Mean accuracy of a minus mean accuracy of b, -1..1, with its 95 % interval.
+    deviation: float
+        Of the differences run by run (n - 1).
+    p_value: float
+        Of Student's t, two-sided, for no difference.
+    """
+
+    n: int
+    difference: float
+    low: float
+    high: float
+    deviation: float
+    p_value: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether the repeats say that chance alone does not explain the difference."""
+        return not self.low <= 0 <= self.high
+
+    def sentence(self, name_a: str, name_b: str) -> str:
+        """Return the result in words, in percentage points, the better recipe first."""
+        if not self.decided:
+            return f"no difference that {self.n} repeats could show"
+        if self.difference > 0:
+            name, ends = name_a, (self.difference, self.low, self.high)
+        else:
+            name, ends = name_b, (-self.difference, -self.high, -self.low)
+        points, low, high = (f"{100 * end:.1f}" for end in ends)
+        return f"{name} is better by {points} points on average (95 %: {low} to {high})"
+
+
+def compare_repeats(
+    a: Sequence[Predictions],
+    b: Sequence[Predictions],
+    learned: Sequence[int],
+    *,
+    common_only: bool = False,
+) -> RepeatedComparison:
+    """Compare two recipes run by run: run i of a with run i of b, on the same pictures.
+
+    learned: sequence of int
+        How many pictures each run learned from.
+
+    The variance of the mean difference is that of Nadeau and Bengio (2003, Mach. Learn. 52:239-281) where the
+    runs were tested on different pictures: (1/n + tested/learned) times the variance of the differences,
+    because their training parts overlap. Where all were tested on one part it is variance/n, to which the
+    variance from the pictures of that part is added: other seeds do not show what other pictures would.
+
+    Raises DataError for other numbers of runs, fewer than two, and as compare does.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise DataError(
+            f"There are {len(a)} and {len(b)} judged runs to compare.",
+            "Repeat both recipes equally often, twice or more.",
+        )
+    results = [compare(x, y, common_only=common_only) for x, y in zip(a, b, strict=True)]
+    differences = np.array([result.difference for result in results])
+    n, deviation = len(results), float(differences.std(ddof=1))
+    if len({frozenset(table.paths) for table in a}) == 1:
+        variance = deviation**2 / n + _variance_of_pictures(a, b)
+    else:
+        tested = float(np.mean([result.n for result in results]))
+        variance = deviation**2 * (1 / n + tested / float(np.mean(learned)))
+    mean, error = float(differences.mean()), math.sqrt(variance)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
+    return RepeatedComparison(n, mean, mean - half, mean + half, deviation, p_value)
+
+
+def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) -> float:
+    """Return the variance of the mean difference that comes from which pictures are in the test part."""
+    shared = sorted(set(a[0].paths) & set(b[0].paths))
+    gains = np.mean([_right(x, shared) - _right(y, shared) for x, y in zip(a, b, strict=True)], axis=0)
+    return float(gains.var(ddof=1)) / len(shared) if len(shared) > 1 else 0.0
+
+
+def _right(table: Predictions, paths: Sequence[str]) -> np.ndarray:
+    """Return 1.0 for each of these pictures that is named right, else 0.0."""
+    right = dict(zip(table.paths, (table.predicted == table.true).tolist(), strict=True))
+    return np.array([right[path] for path in paths], dtype=np.float64)
