@@ -20,7 +20,7 @@ from linnaea.evaluation.metrics import (
     wilson,
 )
 from linnaea.evaluation.predictions import Predictions
-from linnaea.evaluation.ranking import macro_auc
+from linnaea.evaluation.ranking import macro_auc, weighted_area
 
 
 def table(true, probabilities, classes):
@@ -64,7 +64,14 @@ def test_every_number_equals_scikit_learns(predictions):
             "accuracy": sk.accuracy_score(true, predicted),
             "balanced_accuracy": sk.balanced_accuracy_score(true, predicted),
             "macro_f1": sk.f1_score(true, predicted, labels=present, average="macro", zero_division=0),
+            "mean_per_class_accuracy": sk.recall_score(true, predicted, labels=present, average="macro"),
             "log_loss": sk.log_loss(true, y_proba=predictions.probabilities, labels=classes),
+            "brier": sk.brier_score_loss(
+                true,
+                predictions.probabilities if len(classes) > 2 else predictions.probabilities[:, 1],
+                labels=classes,
+                **({"pos_label": classes[1]} if len(classes) == 2 else {}),
+            ),
         }
         for top, possible in (("top_3", 4 <= len(classes) <= 6), ("top_5", len(classes) >= 6)):
             if possible:
@@ -83,7 +90,8 @@ def test_every_number_equals_scikit_learns(predictions):
 
     computed = compute_metrics(predictions)
 
-    assert {name: metric["value"] for name, metric in computed.items()} == {
+    assert set(computed) - set(expected) == {"ece", "ece_adaptive"}  # scikit-learn has neither
+    assert {name: computed[name]["value"] for name in expected} == {
         name: None if value is None else pytest.approx(value, abs=1e-9) for name, value in expected.items()
     }
     assert computed["accuracy"]["pictures"] == len(predictions) == confusion(predictions).sum()
@@ -127,7 +135,7 @@ def test_values_lie_within_their_intervals_and_the_table_is_json(k, n, seed):
         if metric["low"] is not None:
             assert metric["low"] <= metric["high"]
             assert (
-                name in ("balanced_accuracy", "macro_f1")
+                name in ("balanced_accuracy", "mean_per_class_accuracy", "macro_f1")
                 or metric["low"] <= metric["value"] <= metric["high"]
             )
     assert json.loads(json.dumps(computed, allow_nan=False)) == computed
@@ -223,7 +231,7 @@ def test_the_intervals_of_auc_and_of_class_means_cover_the_truth():
     assert all(0.90 <= count / 200 <= 0.99 for count in covered.values()), covered
 
 
-def test_the_interval_of_a_binary_auc_is_delongs():
+def test_the_bootstrap_interval_of_a_binary_auc_is_nearly_delongs():
     # DeLong's variance by hand: V10 and V01 are the means of the comparison matrix's rows and columns.
     generator = np.random.default_rng(2)
     true = np.repeat([1, 0], [30, 50])
@@ -234,8 +242,17 @@ def test_the_interval_of_a_binary_auc_is_delongs():
     error = np.sqrt(compared.mean(axis=1).var(ddof=1) / 30 + compared.mean(axis=0).var(ddof=1) / 50)
     half = stats.norm.ppf(0.975) * error / (area * (1 - area))
     expected = stats.logistic.cdf(np.log(area / (1 - area)) + np.array([-half, half]))
-    value, low, high = macro_auc(true, np.stack([1 - probability, probability], axis=1))
-    assert (value, low, high) == pytest.approx((area, *expected), abs=1e-12)
+    value, low, high = macro_auc(true, np.stack([1 - probability, probability], axis=1), resamples=20_000)
+    assert value == pytest.approx(area, abs=1e-12)
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.003)
+
+
+def test_a_weighted_area_is_scikit_learns():
+    generator = np.random.default_rng(3)
+    inside, scores = generator.random(90) < 0.3, generator.normal(size=90).round(1)
+    weights = generator.integers(0, 4, size=(90, 6)).astype(np.float32)
+    expected = [sk.roc_auc_score(inside, scores, sample_weight=column) for column in weights.T]
+    np.testing.assert_allclose(weighted_area(inside, scores, weights), expected, rtol=1e-6)
 
 
 def test_the_bootstrap_depends_on_the_seed_alone():

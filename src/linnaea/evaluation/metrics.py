@@ -1,10 +1,12 @@
 """Metrics: every number of a report, computed from the prediction table and from nothing else."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from linnaea.errors import DataError
+from linnaea.evaluation import abstention, calibration, prediction_sets
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS, mean_interval, percentile_interval, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, ranked_classes
@@ -15,20 +17,44 @@ __all__ = ["compute_metrics", "confusion", "most_confused", "per_class", "wilson
 # A probability of zero for the truth would cost infinitely much; scikit-learn's log_loss clips here too.
 CLIP = float(np.finfo(np.float64).eps)
 RESAMPLES = 1000
+SET_COVERAGE = 0.95  # that the prediction sets of a report promise
 
 
-def compute_metrics(predictions: Predictions, *, seed: int = 0) -> dict[str, dict[str, Any]]:
+def compute_metrics(
+    predictions: Predictions,
+    *,
+    validation: Predictions | None = None,
+    temperature: float | None = None,
+    leaked: Collection[str] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
     """Return name → {"value", "low", "high", …}: each number with its 95 % interval, ready for metrics.json.
 
     accuracy, top_3 (4 to 6 classes), top_5 (6 and more)
         Wilson's interval; also "correct" and "pictures", the counts behind the number.
-    balanced_accuracy, macro_f1
+    balanced_accuracy = mean_per_class_accuracy, macro_f1
         Means over the classes that have a picture in the table: recall, and F1 with 0 for 0/0 (scikit-learn:
         labels= those classes, zero_division=0). Bootstrap interval, pictures drawn within each class.
     macro_auc
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
         Mean of -ln(probability of the truth), in nats, clipped to CLIP..1-CLIP first. Normal interval.
+    brier
+        Squared error of the probabilities, summed over the classes (Brier 1950, Monthly Weather Review
+        78:1-3), mean over the pictures; halved for two classes, as scikit-learn does. Normal interval.
+    ece, ece_adaptive
+        calibration.expected_calibration_error; "by_chance", "by_chance_high" beside ece are what an honest
+        model would show. No interval: the error is biased upwards, and so would be its resamples.
+
+    validation: the same model's table over the validation part. It fits and chooses what then is judged:
+    set_coverage, set_size
+        Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets.
+    answered, accuracy_answered
+        From abstention.next_threshold on: the share that is answered, and the accuracy of these.
+    Both are left out where the validation part is too small for them.
+
+    temperature: the one that the table was made with. ece_before, ece_adaptive_before: without it.
+    leaked: paths of pictures that lie in another part as well. accuracy_without_leaks: on the others.
 
     A value that does not exist (macro_auc of a single class) or an interval that cannot be had honestly is
     None. seed is the bootstrap's. Raises DataError for an empty table, a probability that is not finite, or
@@ -43,11 +69,17 @@ def compute_metrics(predictions: Predictions, *, seed: int = 0) -> dict[str, dic
     for top, wanted in ((3, 4 <= k <= 6), (5, k >= 6)):
         if wanted:
             metrics[f"top_{top}"] = _proportion(int((rank < top).sum()), n)
-    value, low, high = macro_auc(true, predictions.probabilities)
+    value, low, high = macro_auc(true, predictions.probabilities, resamples=RESAMPLES, seed=seed)
     ranked = set(ranked_classes(true, k).tolist())
     left_out = [name for column, name in enumerate(predictions.classes) if column not in ranked]
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
     metrics["log_loss"] = _log_loss(predictions.probabilities, true)
+    metrics["brier"] = _brier(predictions.probabilities, true)
+    metrics |= _calibration_errors(predictions, temperature, seed)
+    if validation is not None:
+        metrics |= _by_validation(predictions, validation)
+    if leaked is not None:
+        metrics |= _without_leaks(predictions, leaked)
     return metrics
 
 
@@ -113,6 +145,8 @@ def _checked_truth(predictions: Predictions) -> np.ndarray:
 
 
 def _proportion(correct: int, n: int) -> dict[str, Any]:
+    if not n:
+        return {"value": None, "low": None, "high": None, "correct": 0, "pictures": 0}
     low, high = wilson(correct, n)
     return {"value": correct / n, "low": low, "high": high, "correct": correct, "pictures": n}
 
@@ -131,6 +165,63 @@ def _log_loss(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
     return {"value": float(losses.mean()), "low": None if low is None else max(low, 0.0), "high": high}
 
 
+def _brier(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    missed = probabilities.astype(np.float64)
+    missed[np.arange(len(true)), true] -= 1
+    scores = np.einsum("ij,ij->i", missed, missed) / (2 if probabilities.shape[1] == 2 else 1)
+    low, high = mean_interval(scores)
+    return {"value": float(scores.mean()), "low": None if low is None else max(low, 0.0), "high": high}
+
+
+def _calibration_errors(
+    predictions: Predictions, temperature: float | None, seed: int
+) -> dict[str, dict[str, Any]]:
+    by_chance, by_chance_high = calibration.error_by_chance(predictions, seed=seed)
+    chance = {"by_chance": by_chance, "by_chance_high": by_chance_high}
+    metrics: dict[str, dict[str, Any]] = {}
+    stages = {"": predictions}
+    if temperature is not None:
+        stages["_before"] = calibration.untempered(predictions, temperature)
+    for stage, stated in stages.items():
+        for kind, adaptive in (("ece", False), ("ece_adaptive", True)):
+            error = calibration.expected_calibration_error(stated, adaptive=adaptive)
+            metrics[kind + stage] = {"value": error, "low": None, "high": None}
+    metrics["ece"] |= {**chance, "bins": calibration.BINS, "pictures": len(predictions)}
+    if temperature is not None:
+        metrics["ece_before"]["temperature"] = temperature
+    return metrics
+
+
+def _by_validation(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
+    """Judge on the table what is fitted or chosen on the validation part."""
+    metrics: dict[str, dict[str, Any]] = {}
+    true = predictions.true_index
+    if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):
+        sets = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
+        members = sets.members(predictions.probabilities)
+        how = {"wanted": SET_COVERAGE, "method": sets.method}
+        held = int(members[np.arange(len(true)), true].sum())
+        metrics["set_coverage"] = _proportion(held, len(true)) | how
+        sizes = members.sum(axis=1).astype(np.float64)
+        low, high = mean_interval(sizes)
+        metrics["set_size"] = {"value": float(sizes.mean()), "low": low, "high": high} | how
+    chosen = abstention.next_threshold(validation)
+    if chosen is not None:
+        how = {"wanted": chosen["wanted"], "threshold": chosen["threshold"]}
+        answered = predictions.confidence >= chosen["threshold"]
+        right = (predictions.probabilities.argmax(axis=1) == true)[answered]
+        metrics["answered"] = _proportion(len(right), len(true)) | how
+        metrics["accuracy_answered"] = _proportion(int(right.sum()), len(right)) | how
+    return metrics
+
+
+def _without_leaks(predictions: Predictions, leaked: Collection[str]) -> dict[str, dict[str, Any]]:
+    kept = ~np.isin(np.asarray(predictions.paths), list(leaked))
+    right = (predictions.predicted == predictions.true)[kept]
+    clean = _proportion(int(right.sum()), len(right))
+    return {"accuracy_without_leaks": clean | {"leaked": int((~kept).sum())}}
+
+
 def _class_means(table: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
     """Return balanced_accuracy and macro_f1 of a confusion matrix (k, k), with bootstrap intervals."""
     present = np.flatnonzero(table.sum(axis=1))
@@ -143,7 +234,12 @@ def _class_means(table: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
     for name, values in (("balanced_accuracy", recall), ("macro_f1", f1)):
         low, high = percentile_interval(values[1:])
         metrics[name] = {"value": float(values[0]), "low": low, "high": high}
-    return metrics
+    # Two names of one number: scikit-learn's, and that of the literature on Flowers-102.
+    return {
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "mean_per_class_accuracy": dict(metrics["balanced_accuracy"]),
+        "macro_f1": metrics["macro_f1"],
+    }
 
 
 def _resample(

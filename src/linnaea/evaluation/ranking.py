@@ -1,32 +1,35 @@
 """Ranking: the area under the ROC curve over many classes, and its interval."""
 
-import math
-
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS, logit_interval
+from linnaea.streams import Purpose, stream
+
+BLOCK = 250  # resamples at once: 10 MB at 10,000 pictures
 
 
-def macro_auc(true: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, float | None, float | None]:
+def macro_auc(
+    true: np.ndarray, probabilities: np.ndarray, *, resamples: int = 1000, seed: int = 0
+) -> tuple[float | None, float | None, float | None]:
     """Return (value, low, high): the unweighted mean of the one-vs-rest areas under the ROC curve.
 
     true: int (n,), columns of probabilities (n, classes). A class takes part where the table holds pictures
     both in it and outside it; elsewhere its curve does not exist. Where none takes part: (None, None, None).
 
-    The areas are scikit-learn's, exact. The interval is DeLong's, carried over to the mean of several areas
-    that share their pictures (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837-845), on the logit
-    scale; None where a class has fewer than FEWEST_PER_CLASS pictures.
+    The areas are scikit-learn's, exact. The interval is normal on the logit scale with the bootstrap's
+    standard error (Efron and Tibshirani 1993, chapter 13); the plain percentiles are too narrow where areas
+    are near one, as they are here. None where a class has fewer than FEWEST_PER_CLASS pictures.
     """
     classes = ranked_classes(true, probabilities.shape[1])
     if not len(classes):
         return None, None, None
     areas = [float(roc_auc_score(true == c, probabilities[:, c])) for c in classes]
     value = sum(areas) / len(areas)
-    if np.bincount(true)[classes].min() < FEWEST_PER_CLASS:
+    if np.bincount(true)[classes].min() < FEWEST_PER_CLASS or not 0 < value < 1:
         return value, None, None
-    return value, *logit_interval(value, _standard_error(true, probabilities, classes))
+    drawn = resampled_areas(true, probabilities, classes, resamples, seed)
+    return value, *logit_interval(value, float(drawn.std(ddof=1)))
 
 
 def ranked_classes(true: np.ndarray, n_classes: int) -> np.ndarray:
@@ -35,18 +38,49 @@ def ranked_classes(true: np.ndarray, n_classes: int) -> np.ndarray:
     return np.flatnonzero((counts > 0) & (counts < len(true)))
 
 
-def _standard_error(true: np.ndarray, probabilities: np.ndarray, classes: np.ndarray) -> float:
-    # share[i] is what picture i adds to the mean area, over all the classes that it is ranked in: its
-    # placement among the others, divided by the size of its side. Pictures are independent within a class,
-    # so the variance of the mean area is the sum over classes of (pictures x variance of their shares).
-    n = len(true)
-    share = np.zeros(n)
-    for c in classes:
-        scores, inside = probabilities[:, c], true == c
-        m = int(inside.sum())
-        rank = rankdata(scores)  # midranks: a tie counts one half, as in the area itself
-        share[inside] += (rank[inside] - rankdata(scores[inside])) / (n - m) / m
-        share[~inside] += (1 - (rank[~inside] - rankdata(scores[~inside])) / m) / (n - m)
-    share /= len(classes)
-    members = [share[true == c] for c in np.unique(true)]
-    return math.sqrt(sum(len(part) * part.var(ddof=1) for part in members))
+def resampled_areas(
+    true: np.ndarray, probabilities: np.ndarray, classes: np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
+    """Return the mean area of each resample, (resamples,): how often a picture was drawn is its weight."""
+    generator = stream(seed, Purpose.BOOTSTRAP, index=2)
+    areas = []
+    for start in range(0, resamples, BLOCK):
+        weights = _drawn(true, min(BLOCK, resamples - start), generator)
+        of_classes = [weighted_area(true == c, probabilities[:, c], weights) for c in classes]
+        areas.append(np.mean(of_classes, axis=0))
+    return np.concatenate(areas)
+
+
+def weighted_area(inside: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the area under one class's curve, (r,), for each column of weights (n, r).
+
+    inside: bool (n,), the pictures of the class; scores (n,). Ties count one half.
+    """
+    others = np.flatnonzero(~inside)
+    others = others[np.argsort(scores[others], kind="stable")]
+    below = np.searchsorted(scores[others], scores[inside], "left")
+    up_to = np.searchsorted(scores[others], scores[inside], "right")
+    # Between two of these edges no member of the class has its score: one sum a stretch is enough.
+    edges = np.unique(np.concatenate([[0], below, up_to]))
+    edges = edges[edges < len(others)]
+    stretches = np.add.reduceat(weights[others], edges, axis=0)
+    total = np.concatenate([np.zeros_like(stretches[:1]), np.cumsum(stretches, axis=0)])
+    beaten = (total[np.searchsorted(edges, below)] + total[np.searchsorted(edges, up_to)]) / 2
+    won = np.einsum("ij,ij->j", weights[inside], beaten)
+    return won / (weights[inside].sum(axis=0) * total[-1])
+
+
+def _drawn(true: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """Return how often each picture is drawn among those of its class, float32 (n, resamples).
+
+    One fewer than the class has, which makes the variance right for small classes too (Rao and Wu 1988,
+    J. Am. Stat. Assoc. 83:231-241); weighted_area asks only for their proportions.
+    """
+    weights = np.empty((len(true), resamples), dtype=np.float32)
+    for c in np.unique(true):
+        rows = np.flatnonzero(true == c)
+        # A class of one picture cannot vary.
+        draws = generator.integers(len(rows), size=(max(len(rows) - 1, 1), resamples))
+        cells = (draws * resamples + np.arange(resamples)).ravel()
+        weights[rows] = np.bincount(cells, minlength=len(rows) * resamples).reshape(-1, resamples)
+    return weights

@@ -1,0 +1,82 @@
+"""Abstention: what accuracy a model reaches if it may leave doubtful pictures unanswered."""
+
+from typing import Any
+
+import numpy as np
+
+from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.predictions import Predictions
+
+# What a person may want, one step at a time: the first that lies above what the model reaches unasked.
+WANTED = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+
+
+def risk_coverage(predictions: Predictions, most: int = 200) -> list[dict[str, float]]:
+    """Return accuracy against coverage, coverage falling from 1, at most `most` points.
+
+    El-Yaniv and Wiener 2010 (JMLR 11:1605-1641). The model answers a picture when its confidence is at least
+    {"threshold"}: {"coverage"} is the share that it answers, {"pictures"} their number, {"accuracy"} the
+    share of these that is right, with Wilson's 95 % interval {"low", "high"}.
+    """
+    confidence, correct, ends = _answered(predictions)
+    if len(ends) > most:
+        ends = ends[np.unique(np.linspace(0, len(ends) - 1, most).round().astype(int))]
+    points = []
+    for last in ends[::-1]:
+        pictures, right = int(last) + 1, int(correct[last])
+        low, high = wilson(right, pictures)
+        points.append(
+            {
+                "threshold": float(confidence[last]),
+                "coverage": pictures / len(predictions),
+                "accuracy": right / pictures,
+                "low": low,
+                "high": high,
+                "pictures": pictures,
+            }
+        )
+    return points
+
+
+def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | None:
+    """Return the lowest confidence from which on the answers reach the wanted accuracy, 0..1.
+
+    Chosen on the validation part, as if one more picture were answered, and wrongly: (mistakes + 1) of
+    (answered + 1) may not pass 1 - wanted. That is the correction of conformal risk control (Angelopoulos et
+    al. 2022, arXiv:2208.02814), and keeps a lucky handful of pictures from promising anything. It is no
+    guarantee here, since accuracy need not rise with confidence: the test part says what came of it.
+
+    Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
+    where no threshold keeps the promise.
+    """
+    confidence, correct, ends = _answered(validation)
+    answered = ends + 1
+    # A hair's breadth of room: 1 - 0.99 is not quite a hundredth in binary.
+    allowed = (answered - correct[ends] + 1) / (answered + 1) <= 1 - wanted + 1e-12
+    if not allowed.any():
+        return None
+    last = int(ends[allowed][-1])
+    return {
+        "wanted": wanted,
+        "threshold": float(confidence[last]),
+        "answered": (last + 1) / len(validation),
+        "accuracy": int(correct[last]) / (last + 1),
+    }
+
+
+def next_threshold(validation: Predictions) -> dict[str, Any] | None:
+    """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be."""
+    accuracy = float((validation.predicted == validation.true).mean())
+    higher = [wanted for wanted in WANTED if wanted > accuracy]
+    return threshold_for(validation, higher[0]) if higher else None
+
+
+def _answered(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return confidences falling, right answers up to each, and the positions where a threshold can stand.
+
+    Pictures of equal confidence are answered together or not at all.
+    """
+    order = np.argsort(-predictions.confidence, kind="stable")
+    confidence = predictions.confidence[order]
+    correct = np.cumsum((predictions.probabilities.argmax(axis=1) == predictions.true_index)[order])
+    return confidence, correct, np.append(np.flatnonzero(np.diff(confidence)), len(confidence) - 1)

@@ -1,0 +1,159 @@
+"""Calibration: do stated probabilities keep what they say, and the one number that mends them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
+
+from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.predictions import Predictions
+from linnaea.streams import Purpose, stream
+
+# Guo et al. 2017, section 4; the literature's habit since.
+BINS = 15
+# With fewer mistakes than this, the log loss alone would drive the temperature towards zero: certainty.
+FEWEST_MISTAKES = 5
+# Beyond these a temperature says that something else is wrong.
+LOWEST, HIGHEST = 0.05, 20.0
+# A probability of zero is one that float32 could not hold; the truth must not be infinitely unlikely.
+_SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+_SIMULATIONS = 500
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return softmax(log(probabilities) / temperature), float64 (n, classes), rows summing to one.
+
+    The same as dividing the logits before their softmax; a temperature of 1 / T undoes one of T.
+    """
+    with np.errstate(divide="ignore"):
+        return softmax(np.log(probabilities.astype(np.float64)) / temperature, axis=1)
+
+
+def untempered(predictions: Predictions, temperature: float) -> Predictions:
+    """Return the table as the network stated it before its temperature."""
+    return replace(predictions, probabilities=tempered(predictions.probabilities, 1 / temperature))
+
+
+def fit_temperature(validation: Predictions) -> float:
+    """Return the temperature that makes the log loss of a table made at temperature 1 smallest.
+
+    Guo, Pleiss, Sun and Weinberger 2017, arXiv:1706.04599, section 4.2. In the log domain: the loss is
+    unimodal in log(temperature), so that a bounded search finds its one minimum, between LOWEST and HIGHEST.
+    Where fewer than FEWEST_MISTAKES pictures are named wrong, the truth counts 1 - 1/(n + 2) and the other
+    classes share the rest, as in Platt 1999 (Advances in Large Margin Classifiers, 61-74): n pictures in a
+    row that are right do not make the next one certain.
+
+    Raises DataError for a class that is not in the class list.
+    """
+    n, k = validation.probabilities.shape
+    true = validation.true_index
+    p = validation.probabilities.astype(np.float64)
+    log_p = np.log(np.where(p > 0, p, _SMALLEST))
+    mistakes = int((p.argmax(axis=1) != true).sum())
+    doubt = 1 / (n + 2) if mistakes < FEWEST_MISTAKES else 0.0
+    own = log_p[np.arange(n), true]
+    # The mean log-probability under the targets, linear in 1 / temperature up to its normaliser.
+    aim = (1 - doubt) * own + doubt * (log_p.sum(axis=1) - own) / max(k - 1, 1)
+
+    def log_loss(log_temperature: float) -> float:
+        colder = np.exp(-log_temperature)
+        return float((logsumexp(log_p * colder, axis=1) - aim * colder).mean())
+
+    bounds = np.log(LOWEST), np.log(HIGHEST)
+    found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(found.x))
+
+
+def reliability(
+    predictions: Predictions, bins: int = BINS, *, adaptive: bool = False
+) -> list[dict[str, float]]:
+    """Return one point of the reliability diagram for each bin that holds a picture, confidence rising.
+
+    {"from", "to"}: edges in confidence, the upper one included; adaptive: those of the pictures in it
+    {"confidence", "accuracy"}: means over its pictures, 0..1
+    {"low", "high"}: Wilson's 95 % interval of the accuracy
+    {"pictures"}: how many
+
+    adaptive: bins of equally many pictures (Nixon et al. 2019, arXiv:1904.01685), not of equal width.
+    """
+    confidence = predictions.confidence
+    right = predictions.probabilities.argmax(axis=1) == predictions.true_index
+    number = _bin_numbers(confidence, bins, adaptive)
+    points = []
+    for b in np.unique(number):
+        inside = number == b
+        pictures, correct = int(inside.sum()), int(right[inside].sum())
+        low, high = wilson(correct, pictures)
+        seen = confidence[inside]
+        edges = (float(seen.min()), float(seen.max())) if adaptive else (b / bins, (b + 1) / bins)
+        points.append(
+            {
+                "from": edges[0],
+                "to": edges[1],
+                "confidence": float(seen.mean()),
+                "accuracy": correct / pictures,
+                "low": low,
+                "high": high,
+                "pictures": pictures,
+            }
+        )
+    return points
+
+
+def expected_calibration_error(
+    predictions: Predictions, bins: int = BINS, *, adaptive: bool = False
+) -> float:
+    """Return the mean distance between confidence and accuracy over bins, weighted by pictures, 0..1.
+
+    Naeini, Cooper and Hauskrecht 2015 (AAAI, 2901-2907), of the predicted class; bins as in reliability.
+    """
+    confidence = predictions.confidence
+    right = predictions.probabilities.argmax(axis=1) == predictions.true_index
+    number = _bin_numbers(confidence, bins, adaptive)
+    return float(np.abs(np.bincount(number, right - confidence)).sum() / len(predictions))
+
+
+def error_by_chance(predictions: Predictions, bins: int = BINS, *, seed: int = 0) -> tuple[float, float]:
+    """Return the mean and the 95th percentile of the calibration error if every confidence were honest.
+
+    A finite table shows an error even then: outcomes are drawn anew from the stated confidences (Bröcker and
+    Smith 2007, Weather and Forecasting 22:651-661).
+    """
+    confidence = predictions.confidence
+    number = _bin_numbers(confidence, bins, adaptive=False)
+    member = np.zeros((len(confidence), bins), dtype=np.float32)
+    member[np.arange(len(confidence)), number] = 1
+    stated = np.bincount(number, confidence, minlength=bins)
+    generator = stream(seed, Purpose.BOOTSTRAP, index=1)
+    errors = np.empty(_SIMULATIONS)
+    for i in range(_SIMULATIONS):
+        right = (generator.random(len(confidence)) < confidence).astype(np.float32)
+        errors[i] = np.abs(right @ member - stated).sum() / len(confidence)
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
+
+
+def in_words(metrics: dict[str, Any]) -> str | None:
+    """Return the calibration errors of metrics.json as a sentence without its full stop; None without any."""
+    now = metrics.get("ece", {})
+    if now.get("value") is None:
+        return None
+    sentence = f"its stated probabilities are off by {100 * now['value']:.1f} points on average"
+    before = metrics.get("ece_before", {}).get("value")
+    if before is not None:
+        sentence += f" ({100 * before:.1f} before temperature scaling)"
+    if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
+        sentence += f", no more than chance does to {now['pictures']:,} pictures"
+    return sentence
+
+
+def _bin_numbers(confidence: np.ndarray, bins: int, adaptive: bool) -> np.ndarray:
+    """Return the bin of each picture, int (n,) in 0..bins-1."""
+    if adaptive:
+        number = np.empty(len(confidence), dtype=np.int64)
+        for b, rows in enumerate(np.array_split(np.argsort(confidence, kind="stable"), bins)):
+            number[rows] = b
+        return number
+    # Closed above, as in Guo et al.: a confidence of exactly one belongs to the last bin.
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
