@@ -26,13 +26,18 @@ def read_bytes(path: Path | str, limit: int, name: str = "") -> bytes:
     opening does (FileNotFoundError, IsADirectoryError, PermissionError, a loop of links …).
     """
     name = name or str(path)
-    _refuse(os.stat(path), name, limit)
+    check_plain(path, limit, name)
     handle = os.open(path, _FLAGS)
     with open(handle, "rb") as file:
         # Again, of what is open now: the name may have got another file in the meantime.
         size = _refuse(os.fstat(handle), name, limit)
         # No more than was announced, should the file grow under our hands.
         return file.read(size)
+
+
+def check_plain(path: Path | str, limit: int, name: str = "") -> None:
+    """Raise as read_bytes does, without reading: for libraries that open files themselves."""
+    _refuse(os.stat(path), name or str(path), limit)
 
 
 def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:

@@ -1,17 +1,23 @@
 """Archives from the network become folders: only plain files, only below the folder, whole or not at all."""
 
+import glob
 import gzip
 import os
+import shutil
 import tarfile
 import tempfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Self
 
 from linnaea.errors import DataError, LinnaeaError
 
 MAX_MEMBER = 64 << 20  # bytes; the largest picture of the data sets known here has 120 KB
 MAX_TOTAL = 8 << 30  # bytes of all members together
 MAX_MEMBERS = 1_000_000
+
+MAX_ATTRIBUTES = 1 << 20  # bytes of a member's long name and other attributes
+_ATTRIBUTES = (b"x", b"g", b"X", tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 _CURE = "Do not use this archive; fetch the data set from its publisher."
 
@@ -42,7 +48,7 @@ def extract(archive: Path, folder: str, destination: Path) -> Path:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with (
             filelock.FileLock(destination.with_name(f".{destination.name}.lock")),
-            tempfile.TemporaryDirectory(dir=destination.parent, prefix=".extract-") as temporary,
+            _workplace(destination) as temporary,
         ):
             if not destination.exists():
                 _extract_all(archive, Path(temporary))
@@ -58,6 +64,35 @@ def extract(archive: Path, folder: str, destination: Path) -> Path:
     return destination
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar archive, refused where its name alone would fill the memory.
+
+    Long names and other attributes stand in blocks before the member, which tarfile reads whole, whatever
+    size they state.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the header in these 512 bytes."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _ATTRIBUTES and header.size > MAX_ATTRIBUTES:
+            raise DataError(
+                f"The archive was refused: a name in it has {header.size:,} bytes "
+                f"(the limit is {MAX_ATTRIBUTES:,}).",
+                _CURE,
+            )
+        return header
+
+
+def _workplace(destination: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder beside destination; what an extraction left that was killed is removed first."""
+    prefix = f".extract-{destination.name}-"
+    # The lock is held by now: nobody else is at work here.
+    for left in destination.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(dir=destination.parent, prefix=prefix)
+
+
 def _extract_all(archive: Path, folder: Path) -> None:
     from tqdm.auto import tqdm
 
@@ -66,7 +101,7 @@ def _extract_all(archive: Path, folder: Path) -> None:
     # "r|*" reads the archive once, from front to back: with "r:*" Python would first decompress it whole to
     # list its members, and a gzip bomb would be unpacked before the first check.
     try:
-        with tarfile.open(archive, "r|*") as tar:
+        with tarfile.open(archive, "r|*", tarinfo=_Header) as tar:
             members = tqdm(tar, f"Extracting {archive.name}", unit=" files", disable=None, delay=1.0)
             for member in members:
                 total += member.size
@@ -77,8 +112,11 @@ def _extract_all(archive: Path, folder: Path) -> None:
                 tar.extract(member, folder, filter="data")
     except tarfile.FilterError as error:
         raise DataError(f"{archive} was refused ({error}).", _CURE) from error
-    # BadGzipFile is an OSError, which would otherwise be told as a disk that cannot be written.
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DataError:
+        raise
+    # BadGzipFile is an OSError, which would otherwise be told as a disk that cannot be written; impossible
+    # names and dates end in ValueError and OverflowError.
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{archive} is damaged ({str(error).rstrip('.') or type(error).__name__}).",
             "Remove it, so that it is fetched again.",

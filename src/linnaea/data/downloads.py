@@ -1,19 +1,25 @@
 """Files from the network into the cache: under their final name only when whole and checked."""
 
+import glob
 import gzip
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from linnaea.errors import DataError, LinnaeaError
 
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
+WINDOW = 60.0  # seconds in which at least LEAST bytes must come: a byte now and then is no download
+LEAST = 64 << 10  # bytes, about 1 KB/s
+MAX_BYTES = 8 << 30  # of one download, and of what it decompresses to
 PAUSE = 1.0  # seconds before a mirror that did not answer is asked once more
 _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes read at a time, so that a large file is never whole in memory
@@ -55,7 +61,9 @@ def fetch(
     cure: str
         What a person without a network can do instead; ends the error.
 
-    Raises DataError with every mirror's failure, LinnaeaError where the cache cannot be written.
+    Raises DataError with every mirror's failure, LinnaeaError where the cache cannot be written. A mirror
+    that stalls is given up after TIMEOUT seconds, one that trickles after WINDOW, one that never ends after
+    MAX_BYTES.
     """
     import filelock
 
@@ -82,7 +90,13 @@ def _fetch_from_any(
     failures: dict[str, str] = {}
     waiting = list(mirrors)
     # Beside the destination, so that the last step is a rename within one file system: whole or not at all.
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
+    prefix = f".fetch-{destination.name}-"
+    # What a download left that was killed; nobody else is at work here, for the lock is ours.
+    for left in destination.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        dir=destination.parent, prefix=prefix, ignore_cleanup_errors=True
+    ) as folder:
         for attempt in (1, 2):
             silent = []
             for address in waiting:
@@ -93,7 +107,8 @@ def _fetch_from_any(
                     if received == md5:
                         os.replace(content, destination)
                         return
-                    failure = f"MD5 {received} instead of {md5}"
+                    page = "sent a web page, " if _is_page(content) else ""
+                    failure = f"{page}MD5 {received} instead of {md5}"
                 failures[address] = failure
                 if again:
                     silent.append(address)
@@ -110,17 +125,12 @@ def _fetch_from_any(
 
 def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, bool]:
     """Fetch one address into content; return ("", False) or (why not, whether asking again may help)."""
-    import pooch
     import requests
 
-    received = content.with_name("received")
-    # In a log file a progress bar is a thousand lines.
-    bar = sys.stderr.isatty()
-    downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)
+    # A new name each time: a mirror that was given up may still be writing into the last one.
+    received = Path(tempfile.mkdtemp(dir=content.parent)) / "received"
     try:
-        if bar:
-            print(f"Fetching {address}", file=sys.stderr)
-        downloader(address, str(received), None)
+        _download(address, received)
         if decompress:
             _decompress(received, content)
         else:
@@ -134,12 +144,83 @@ def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, 
         return f"no answer within {TIMEOUT:.0f} s", True
     except requests.ConnectionError:
         return "could not be reached", True
+    except _GivenUp as error:
+        return str(error), False
     # After its subclasses above. A full disk is an OSError of another kind and goes up to fetch.
     except (requests.RequestException, ValueError) as error:
         return f"not an address to fetch from ({error})", False
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return f"gave a damaged gzip file of {received.stat().st_size:,} bytes", False
     return "", False
+
+
+class _GivenUp(Exception):
+    """A mirror that would not come to an end, in words for a person."""
+
+
+class _Sink:
+    """A file that a download is written into, as long as somebody wants it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.size, self.wanted = file, 0, True
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if not self.wanted or self.size > MAX_BYTES:
+            raise _GivenUp(f"sent more than {MAX_BYTES:,} bytes")
+        self.file.write(chunk)
+
+    def flush(self) -> None:
+        """Do nothing: pooch flushes after each chunk, and nobody reads before the end."""
+
+
+def _download(address: str, received: Path) -> None:
+    """Fetch one address; raise what pooch and requests raise, or _GivenUp."""
+    import pooch
+
+    # In a log file a progress bar is a thousand lines.
+    bar = sys.stderr.isatty()
+    if bar:
+        print(f"Fetching {address}", file=sys.stderr)
+    downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 14, timeout=TIMEOUT)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            downloader(address, sink, None)
+        except BaseException as error:
+            failures.append(error)
+
+    with open(received, "wb") as file:
+        sink = _Sink(file)
+        # In a thread of its own, because a mirror that sends one byte before each timeout runs out keeps its
+        # reader busy for ever, and requests has no limit for the whole.
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        try:
+            _watch(worker, sink)
+        finally:
+            sink.wanted = False
+    if failures:
+        raise failures[0]
+
+
+def _watch(worker: threading.Thread, sink: _Sink) -> None:
+    """Wait for the worker, as long as at least LEAST bytes come in each WINDOW."""
+    began, size = time.monotonic(), 0
+    while worker.is_alive():
+        worker.join(min(0.1, WINDOW / 4))
+        if time.monotonic() - began > max(WINDOW, TIMEOUT) and worker.is_alive():
+            if sink.size - size < LEAST:
+                raise _GivenUp(f"sent {sink.size - size:,} bytes in {WINDOW:.0f} s")
+            began, size = time.monotonic(), sink.size
+
+
+def _is_page(content: Path) -> bool:
+    """Tell HTML, which networks with a log-in page send instead of any file."""
+    with open(content, "rb") as file:
+        start = file.read(512).lstrip().lower()
+    return start.startswith((b"<!doctype html", b"<html"))
 
 
 def _decompress(received: Path, content: Path) -> None:
@@ -150,7 +231,11 @@ def _decompress(received: Path, content: Path) -> None:
         os.replace(received, content)
         return
     with gzip.open(received, "rb") as source, open(content, "wb") as target:
-        shutil.copyfileobj(source, target, _BLOCK)
+        # Not shutil.copyfileobj: a few megabytes of gzip may hold a terabyte.
+        while block := source.read(_BLOCK):
+            if target.tell() + len(block) > MAX_BYTES:
+                raise _GivenUp(f"unpacks to more than {MAX_BYTES:,} bytes")
+            target.write(block)
 
 
 def file_md5(path: Path) -> str:

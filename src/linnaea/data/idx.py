@@ -6,16 +6,19 @@ the values, last dimension fastest
 """
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from linnaea import reading
 from linnaea.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
+MAX_BYTES = 1 << 30  # unpacked; MNIST's largest file has 47 MB
 
 
 def read_idx(path: Path | str) -> np.ndarray:
@@ -34,14 +37,20 @@ def read_idx(path: Path | str) -> np.ndarray:
 def read_content(path: Path | str) -> bytes:
     """Return a file's bytes, decompressed where it is gzipped. Raises DataError for a damaged file."""
     try:
-        content = Path(path).read_bytes()
+        content = reading.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path} could not be read ({error.strerror}).", "Check the path.") from error
     # By content and not by name: browsers and archive tools unpack, or leave ".gz" off, as they like.
     if not content.startswith(GZIP_MAGIC):
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as file:
+            unpacked = file.read(MAX_BYTES + 1)
+        if len(unpacked) > MAX_BYTES:
+            raise DataError(
+                f"{path} unpacks to more than {MAX_BYTES:,} bytes.", "Check that it is the right file."
+            )
+        return unpacked
     except EOFError as error:
         raise DataError(
             f"{path} is cut short: its gzip stream does not end within the {len(content):,} bytes received.",

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from linnaea import reading
+from linnaea.data import damage
 from linnaea.data.allowance import Allowance
 from linnaea.data.modes import to_array, to_rgb
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
@@ -22,13 +23,6 @@ for each, so that decoding never takes more than 2.9 GB, and seldom a tenth of i
 
 MAX_BYTES = 512 << 20
 """The largest file that is read: as many bytes as the largest picture has uncompressed."""
-
-MAX_SCANS = 500
-"""The most scans that a JPEG may have; usual are 1 to 10.
-
-Each costs a pass over the whole picture for a few bytes of the file (libjpeg-turbo's advisory LJT-01-004): a
-small file could keep a decoder busy for hours.
-"""
 
 SUFFIXES = frozenset(
     [
@@ -96,9 +90,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# The brands by which an ISO media file (ISO/IEC 23008-12) says that it is HEIC.
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 
 
 def read_picture(
@@ -160,6 +151,14 @@ def read_content(path: Path | str, name: str = "") -> bytes:
     return reading.read_bytes(path, MAX_BYTES, name)
 
 
+def open_image(content: bytes) -> Image.Image:
+    """Return the picture in the bytes of a file with its header read, and nothing decoded yet.
+
+    Raises whatever Pillow does, and MissingExtraError for HEIC without pillow-heif.
+    """
+    return Image.open(io.BytesIO(content), formats=_formats(content))
+
+
 def decode_picture(
     content: bytes,
     name: str,
@@ -172,24 +171,29 @@ def decode_picture(
     if not content:
         raise _unreadable(name, "is empty (0 bytes)")
     try:
-        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+        with open_image(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name, f"{image.width:,} x {image.height:,} pixels")
-            _refuse_scans(image, content, name)
+            reason = damage.hidden(image.format, content)
+            if reason:
+                raise _unreadable(name, reason)
             _draft(image, enough, longest_side, shortest_side)
             with _ALLOWANCE.taken(image.width * image.height):
-                return to_array(_prepared(image, longest_side, shortest_side))
+                array = to_array(_prepared(image, longest_side, shortest_side))
+                # Its pixels go before the next picture may come.
+                image.close()
+            return array
     except LinnaeaError:
         raise
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         raise _too_large(name, f"{int(pixels[0]):,} pixels" if pixels else str(error)) from error
     except UnidentifiedImageError as error:
-        raise _unreadable(name, _what_it_is(content)) from error
+        raise _unreadable(name, damage.what_it_is(content)) from error
     except Exception as error:
         # Pillow answers damaged files with nearly every kind of exception (OSError, SyntaxError, ValueError,
         # struct.error, IndexError, ...); whichever it is, a person has a damaged file.
-        raise _unreadable(name, _damage(error, len(content))) from error
+        raise _unreadable(name, damage.told(error, len(content))) from error
 
 
 def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndarray:
@@ -218,22 +222,16 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
 
 _ALLOWANCE = Allowance(MAX_PIXELS)
 
-
-def _refuse_scans(image: Image.Image, content: bytes, name: str) -> None:
-    # Within a scan every 0xFF is followed by 0x00 or a restart: the marker cannot stand there by chance.
-    scans = content.count(b"\xff\xda") if image.format in {"JPEG", "MPO"} else 1
-    if scans > MAX_SCANS:
-        raise DataError(
-            f"{name} would take too long to decode ({scans:,} scans; the limit is {MAX_SCANS}).",
-            "Save it anew or leave it out.",
-        )
+# Pillow takes memory in blocks of 16 MiB, which glibc keeps for the thread that freed them; what is above
+# 32 MiB goes back to the system at once. The same as PILLOW_BLOCK_SIZE=64m in the environment.
+Image.core.set_block_size(64 << 20)
 
 
 def _prepared(image: Image.Image, longest_side: int | None, shortest_side: int | None) -> Image.Image:
     image.load()
     # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
     # stand after the pixels.
-    turn = _UPRIGHT.get(_orientation(image))
+    turn = _UPRIGHT.get(orientation(image))
     image = to_rgb(image)
     if longest_side is not None and max(image.size) > longest_side:
         image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -270,7 +268,7 @@ def peculiarities(content: bytes) -> tuple[str, ...]:
     Any of PECULIARITIES; nothing for a file that cannot be opened.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
+        with open_image(content) as image:
             found = []
             # MPO is how phones store a photograph with a second, smaller one: no animation.
             if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -297,7 +295,8 @@ def _raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return the orientation that a picture's EXIF tells, 1 (upright) to 8; 1 where it tells none."""
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:
@@ -314,7 +313,7 @@ def _known_formats() -> tuple[str, ...]:
 
 def _formats(content: bytes) -> tuple[str, ...]:
     """Return the formats that Pillow may try, after making HEIC one of them where it is needed."""
-    if _is_heic(content):
+    if damage.is_heic(content):
         try:
             import pillow_heif
         except ImportError as error:
@@ -322,15 +321,6 @@ def _formats(content: bytes) -> tuple[str, ...]:
         if "HEIF" not in Image.OPEN:
             pillow_heif.register_heif_opener()
     return _known_formats()
-
-
-def _is_heic(content: bytes) -> bool:
-    """Tell HEIC by its file type box: size, "ftyp", main brand, version, compatible brands, 4 bytes each."""
-    if content[4:8] != b"ftyp":
-        return False
-    compatible = {content[at : at + 4] for at in range(16, min(int.from_bytes(content[:4]), 256), 4)}
-    # AVIF uses the same container, and some writers give it the general main brand as well.
-    return content[8:12] in _HEIC_BRANDS and not compatible & {b"avif", b"avis"}
 
 
 def _unreadable(name: str, reason: str) -> DataError:
@@ -342,28 +332,3 @@ def _too_large(name: str, extent: str) -> DataError:
         f"{name} is too large to decode ({extent}; the limit is {MAX_PIXELS:,}).",
         "Make it smaller or leave it out.",
     )
-
-
-def _what_it_is(content: bytes) -> str:
-    """Say what a file is that no decoder knows."""
-    kinds = [kind for signature, kind in _SIGNATURES.items() if content.startswith(signature)]
-    kinds += ["HEIC"] if _is_heic(content) else []
-    if kinds:
-        return f"is damaged (it begins like a {kinds[0]}, but its {len(content):,} bytes are not one)"
-    try:
-        start = content[:512].decode("utf-8")
-    except UnicodeDecodeError as error:
-        # A character cut in two at byte 512 is still text.
-        start = content[: error.start].decode("utf-8") if error.start > len(content[:512]) - 4 else ""
-    if start and all(letter.isprintable() or letter.isspace() for letter in start):
-        return "is a text file with a picture's name"
-    return f"is not a picture in a format that can be read (it begins with {content[:4].hex(' ')})"
-
-
-def _damage(error: Exception, size: int) -> str:
-    if isinstance(error, MemoryError):
-        return "needs more memory to decode than there is"
-    words = str(error).lower()
-    if isinstance(error, EOFError) or "truncated" in words or "not enough" in words or "premature" in words:
-        return f"is truncated (the picture goes on after the file's {size:,} bytes)"
-    return f"is damaged ({str(error).rstrip('.') or type(error).__name__})"
