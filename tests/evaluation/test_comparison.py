@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, bootstrap
 
 from linnaea.errors import DataError
 from linnaea.evaluation.comparison import compare, paired_interval
@@ -87,6 +87,16 @@ def test_the_interval_covers_the_truth():
     assert 0.93 <= ((ends[:, 0] <= 0.04) & (ends[:, 1] >= 0.04)).mean() <= 0.97
 
 
+def test_the_paired_bootstrap_is_scipys():
+    a, b = pair(80, 12, 3, 5)
+    result = compare(a, b)
+    gains = np.repeat([0, 1, -1, 0], (80, 12, 3, 5))
+    drawn = bootstrap((gains,), np.mean, method="percentile", n_resamples=9_999, rng=0).confidence_interval
+    assert (result.bootstrap_low, result.bootstrap_high) == pytest.approx(tuple(drawn), abs=0.0101)
+    same = compare(a, a)
+    assert (same.bootstrap_low, same.bootstrap_high) == (None, None)
+
+
 def test_large_counts_do_not_overflow():
     low, high = paired_interval(900_000, 30_000, 20_000, 50_000)
     assert 0.0095 < low < 0.01 < high < 0.0105
@@ -104,7 +114,8 @@ def test_other_pictures_are_refused_and_the_common_ones_compared_on_request():
     assert str(refused.value) == (
         "The two tables hold different pictures: 4 (0.png, 1.png, 2.png, …) only in the first, "
         "2 (10.png, 11.png) only in the second. "
-        "Give both models the same test part, or compare only the pictures that both hold (common_only=True)."
+        "Give both models the same test part, or compare only the pictures that both hold: --common "
+        "(from Python common_only=True)."
     )
     common = compare(a, b, common_only=True)
     assert (common.n, common.both_right) == (6, 6)

@@ -1,0 +1,64 @@
+"""Repeats: the hand-worked corrected variance, and intervals that are not too sure."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from linnaea.errors import DataError
+from linnaea.evaluation.predictions import Predictions
+from linnaea.evaluation.repeated import compare_repeats
+
+
+def run(right, first=0):
+    """A table of two classes in which the pictures marked in `right` are classified rightly."""
+    right = np.asarray(right, dtype=bool)
+    return Predictions(
+        tuple(f"{first + row}.png" for row in range(len(right))),
+        np.full(len(right), "cat"),
+        ("cat", "dog"),
+        np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]),
+    )
+
+
+def runs(rights, n=100, *, apart):
+    """One table for each number of right answers, of the same pictures or of others each time."""
+    return [run(np.arange(n) < right, first=index * n * apart) for index, right in enumerate(rights)]
+
+
+def test_other_test_parts_are_nadeau_and_bengios_corrected_t():
+    a, b = runs([90, 92, 91], apart=True), runs([88, 87, 89], apart=True)
+    result = compare_repeats(a, b, [300, 300, 300])
+    differences = np.array([0.02, 0.05, 0.02])
+    error = differences.std(ddof=1) * np.sqrt(1 / 3 + 100 / 300)
+    half = stats.t.ppf(0.975, 2) * error
+    assert (result.n, result.difference) == (3, pytest.approx(0.03))
+    assert (result.low, result.high) == pytest.approx((0.03 - half, 0.03 + half))
+    assert result.p_value == pytest.approx(2 * stats.t.sf(0.03 / error, 2))
+    assert result.sentence("a", "b") == "no difference that 3 repeats could show"
+
+
+def test_one_test_part_counts_the_choice_of_its_pictures():
+    # Every repeat alike: the deviation over seeds is nil, and 4 of 100 pictures are still only 4.
+    a, b = runs([90] * 4, apart=False), runs([86] * 4, apart=False)
+    result = compare_repeats(a, b, [300] * 4)
+    gains = np.r_[np.ones(4), np.zeros(96)]
+    half = stats.t.ppf(0.975, 3) * np.sqrt(gains.var(ddof=1) / 100)
+    assert (result.low, result.high) == pytest.approx((0.04 - half, 0.04 + half))
+
+
+def test_the_better_recipe_is_named_whichever_comes_first():
+    a, b = runs([95, 96, 95, 96, 95], apart=True), runs([85, 85, 86, 86, 85], apart=True)
+    there, back = compare_repeats(a, b, [300] * 5), compare_repeats(b, a, [300] * 5)
+    assert there.decided
+    assert there.sentence("a", "b") == back.sentence("b", "a")
+    assert there.sentence("a", "b").startswith("a is better by 10.0 points on average (95 %: ")
+
+
+def test_runs_that_cannot_be_paired_are_refused():
+    with pytest.raises(DataError) as refused:
+        compare_repeats(runs([90, 90], apart=True), runs([90], apart=True), [300, 300])
+    assert str(refused.value) == (
+        "There are 2 and 1 judged runs to compare. Repeat both recipes equally often, twice or more."
+    )
+    with pytest.raises(DataError, match="hold different pictures"):
+        compare_repeats(runs([90, 90], apart=True), runs([90, 90], apart=False), [300, 300])
