@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes, fingerprint
+from linnaea.data.frozen import COLUMNS, read_split, split_from_rows, split_hash, split_rows
 from linnaea.data.sources import open_dataset
-from linnaea.data.split import (
-    default_protocol,
-    make_split,
-    read_split,
-    split_from_rows,
-    split_hash,
-    split_rows,
-)
+from linnaea.data.split import default_protocol, make_split
 from linnaea.errors import DataError, SettingError
 
 
@@ -238,7 +232,7 @@ def test_rows_of_a_folder_carry_the_hash_of_the_file(make_folder):
 
 def written(rows):
     out = io.StringIO()
-    writer = csv.DictWriter(out, ["path", "hash", "label", "part"])
+    writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
@@ -288,7 +282,7 @@ def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     [
         (
             "path,label\na,b\n",
-            "The split has no column 'hash', 'part'. Its columns must be path,hash,label,part.",
+            "The split has no column 'hash', 'part'. Its columns must be path,hash,label,part[,group].",
         ),
         ("path,hash,label,part\na,h,b,exam\n", "The split names the unknown part 'exam'. "),
         ("path,hash,label,part\na,h,b,train\na,h,b,test\n", "The split names pictures twice: a. "),

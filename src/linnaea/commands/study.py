@@ -1,5 +1,6 @@
 """Study: the pictures of one run, divided into parts, as its network sees them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.findings import Problem
+from linnaea.data.groups import Groups
 from linnaea.data.split import Split
-from linnaea.errors import SettingError
+from linnaea.errors import RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
@@ -28,6 +31,14 @@ class Study:
         Side of the pictures in pixels; where `photographs` are kept, their shorter side.
     photographs: DecodedPictures or None
         For a network that takes pictures of any size; None for one that takes vectors.
+    small: Dataset or None
+        The same pictures in memory at their size, where several runs share them; None: read when asked for.
+    groups: Groups or None
+        What belongs together, and so was kept in one part wherever parts were drawn.
+    hashes: tuple of str
+        Of the content of each picture of the data set.
+    problems: tuple of Problem
+        What is wrong with the data set.
     """
 
     dataset: Dataset
@@ -35,6 +46,10 @@ class Study:
     size: int
     colour: bool
     photographs: DecodedPictures | None = None
+    small: Dataset | None = None
+    groups: Groups | None = None
+    hashes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def rows(self, part: str) -> np.ndarray:
         """Return the rows of "train", "val" or "test"."""
@@ -50,12 +65,16 @@ class Study:
         rows = self.rows(part)
         if self.photographs is not None:
             return self.photographs.select(rows), self.dataset.labels[rows]
-        return vectors(self.dataset, rows, self.size, self.colour), self.dataset.labels[rows]
+        return vectors(self.small or self.dataset, rows, self.size, self.colour), self.dataset.labels[rows]
 
     @cached_property
     def test(self) -> tuple[Any, np.ndarray]:
         """The test part, kept because the test curve and the judgement both need it."""
         return self.pair("test")
+
+    def divided(self, recipe: Recipe) -> Split:
+        """Return the parts that another recipe (another seed, say) asks for, of the same pictures."""
+        return divide(self.dataset, recipe, self.groups, self.hashes)
 
 
 def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | None, strict: bool) -> Study:
@@ -63,37 +82,99 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
 
     Photographs are decoded once, while they are looked through, and kept for training.
     """
-    from linnaea.data import cache, problems, sources, split
+    from linnaea.data import cache, duplicates, fingerprints, frozen, groups, problems, sources
 
     side = classifier.kept_side() if takes_photographs(classifier) else None
+    # Before the pictures: a split that is not there is told in a moment.
+    kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
     dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
-    dataset, _ = problems.leave_out_unusable(dataset, strict=strict, side=side)
-    made = split.make_split(
+    dataset, found = problems.leave_out_unusable(dataset, strict=strict, side=side)
+    photographs = None if side is None else cache.decoded(dataset, side, progress=True, scanned=True)
+    # Photographs were hashed while they were read.
+    hashes = tuple((photographs.hashes if photographs else ()) or fingerprints.content_hashes(dataset))
+    together = groups.find_groups(
         dataset,
-        recipe.split or split.default_protocol(dataset),
-        validation=VALIDATION if recipe.validation is None else recipe.validation,
-        seed=recipe.seed,
+        copies=duplicates.groups(dataset, found),
+        column=recipe.group_column,
+        pattern=recipe.group_pattern,
+        seconds=recipe.group_seconds,
+        kept=None if kept is None else frozen.kept_groups(dataset, kept),
     )
+    return Study(
+        dataset,
+        divide(dataset, recipe, together, hashes),
+        size=(recipe.size or PICTURE_SIZE) if side is None else side,
+        colour=recipe.colour or side is not None,
+        photographs=photographs,
+        groups=together,
+        hashes=hashes,
+        problems=tuple(found),
+    )
+
+
+def divide(
+    dataset: Dataset, recipe: Recipe, together: Groups | None = None, hashes: Sequence[str] | None = None
+) -> Split:
+    """Return the parts that a recipe asks for: drawn, given by the data set, or those of an earlier run.
+
+    together: what no draw may divide
+    hashes: of each picture's content, if at hand
+    """
+    from linnaea.data import frozen, split
+
+    if recipe.split_from is not None:
+        rows, words = earlier_split(recipe.split_from)
+        made = frozen.split_from_rows(dataset, rows, protocol=words, hashes=hashes, groups=together)
+        # Only where it is asked for by name: the default would change what is reused.
+        made = split.set_aside(dataset, made, recipe.validation or 0.0, recipe.seed)
+    else:
+        made = split.make_split(
+            dataset,
+            recipe.split or split.default_protocol(dataset),
+            validation=VALIDATION if recipe.validation is None else recipe.validation,
+            seed=recipe.seed,
+            groups=together,
+        )
     if recipe.patience and not len(made.val):
         raise SettingError(
             f"patience is {recipe.patience}, and no picture is set aside for validation.",
             "Leave patience out, or set --validation above 0.",
         )
-    if side is None:
-        return Study(dataset, made, recipe.size or PICTURE_SIZE, recipe.colour)
-    photographs = cache.decoded(dataset, side, progress=True, scanned=True)
-    return Study(dataset, made, side, True, photographs)
+    return made
+
+
+def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
+    """Return (rows, protocol) of the split in a run folder or a split.csv.
+
+    Raises RunError for anything else, DataError for a damaged file.
+    """
+    from linnaea.data.frozen import read_split
+
+    folder = Path(place).expanduser()
+    file = folder / "split.csv" if folder.is_dir() else folder
+    try:
+        rows = read_split(file.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise RunError(
+            f"There is no split in {place} ({reason}).",
+            "--split-from takes a run folder, or the split.csv of one.",
+        ) from error
+    if (folder / "run.json").is_file():
+        made = RunFolder.open(folder).info().get("data", {}).get("protocol", "parts")
+        # Of a split that was reused itself: where it came from first, and where from now.
+        return rows, f"{made.split(', as in ')[0]}, as in {place}"
+    return rows, f"parts of {place}"
 
 
 def record_study(run: RunFolder, study: Study) -> None:
     """Write split.csv and the data section of run.json, and tell the person what will be learned from."""
-    from linnaea.data import split
-    from linnaea.data.fingerprints import content_hashes, fingerprint
+    from linnaea.data import frozen
+    from linnaea.data.fingerprints import fingerprint
 
     dataset = study.dataset
-    hashes = content_hashes(dataset)
-    rows = split.split_rows(dataset, study.split, hashes)
-    run.write_csv("split.csv", ["path", "hash", "label", "part"], rows)
+    rows = frozen.split_rows(dataset, study.split, study.hashes or None)
+    run.write_csv("split.csv", list(frozen.COLUMNS), rows)
     counts = {part: len(study.rows(part)) for part in PARTS}
     per_class = {
         name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
@@ -105,9 +186,9 @@ def record_study(run: RunFolder, study: Study) -> None:
             "name": dataset.name,
             "pictures": len(dataset),
             "classes": list(dataset.class_names),
-            "fingerprint": fingerprint(dataset, hashes),
+            "fingerprint": fingerprint(dataset, study.hashes or None),
             "protocol": study.split.protocol,
-            "split_hash": split.split_hash(rows),
+            "split_hash": frozen.split_hash(rows),
             "notes": list(dataset.notes),
             "parts": counts,
             "per_class": per_class,
@@ -124,3 +205,41 @@ def record_study(run: RunFolder, study: Study) -> None:
     )
     parts = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
     terminal.say("Split", f"{parts} · {study.split.protocol}")
+    _record_leaks(run, study)
+
+
+def _record_leaks(run: RunFolder, study: Study) -> None:
+    """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
+    from linnaea.data.groups import leaks
+
+    found = {"test": [], "val": []} if study.groups is None else leaks(study.split, study.groups.ids)
+    test, val = ([study.dataset.paths[row] for row in found[part]] for part in ("test", "val"))
+    run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
+    if test:
+        verb = "is" if len(test) == 1 else "are"
+        them = "it" if len(test) == 1 else "them"
+        terminal.say(
+            "LEAK",
+            f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} {verb} in training or "
+            f"validation as well, as a copy or by the group: {listed(test, 3)}",
+            f"The parts are used as given; the score is told with and without {them}.",
+        )
+    if val:
+        verb = "is" if len(val) == 1 else "are"
+        terminal.say(
+            "Leak" if not test else "",
+            f"{len(val):,} of {counted(len(study.rows('val')), 'validation picture')} {verb} in training as "
+            "well: what is chosen on validation is chosen too hopefully.",
+        )
+
+
+def count_look(run: RunFolder, study: Study) -> None:
+    """Count, once a run, that the test part was judged, and tell where other runs judged it before."""
+    from linnaea.data.fingerprints import content_hashes
+    from linnaea.runs import looks
+
+    rows = study.rows("test")
+    hashes = [study.hashes[row] for row in rows] if study.hashes else content_hashes(study.dataset, rows)
+    found = looks.look(run, hashes)
+    if found["earlier"] != 0:
+        terminal.say("Looks", looks.sentence(found))

@@ -1,7 +1,7 @@
 """Dataset: which pictures, which labels, and which part each belongs to."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,9 @@ class Dataset:
         Sentences a person should read: what was left out and why.
     empty_classes: tuple of str
         Classes that the source names and that have no picture (empty folders).
+    columns: mapping
+        {column: {path: value}} of the further columns of a CSV, their names in small letters; by path, so
+        that it holds for any part of the data set.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Dataset:
     root: Path | None = None
     notes: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,38 +1,22 @@
 """Parts made once: which pictures train, which choose, which judge."""
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
+from linnaea.data.balance import divide_groups
 from linnaea.data.dataset import PARTS, Dataset, counted, listed
-from linnaea.data.fingerprints import content_hashes, fingerprint, text_hash
+from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
-
-__all__ = [
-    "Split",
-    "default_protocol",
-    "fingerprint",
-    "make_split",
-    "read_split",
-    "split_from_rows",
-    "split_hash",
-    "split_rows",
-]
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"
 RANDOM = "random"
 RANDOM_SHARE = "0.7"
 """What "random" means: the fraction to train on of the original report."""
-
-COLUMNS = ("path", "hash", "label", "part")
-"""The columns of split.csv."""
 
 _ALLOWED = (
     "Allowed are 'official', 'trainval', 'random', a fraction to train on such as 0.7, or percentages "
@@ -48,12 +32,15 @@ class Split:
         Rows of the data set, in the order of their paths. val may be empty.
     protocol: str
         A sentence for the report: "70/30 stratified, seed 0".
+    groups: Groups or None
+        What was kept together; None where nothing was asked.
     """
 
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
     protocol: str
+    groups: Groups | None = None
 
     def parts(self) -> dict[str, np.ndarray]:
         """Return the rows by the part's name."""
@@ -68,7 +55,9 @@ def default_protocol(dataset: Dataset) -> str:
     return OFFICIAL if dataset.root is not None and dataset.parts is not None else RANDOM_SHARE
 
 
-def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed: int = 0) -> Split:
+def make_split(
+    dataset: Dataset, protocol: str, *, validation: float = 0.0, seed: int = 0, groups: Groups | None = None
+) -> Split:
     """Divide the pictures into parts.
 
     Parameters
@@ -85,19 +74,19 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
         where the protocol has a validation part.
     seed: int
         Of the draw, for the streams SPLIT and VALIDATION.
+    groups: Groups, optional
+        What belongs together and is never divided by a draw. Official parts are taken as they are
+        (groups.leaks tells what that lets through).
 
     Sizes: of n pictures, test gets n x its fraction, rounded to the nearest (halves to even), and train the
     rest; within that, each class gets its share rounded up or down (scikit-learn's stratification), and never
-    nothing.
+    nothing. Where groups have more than one picture, as near to that as they allow (balance.divide_groups).
 
     Raises SettingError for a protocol or fraction that is not allowed, and DataError, naming the classes,
-    where a class has too few pictures for the parts, or stands in validation or test and not in training.
+    where a class has too few pictures for the parts, lies in one group, or stands in validation or test and
+    not in training.
     """
-    # Written so that not-a-number is refused too.
-    if not 0 <= validation < 1:
-        raise SettingError(f"The validation fraction is {validation}; expected 0 or more and less than 1.")
-    given = protocol in {OFFICIAL, TRAINVAL}
-    if given:
+    if protocol in {OFFICIAL, TRAINVAL}:
         train, val, test = _official(dataset)
         words = "official parts"
         if protocol == TRAINVAL:
@@ -108,43 +97,43 @@ def make_split(dataset: Dataset, protocol: str, *, validation: float = 0.0, seed
         # Sorted: file systems list in their own order, and the same seed must mean the same pictures
         # everywhere.
         rows = np.argsort(np.array(dataset.paths), kind="stable")
-        rest, test = _divide(dataset, rows, test_share, Purpose.SPLIT, seed, "test")
+        rest, test = _divide(dataset, rows, test_share, Purpose.SPLIT, seed, "test", groups)
         train, val = rest, rest[:0]
         if val_share:
             # The share of what is left once test is gone: 15 of 85.
             inner = val_share / (train_share + val_share)
-            train, val = _divide(dataset, rest, inner, Purpose.VALIDATION, seed, "validation")
+            train, val = _divide(dataset, rest, inner, Purpose.VALIDATION, seed, "validation", groups)
         shares = [share for share in (train_share, val_share, test_share) if share]
         words = f"{'/'.join(f'{float(share * 100):g}' for share in shares)} stratified, seed {seed}"
-    # Always after test and from training only, on a stream of its own: asking for a validation part, or for
-    # another size of it, never changes the test part.
-    if validation and not len(val):
-        train, val = _divide(
-            dataset, train, Fraction(str(validation)), Purpose.VALIDATION, seed, "validation"
-        )
-        words += f", {validation * 100:g} % of training set aside for validation"
-        words += f", seed {seed}" if given else ""
-    _check_classes(dataset, train, {"validation": val, "test": test})
-    return Split(train, val, test, words)
+        words += f", kept together: {groups.words}" if groups is not None and groups.words else ""
+    return set_aside(dataset, Split(train, val, test, words, groups), validation, seed)
 
 
-def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Return the rows of split.csv, sorted by path: path, hash (of the content), label, part.
+def set_aside(dataset: Dataset, split: Split, validation: float, seed: int = 0) -> Split:
+    """Return the split with this fraction of its training part as validation, unless it has one.
 
-    hashes: what content_hashes returned for the whole data set, if at hand.
+    Raises as make_split does, also for a part without pictures.
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
-    rows = [
-        {"path": dataset.paths[row], "hash": hashes[row], "label": str(dataset.labels[row]), "part": part}
-        for part, members in split.parts().items()
-        for row in members
-    ]
-    return sorted(rows, key=lambda row: row["path"])
-
-
-def split_hash(rows: Sequence[dict[str, str]]) -> str:
-    """Return one hash of the rows of a split: equal exactly where the same pictures play the same parts."""
-    return text_hash(sorted("\t".join((row["path"], row["hash"], row["label"], row["part"])) for row in rows))
+    # Written so that not-a-number is refused too.
+    if not 0 <= validation < 1:
+        raise SettingError(f"The validation fraction is {validation}; expected 0 or more and less than 1.")
+    # From training only, on a stream of its own: asking for a validation part, or for another size of it,
+    # never changes the test part.
+    if validation and not len(split.val):
+        train, val = _divide(
+            dataset,
+            split.train,
+            Fraction(str(validation)),
+            Purpose.VALIDATION,
+            seed,
+            "validation",
+            split.groups,
+        )
+        words = f"{split.protocol}, {validation * 100:g} % of training set aside for validation"
+        words += "" if f", seed {seed}" in split.protocol else f", seed {seed}"
+        split = replace(split, train=train, val=val, protocol=words)
+    check_parts(dataset, split)
+    return split
 
 
 def _shares(protocol: str) -> tuple[Fraction, Fraction, Fraction]:
@@ -191,25 +180,62 @@ def _joined(dataset: Dataset, train: np.ndarray, val: np.ndarray) -> tuple[np.nd
 
 
 def _divide(
-    dataset: Dataset, rows: np.ndarray, share: Fraction, purpose: Purpose, seed: int, part: str
+    dataset: Dataset,
+    rows: np.ndarray,
+    share: Fraction,
+    purpose: Purpose,
+    seed: int,
+    part: str,
+    groups: Groups | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (the rest, the share) of these rows, each class in proportion, both in the order of rows."""
-    from sklearn.model_selection import train_test_split
+    labels, ids = dataset.labels[rows], _ids(groups, rows)
+    _check_divisible(labels, rows, groups, part)
+    if len(np.unique(ids)) < len(ids):
+        taken = divide_groups(labels, ids, share, stream(seed, purpose))
+        return rows[~taken], rows[taken]
+    # scikit-learn takes a number for its own generator; drawing it from the stream keeps one rule for
+    # randomness.
+    return _draw(labels, rows, share, int(stream(seed, purpose).integers(2**31)))
 
-    labels = dataset.labels[rows]
+
+def _ids(groups: Groups | None, rows: np.ndarray) -> np.ndarray:
+    return rows if groups is None else groups.ids[rows]
+
+
+def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None, part: str) -> None:
     # Checked here and not by scikit-learn, whose message does not name the class.
-    counts = Counter(labels.tolist())
-    small = sorted(name for name, count in counts.items() if count < 2)
+    instead = ", or set nothing aside with --validation 0" if part == "validation" else ""
+    small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
     if small:
         raise DataError(
             f"{_classes(small)} only one picture to divide between training and {part}.",
-            "Add pictures of it, or leave the class out.",
+            f"Add pictures of it, or leave the class out{instead}.",
         )
+    if groups is None:
+        return
+    held = whole_class_groups(labels, groups.ids[rows])
+    if held:
+        names = dict(zip(groups.ids.tolist(), groups.names, strict=True))
+        found = listed(
+            f"'{name}' in '{names[group]}', {(labels == name).sum():,} pictures"
+            for name, group in held.items()
+        )
+        subject = "A class lies" if len(held) == 1 else f"{len(held):,} classes lie"
+        raise DataError(
+            f"{subject} in one group, which cannot be divided between training and {part}: {found}.",
+            f"Add pictures of it that belong to another group, or leave the class out{instead}.",
+        )
+
+
+def _draw(
+    labels: np.ndarray, rows: np.ndarray, share: Fraction, random_state: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    classes = len(np.unique(labels))
     # Every class has two pictures or more, so there is room for each on both sides.
-    size = min(max(round(len(rows) * share), len(counts)), len(rows) - len(counts))
-    # scikit-learn takes a number for its own generator; drawing it from the stream keeps one rule for
-    # randomness.
-    random_state = int(stream(seed, purpose).integers(2**31))
+    size = min(max(round(len(rows) * share), classes), len(rows) - classes)
     rest, taken = train_test_split(
         np.arange(len(rows)),
         test_size=size,
@@ -238,11 +264,18 @@ def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[
     return rest, taken
 
 
-def _check_classes(dataset: Dataset, train: np.ndarray, judged: dict[str, np.ndarray]) -> None:
+def check_parts(dataset: Dataset, split: Split) -> None:
+    """Raise DataError for a training or test part without pictures, or a class that training lacks."""
+    for part in ("train", "test"):
+        if not len(split.parts()[part]):
+            raise DataError(
+                f"The {part} part of '{dataset.name}' has no pictures ({split.protocol}).",
+                "Every split needs pictures to learn from and pictures to be judged by.",
+            )
     # The class list is made from training. The other way round is no error: a class without test pictures is
     # learned and reported as not judged.
-    known = set(dataset.labels[train].tolist())
-    for part, rows in judged.items():
+    known = set(dataset.labels[split.train].tolist())
+    for part, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
             raise DataError(
@@ -258,72 +291,3 @@ def _classes(names: list[str]) -> str:
         if len(names) == 1
         else f"{counted(len(names), 'class', 'classes')} ({quoted}) have"
     )
-
-
-def read_split(text: str) -> list[dict[str, str]]:
-    """Return the rows of a split.csv. Raises DataError where columns are missing or a part is unknown."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise DataError(
-            f"The split has no column {listed(map(repr, missing))}.",
-            f"Its columns must be {','.join(COLUMNS)}.",
-        )
-    rows = [{name: row[name] for name in COLUMNS} for row in reader]
-    twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one part."
-        )
-    strange = sorted({row["part"] for row in rows} - set(PARTS))
-    if strange:
-        raise DataError(
-            f"The split names the unknown part {listed(map(repr, strange))}.",
-            "Parts are train, val and test.",
-        )
-    return rows
-
-
-def split_from_rows(
-    dataset: Dataset,
-    rows: Sequence[dict[str, str]],
-    *,
-    protocol: str = "parts of an earlier split",
-    hashes: Sequence[str] | None = None,
-) -> Split:
-    """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
-
-    Pictures that the split does not know are left out, and counted in the protocol. hashes: what
-    content_hashes returned for the whole data set, if at hand.
-
-    Raises DataError naming every kind of difference: pictures missing, moved, changed in content, or
-    relabelled.
-    """
-    hashes = content_hashes(dataset) if hashes is None else hashes
-    place = {path: row for row, path in enumerate(dataset.paths)}
-    # Of pictures that are the same byte for byte the last is named; any of them answers "where is it now?".
-    by_hash = dict(zip(hashes, dataset.paths, strict=True))
-    differences: dict[str, list[str]] = {"missing": [], "moved": [], "changed": [], "relabelled": []}
-    members: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row in sorted(rows, key=lambda row: row["path"]):
-        path, known = row["path"], place.get(row["path"])
-        if known is None:
-            now = by_hash.get(row["hash"])
-            differences["moved" if now else "missing"].append(f"{path} (now {now})" if now else path)
-        elif hashes[known] != row["hash"]:
-            differences["changed"].append(path)
-        elif dataset.labels[known] != row["label"]:
-            differences["relabelled"].append(f"{path} ('{row['label']}', now '{dataset.labels[known]}')")
-        else:
-            members[row["part"]].append(known)
-    found = [f"{len(paths):,} {kind}: {listed(paths)}" for kind, paths in differences.items() if paths]
-    if found:
-        raise DataError(
-            f"'{dataset.name}' is not what the split was made from ({'; '.join(found)}).",
-            "Restore the pictures, or make a new split.",
-        )
-    new = len(place.keys() - {row["path"] for row in rows})
-    if new:
-        protocol += f", {counted(new, 'picture')} outside it left out"
-    train, val, test = (np.array(members[part], dtype=np.int64) for part in PARTS)
-    return Split(train, val, test, protocol)

@@ -18,16 +18,17 @@ COLUMNS = ("path", "label")
 def open_table(path: Path, source: str) -> Dataset:
     """Return the pictures that a CSV file lists; paths are relative to the file's folder.
 
-    Comma, semicolon and tab separate columns; the first line names them; other columns are passed over. An
-    empty part means that a picture belongs to none.
+    Comma, semicolon and tab separate columns; the first line names them; other columns are kept to group by.
+    An empty part means that a picture belongs to none.
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
-    rows = _rows(path, source)
+    rows = read_rows(path, source)
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
     faults: dict[str, list[str]] = {}
     paths, labels, parts = [], [], []
+    columns: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
     for line, row in rows:
         # Tables made on Windows separate folders by backslashes; the file system here may not.
@@ -42,6 +43,8 @@ def open_table(path: Path, source: str) -> Dataset:
         paths.append(name)
         labels.append(label)
         parts.append(PART_NAMES.get(part, ""))
+        for column in row.keys() - {"path", "label", "part"}:
+            columns.setdefault(column, {})[name] = row[column]
     if faults:
         found = "; ".join(
             f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
@@ -58,11 +61,15 @@ def open_table(path: Path, source: str) -> Dataset:
         labels=np.array(labels)[order],
         parts=np.array(parts)[order] if any(parts) else None,
         root=path.parent,
+        columns=dict(sorted(columns.items())),
     )
 
 
-def _rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
-    """Return each row with its line number, its values stripped."""
+def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
+    """Return each row of a table with its line number, its values stripped, its columns in small letters.
+
+    Raises DataError for what is no CSV in UTF-8, or lacks the columns path and label.
+    """
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
         text = path.read_text(encoding="utf-8-sig")

@@ -1,0 +1,130 @@
+"""A split as it stands on disk: written once to split.csv, refused when its pictures have changed."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.fingerprints import content_hashes, text_hash
+from linnaea.data.groups import Groups
+from linnaea.data.split import Split, check_parts
+from linnaea.errors import DataError
+
+COLUMNS = ("path", "hash", "label", "part", "group")
+"""The columns of split.csv. Older files have no group."""
+
+NAMED = 100
+"""So many changed pictures an error names; a whole folder that vanished is told by its number."""
+
+
+def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """Return the rows of split.csv, sorted by path: path, hash (of the content), label, part, group.
+
+    group: what was kept together with others; "" for a picture that stands alone.
+
+    hashes: what content_hashes returned for the whole data set, if at hand.
+    """
+    hashes = content_hashes(dataset) if hashes is None else hashes
+    names = [""] * len(dataset) if split.groups is None else split.groups.names
+    rows = [
+        {
+            "path": dataset.paths[row],
+            "hash": hashes[row],
+            "label": str(dataset.labels[row]),
+            "part": part,
+            "group": names[row],
+        }
+        for part, members in split.parts().items()
+        for row in members
+    ]
+    return sorted(rows, key=lambda row: row["path"])
+
+
+def split_hash(rows: Sequence[dict[str, str]]) -> str:
+    """Return one hash of the rows of a split: equal exactly where the same pictures play the same parts."""
+    return text_hash(sorted("\t".join((row["path"], row["hash"], row["label"], row["part"])) for row in rows))
+
+
+def read_split(text: str) -> list[dict[str, str]]:
+    """Return the rows of a split.csv. Raises DataError where columns are missing or a part is unknown."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
+    if missing:
+        raise DataError(
+            f"The split has no column {listed(map(repr, missing))}.",
+            f"Its columns must be {','.join(COLUMNS[:4])}[,group].",
+        )
+    rows = [{name: row.get(name) or "" for name in COLUMNS} for row in reader]
+    twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one part."
+        )
+    strange = sorted({row["part"] for row in rows} - set(PARTS))
+    if strange:
+        raise DataError(
+            f"The split names the unknown part {listed(map(repr, strange))}.",
+            "Parts are train, val and test.",
+        )
+    return rows
+
+
+def split_from_rows(
+    dataset: Dataset,
+    rows: Sequence[dict[str, str]],
+    *,
+    protocol: str = "parts of an earlier split",
+    hashes: Sequence[str] | None = None,
+    groups: Groups | None = None,
+) -> Split:
+    """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
+
+    Pictures that the split does not know are left out, and counted in the protocol. hashes: what
+    content_hashes returned for the whole data set, if at hand. groups: what belongs together by now.
+
+    Raises DataError naming each picture that is missing, moved, changed in content or relabelled, or whose
+    file is there but cannot be read any more (or is not listed), and for a part without pictures or a class
+    that training lacks.
+    """
+    hashes = content_hashes(dataset) if hashes is None else hashes
+    place = {path: row for row, path in enumerate(dataset.paths)}
+    # Of pictures that are the same byte for byte the last is named; any of them answers "where is it now?".
+    by_hash = dict(zip(hashes, dataset.paths, strict=True))
+    kinds = ("missing", "moved", "unreadable or not listed", "changed", "relabelled")
+    differences: dict[str, list[str]] = {kind: [] for kind in kinds}
+    members: dict[str, list[int]] = {part: [] for part in PARTS}
+    for row in sorted(rows, key=lambda row: row["path"]):
+        path, known = row["path"], place.get(row["path"])
+        if known is None:
+            now = by_hash.get(row["hash"])
+            there = dataset.root is not None and (dataset.root / path).is_file()
+            kind = "unreadable or not listed" if there else "moved" if now else "missing"
+            differences[kind].append(f"{path} (now {now})" if kind == "moved" else path)
+        elif hashes[known] != row["hash"]:
+            differences["changed"].append(path)
+        elif dataset.labels[known] != row["label"]:
+            differences["relabelled"].append(f"{path} ('{row['label']}', now '{dataset.labels[known]}')")
+        else:
+            members[row["part"]].append(known)
+    found = [f"{len(paths):,} {kind}: {listed(paths, NAMED)}" for kind, paths in differences.items() if paths]
+    if found:
+        raise DataError(
+            f"'{dataset.name}' is not what the split was made from ({'; '.join(found)}).",
+            "Restore the pictures, or make a new split.",
+        )
+    new = len(place.keys() - {row["path"] for row in rows})
+    if new:
+        protocol += f", {counted(new, 'picture')} outside it left out"
+    train, val, test = (np.array(members[part], dtype=np.int64) for part in PARTS)
+    split = Split(train, val, test, protocol, groups)
+    check_parts(dataset, split)
+    return split
+
+
+def kept_groups(dataset: Dataset, rows: Sequence[dict[str, str]]) -> list[str]:
+    """Return the group that these rows of a split.csv name for each picture, "" where none."""
+    named = {row["path"]: row["group"] for row in rows}
+    return [named.get(path, "") for path in dataset.paths]

@@ -1,0 +1,220 @@
+"""Pictures that belong together, and so must lie in one part: copies, one patient, one burst."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.errors import DataError, SettingError, did_you_mean
+
+if TYPE_CHECKING:
+    from linnaea.data.split import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which pictures of a data set belong together.
+
+    ids: ndarray of int64, (n,)
+        Equal where pictures belong together, directly or through others.
+    names: tuple of str, (n,)
+        A name for each picture's group: the person's own (of a column, of a pattern) where there is just one,
+        else the group's first path; "" for a picture that stands alone.
+    words: str
+        By what they were found, for the report: "31 groups by patient, 2 groups of copies".
+    """
+
+    ids: np.ndarray
+    names: tuple[str, ...]
+    words: str = ""
+
+
+def find_groups(
+    dataset: Dataset,
+    *,
+    copies: Sequence[int] | np.ndarray | None = None,
+    column: str | None = None,
+    pattern: str | None = None,
+    seconds: float | None = None,
+    kept: Sequence[str] | None = None,
+) -> Groups:
+    """Return the groups of a data set, joined over everything that is asked for.
+
+    Joined means: two copies of one picture make one group of the two patients they were filed under.
+
+    Parameters
+    ----------
+    copies: sequence of int, (n,), optional
+        Equal for pictures that are the same (duplicates.groups).
+    column: str, optional
+        A column of the CSV: equal values belong together, empty ones stand alone.
+    pattern: str, optional
+        A regular expression, searched in the path. Its first group, or all that it matches, names the group;
+        a picture that it does not match stands alone.
+    seconds: float, optional
+        Pictures that one camera took within so many seconds of each other belong together, each with the
+        next, by EXIF's DateTimeOriginal, Make and Model.
+    kept: sequence of str, (n,), optional
+        The names in the group column of an earlier split.csv; "" stands alone.
+
+    Raises SettingError for a column that is not there or a pattern that is no regular expression or matches
+    nothing, and DataError where no picture says when it was taken.
+    """
+    named = []
+    if column is not None:
+        named.append((f"by {column}", _column(dataset, column)))
+    if pattern is not None:
+        named.append((f"by the pattern {pattern}", _matched(dataset, pattern)))
+    if kept is not None and any(kept):
+        named.append(("of the earlier split", list(kept)))
+    relations = [(word, _numbers(values)) for word, values in named]
+    if seconds is not None:
+        relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, seconds)))
+    if copies is not None:
+        relations.append(("of copies", np.asarray(copies)))
+    ids = _joined(len(dataset), [numbers for _, numbers in relations])
+    words = []
+    for number, (word, numbers) in enumerate(relations):
+        # Of the person's own groups all are counted, one picture or more; of copies there must be two.
+        own = number < len(named)
+        sizes = Counter(numbers.tolist())
+        alone = sum(not value for value in named[number][1]) if own else 0
+        count = len(sizes) - alone if own else sum(size > 1 for size in sizes.values())
+        words += [f"{counted(count, 'group')} {word}"] if count else []
+    return Groups(ids, _names(dataset, ids, [values for _, values in named]), ", ".join(words))
+
+
+def leaks(split: "Split", ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the rows that a given division lets leak, as {"test": rows, "val": rows}.
+
+    "test": test pictures of a group that training or validation has pictures of; "val": validation pictures
+    of a group that training has. Both are empty for a split that was made with these groups.
+    """
+    learned = ids[split.train]
+    seen = np.concatenate([learned, ids[split.val]])
+    return {
+        "test": split.test[np.isin(ids[split.test], seen)],
+        "val": split.val[np.isin(ids[split.val], learned)],
+    }
+
+
+def whole_class_groups(labels: np.ndarray, ids: np.ndarray) -> dict[str, int]:
+    """Return {class: its group} for each class of two pictures or more that lies in one group altogether."""
+    held = {}
+    for name in np.unique(labels):
+        own = ids[labels == name]
+        if len(own) > 1 and (own == own[0]).all():
+            held[str(name)] = int(own[0])
+    return held
+
+
+def _column(dataset: Dataset, column: str) -> list[str]:
+    columns = dataset.columns
+    if not columns:
+        raise SettingError(
+            f"group_column is '{column}', and {dataset.source} has no columns beside path, label and part.",
+            "Add the column to a CSV of the pictures, or name groups with group_pattern.",
+        )
+    # Column names are kept in small letters.
+    values = columns.get(column.strip().lower())
+    if values is None:
+        raise SettingError(
+            f"{dataset.source} has no column '{column}' to group by.", did_you_mean(column, columns)
+        )
+    return [values.get(path, "") for path in dataset.paths]
+
+
+def _matched(dataset: Dataset, pattern: str) -> list[str]:
+    try:
+        searched = re.compile(pattern)
+    except re.error as error:
+        raise SettingError(
+            f"group_pattern is no regular expression ({error}): {pattern}",
+            "Write, say, 'plant(\\d+)' for pictures called plant7_1.jpg.",
+        ) from error
+    # An optional first group that took no part in the match is None.
+    found = [searched.search(path) for path in dataset.paths]
+    values = [(match[1 if searched.groups else 0] or "") if match else "" for match in found]
+    if not any(values):
+        raise SettingError(
+            f"group_pattern '{pattern}' names no group: it was searched in {listed(dataset.paths, 3)}.",
+            "It is a regular expression on the path below the data's folder.",
+        )
+    return values
+
+
+def _bursts(dataset: Dataset, seconds: float) -> np.ndarray:
+    """Return numbers (n,), equal for pictures of one camera that follow each other within the seconds."""
+    from linnaea.data import cache
+    from linnaea.data.exif import taken
+
+    files = [] if dataset.root is None else dataset.files(range(len(dataset)))
+    # Headers only; the disk is what takes time, so a few threads.
+    moments = list(cache.in_order(taken, 4, files))
+    cameras: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for row, moment in enumerate(moments):
+        if moment is not None:
+            cameras[moment[0]].append((moment[1], row))
+    if not cameras:
+        raise DataError(
+            f"group_seconds is {seconds:g}, and no picture of {dataset.source} says when it was taken "
+            "(EXIF DateTimeOriginal).",
+            "Leave group_seconds out, or use the photographs as the camera wrote them.",
+        )
+    numbers = np.arange(len(dataset))
+    for pictures in cameras.values():
+        pictures.sort()
+        for (before, first), (after, row) in pairwise(pictures):
+            if after - before <= seconds:
+                numbers[row] = numbers[first]
+    return numbers
+
+
+def _numbers(values: Sequence[str]) -> np.ndarray:
+    """Return numbers (n,), equal where values are equal; each empty value has a number of its own."""
+    known: dict[str, int] = {}
+    return np.array(
+        [
+            known.setdefault(value, len(values) + len(known)) if value else row
+            for row, value in enumerate(values)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _joined(n: int, relations: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the connected components (n,) of pictures that any relation puts together."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, others = [np.arange(0)], [np.arange(0)]
+    for numbers in relations:
+        # Each picture is tied to the first of its group: as many edges as pictures, however large the group.
+        _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        rows.append(np.arange(n))
+        others.append(first[inverse])
+    edges = np.concatenate(rows), np.concatenate(others)
+    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _names(dataset: Dataset, ids: np.ndarray, values: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    members: dict[int, list[int]] = defaultdict(list)
+    for row, group in enumerate(ids.tolist()):
+        members[group].append(row)
+    names = {}
+    for group, rows in members.items():
+        own = {column[row] for column in values for row in rows} - {""}
+        first = min(dataset.paths[row] for row in rows)
+        names[group] = own.pop() if len(own) == 1 else first if own or len(rows) > 1 else ""
+    # A column and a pattern can use one word for two things.
+    times = Counter(name for name in names.values() if name)
+    for group, name in names.items():
+        if times[name] > 1:
+            names[group] = min(dataset.paths[row] for row in members[group])
+    return tuple(names[group] for group in ids.tolist())
