@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     AUGMENT = 4
     VALIDATION = 5
     BOOTSTRAP = 6
+    SUBSET = 7
 
 
 def stream(seed: int, purpose: Purpose, epoch: int = 0, index: int = 0) -> np.random.Generator:

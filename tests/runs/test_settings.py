@@ -8,11 +8,11 @@ from linnaea.runs.settings import CommonSettings, Recipe, make_recipe, parse_ass
 
 def test_every_fault_is_named_in_one_message():
     with pytest.raises(SettingError) as error:
-        make_recipe({"hiden": "3", "epochs": 0, "activation": "tan", "hidden": "500,-3"})
+        make_recipe({"hiden": "3", "epochs": -1, "activation": "tan", "hidden": "500,-3"})
     assert str(error.value) == (
         "The setting 'hidden' is refused: input should be greater than or equal to 1. Received: '-3'. "
         "The setting 'activation' is refused: input should be 'sigmoid', 'tanh' or 'relu'. Received: 'tan'. "
-        "The setting 'epochs' is refused: input should be greater than or equal to 1. Received: 0. "
+        "The setting 'epochs' is refused: input should be greater than or equal to 0. Received: -1. "
         "There is no setting 'hiden'. Did you mean 'hidden' or 'head_hidden'?"
     )
 

@@ -96,7 +96,7 @@ def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:
     So every cell has a picture before any has two, should there not be room for all.
     """
     seen: Counter[tuple[str, str]] = Counter()
-    turns = []
+    turns: list[tuple[int, int, int]] = []
     for row in wrong[np.argsort(-predictions.confidence[wrong], kind="stable")].tolist():
         cell = str(predictions.true[row]), str(predictions.predicted[row])
         turns.append((seen[cell], len(turns), row))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from linnaea.commands import judging, learning, study
+from linnaea.commands import judging, learning, learning_curve, study
 from linnaea.commands.choosing import Chosen
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
@@ -25,5 +25,8 @@ def walk(
         with phases.measure("evaluate"):
             judging.judge(run, classifier, pictures)
         learning.show_result(run)
+        if chosen.recipe.learning_curve and stopped is None:
+            with phases.measure("learning curve"):
+                learning_curve.measure(run, classifier, pictures, chosen.recipe.seed)
         if stopped is not None:
             raise stopped

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.commands import choosing, learning, repeating, road, study, terminal
+from linnaea.commands import choosing, learning, learning_curve, repeating, road, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.provenance import Phases
@@ -68,6 +68,7 @@ def train(
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     with phases.measure("data"):
         pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
+    learning_curve.check_asked(chosen.recipe, pictures)
     if chosen.recipe.repeats or chosen.recipe.folds:
         return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
     run = RunFolder.create(folder, overwrite=overwrite)

@@ -63,7 +63,10 @@ class Recipe(BaseModel):
         None, description="How the weights are moved.", json_schema_extra=OPTION
     )
     epochs: int | None = Field(
-        None, ge=1, description="Passes over the training part.", json_schema_extra=OPTION
+        None,
+        ge=0,
+        description="Passes over the training part; 0: of a pretrained network, the linear probe alone.",
+        json_schema_extra=OPTION,
     )
     batch_size: int | None = Field(None, ge=1, description="Pictures a step.", json_schema_extra=OPTION)
     learning_rate: float | None = Field(

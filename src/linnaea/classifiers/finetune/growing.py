@@ -1,0 +1,75 @@
+"""The linear probe on growing parts of its training pictures, for a learning curve."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from linnaea.classifiers.finetune import construction
+from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.probe import fit_probe
+from linnaea.classifiers.finetune.progress import OnStep
+from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
+from linnaea.classifiers.perceptron import inputs
+
+
+def probes(
+    classifier: Any,
+    X: Any,
+    y: np.ndarray,
+    X_val: Any,
+    y_val: np.ndarray,
+    subsets: list[np.ndarray],
+    *,
+    on_step: OnStep | None = None,
+) -> list[np.ndarray]:
+    """Return what a probe on each subset of X says of X_val: probabilities (m, classes), float64.
+
+    The features are those of the network before fine-tuning, of the same views as in fit, and made once: the
+    probe on all of X is the one that fit made.
+
+    classifier: a fitted FineTuneClassifier, whose probe this is, or would be.
+    subsets: rows of X, each with a picture of every class.
+    on_step: hears how far the features are, as in fit.
+
+    Raises LinnaeaError where the first weights cannot be had any more.
+    """
+    opened = construction.open_network(
+        classifier.backbone,
+        weights=classifier.weights,
+        size=classifier.size,
+        variant=classifier.preprocessing,
+        classes=len(classifier.classes_),
+        seed=classifier.seed_,
+    )
+    where = next(opened.network.parameters()).device
+    plan = getattr(classifier, "plan_", None)
+    number = (plan.settings if plan is not None else classifier.get_params())["views"]
+    features = FrozenFeatures.of(
+        opened.network,
+        ResidentPictures.read(X, opened.preprocessing, where),
+        EvaluationBatches(X_val, opened.preprocessing, where),
+        number_of_views=number,
+        precision=classifier.precision_,
+        seed=classifier.seed_,
+        flip=classifier.flip,
+        on_step=on_step,
+    )
+    assert features.val is not None
+    targets = inputs.class_numbers(y, classifier.classes_)
+    val_targets = inputs.class_numbers(y_val, classifier.classes_)
+    weights = inputs.weights_of_rows(
+        None, classifier.class_weight, np.zeros((len(y), 1)), y, classifier.classes_
+    )
+    found = []
+    for rows in subsets:
+        probe = fit_probe(
+            features.train[:, torch.from_numpy(rows)].flatten(0, 1),
+            targets[rows],
+            views=number,
+            weights=None if weights is None else weights[rows],
+            validation=(features.val, val_targets),
+            overwrite_features=True,  # a copy: indexing made it
+        )
+        found.append(torch.softmax(probe.logits(features.val).double(), dim=1).numpy())
+    return found

@@ -1,0 +1,120 @@
+"""The learning curve: the same recipe on fewer training pictures, judged on validation."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from linnaea.classifiers.contract import takes_photographs
+from linnaea.commands import terminal
+from linnaea.commands.study import Study
+from linnaea.errors import SettingError
+from linnaea.evaluation.growth import Step, forecast, points
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.settings import Recipe
+from linnaea.streams import Purpose, stream
+
+SHARES = (0.1, 0.25, 0.5, 1.0)
+# Fewer pictures than this, and an interval reaches from hopeless to perfect.
+FEWEST = 10
+
+
+def check_asked(recipe: Recipe, study: Study) -> None:
+    """Raise SettingError where a learning curve is asked for that no picture could judge."""
+    judged = len(study.rows("val"))
+    if recipe.learning_curve and judged < FEWEST:
+        raise SettingError(
+            f"A learning curve is judged on validation, which has {judged} pictures of at least {FEWEST}.",
+            "Set more aside with --validation, or leave the learning curve out.",
+        )
+
+
+def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
+    """Write run.json's keys "learning_curve" and "learning_forecast", and tell them.
+
+    Of a perceptron, the same settings learn anew from each share; of a pretrained network its linear probe
+    does, on features that are made once: the curve is the probe's ("of": "probe").
+    """
+    if not getattr(classifier, "history_", None):
+        return
+    y = study.dataset.labels[study.rows("train")]
+    subsets = nested_subsets(y, SHARES, seed)
+    if takes_photographs(classifier):
+        said = _probes(classifier, study, subsets)
+    else:
+        said = _retrained(classifier, study, subsets)
+    steps = [
+        Step(share, len(rows), probabilities)
+        for share, rows, probabilities in zip(SHARES, subsets, said, strict=True)
+    ]
+    classes = [str(name) for name in classifier.classes_]
+    y_val = study.dataset.labels[study.rows("val")]
+    targets = np.searchsorted(classifier.classes_, y_val)
+    curve, ahead = points(steps, targets), forecast(steps, targets, classes, seed)
+    kind = "probe" if takes_photographs(classifier) else "network"
+    tested = _tested(run, kind)
+    if tested is not None:
+        curve[-1]["test_accuracy"] = tested
+    run.update_info(
+        learning_curve=curve,
+        learning_forecast={**ahead, "of": kind, "judged_on": "validation", "judged": len(targets)},
+    )
+    _tell(curve, ahead, kind)
+
+
+def nested_subsets(y: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
+    """Return rows of y (n,) for each share, sorted: each class in proportion, each subset within the next.
+
+    A class has at least one picture in each. The draw is that of (seed, SUBSET).
+    """
+    draw = stream(seed, Purpose.SUBSET)
+    found: list[list[np.ndarray]] = [[] for _ in shares]
+    for name in np.unique(y):
+        members = draw.permutation(np.flatnonzero(y == name))
+        for subset, share in zip(found, shares, strict=True):
+            subset.append(members[: max(1, round(share * len(members)))])
+    return [np.sort(np.concatenate(subset)) for subset in found]
+
+
+def _probes(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
+    from linnaea.classifiers.finetune.growing import probes
+
+    (X, y), (X_val, y_val) = study.pair("train"), study.pair("val")
+    bar = terminal.EpochBar(0)
+    with bar.shown():
+        return probes(classifier, X, y, X_val, y_val, subsets, on_step=bar.step)
+
+
+def _retrained(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
+    """Train again on each subset; what was learned from all pictures is there already."""
+    (X, y), validation = study.pair("train"), study.pair("val")
+    found = []
+    for rows in subsets[:-1]:
+        smaller = clone(classifier).fit(X[rows], y[rows], validation_data=validation)
+        found.append(np.asarray(smaller.predict_proba(validation[0]), np.float64))
+    return [*found, np.asarray(classifier.predict_proba(validation[0]), np.float64)]
+
+
+def _tested(run: RunFolder, kind: str) -> float | None:
+    """Return the accuracy on the test part of what learned from all pictures, if it was judged."""
+    if kind == "probe":
+        value = run.info().get("baselines", {}).get("the probe alone")
+    elif (run.path / "metrics.json").exists():
+        value = run.read_json("metrics.json").get("accuracy", {}).get("value")
+    else:
+        value = None
+    return None if value is None else float(value)
+
+
+def _tell(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> None:
+    told = " · ".join(
+        f"{point['pictures']:,} pictures {terminal.percent(point['accuracy'])}" for point in curve
+    )
+    whose = " (the probe's)" if kind == "probe" else ""
+    then = (
+        f"twice the pictures would probably give {terminal.percent(ahead['accuracy'])} "
+        f"(95 %: {100 * ahead['low']:.1f} to {100 * ahead['high']:.1f})"
+    )
+    gaining = ", ".join(entry["class"] for entry in ahead["classes"])
+    more = [f"most of it for: {gaining}"] if gaining else []
+    terminal.say("Curve", f"{told}{whose}, on validation", then, *more)

@@ -1,0 +1,122 @@
+"""What fewer training pictures gave, and so what more would probably buy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from linnaea.evaluation.intervals import wilson
+from linnaea.streams import Purpose, stream
+
+_RESAMPLES = 1000
+# A class's own slope counts as much as everybody's once it has this many pictures to judge it by.
+_TRUSTED = 10
+# The classes that are named as those that would gain most.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """A network that learned from a share of the training part.
+
+    share: float
+        Of the training pictures, 0 to 1.
+    pictures: int
+        How many these are.
+    probabilities: ndarray (m, classes)
+        What it says of the same m pictures that no network learned from.
+    """
+
+    share: float
+    pictures: int
+    probabilities: np.ndarray
+
+
+def points(steps: list[Step], targets: np.ndarray) -> list[dict[str, Any]]:
+    """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
+
+    targets: int (m,), the true column of each judged picture.
+    """
+    found = []
+    for step in steps:
+        right = int((step.probabilities.argmax(axis=1) == targets).sum())
+        low, high = wilson(right, len(targets))
+        accuracy = right / len(targets)
+        known = {"share": step.share, "pictures": step.pictures}
+        found.append({**known, "accuracy": accuracy, "low": low, "high": high})
+    return found
+
+
+def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: int = 0) -> dict[str, Any]:
+    """Return what twice the training pictures would probably give, and which classes would gain most.
+
+    The error is taken to fall as a power of the number of pictures, error = a · n^-b (Cortes et al. 1994;
+    Hestness et al. 2017, arXiv:1712.00409), fitted on logarithms, each point weighted by the mistakes that it
+    rests on; from the largest step on it goes on as that slope says. The 95 % interval is a bootstrap over
+    the judged pictures, the same ones at every step: what the law itself gets wrong is not in it.
+
+    steps: in rising order, at least two. classes: the name of each column.
+
+    Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
+    now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
+    those that would gain, the first most.
+    """
+    numbers = np.array([step.pictures for step in steps], np.float64)
+    wrong = np.stack([step.probabilities.argmax(axis=1) != targets for step in steps]).astype(np.float64)
+    m = len(targets)
+    drawn = stream(seed, Purpose.BOOTSTRAP).multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
+    counts = np.vstack([wrong.sum(axis=1), drawn @ wrong.T])  # the sample itself first
+    # Half a mistake more, out of one picture more: no mistakes at all have no logarithm.
+    errors = (counts + 0.5) / (m + 1)
+    exponents = power_law(numbers, errors, weights=counts + 0.5)
+    later = 1 - counts[:, -1] / m * 2**-exponents
+    low, high = np.quantile(later[1:], [0.025, 0.975])
+    return {
+        "pictures": 2 * steps[-1].pictures,
+        "accuracy": float(later[0]),
+        "low": float(min(low, later[0])),
+        "high": float(max(high, later[0])),
+        "exponent": float(exponents[0]),
+        "classes": _gaining(steps, targets, classes),
+    }
+
+
+def power_law(numbers: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the exponent b of errors = a · numbers^-b for each row of errors (k, steps), 0 or more, (k,).
+
+    Weighted least squares on logarithms; weights (k, steps) are inverse variances of the logarithms. Errors
+    that rise give 0: more pictures are not expected to do harm.
+    """
+    share = weights / weights.sum(axis=1, keepdims=True)
+    x, y = np.log(numbers)[None], np.log(errors)
+    x = x - (share * x).sum(axis=1, keepdims=True)
+    y = y - (share * y).sum(axis=1, keepdims=True)
+    return np.maximum(-(share * x * y).sum(axis=1) / (share * x * x).sum(axis=1), 0.0)
+
+
+def _gaining(steps: list[Step], targets: np.ndarray, classes: list[str]) -> list[dict[str, Any]]:
+    """Return the classes whose true probability would rise most with twice the pictures.
+
+    Probabilities and not answers: a class often has only a few pictures here.
+    """
+    present = np.unique(targets)
+    rows = np.arange(len(targets))
+    missing = np.stack([1 - step.probabilities[rows, targets] for step in steps]).clip(1e-6, 1)
+    errors = np.stack([missing[:, targets == column].mean(axis=1) for column in present])
+    judged = np.array([(targets == column).sum() for column in present])
+    numbers = np.array([step.pictures for step in steps], np.float64)
+    own = power_law(numbers, errors, np.ones_like(errors))
+    common = power_law(numbers, missing.mean(axis=1)[None], np.ones((1, len(steps))))
+    # A class with few pictures borrows from all of them.
+    slopes = (judged * own + _TRUSTED * common) / (judged + _TRUSTED)
+    gains = errors[:, -1] * (1 - 2**-slopes)
+    order = np.argsort(-gains, kind="stable")[:NAMED]
+    return [
+        {
+            "class": classes[present[place]],
+            "now": float(1 - errors[place, -1]),
+            "then": float(1 - errors[place, -1] + gains[place]),
+        }
+        for place in order
+        if gains[place] > 0.001
+    ]

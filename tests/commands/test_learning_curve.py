@@ -1,0 +1,68 @@
+"""The learning curve of the real command, and the subsets that it learns from."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linnaea.cli import main
+from linnaea.commands.learning_curve import nested_subsets
+
+
+def test_subsets_are_nested_in_proportion_and_have_every_class():
+    y = np.repeat(["a", "b", "c"], [100, 40, 3])
+    subsets = nested_subsets(y, (0.1, 0.25, 0.5, 1.0), seed=0)
+    counts = [[int((y[rows] == name).sum()) for name in "abc"] for rows in subsets]
+    assert counts == [[10, 4, 1], [25, 10, 1], [50, 20, 2], [100, 40, 3]]
+    for smaller, larger in pairwise(subsets):
+        assert np.isin(smaller, larger).all()
+    np.testing.assert_array_equal(subsets[-1], np.arange(143))
+    assert not np.array_equal(subsets[0], nested_subsets(y, (0.1,), seed=1)[0])
+
+
+def test_a_perceptron_learns_again_from_each_share(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "digits", "--hidden", "20", "--epochs", "2", "--learning-curve", "true",
+                 "--out", str(run)]) == 0  # fmt: skip
+    info = json.loads((run / "run.json").read_text())
+    curve = info["learning_curve"]
+    assert [point["share"] for point in curve] == [0.1, 0.25, 0.5, 1.0]
+    assert [point["pictures"] for point in curve] == [320, 790, 1580, 3150]
+    assert curve[0]["accuracy"] < curve[-1]["accuracy"]
+    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert curve[-1]["accuracy"] == pytest.approx(history[info["chosen_epoch"]]["val_accuracy"])
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert curve[-1]["test_accuracy"] == metrics["accuracy"]["value"]
+    assert info["learning_forecast"]["pictures"] == 6300
+    assert info["phases"]["learning curve"]["seconds"] > 0
+    assert "twice the pictures would probably give" in capsys.readouterr().err
+
+
+def test_a_pretrained_networks_curve_ends_at_its_probe(tmp_path):
+    generator = np.random.default_rng(0)
+    for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for number in range(30):
+            noise = generator.integers(-60, 56, (40, 40, 3))
+            picture = Image.fromarray((np.array(colour) + noise).astype(np.uint8))
+            picture.save(tmp_path / "photographs" / name / f"{number:02}.png")
+    run = tmp_path / "run"
+    assert main(["train", str(tmp_path / "photographs"), "--model", "mobilenetv2_050", "--weights", "none",
+                 "--size", "32", "--views", "2", "--epochs", "0", "--validation", "0.3",
+                 "--learning-curve", "true", "--out", str(run)]) == 0  # fmt: skip
+    info = json.loads((run / "run.json").read_text())
+    assert info["learning_forecast"]["of"] == "probe"
+    assert info["learning_curve"][-1]["accuracy"] == info["probe"]["accuracy"]
+    assert info["learning_curve"][-1]["pictures"] == info["data"]["parts"]["train"]
+
+
+def test_without_enough_validation_pictures_it_is_refused_before_training(bars, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", str(bars), "--hidden", "8", "--learning-curve", "true", "--out", str(run)]) == 2
+    assert (
+        "A learning curve is judged on validation, which has 3 pictures of at least 10. "
+        "Set more aside with --validation, or leave the learning curve out."
+    ) in capsys.readouterr().err
+    assert not run.exists()

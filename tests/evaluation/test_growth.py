@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from linnaea.evaluation.growth import Step, forecast, points, power_law
+
+
+def steps_with(errors: dict[int, int], m: int = 1000) -> tuple[list[Step], np.ndarray]:
+    """Return steps that are wrong on so many of m pictures of two classes, and sure of everything."""
+    targets = np.arange(m) % 2
+    steps = []
+    for pictures, wrong in errors.items():
+        said = np.where(np.arange(m) < wrong, 1 - targets, targets)
+        steps.append(Step(pictures / max(errors), pictures, np.eye(2)[said]))
+    return steps, targets
+
+
+def test_an_exact_power_law_is_found():
+    numbers = np.array([100.0, 250, 500, 1000])
+    errors = np.stack([3 * numbers**-0.5, 0.2 * numbers**-0.1, 0.2 + 0 * numbers, numbers / 5000])
+    weights = np.random.default_rng(0).uniform(1, 9, errors.shape)
+    # The last rises: more pictures are not expected to do harm.
+    assert power_law(numbers, errors, weights) == pytest.approx([0.5, 0.1, 0, 0])
+
+
+def test_the_weighted_slope_is_that_of_numpy():
+    generator = np.random.default_rng(1)
+    numbers, errors = np.array([10.0, 25, 50, 100]), np.array([0.5, 0.31, 0.3, 0.15])
+    weights = generator.uniform(1, 9, 4)
+    slope = np.polyfit(np.log(numbers), np.log(errors), 1, w=np.sqrt(weights))[0]
+    assert power_law(numbers, errors[None], weights[None])[0] == pytest.approx(-slope)
+
+
+def test_twice_the_pictures_halve_an_error_that_falls_as_one_over_their_number():
+    steps, targets = steps_with({100: 800, 200: 400, 400: 200, 800: 100})
+    ahead = forecast(steps, targets, ["a", "b"])
+    assert ahead["pictures"] == 1600
+    assert ahead["exponent"] == pytest.approx(1, abs=0.01)
+    assert ahead["accuracy"] == pytest.approx(0.95, abs=0.001)
+    assert 0.93 < ahead["low"] < 0.95 < ahead["high"] < 0.97
+
+
+def test_the_points_have_wilsons_interval():
+    steps, targets = steps_with({10: 30, 100: 10}, m=100)
+    first, last = points(steps, targets)
+    assert (first["share"], first["pictures"], first["accuracy"]) == (0.1, 10, 0.7)
+    # Wilson's interval of 90 of 100 (Brown, Cai and DasGupta 2001): 0.826 to 0.945.
+    assert (round(last["low"], 3), round(last["high"], 3)) == (0.826, 0.945)
+
+
+def test_without_a_mistake_nothing_is_left_to_gain():
+    steps, targets = steps_with({10: 0, 20: 0})
+    ahead = forecast(steps, targets, ["a", "b"])
+    assert (ahead["accuracy"], ahead["low"], ahead["high"], ahead["classes"]) == (1, 1, 1, [])
+
+
+def test_the_class_that_was_helped_most_is_named_first():
+    targets = np.arange(90) % 3
+    steps = []
+    for number, sure in ((100, [0.3, 0.5, 0.9]), (200, [0.5, 0.52, 0.9]), (400, [0.7, 0.54, 0.9])):
+        true = np.array(sure)[targets]
+        probabilities = np.repeat(((1 - true) / 2)[:, None], 3, axis=1)
+        probabilities[np.arange(90), targets] = true
+        steps.append(Step(number / 400, number, probabilities))
+    ahead = forecast(steps, targets, ["learns", "stays hard", "known"])
+    first = ahead["classes"][0]
+    assert first["class"] == "learns"
+    assert first["now"] == pytest.approx(0.7)
+    assert 0.75 < first["then"] < 0.85
