@@ -56,7 +56,7 @@ def test_every_problem_is_found_and_told(damaged):
         ("error", "tiny_class", f"The class 'one' has one picture, {one}"),
         (
             "warning",
-            "label_conflict",
+            "exact_duplicate_across_classes",
             "2 pictures are the same, byte for byte: a/2.png, b/other.png; their labels differ (a, b).",
         ),
         ("warning", "exact_duplicate", "2 pictures are the same, byte for byte: b/0.png, b/copy.png."),

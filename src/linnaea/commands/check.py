@@ -1,40 +1,100 @@
 """linnaea check: what is wrong with a data set, before any training."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.table import Table
+from rich.text import Text
 
 from linnaea.commands import terminal
+from linnaea.errors import printable
+from linnaea.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from linnaea.data.dataset import Dataset
+    from linnaea.data.findings import Problem
+
+PAGE = Path("check.html")
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def check(
-    data: str, /, *, data_dir: Path | None = None, format: Literal["table", "json"] = "table"
+    data: str,
+    /,
+    *,
+    data_dir: Path | None = None,
+    format: Literal["table", "json"] = "table",
+    out: Path | None = None,
 ) -> list[Any]:
     """Find a data set's problems before any training.
+
+    Unreadable pictures; copies, exact and near, within a class, across classes and across parts; blank, dark,
+    bright, blurred and odd pictures; classes too small or too unequal.
 
     Parameters
     ----------
     data
-        digits, mnist, a folder of class folders, or a CSV.
+        digits, mnist, flowers102, a folder of class folders, or a CSV.
     data_dir
         Where a named data set lies.
     format
         table for people; json for programs: a list of {"kind", "severity", "paths", "message"}.
+    out
+        The page with the pictures. Default: check.html, and none beside json.
     """
     from linnaea.data.problems import scan
     from linnaea.data.sources import open_dataset
+    from linnaea.report.checking import build_check
 
     dataset = open_dataset(data, data_dir=data_dir)
     found = scan(dataset)
+    page = PAGE if out is None and format == "table" else out
+    if page is not None and page.is_dir():
+        page = page / PAGE
     if format == "json":
-        told = [
-            {"kind": p.kind, "severity": p.severity, "paths": list(p.paths), "message": p.message}
-            for p in found
-        ]
-        terminal.print_json(told)
-        return found
-    terminal.say("Data", f"{dataset.source} · {len(dataset):,} pictures · {len(dataset.class_names)} classes")
-    for problem in found:
-        terminal.say(problem.severity.capitalize(), problem.message)
-    if not found:
-        terminal.say("Check", "nothing found")
+        terminal.print_json([problem.as_dict() for problem in found])
+    else:
+        classes = f"{len(dataset.class_names)} classes"
+        terminal.say("Data", f"{dataset.source} · {len(dataset):,} pictures · {classes}", *dataset.notes)
+        show_problems(found)
+    if page is not None:
+        build_check(dataset, found, page)
+        terminal.say("Page", terminal.shown_path(page))
     return found
+
+
+def show_problems(problems: Sequence["Problem"]) -> None:
+    """Print one line for each kind of problem: severity, how many, and the first as an example."""
+    from linnaea.data.findings import KINDS
+    from linnaea.report.checking import by_kind, how_many
+
+    if not problems:
+        terminal.say("Check", "nothing wrong was found")
+        return
+    rows = [
+        (severity, KINDS[kind], how_many(kind, same), same[0].message)
+        for severity, kind, same in by_kind(problems)
+    ]
+    heads = ("Severity", "Problem", "How many", "For example")
+    widths = [max(len(row[column]) for row in (heads, *rows)) + 2 for column in range(3)]
+    # Whatever is left of the line: the page has the whole sentence.
+    room = max(terminal.results.width - sum(widths), len(heads[-1]))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for head in heads:
+        table.add_column(head, no_wrap=True)
+    for severity, title, count, message in rows:
+        example = Text(printable(message, keep=""))
+        example.truncate(room, overflow="ellipsis")
+        table.add_row(Text(severity, style=COLOURS[severity]), title, count, example)
+    terminal.results.print(table)
+
+
+def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem"]) -> None:
+    """Write check.json and check.html into a run, and tell in one line what they hold."""
+    from linnaea.report.checking import build_check, verdict
+
+    run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
+    page = build_check(dataset, problems, run.path / "check.html")
+    told = verdict(problems).rstrip(".")
+    terminal.say("Check", f"{told} · {terminal.shown_path(page)}" if problems else told)

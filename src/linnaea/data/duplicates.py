@@ -29,7 +29,7 @@ _NEAR_BITS = 10
 # cropped by up to 5 %; the nearest of 720,000 pairs of different flowers 0.59.
 _SAME = 0.75
 # A pair takes 3 ms. Of data in which more pairs look alike (scans, X-rays), the nearest are compared.
-_MOST_CANDIDATES = 20_000
+_MOST_COMPARED = 20_000
 # Every view of every picture is compared with every picture: 40,000 pictures take some 20 s.
 _MOST_WITH_VIEWS = 40_000
 _BLOCK = 4_000_000  # distances held at a time: 32 MB as uint64
@@ -77,16 +77,28 @@ def view_hashes(thumbnail: Image.Image) -> np.ndarray:
 
 
 def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
-    """Return the pairs (i, j), i < j, of pictures that are the same but for the changes named above.
+    """Return pairs (i, j), i < j, that join all pictures which are the same but for the changes named above.
+
+    Of a picture that is there a hundred times, 99 pairs: a pair that others have joined is not compared, so
+    that the frames of a film do not take the square of their number.
 
     hashes: ndarray of uint64, (n, 8), as view_hashes gives them
     thumbnails: ndarray of uint8, (n, 64, 64), grey
     """
-    return [
-        (int(first), int(second))
-        for first, second in _candidates(hashes)
-        if likeness(thumbnails[first], thumbnails[second]) >= _SAME
-    ]
+    from scipy.cluster.hierarchy import DisjointSet
+
+    alike = DisjointSet(range(len(hashes)))
+    pairs: list[tuple[int, int]] = []
+    compared = 0
+    for first, second in _candidates(hashes).tolist():
+        if compared == _MOST_COMPARED:
+            break
+        if not alike.connected(first, second):
+            compared += 1
+            if likeness(thumbnails[first], thumbnails[second]) >= _SAME:
+                alike.merge(first, second)
+                pairs.append((first, second))
+    return pairs
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:
@@ -160,7 +172,7 @@ def _candidates(hashes: np.ndarray) -> np.ndarray:
     # Of the several ways in which a pair is near, the nearest: unique keeps the first.
     pairs = pairs[np.argsort(pairs[:, 2], kind="stable")]
     _, kept = np.unique(pairs[:, :2], axis=0, return_index=True)
-    return pairs[np.sort(kept)[:_MOST_CANDIDATES], :2]
+    return pairs[np.sort(kept), :2]
 
 
 @cache

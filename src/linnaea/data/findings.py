@@ -8,8 +8,10 @@ KINDS = {
     "unreadable": "Cannot be read",
     "missing_file": "File is missing",
     "one_class": "Fewer than two classes",
-    "leak": "Same picture in two parts",
-    "label_conflict": "Same picture, different labels",
+    "exact_duplicate_across_parts": "Exact copies in two parts",
+    "near_duplicate_across_parts": "Near copies in two parts",
+    "exact_duplicate_across_classes": "Exact copies of two labels",
+    "near_duplicate_across_classes": "Near copies of two labels",
     "exact_duplicate": "Exact copies",
     "near_duplicate": "Near copies",
     "missing_from_part": "Classes missing from a part",
@@ -31,8 +33,9 @@ KINDS = {
 }
 """Every kind of problem in a few words, in the order in which a person should read of them."""
 
-DUPLICATES = ("leak", "label_conflict", "exact_duplicate", "near_duplicate")
-"""The kinds whose paths are one picture, found more than once."""
+DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
+"""The kinds whose paths are one picture, found more than once: across parts (leakage: the score is not to be
+believed), across classes (a label is probably wrong), or within one class and part."""
 
 UNUSABLE = ("unreadable", "missing_file")
 """The kinds whose pictures cannot be used at all."""

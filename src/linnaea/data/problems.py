@@ -187,7 +187,9 @@ def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
 
 def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
     """Return a problem for each group of pictures that are the same, exact or near."""
-    rows = [row for row, look in read.looks.items() if look.hashes is not None]
+    exact = duplicates.exact_pairs(read.hashes)
+    again = {second for _, second in exact}
+    rows = [row for row, look in read.looks.items() if look.hashes is not None and row not in again]
     near = []
     if rows:
         looks = [read.looks[row] for row in rows]
@@ -196,7 +198,7 @@ def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
             np.stack([look.thumbnail for look in looks if look.thumbnail is not None]),
         )
         near = [(rows[first], rows[second]) for first, second in pairs]
-    numbers = duplicates.joined(len(dataset), [*duplicates.exact_pairs(read.hashes), *near])
+    numbers = duplicates.joined(len(dataset), [*exact, *near])
     groups: dict[int, list[int]] = defaultdict(list)
     for row, number in enumerate(numbers.tolist()):
         groups[number].append(row)
@@ -212,12 +214,13 @@ def _group_problem(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> 
     same = "are the same, byte for byte" if exact else "are the same picture, nearly"
     message = f"{len(rows)} pictures {same}: {listed(paths)}"
     kind, severity = "exact_duplicate" if exact else "near_duplicate", "warning"
+    where = ""
     if len(labels) > 1:
-        kind = "label_conflict"
+        where = "_across_classes"
         message += f"; their labels differ ({listed(labels)})"
     if len(parts) > 1:
-        kind = "leak"
+        where = "_across_parts"
         message += f"; they lie in different parts ({listed(parts)})"
         # Whoever knows a test picture already is not tested by it.
         severity = "error" if "test" in parts else "warning"
-    return Problem(kind, severity, paths, f"{message}.")
+    return Problem(f"{kind}{where}", severity, paths, f"{message}.")

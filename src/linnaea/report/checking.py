@@ -1,0 +1,195 @@
+"""What is wrong with a data set, as one page with the pictures themselves."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from linnaea import files
+from linnaea.data.dataset import Dataset
+from linnaea.data.findings import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
+from linnaea.data.pictures import read_picture
+from linnaea.errors import LinnaeaError
+from linnaea.report import words
+
+SIDE = 144  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
+ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
+MOST_GROUPS = 40  # of each kind of duplicates
+MOST_OF_A_GROUP = 6
+MOST_PICTURES = 24  # of every other kind
+MOST_MESSAGES = 50
+TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
+
+_ABOUT = {
+    "across_parts": (
+        "Whoever has learned one of them is not tested by the other: the score is too good. "
+        "Leave one side out, or let Linnaea divide the pictures, which keeps copies together."
+    ),
+    "across_classes": "At least one of the labels is wrong, or the picture shows both.",
+    "near_duplicate": (
+        "Resized, recompressed, cropped, mirrored or brightened. "
+        "Linnaea keeps them in one part when it divides."
+    ),
+    "exact_duplicate": "Each counts twice. Linnaea keeps them in one part when it divides.",
+    "unreadable": "Left out of training.",
+    "missing_file": "Left out of training.",
+    "blurred": "Measured on the sharpest edges, so that a soft background does not count.",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of the page: data URI ("" where it cannot be shown), path, and what is known of it."""
+
+    source: str
+    path: str
+    label: str
+    part: str
+    tiny: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """All problems of one kind."""
+
+    kind: str
+    severity: str
+    title: str
+    count: str
+    about: str
+    messages: list[str]
+    groups: list[list[Shown]]
+    pictures: list[Shown]
+    left: str
+
+
+class Album:
+    """Thumbnails of a data set's pictures, as long as there is room."""
+
+    def __init__(self, dataset: Dataset, room: int = ROOM) -> None:
+        self.dataset = dataset
+        self.room = room
+        self.row_of = {path: row for row, path in enumerate(dataset.paths)}
+
+    def show(self, path: str) -> Shown:
+        """Return one picture; without its thumbnail where it cannot be read or no room is left."""
+        row = self.row_of.get(path)
+        if row is None:
+            return Shown("", path, "", "")
+        label = str(self.dataset.labels[row])
+        part = "" if self.dataset.parts is None else str(self.dataset.parts[row])
+        source, tiny = self._thumbnail(row)
+        return Shown(source, path, label, part, tiny)
+
+    def _thumbnail(self, row: int) -> tuple[str, bool]:
+        try:
+            if self.dataset.pixels is not None:
+                pixels = self.dataset.pixels[row]
+            else:
+                pixels = read_picture(self.dataset.files([row])[0], longest_side=SIDE)
+        except LinnaeaError:
+            return "", False
+        tiny = max(pixels.shape[:2]) <= TINY
+        out = io.BytesIO()
+        image = Image.fromarray(pixels)
+        image.thumbnail((SIDE, SIDE))
+        image.save(out, "PNG") if tiny else image.convert("RGB").save(out, "JPEG", quality=80, optimize=True)
+        content = out.getvalue()
+        if len(content) > self.room:
+            return "", False
+        self.room -= len(content)
+        kind = "png" if tiny else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", tiny
+
+
+def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) -> Path:
+    """Draw one page of a data set's problems, with the pictures, and return its path.
+
+    dataset: as it was scanned, before anything was left out; pictures that it lacks are named without being
+        shown.
+    """
+    from linnaea.report.page import render
+
+    sections = [*_sections(Album(dataset), problems)]
+    context = {
+        "page_title": f"{dataset.name} · check · Linnaea",
+        "eyebrow": [
+            dataset.source,
+            words.counted(len(dataset), "picture"),
+            words.counted(len(dataset.class_names), "class", "classes"),
+        ],
+        "verdict": verdict(problems),
+        "sections": sections,
+    }
+    path = Path(out)
+    files.write_text(path, render("check.html.jinja", **context))
+    return path
+
+
+def verdict(problems: Sequence[Problem]) -> str:
+    """Return the first sentence: how many problems, the gravest first."""
+    counts = {severity: sum(found.severity == severity for found in problems) for severity in SEVERITIES}
+    told = [words.counted(number, severity) for severity, number in counts.items() if number]
+    if not told:
+        return "Nothing wrong was found."
+    if counts["error"] + counts["warning"] == 0:
+        return f"Nothing wrong was found; {told[0]} to read."
+    return f"{words.listed(told)}."
+
+
+def by_kind(problems: Iterable[Problem]) -> list[tuple[str, str, list[Problem]]]:
+    """Return (severity, kind, its problems), in the order in which they came: errors first."""
+    found: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        found.setdefault((problem.severity, problem.kind), []).append(problem)
+    return [(severity, kind, list(same)) for (severity, kind), same in found.items()]
+
+
+def how_many(kind: str, problems: Sequence[Problem]) -> str:
+    """Return what was found of a kind: "8 groups of 17 pictures", "3 pictures"; "" where none is named."""
+    pictures = sum(len(found.paths) for found in problems)
+    if kind in DUPLICATES:
+        return f"{words.counted(len(problems), 'group')} of {words.counted(pictures, 'picture')}"
+    return words.counted(pictures, "picture") if pictures else ""
+
+
+def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
+    for severity, kind, same in by_kind(problems):
+        groups: list[list[Shown]] = []
+        pictures: list[Shown] = []
+        messages: list[str] = []
+        left = ""
+        if kind in DUPLICATES:
+            groups = [
+                [album.show(path) for path in found.paths[:MOST_OF_A_GROUP]] for found in same[:MOST_GROUPS]
+            ]
+            left = _and_more(len(same) - len(groups), "group")
+        else:
+            messages = [found.message for found in same[:MOST_MESSAGES]]
+            left = _and_more(len(same) - len(messages), "sentence")
+            if kind not in UNUSABLE:
+                paths = [path for found in same for path in found.paths]
+                pictures = [album.show(path) for path in paths[:MOST_PICTURES]]
+                left = left or _and_more(len(paths) - len(pictures), "picture")
+        yield Section(
+            kind=f"{severity}-{kind}",
+            severity=severity,
+            title=KINDS[kind],
+            count=how_many(kind, same),
+            about=next((told for key, told in _ABOUT.items() if key in kind), ""),
+            messages=messages,
+            groups=groups,
+            pictures=[shown for shown in pictures if shown.source],
+            left=left,
+        )
+
+
+def _and_more(number: int, what: str) -> str:
+    return (
+        f"{words.counted(number, what)} more in what linnaea check DATA --format json prints."
+        if number > 0
+        else ""
+    )
