@@ -1,6 +1,5 @@
 """A Keras network on disk, and a training that can go on: arrays by name and plain JSON, never pickle."""
 
-import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.state import FORMAT_VERSION
@@ -37,7 +37,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Return model.json. Raises DataError where it is missing, damaged or describes something else."""
     path = folder / "model.json"
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+        model = saved.read_description(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} could not be read ({error}).", CURE) from error
     found = (model.get("model"), model.get("format_version")) if isinstance(model, dict) else (None, None)
@@ -57,10 +57,16 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
     """
     path = folder / "weights.safetensors"
     try:
-        arrays = read_tensors(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        arrays = read_tensors(saved.read_content(path))
+    # KeyError, TypeError, ImportError: numbers of a kind that NumPy lacks (bfloat16, 8 bits).
+    except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise DataError(f"{path} could not be read ({error}).", CURE) from error
-    flat = np.zeros(sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)), np.float32)
+    total = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+    # model.json may say anything: no memory for sizes far beyond what the file holds.
+    held = sum(array.size for array in arrays.values())
+    if total > 2 * held + 1_000_000:
+        raise DataError(f"{path} holds {held:,} numbers; its model.json asks for {total:,}.", CURE)
+    flat = np.zeros(total, np.float32)
     wanted = named(sizes, flat)
     missing, foreign = sorted(wanted.keys() - arrays.keys()), sorted(arrays.keys() - wanted.keys())
     if missing or foreign:
@@ -75,6 +81,8 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
             raise DataError(
                 f"{path}: {name} must be {into.dtype} {into.shape}; found {array.dtype} {array.shape}.", CURE
             )
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity.", CURE)
         into[...] = array
     return flat
 

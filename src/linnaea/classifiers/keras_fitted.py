@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from linnaea.classifiers import keras_files
+from linnaea.classifiers import keras_files, saved
 from linnaea.classifiers.contract import EpochRecord, saved_temperature
 from linnaea.classifiers.keras_backend import keras_network
 from linnaea.classifiers.perceptron import inputs, state
@@ -16,7 +16,7 @@ from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
-from linnaea.errors import DataError
+from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 
 
 class FittedKeras(ClassifierMixin, BaseEstimator):
@@ -126,17 +126,24 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
         try:
             classifier = cls(**state.parameters_from_json(model["parameters"]))
             classifier.check_settings()
+            saved.check_classes(model["classes"])
             classifier.classes_ = np.array(model["classes"])
-            classifier.n_features_in_ = int(model["n_features_in"])
+            classifier.n_features_in_ = saved.count_of(model["n_features_in"])
             classifier.seed_ = seed_from(classifier.random_state)
+            # Before a network of the stated sizes is built.
+            weights = keras_files.read_weights(folder, classifier._sizes)
             classifier._begin()
             classifier.chosen_epoch_ = int(model["chosen_epoch"])
             classifier.temperature_ = saved_temperature(model)
-        except (KeyError, TypeError) as error:
+        except MissingExtraError:
+            raise
+        except LinnaeaError as error:
+            raise saved.refusal(error, folder) from error
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise DataError(
                 f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}).", keras_files.CURE
             ) from error
-        classifier._last = keras_files.read_weights(folder, classifier._sizes)
+        classifier._last = weights
         keras_network().set_parameters(classifier.network_, classifier._last)
         return classifier
 

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from linnaea import files
-from linnaea.errors import RunError
+from linnaea import files, reading
+from linnaea.errors import LinnaeaError, RunError
+from linnaea.runs.schema import check_info
 
 FORMAT_VERSION = 1
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
@@ -68,12 +69,14 @@ class RunFolder:
             raise RunError(
                 f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
             )
-        version = run.info().get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        info = run.info()
+        version = info.get("format_version")
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise RunError(
                 f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
                 "Update linnaea.",
             )
+        check_info(run.path / "run.json", info)
         return run
 
     def info(self) -> dict[str, Any]:
@@ -89,11 +92,13 @@ class RunFolder:
         """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
         path = self.path / name
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = reading.read_json(path)
         except FileNotFoundError as error:
             raise RunError(f"{path} is missing.", "Repeat the step that makes it.") from error
         except (ValueError, OSError) as error:
-            raise RunError(f"{path} cannot be read ({error}).", "Restore it, or train again.") from error
+            # A pipe or a device is told as a DataError, which is a ValueError too.
+            told = error.message.rstrip(".") if isinstance(error, LinnaeaError) else error
+            raise RunError(f"{path} cannot be read ({told}).", "Restore it, or train again.") from error
         if not isinstance(value, dict):
             raise RunError(f"{path} is not a JSON object.", "Restore it, or train again.")
         return value
@@ -149,6 +154,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove the files of a run, by name: a person's own files beside them stay."""
         names = ["run.json", "split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html"]
+        names += ["validation.csv", "calibration.json"]
         for name in [*names, "weights.safetensors", "model.json"]:
             (self.path / name).unlink(missing_ok=True)
         for pattern in PICTURES:
@@ -163,15 +169,23 @@ class RunFolder:
         for name in GROUP_FILES:
             if (self.path / name).exists():
                 with contextlib.suppress(RunError):
-                    inner += self.read_json(name).get("runs", [])
+                    named = self.read_json(name).get("runs")
+                    inner += named if isinstance(named, list) else []
         for name in (*GROUP_FILES, "folds.csv", "label_errors.csv", "label_errors.html"):
             (self.path / name).unlink(missing_ok=True)
         for picture in self.path.glob("label_errors/*.jpg"):
             picture.unlink()
-        for folder in (self.path / str(name) for name in inner):
+        # A path, or a link, would lead out of the group to somebody else's run.
+        plain = [self.path / name for name in inner if isinstance(name, str) and is_plain_name(name)]
+        for folder in (folder for folder in plain if not folder.is_symlink()):
             if (folder / "run.json").exists():
                 RunFolder(folder)._clear()
             # The deepest first; a folder with other files in it is not empty and stays.
             for empty in [*folder.glob("*/"), folder]:
                 with contextlib.suppress(OSError):
                     empty.rmdir()
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell the name of a file or folder from a path that leads somewhere else."""
+    return name not in {"", ".", ".."} and not set(name) & set("/\\:\0")

@@ -44,8 +44,8 @@ def test_fine_tuning_learns_what_the_probe_could_not(fitted: FineTuneClassifier,
     before, best = fitted.history_[0], fitted.history_[fitted.chosen_epoch_]
     assert fitted.kept_ == "fine-tuned"
     assert best.val_accuracy > before.val_accuracy + 0.1
-    # Chance is 1 in 3. All right would mean that the task says nothing.
-    assert 0.85 < fitted.score(*test_part) < 1
+    # Chance is 1 in 3, and features of random weights do not tell these shapes apart.
+    assert before.val_accuracy < 0.85 < 0.95 < fitted.score(*test_part)
 
 
 def test_history_has_one_record_an_epoch_the_probe_first(fitted: FineTuneClassifier, val_part: Any) -> None:
@@ -111,7 +111,7 @@ def test_a_damaged_model_is_refused(fitted: FineTuneClassifier, tmp_path: Path) 
     fitted.save(tmp_path)
     model = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(model | {"classes": ["a", "b"]}))
-    with pytest.raises(DataError, match=r"^The model in .* is damaged \(RuntimeError"):
+    with pytest.raises(DataError, match=r"^The model in .* is damaged \(ValueError: 2 classes"):
         FineTuneClassifier.load(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps(model | {"model": "mlp"}))
     with pytest.raises(DataError) as error:

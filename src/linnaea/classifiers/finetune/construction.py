@@ -83,6 +83,23 @@ def rebuild_network(
     return _ready(network, size)
 
 
+def check_size(backbone: str, model_args: dict[str, Any], numbers: int) -> None:
+    """Raise ValueError where the network would be far larger than the numbers there are for it.
+
+    It is built without memory for its weights (torch's "meta" device), so that no name and no argument from a
+    stranger's file can fill the machine's.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        network: Any = timm.create_model(resolve(backbone).architecture, **model_args)
+    needed = sum(parameter.numel() for parameter in network.parameters())
+    # Its classifier for a thousand classes is among them, and is not in a file for ten.
+    layer = network.get_classifier()
+    if isinstance(layer, nn.Module):
+        needed -= sum(parameter.numel() for parameter in layer.parameters())
+    if needed > numbers:
+        raise ValueError(f"{backbone} has {needed:,} weights, and the file holds {numbers:,} numbers")
+
+
 def _ready(network: Any, size: int) -> Any:
     fold_batch_norms(network, size)
     return network.to(device(), memory_format=torch.channels_last)

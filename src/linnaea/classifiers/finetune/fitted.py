@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.contract import saved_temperature
 from linnaea.classifiers.finetune import construction, inference, precision, state
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -16,7 +17,7 @@ from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
-from linnaea.errors import DataError
+from linnaea.errors import DataError, LinnaeaError
 
 
 class FineTuned(ClassifierMixin, BaseEstimator):
@@ -165,6 +166,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         try:
             classifier = cls(**parameters_from_json(model["parameters"]))
             classifier.check_settings()
+            _check(model, tensors)
             classifier.classes_ = np.array(model["classes"])
             classifier.preprocessing_ = Preprocessing.from_dict(model["preprocessing"])
             classifier.input_config_ = model["preprocessing"]
@@ -183,9 +185,27 @@ class FineTuned(ClassifierMixin, BaseEstimator):
                 classifier.dropout,
             )
             classifier.network_.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except LinnaeaError as error:
+            raise DataError(f"The model in {folder} is refused: {error.message}", error.cure) from error
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"The model in {folder} is damaged ({type(error).__name__}: {error}).",
                 "Save the model again.",
             ) from error
         return classifier
+
+
+def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raise ValueError for a model.json that does not go with the tensors, before a network is built."""
+    saved.check_classes(model["classes"])
+    size, hidden = model["preprocessing"]["size"], model["head_hidden"]
+    if type(size) is not int or not 1 <= size <= saved.MAX_SIZE:
+        raise ValueError(f"pictures of {size!r} pixels; from 1 to {saved.MAX_SIZE:,} are possible")
+    widths = {tensor.shape[0] for tensor in tensors.values() if tensor.ndim}
+    for what, width in (("classes", len(model["classes"])), ("units of the head", hidden)):
+        if width is not None and width not in widths:
+            raise ValueError(f"{width!r} {what}, and the weights have none of that size")
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
+        raise ValueError("the weights hold NaN or infinity")
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    construction.check_size(model["backbone"], saved.checked_model_args(model["model_args"]), numbers)

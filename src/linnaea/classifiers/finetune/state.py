@@ -1,6 +1,5 @@
 """A fine-tuned classifier on disk, and a training that can go on: tensors and plain JSON, never pickle."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune.course import Course, Sums
 from linnaea.classifiers.finetune.loop import Session
@@ -33,7 +33,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return what write wrote. Raises DataError, naming the file, for one that is missing or damaged."""
     path = folder / "model.json"
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+        model = saved.read_description(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
     found = (model.get("model"), model.get("format_version")) if isinstance(model, dict) else (None, None)
@@ -45,8 +45,8 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     path = folder / "weights.safetensors"
     try:
-        return read_tensors(path.read_bytes()), model
-    except (OSError, SafetensorError) as error:
+        return read_tensors(saved.read_content(path)), model
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
 
 

@@ -1,17 +1,21 @@
 """A weights file → named tensors and their configuration, and the check that they are this network's."""
 
 import json
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from timm.models import clean_state_dict
 from torch import nn
 
+from linnaea import reading
+from linnaea.classifiers import saved
 from linnaea.errors import LinnaeaError
 
 # How many names of tensors an error lists before it only counts.
@@ -36,7 +40,7 @@ class WeightsFile:
     @property
     def model_args(self) -> dict[str, Any]:
         """What the network must be built with for these weights, such as {"pad_type": "same"}."""
-        return dict(self.config.get("model_args") or {})
+        return saved.checked_model_args(self.config.get("model_args"))
 
 
 def read_weights(path: Path) -> WeightsFile:
@@ -44,10 +48,11 @@ def read_weights(path: Path) -> WeightsFile:
 
     Raises LinnaeaError, naming the file, where it is missing, damaged, or would run code when opened.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise LinnaeaError(
             f"There is no weights file {path}.", "Pass --weights with a .safetensors or .pth file, or hub."
         )
+    reading.check_plain(path, psutil.virtual_memory().available)
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
 
 
@@ -64,12 +69,27 @@ def _read_safetensors(path: Path) -> WeightsFile:
         config = json.loads(metadata.get("pretrained_cfg", "{}"))
         if not isinstance(config, dict):
             raise ValueError(f"a JSON {type(config).__name__}")
-    except ValueError as error:
+        _check_config(config)
+    except (RecursionError, TypeError, ValueError) as error:
         raise LinnaeaError(
             f"The configuration in {path} (metadata key pretrained_cfg) is not a JSON object ({error}).",
             "Write the file again with its configuration as one JSON object, or without it.",
         ) from error
     return WeightsFile(path, tensors, config)
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    """Raise ValueError or TypeError for a configuration that asks for the impossible or for other files."""
+    saved.checked_model_args(config.get("model_args"))
+    size = config.get("input_size", (3, 224, 224))
+    if len(size) != 3 or not all(type(side) is int and 1 <= side <= saved.MAX_SIZE for side in size):
+        raise ValueError(f"input_size {size}")
+    for name in ("mean", "std"):
+        values = config.get(name, (0.5, 0.5, 0.5))
+        if len(values) != 3 or not all(math.isfinite(value) for value in values):
+            raise ValueError(f"{name} {values}")
+    if not 0 < float(config.get("crop_pct") or 0.875) <= 1:
+        raise ValueError(f"crop_pct {config['crop_pct']}")
 
 
 def _read_torch(path: Path) -> WeightsFile:

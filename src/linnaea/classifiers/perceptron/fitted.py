@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.contract import EpochRecord, saved_temperature
 from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
@@ -14,7 +15,7 @@ from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
 from linnaea.classifiers.perceptron.solvers import views
-from linnaea.errors import DataError
+from linnaea.errors import DataError, LinnaeaError
 
 
 class FittedPerceptron(ClassifierMixin, BaseEstimator):
@@ -172,12 +173,19 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
         try:
             classifier = cls(**state.parameters_from_json(model["parameters"]))
             classifier.check_settings()
+            saved.check_classes(model["classes"])
             classifier.classes_ = inputs.classes_of(np.array(model["classes"]))
-            classifier.n_features_in_ = int(model["n_features_in"])
+            classifier.n_features_in_ = saved.count_of(model["n_features_in"])
+            hidden = hidden_sizes(classifier.hidden_layer_sizes)
+            sizes = (classifier.n_features_in_, *hidden, len(classifier.classes_))
+            state.check_sizes(sizes, classifier.dtype, tensors, path)
             classifier._begin()
             classifier.chosen_epoch_ = int(model["chosen_epoch"])
             classifier.temperature_ = saved_temperature(model)
-        except (KeyError, TypeError, ValueError) as error:
+        except LinnaeaError as error:
+            # A setting out of range, or sizes that the weights do not have: which file, it says already.
+            raise saved.refusal(error, path) from error
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path / 'model.json'} is damaged ({type(error).__name__}: {error}).",
                 "Save the model again.",

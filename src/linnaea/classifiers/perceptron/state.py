@@ -1,7 +1,7 @@
 """A classifier on disk, and a training that can go on: arrays and plain JSON, never pickle."""
 
-import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.network import shapes_of
@@ -69,7 +70,7 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return what write wrote. Raises DataError, naming the file, for one that is missing or damaged."""
     path = folder / "model.json"
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))
+        model = saved.read_description(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
     version = model.get("format_version") if isinstance(model, dict) else None
@@ -83,10 +84,30 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         )
     path = folder / "weights.safetensors"
     try:
-        tensors = read_tensors(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        tensors = read_tensors(saved.read_content(path))
+    # KeyError, TypeError, ImportError: numbers of a kind that NumPy lacks (bfloat16, 8 bits).
+    except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
     return tensors, model
+
+
+def check_sizes(sizes: Sequence[int], dtype: str, tensors: dict[str, np.ndarray], folder: Path) -> None:
+    """Raise DataError where a network of these sizes has other arrays than tensors: before it is made."""
+    path = folder / "weights.safetensors"
+    for i, (rows, columns) in enumerate(pairwise(sizes)):
+        for name, shape in ((f"coefs.{i}", (rows, columns)), (f"intercepts.{i}", (columns,))):
+            _check_array(path, name, shape, dtype, tensors)
+
+
+def _check_array(
+    path: Path, name: str, shape: tuple[int, ...], dtype: Any, tensors: dict[str, np.ndarray]
+) -> None:
+    tensor = tensors.get(name)
+    if tensor is None or tensor.shape != shape or tensor.dtype != dtype:
+        received = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+        raise DataError(
+            f"{path}: {name} should be {dtype} {shape}; received {received}.", "Save the model again."
+        )
 
 
 def fill(arrays: list[np.ndarray], kind: str, tensors: dict[str, np.ndarray], folder: Path) -> None:
@@ -96,13 +117,9 @@ def fill(arrays: list[np.ndarray], kind: str, tensors: dict[str, np.ndarray], fo
     """
     path = folder / "weights.safetensors"
     for i, into in enumerate(arrays):
-        name, tensor = f"{kind}.{i}", tensors.get(f"{kind}.{i}")
-        if tensor is None or tensor.shape != into.shape or tensor.dtype != into.dtype:
-            received = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
-            raise DataError(
-                f"{path}: {name} should be {into.dtype} {into.shape}; received {received}.",
-                "Save the model again.",
-            )
+        name = f"{kind}.{i}"
+        _check_array(path, name, into.shape, into.dtype, tensors)
+        tensor = tensors[name]
         if not np.isfinite(tensor).all():
             raise DataError(f"{path}: {name} holds NaN or infinity.", "Save the model again.")
         into[...] = tensor
