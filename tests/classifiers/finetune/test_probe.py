@@ -99,3 +99,17 @@ def test_views_are_evaluations_its_mirror_and_then_crops() -> None:
     assert torch.equal(found, again)
     unmirrored = torch.cat(list(views(resident, 2, seed=0, flip=False, batch_size=2)))
     assert not torch.equal(unmirrored[5:], expected.flip(-1))
+
+
+def test_fine_tuning_starts_from_a_shorter_head_that_points_the_same_way() -> None:
+    train, targets = features(120, 4)
+    probe = fit_probe(train, targets, validation=(train, targets))
+    # What is subtracted changes no softmax: heads are compared with every column's mean over classes taken off.
+    start, best = (w - w.mean(0) for w in (probe.start[0], probe.weight))
+    assert float(start.norm()) < 0.5 * float(best.norm())
+    assert float((start * best).sum() / start.norm() / best.norm()) > 0.5
+    layer = torch.nn.Linear(12, 4)
+    probe.load_into(layer)
+    torch.testing.assert_close(layer(train), probe.logits(train))
+    probe.load_into(layer, start=True)
+    torch.testing.assert_close(layer.weight.detach(), probe.start[0])

@@ -186,6 +186,9 @@ class FineTuneClassifier(FineTuning):
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )
+        if on_resume is None and self.probe_ is not None:
+            # What learns may start from another head; what is judged before the first epoch is the probe.
+            self.probe_.load_into(construction.logits_layer(self.network_))
         if on_resume is not None:
             features = self._resume(part, held, settings["views"], on_resume)
         if features is not None:

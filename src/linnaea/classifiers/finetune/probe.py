@@ -8,7 +8,7 @@ and 88.4 to 91.8 % for EfficientNet-Lite0), and it is linear, so that the probe 
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ from linnaea.streams import Purpose, stream
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)
 # Without a validation part to choose on.
 DEFAULT_STRENGTH = 100.0
+# Of the head that fine-tuning starts from. The best probe knows its pictures by heart: its large weights send
+# large gradients through the backbone until that is undone. Held this short, the same directions lead further:
+# MobileNetV2 on Flowers-102, five epochs at 160 pixels, validation: 87.4 % from 100, 88.5 from 10, 90.2 from 3,
+# 91.1 from 1, 90.9 from 0.3.
+START_STRENGTH = 1.0
 # How far the covariance within the classes is drawn towards a multiple of the identity: between linear
 # discriminant analysis (0) and no whitening (1). Accuracy is flat between 0.3 and 0.8.
 SHRINKAGE = 0.5
@@ -46,6 +51,8 @@ class Probe:
         Of the regression (1/L2), as chosen.
     train, val: (loss, accuracy)
         On evaluation's view of each picture; val is None without a validation part.
+    start: (weight, bias) or None
+        The same under a penalty of START_STRENGTH: where fine-tuning the backbone begins.
     """
 
     weight: Tensor
@@ -53,16 +60,18 @@ class Probe:
     strength: float
     train: tuple[float, float]
     val: tuple[float, float] | None
+    start: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return logits (n, classes) for features (n, width)."""
         return nn.functional.linear(features, self.weight, self.bias)
 
-    def load_into(self, layer: nn.Linear) -> None:
-        """Copy the classifier into a dense layer of a head."""
+    def load_into(self, layer: nn.Linear, *, start: bool = False) -> None:
+        """Copy the classifier, or the start of fine-tuning, into a dense layer of a head."""
+        weight, bias = self.start if start and self.start is not None else (self.weight, self.bias)
         with torch.no_grad():
-            layer.weight.copy_(self.weight)
-            layer.bias.copy_(self.bias)
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
 
 
 def views(
@@ -118,12 +127,14 @@ def fit_probe(
     mean, whitener = whitening(features, rows, int(targets.max()) + 1)
     whitened = _whitened(features, mean, whitener, features if overwrite_features else None)
     best: Probe | None = None
+    start: tuple[Tensor, Tensor] | None = None
+    tried = strengths if validation is not None else (DEFAULT_STRENGTH,)
     # C in scikit-learn multiplies the sum of the losses, here their mean.
     regression = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
     with warnings.catch_warnings():
         # A regression that is stopped early is a little more regular, and no worse as a baseline.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for strength in strengths if validation is not None else (DEFAULT_STRENGTH,):
+        for strength in (START_STRENGTH, *tried):
             regression.set_params(C=strength / len(rows))
             regression.fit(whitened.numpy(), rows, repeated)
             weight, bias = _weight_and_bias(regression)
@@ -131,8 +142,11 @@ def fit_probe(
             # For raw features: w·A·(x - m) + b = (w·A)·x + (b - (w·A)·m), A being symmetric.
             weight = weight @ whitener
             folded = weight.float(), (bias - weight @ mean).float()
+            if start is None:
+                start = folded
+                continue
             val = None if validation is None else _judged(validation[0], *folded, validation[1])
-            probe = Probe(*folded, strength, train, val)
+            probe = Probe(*folded, strength, train, val, start)
             if best is None or _score(probe) > _score(best):
                 best = probe
     assert best is not None

@@ -75,7 +75,8 @@ class FineTuning(FineTuned):
         if self.probe and features is not None:
             val_targets = None if held is None else held[1]
             self.probe_ = features.probe(part.targets, part.weights, val_targets, overwrite=not needed)
-            self.probe_.load_into(construction.logits_layer(self.network_))
+            # A head that learns alone has no backbone to spare.
+            self.probe_.load_into(construction.logits_layer(self.network_), start=not needed)
         return features if needed else None
 
     def _features(self, part: loop.TrainingPart, held: Held | None, views: int) -> FrozenFeatures:
