@@ -29,7 +29,8 @@ def find(group: RunGroup, dataset: Dataset) -> None:
     page = build_label_errors(group)
     terminal.say(
         "Labels",
-        f"{len(found):,} of {len(table):,} labels look wrong to networks that had not seen the picture",
+        f"{len(found):,} of {len(table):,} pictures would be called something else; "
+        "the likeliest label errors come first",
         f"decide in {terminal.shown_path(page)}, then: linnaea relabel {dataset.source} decisions.csv",
     )
 
