@@ -208,7 +208,7 @@ def test_what_is_saved_comes_back(fitted, tmp_path):
         (lambda tensors, model: model.pop("classes"), "model.json is damaged (KeyError: 'classes')."),
         (
             lambda tensors, model: model["parameters"].update(hidden_layer_sizes=[0]),
-            "hidden_layer_sizes must be integers of 1 or more; received (0,).",
+            "model.json is damaged (hidden_layer_sizes must be integers of 1 or more; received (0,)).",
         ),
     ],
 )
