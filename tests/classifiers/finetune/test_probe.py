@@ -104,7 +104,7 @@ def test_views_are_evaluations_its_mirror_and_then_crops() -> None:
 def test_fine_tuning_starts_from_a_shorter_head_that_points_the_same_way() -> None:
     train, targets = features(120, 4)
     probe = fit_probe(train, targets, validation=(train, targets))
-    # What is subtracted changes no softmax: heads are compared with every column's mean over classes taken off.
+    # What all classes share changes no softmax, and is taken off before the heads are compared.
     start, best = (w - w.mean(0) for w in (probe.start[0], probe.weight))
     assert float(start.norm()) < 0.5 * float(best.norm())
     assert float((start * best).sum() / start.norm() / best.norm()) > 0.5
