@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: help setup demo test lint format bench doctor browser clean
+.PHONY: help setup demo test lint format bench fuzz doctor browser clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,9 @@ demo: $(STAMP) ## train on 5,000 handwritten digits and compare the networks (a 
 
 test: $(STAMP) browser ## run the whole test suite
 	@$(BIN)/python -m pytest -q
+
+fuzz: $(STAMP) ## change valid files at random, N=2000 times, and read them; see docs/reliability.md
+	@$(BIN)/python -m tests.hostile.mutate $(or $(N),2000) --first $(or $(FIRST),0)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check .

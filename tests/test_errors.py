@@ -1,3 +1,5 @@
+import pytest
+
 from linnaea import errors
 
 
@@ -20,3 +22,24 @@ def test_a_missing_extra_says_how_to_install_it():
 def test_scikit_learn_can_catch_bad_values_as_value_errors():
     assert issubclass(errors.DataError, ValueError)
     assert issubclass(errors.SettingError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, é – 日本 ×", "plain, é – 日本 ×"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\rb\x00c\x7fd\x9be", "a\\x0db\\x00c\\x7fd\\x9be"),
+        ("photo\u202egnp.exe", "photo\\u202egnp.exe"),
+        ("caf\udce9", "caf\\xe9"),  # a byte of a file name that is not UTF-8
+        ("two\nlines", "two\nlines"),
+        ("family 👩\u200d👩\u200d👧", "family 👩\u200d👩\u200d👧"),
+        ("thin\u2009space", "thin\u2009space"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_written_out(text, shown):
+    assert errors.printable(text) == shown
+
+
+def test_a_new_line_in_a_name_begins_no_new_line():
+    assert errors.printable("a\nError: b", keep="") == "a\\x0aError: b"

@@ -101,6 +101,24 @@ def test_a_huge_member_is_refused_by_its_header_before_it_is_unpacked(tmp_path):
         extract(tmp_path / "a.tgz", "jpg", tmp_path / "out" / "pictures")
 
 
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_name_of_a_terabyte_is_refused_by_its_header(tmp_path, kind):
+    # tarfile reads such a block whole, into memory, before it gives the member out.
+    info = tarfile.TarInfo("jpg/long")
+    info.type, info.size = kind, 1 << 40
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
+    with pytest.raises(DataError, match="a name in it has 1,099,511,627,776 bytes"):
+        extract(tmp_path / "a.tgz", "jpg", tmp_path / "out" / "pictures")
+    assert nothing_left(tmp_path / "out")
+
+
+def test_what_a_killed_extraction_left_is_removed(tmp_path):
+    archive = packed(tmp_path / "a.tgz", *GOOD)
+    (tmp_path / "out" / ".extract-pictures-killed" / "jpg").mkdir(parents=True)
+    extract(archive, "jpg", tmp_path / "out" / "pictures")
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".lock"] == ["pictures"]
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5])
 def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, keep):
     content = packed(tmp_path / "a.tgz", *GOOD).read_bytes()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnaea.data import idx
 from linnaea.data.idx import read_idx
 from linnaea.errors import DataError
 
@@ -52,6 +53,13 @@ def test_a_header_of_impossible_size_allocates_nothing(tmp_path):
     content = bytes([0, 0, 8, 3]) + b"\xff" * 12 + b"abc"
     with pytest.raises(DataError, match="expected 79,228,162,458,924,105,385,300,197,391 bytes"):
         read_idx(write(tmp_path / "huge", content))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(idx, "MAX_BYTES", 100_000)
+    path = write(tmp_path / "bomb.gz", gzip.compress(bytes(1_000_000)))
+    with pytest.raises(DataError, match=r"bomb\.gz unpacks to more than 100,000 bytes"):
+        read_idx(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
