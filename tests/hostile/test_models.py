@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 import linnaea
@@ -175,6 +176,15 @@ def test_a_photograph_networks_model_json_opens_no_file_and_fills_no_memory(
         (tmp_path / name).write_bytes((finetuned / name).read_bytes())
     change(tmp_path / "model.json", edit)
     assert reason in refusal(lambda: FineTuneClassifier.load(tmp_path))
+
+
+def test_weights_that_are_not_numbers_predict_nothing(finetuned: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes((finetuned / "model.json").read_bytes())
+    tensors = load_tensors(finetuned / "weights.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[0] = torch.nan
+    save_tensors(tensors, tmp_path / "weights.safetensors")
+    assert "the weights hold NaN or infinity" in refusal(lambda: FineTuneClassifier.load(tmp_path))
 
 
 @pytest.mark.parametrize(
