@@ -248,6 +248,14 @@ def test_pipes_and_devices_in_a_run_folder_are_refused_at_once(run: Path, name: 
     assert name in refusal(lambda: linnaea.load(run))
 
 
+def test_a_history_that_has_no_end_or_no_depth_is_refused(run: Path) -> None:
+    (run / "history.jsonl").write_text("[" * 100_000 + "\n{}\n")
+    assert "history.jsonl, line 1 is not JSON" in refusal(lambda: RunFolder.open(run).history())
+    (run / "history.jsonl").unlink()
+    os.mkfifo(run / "history.jsonl")
+    assert "is a named pipe, not a file" in refusal(lambda: RunFolder.open(run).history())
+
+
 def test_a_groups_folder_removes_no_run_outside_itself(run: Path, tmp_path: Path) -> None:
     group = tmp_path / "group"
     group.mkdir()

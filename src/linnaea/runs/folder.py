@@ -12,6 +12,7 @@ from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.schema import check_info
 
 FORMAT_VERSION = 1
+MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
@@ -138,12 +139,15 @@ class RunFolder:
         path = self.path / "history.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = reading.read_bytes(path, MAX_HISTORY).decode("utf-8", errors="replace").splitlines()
+        except (LinnaeaError, OSError) as error:
+            raise RunError(f"{path} cannot be read ({error}).", "Restore it, or train again.") from error
         records = []
         for number, line in enumerate(lines, start=1):
             try:
                 records.append(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if number == len(lines):
                     break
                 raise RunError(
@@ -155,7 +159,7 @@ class RunFolder:
         """Remove the files of a run, by name: a person's own files beside them stay."""
         names = ["run.json", "split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html"]
         names += ["validation.csv", "calibration.json"]
-        for name in [*names, "weights.safetensors", "model.json"]:
+        for name in [*names, "weights.safetensors", "model.json", "check.json", "check.html"]:
             (self.path / name).unlink(missing_ok=True)
         for pattern in PICTURES:
             for picture in self.path.glob(pattern):
