@@ -10,13 +10,27 @@ from linnaea.runs.folder import RunFolder
 # key in metrics.json → what a person calls it
 METRIC_NAMES = {
     "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
+    "accuracy_without_leaks": "Accuracy without leaked pictures",
+    "balanced_accuracy": "Balanced accuracy (mean per-class accuracy)",
     "top_3": "Among the first 3",
     "top_5": "Among the first 5",
     "macro_f1": "Macro F1",
     "macro_auc": "Macro AUC",
     "log_loss": "Log loss (nats)",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "ece_before": "Calibration error before temperature",
+    "ece_adaptive": "Calibration error, adaptive bins",
+    "ece_adaptive_before": "Calibration error, adaptive bins, before temperature",
+    "set_coverage": "Prediction sets of {wanted} that hold the truth",
+    "set_size": "Classes in such a set",
+    "answered": "Answered, if {wanted} are to be right",
+    "accuracy_answered": "Accuracy of the answered",
 }
+# Written under two names in metrics.json, and told once.
+TOLD_ONCE = {"mean_per_class_accuracy"}
+# Not shares: decimals, no percent.
+DECIMALS = {"macro_auc": 4, "log_loss": 4, "brier": 4, "set_size": 2}
 
 
 def load(run: str | Path) -> Any:
@@ -44,19 +58,16 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     """
     import json
 
-    from linnaea.evaluation.metrics import compute_metrics
-    from linnaea.evaluation.predictions import Predictions
+    from linnaea.commands.judging import recompute
     from linnaea.report.page import build_report
 
     folder = RunFolder.open(run)
-    predictions = Predictions.read_csv(folder.path / "predictions.csv")
-    metrics = compute_metrics(predictions)
-    folder.write_json("metrics.json", metrics)
+    metrics = recompute(folder)
     build_report(folder)
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
-        terminal.say("Pictures", f"{len(predictions):,} of the test part, {len(predictions.classes)} classes")
+        terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
     return metrics
 
@@ -65,13 +76,15 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
     """Return metrics with their intervals as a table, percent where they are shares."""
     rows = []
     for key, metric in metrics.items():
-        digits = 4 if key in ("macro_auc", "log_loss") else 2
-        scale, unit = (1, "") if key in ("macro_auc", "log_loss") else (100, " %")
+        if key in TOLD_ONCE:
+            continue
+        digits, scale, unit = (DECIMALS[key], 1, "") if key in DECIMALS else (2, 100, " %")
+        name = METRIC_NAMES.get(key, key).format(wanted=f"{100 * metric.get('wanted', 0):g} %")
         value = "–" if metric["value"] is None else f"{scale * metric['value']:.{digits}f}{unit}"
         bounds = "–"
         if metric.get("low") is not None:
             bounds = f"{scale * metric['low']:.{digits}f} to {scale * metric['high']:.{digits}f}{unit}"
-        rows.append({"metric": METRIC_NAMES.get(key, key), "value": value, "interval": bounds})
+        rows.append({"metric": name, "value": value, "interval": bounds})
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )

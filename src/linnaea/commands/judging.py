@@ -1,40 +1,145 @@
-"""Judging: what a trained network does with the test part, predicted once."""
+"""Judging: what a trained network does with the validation part, then the test part, each predicted once."""
 
 from typing import Any
 
 import numpy as np
 
+from linnaea.classifiers.contract import saved_temperature, takes_photographs
 from linnaea.commands.mistakes import keep_mistakes
-from linnaea.commands.study import Study
+from linnaea.commands.study import Study, count_look
+from linnaea.errors import RunError
+from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.looks import leaked
 
 
 def judge(run: RunFolder, classifier: Any, study: Study) -> None:
-    """Predict the test part once, and write predictions.csv, metrics.json and the worst mistakes."""
-    from linnaea.evaluation.metrics import compute_metrics
-    from linnaea.evaluation.predictions import Predictions
+    """Calibrate on the validation part, then predict the test part once.
 
-    if not getattr(classifier, "history_", None) or len(study.rows("test")) == 0:
+    Writes validation.csv and calibration.json where there is a validation part (and the network again, with
+    its temperature), predictions.csv, metrics.json and the worst mistakes where there is a test part.
+    """
+    if not getattr(classifier, "history_", None):
         return
-    X, y = study.test
-    names = study.dataset.paths
-    predictions = Predictions(
-        paths=tuple(names[row] for row in study.rows("test")),
+    calibrated = bool(len(study.rows("val"))) and calibrate(run, classifier, study)
+    if len(study.rows("test")) == 0:
+        return
+    predictions = _predicted(classifier, study, "test")
+    run.write_text("predictions.csv", predictions.to_csv())
+    count_look(run, study)
+    recompute(run)
+    y = study.test[1]
+    largest = _largest_class(study)
+    baselines = {"always the largest class": float((y == largest).mean())}
+    if getattr(classifier, "probe_", None) is not None:
+        alone = y == classifier.classes_[classifier.probe_proba(study.test[0]).argmax(axis=1)]
+        baselines = {"the probe alone": float(alone.mean()), **baselines}
+    run.update_info(baselines=baselines, chosen=_choices(run.info(), classifier, calibrated))
+    keep_mistakes(run, study, classifier, predictions)
+
+
+def calibrate(run: RunFolder, classifier: Any, study: Study) -> bool:
+    """Give the classifier the temperature that suits the validation part, and write down what came of it.
+
+    Returns False, and changes nothing, where the network's answers are no numbers.
+    """
+    from dataclasses import replace
+
+    from linnaea.evaluation import calibration
+
+    stated = _predicted(classifier, study, "val")
+    if not np.isfinite(stated.probabilities).all():
+        return False
+    temperature = calibration.fit_temperature(stated)
+    classifier.temperature_ = temperature
+    classifier.save(run.path)
+    mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
+    run.write_text("validation.csv", mended.to_csv())
+    run.write_json("calibration.json", {"temperature": temperature})
+    return True
+
+
+def recompute(run: RunFolder) -> dict[str, Any]:
+    """Write metrics.json and calibration.json from the run's tables, and return the metrics.
+
+    From the tables as they stand on disk, so that computing them again gives the same to the last digit.
+    The temperature stays: the network has it, and the tables were made with it.
+
+    Raises DataError, before anything is written, for a table that was damaged or edited.
+    """
+    from linnaea.evaluation.metrics import compute_metrics
+
+    predictions = Predictions.read_csv(run.path / "predictions.csv")
+    validation, temperature = None, None
+    if (run.path / "validation.csv").exists():
+        validation = Predictions.read_csv(run.path / "validation.csv")
+    if (run.path / "calibration.json").exists():
+        try:
+            temperature = saved_temperature(run.read_json("calibration.json"))
+        except TypeError as error:
+            raise RunError(
+                f"{run.path / 'calibration.json'} is damaged ({error}).", "Restore it, or train again."
+            ) from error
+    metrics = compute_metrics(
+        predictions, validation=validation, temperature=temperature, leaked=leaked(run) or None
+    )
+    if validation is not None and temperature is not None:
+        run.write_json("calibration.json", _on_validation(validation, temperature))
+    run.write_json("metrics.json", metrics)
+    return metrics
+
+
+def _predicted(classifier: Any, study: Study, part: str) -> Predictions:
+    X, y = study.test if part == "test" else study.pair(part)
+    return Predictions(
+        paths=tuple(study.dataset.paths[row] for row in study.rows(part)),
         true=y,
         classes=tuple(str(name) for name in classifier.classes_),
         probabilities=np.asarray(classifier.predict_proba(X), dtype=np.float64),
     )
-    run.write_text("predictions.csv", predictions.to_csv())
-    # From the table as it stands on disk, so that computing them again gives the same to the last digit.
-    written = Predictions.read_csv(run.path / "predictions.csv")
-    run.write_json("metrics.json", compute_metrics(written))
-    largest = _largest_class(study)
-    baselines = {"always the largest class": float((y == largest).mean())}
-    if getattr(classifier, "probe_", None) is not None:
-        alone = predictions.true == classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
-        baselines = {"the probe alone": float(alone.mean()), **baselines}
-    run.update_info(baselines=baselines)
-    keep_mistakes(run, study, classifier, predictions)
+
+
+def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any]:
+    """Return calibration.json: what was fitted and chosen on the validation part, with its numbers there."""
+    from linnaea.evaluation import abstention, calibration, prediction_sets
+    from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
+
+    sets = None
+    if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):
+        fitted = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
+        sets = {
+            "wanted": SET_COVERAGE,
+            "method": fitted.method,
+            "threshold": fitted.threshold,
+            "mean_size": fitted.mean_sizes,
+        }
+    return {
+        "temperature": temperature,
+        "pictures": len(validation),
+        "part": "validation",
+        "log_loss_before": mean_log_loss(calibration.untempered(validation, temperature)),
+        "log_loss_after": mean_log_loss(validation),
+        "prediction_sets": sets,
+        "abstention": abstention.next_threshold(validation),
+    }
+
+
+def _choices(info: dict[str, Any], classifier: Any, calibrated: bool) -> dict[str, str]:
+    """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing."""
+    on = info.get("chosen_on")
+    chosen = {"epoch": on or "nothing: the last epoch is kept"}
+    if takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None:
+        chosen["probe or fine-tuning"] = on or "nothing: fine-tuning is kept"
+    if calibrated:
+        chosen["temperature"] = "validation log loss"
+        chosen["prediction sets"] = "validation set size"
+        chosen["confidence threshold"] = "validation accuracy"
+    else:
+        chosen["temperature"] = "nothing: it stays 1"
+    chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
+    if info.get("recipe", {}).get("test_curve"):
+        chosen["test curve"] = "nothing: it was only watched"
+    return chosen
 
 
 def _largest_class(study: Study) -> str:

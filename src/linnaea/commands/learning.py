@@ -49,7 +49,8 @@ def fit(
     if recipe.budget is not None:
         looks = 1 + bool(classifier.get_params()["probe"])  # the probe alone is judged as well
         left = max(recipe.budget - elapsed - CLOSING_SECONDS, 1.0)
-        classifier.set_params(budget=left, pictures_after=looks * len(study.rows("test")))
+        after = looks * len(study.rows("test")) + len(study.rows("val"))
+        classifier.set_params(budget=left, pictures_after=after)
     bar = terminal.EpochBar(epochs)
     stopped: BaseException | None = None
     with ExitStack() as open_things:
@@ -176,6 +177,8 @@ def show_result(run: RunFolder) -> None:
     """Print the headline: accuracy with its interval, beside the baseline."""
     if not (run.path / "metrics.json").exists():
         return
+    from linnaea.evaluation.calibration import in_words
+
     info, metrics = run.info(), run.read_json("metrics.json")
     pictures = info["data"]["parts"]["test"]
     headline = terminal.interval(metrics["accuracy"]).replace(
@@ -185,4 +188,5 @@ def show_result(run: RunFolder) -> None:
     kept = []
     if info.get("kept") == "probe" and len(run.history()) > 1:
         kept = ["fine-tuning did not beat the probe on validation: the probe is what is kept"]
-    terminal.say("Result", headline, baselines, *kept)
+    believed = in_words(metrics)
+    terminal.say("Result", headline, baselines, *([believed] if believed else []), *kept)

@@ -19,6 +19,7 @@ def predict(
     run: Path,
     /,
     *pictures: Annotated[Path, Parameter(required=True)],
+    coverage: float | None = None,
     format: Literal["table", "csv", "json"] = "table",
 ) -> list[dict[str, Any]]:
     """Name pictures with a trained network.
@@ -31,10 +32,14 @@ def predict(
         A run folder.
     pictures
         Picture files.
+    coverage
+        How often the truth must be among the answers, 0.95 say: each picture is then answered with the
+        smallest set of classes that keeps this promise, by split conformal prediction on the validation part.
     format
         table for people; csv and json for programs.
     """
     folder = RunFolder.open(run)
+    sets = None if coverage is None else _fitted_sets(folder, coverage)
     classifier = load(run)
     pixels = folder.info().get("data", {}).get("pixels")
     if not isinstance(pixels, dict):
@@ -42,6 +47,8 @@ def predict(
     answers: list[dict[str, Any]] = []
     for start in range(0, len(pictures), BLOCK):
         answers += _answer(classifier, pictures[start : start + BLOCK], pixels)
+    if sets is not None:
+        _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
     unread = sum("error" in answer for answer in answers)
     if unread:
@@ -49,6 +56,33 @@ def predict(
             f"{unread} of {len(answers)} pictures could not be read.", "Their reasons stand above."
         )
     return answers
+
+
+def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
+    """Return the prediction sets of a run with this coverage.
+
+    Raises RunError for a run without a validation part, DataError for one whose part is too small.
+    """
+    from linnaea.evaluation.prediction_sets import PredictionSets
+    from linnaea.evaluation.predictions import Predictions
+
+    path = folder.path / "validation.csv"
+    if not path.exists():
+        raise RunError(
+            f"{folder.path} has no predictions on a validation part, which sets of classes are fitted on.",
+            "Train with --validation above 0, or leave --coverage out.",
+        )
+    return PredictionSets.fit(Predictions.read_csv(path), coverage)
+
+
+def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
+    """Give each answer its "set": class names, the most probable first."""
+    for answer in answers:
+        if "error" not in answer:
+            names, p = zip(*answer["probabilities"].items(), strict=True)
+            members = sets.members(np.array([p]))[0]
+            order = np.argsort(-np.array(p), kind="stable")
+            answer["set"] = [names[c] for c in order if members[c]]
 
 
 def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) -> list[dict[str, Any]]:
@@ -88,18 +122,23 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         terminal.print_json(answers)
         return
     if format == "csv":
-        table = [["path", "predicted", "probability", *classes, "error"]]
+        with_sets = any("set" in answer for answer in answers)
+        table = [["path", "predicted", "probability", *(["set"] if with_sets else []), *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
             told = [
                 answer.get("predicted", ""),
                 f"{answer['probability']:.9g}" if "probability" in answer else "",
             ]
+            if with_sets:
+                told.append(" | ".join(answer.get("set", [])))
             table.append([answer["path"], *told, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
+    if any("set" in answer for answer in answers):
+        columns["next"] = "One of"
     terminal.results.print(terminal.comparison_table(rows, columns))
     for answer in answers:
         if "error" in answer:
@@ -109,10 +148,11 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
 def _table_row(answer: dict[str, Any]) -> dict[str, str]:
     if "error" in answer:
         return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": ""}
-    second = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[1:3]
+    likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
+    shown = likeliest[: len(answer["set"])] if "set" in answer else likeliest[1:3]
     return {
         "path": answer["path"],
         "predicted": answer["predicted"],
         "probability": terminal.percent(answer["probability"]),
-        "next": ", ".join(f"{name} {terminal.percent(p)}" for name, p in second),
+        "next": ", ".join(f"{name} {terminal.percent(p)}" for name, p in shown),
     }

@@ -158,9 +158,18 @@ def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
 
 
-def _log_loss(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+def mean_log_loss(predictions: Predictions) -> float:
+    """Return the mean of -ln(probability of the truth), in nats, clipped as in compute_metrics."""
+    return float(_losses(predictions.probabilities, predictions.true_index).mean())
+
+
+def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     own = probabilities[np.arange(len(true)), true]
-    losses = -np.log(np.clip(own.astype(np.float64), CLIP, 1 - CLIP))
+    return -np.log(np.clip(own.astype(np.float64), CLIP, 1 - CLIP))
+
+
+def _log_loss(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    losses = _losses(probabilities, true)
     low, high = mean_interval(losses)
     return {"value": float(losses.mean()), "low": None if low is None else max(low, 0.0), "high": high}
 
@@ -194,6 +203,11 @@ def _calibration_errors(
 
 def _by_validation(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
     """Judge on the table what is fitted or chosen on the validation part."""
+    if validation.classes != predictions.classes:
+        raise DataError(
+            "The tables of the validation and of the test part have different classes.",
+            "Restore them, or train again.",
+        )
     metrics: dict[str, dict[str, Any]] = {}
     true = predictions.true_index
     if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnaea.errors import DataError
+from linnaea.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +116,7 @@ class Predictions:
         except ValueError as error:
             raise DataError(f"{path} holds a probability that is not a number ({error}).") from error
         _check_rows(path, probabilities)
+        _check_names(path, header[3:], body, probabilities)
         return cls(
             paths=tuple(row[0] for row in body),
             true=np.array([row[1] for row in body], dtype=str),
@@ -136,5 +137,24 @@ def _check_rows(path: Path, probabilities: np.ndarray) -> None:
         raise DataError(
             f"{path}, line {first + 2}: the probabilities are not between 0 and 1 with the sum 1 "
             f"(sum {probabilities[first].sum():.6g}); {int(wrong.sum())} such rows.",
-            "Restore the file, or make it again with linnaea evaluate.",
+            "Restore the file, or train again.",
         )
+
+
+def _check_names(path: Path, classes: list[str], body: list[list[str]], probabilities: np.ndarray) -> None:
+    """Refuse a class that has no column, and a predicted class that is not the most probable."""
+    column = {name: number for number, name in enumerate(classes)}
+    for line, (row, stated) in enumerate(zip(body, probabilities, strict=True), start=2):
+        for what, name in (("true", row[1]), ("predicted", row[2])):
+            if name not in column:
+                raise DataError(
+                    f"{path}, line {line}: the {what} class '{name}' has no column in this table.",
+                    f"{did_you_mean(name, classes)} Restore the file, or train again.",
+                )
+        # Nine digits can make equals of two that were not.
+        if stated[column[row[2]]] < stated.max() * (1 - 1e-8):
+            raise DataError(
+                f"{path}, line {line}: '{row[2]}' is given as predicted, "
+                f"but '{classes[int(stated.argmax())]}' is more probable.",
+                "Restore the file, or train again.",
+            )
