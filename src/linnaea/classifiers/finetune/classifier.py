@@ -47,7 +47,7 @@ class FineTuneClassifier(FineTuning):
         Whether the linear probe comes first.
     views : int, default=4
         Views of each training picture that the probe, and a head that learns alone, see.
-    epochs : int, default=15
+    epochs : int, default=12
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
     learning_rate : float, default=None
@@ -126,7 +126,7 @@ class FineTuneClassifier(FineTuning):
     head_first_epochs: int = 0
     probe: bool = True
     views: int = 4
-    epochs: int = 15
+    epochs: int = 12
     batch_size: int = 16
     solver: str = "adamw"
     learning_rate: float | None = None
