@@ -43,7 +43,7 @@ WIDE, NARROW = 704, 346
 TEXT = 12.5
 _LETTER = 7.8  # mean width of a letter at that size, in the widest of those fonts
 # A vertical axis is named above its top, where a title can be read without turning the head.
-_ABOVE: dict[str, Any] = {
+ABOVE: dict[str, Any] = {
     "titleAngle": 0,
     "titleAlign": "left",
     "titleAnchor": "end",
@@ -142,12 +142,12 @@ def curves(
             minExtent=36,
             maxExtent=36,
             format="~s" if fit.high >= 1e4 else alt.Undefined,
-            **_ABOVE,
+            **{**ABOVE, "titleY": -14 if chosen is None else -30},
         ),
     )
     layers = [_curve(line, x, y) for line in lines]
     if chosen is not None and first <= chosen <= last:
-        layers = [*_chosen_rule(chosen, first, last, x, at_bottom=percent, height=height), *layers]
+        layers = [*_chosen_rule(chosen, first, last, x), *layers]
     layers += _names_at_ends(lines, last, x, y, fit, height, narrow=narrow)
     return alt.layer(*layers).properties(width=width - 40 - letters * _LETTER - 12, height=height)
 
@@ -222,17 +222,15 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return moved
 
 
-def _chosen_rule(
-    chosen: int, first: int, last: int, x: alt.X, *, at_bottom: bool, height: int
-) -> list[alt.Chart]:
-    """Mark the chosen epoch; its words stand where learning curves are not: under accuracies, over losses."""
+def _chosen_rule(chosen: int, first: int, last: int, x: alt.X) -> list[alt.Chart]:
+    """Mark the chosen epoch; its words stand over the frame, where no curve runs."""
     data = alt.Data(values=[{"epoch": chosen, "words": f"epoch {chosen}, chosen"}])
     rule = alt.Chart(data).mark_rule(color=PALETTE["soft"], strokeDash=[2, 3]).encode(x=x)
     left = chosen - first > (last - first) / 2
     text = alt.Chart(data).mark_text(
         align="right" if left else "left",
-        dx=-6 if left else 6,
-        y=height - 12 if at_bottom else 10,
+        dx=3 if left else -3,
+        y=-9,
         fontSize=TEXT,
         color=PALETTE["soft"],
     )

@@ -26,8 +26,17 @@ class RunFacts:
         One record an epoch, in order.
     metrics: dict of dict
         metrics.json: name → {"value", "low", "high"}.
-    mistakes: dict of int → Path
-        The thumbnails that exist, by row of predictions.csv.
+    mistakes, doubtful, cells: dict of int → Path
+        The thumbnails that exist, by row of predictions.csv: the most confident mistakes, the least certain
+        right answers, and small ones of any picture for the cells of the confusion matrix.
+    heats: dict of int → Path
+        Heat maps over mistakes and doubtful ones.
+    validation: Predictions
+        What was said about the validation part; the temperature and the prediction sets were fitted there.
+    calibration, outliers: dict
+        calibration.json and outliers.json.
+    problems: list of dict, or None
+        What check.json found; None where nothing was looked for.
     """
 
     path: Path
@@ -36,6 +45,13 @@ class RunFacts:
     metrics: dict[str, dict[str, Any]]
     predictions: Predictions | None
     mistakes: dict[int, Path] = field(default_factory=dict)
+    doubtful: dict[int, Path] = field(default_factory=dict)
+    cells: dict[int, Path] = field(default_factory=dict)
+    heats: dict[int, Path] = field(default_factory=dict)
+    validation: Predictions | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
+    outliers: dict[str, Any] = field(default_factory=dict)
+    problems: list[dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -104,17 +120,36 @@ def read_run(run: RunFolder) -> RunFacts:
 
     Raises RunError or DataError, naming the file, for one that is damaged; a missing one is no error.
     """
-    predictions = None
-    if (run.path / "predictions.csv").exists():
-        predictions = Predictions.read_csv(run.path / "predictions.csv")
+    predictions = _table(run, "predictions.csv")
+    wrong = frozenset[int]()
+    rows = 0
+    if predictions is not None:
+        wrong = frozenset(np.flatnonzero(predictions.predicted != predictions.true).tolist())
+        rows = len(predictions)
+    right = frozenset(range(rows)) - wrong
     return RunFacts(
         path=run.path,
         info=run.info(),
         history=_history(run),
         metrics=_metrics(run),
         predictions=predictions,
-        mistakes=_mistakes(run, predictions),
+        mistakes=_pictures(run, "mistakes", wrong),
+        doubtful=_pictures(run, "doubtful", right),
+        cells=_pictures(run, "cells", wrong | right),
+        heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
+        validation=_table(run, "validation.csv"),
+        calibration=_object(run, "calibration.json"),
+        outliers=_object(run, "outliers.json"),
+        problems=_problems(run),
     )
+
+
+def _table(run: RunFolder, name: str) -> Predictions | None:
+    return Predictions.read_csv(run.path / name) if (run.path / name).exists() else None
+
+
+def _object(run: RunFolder, name: str) -> dict[str, Any]:
+    return run.read_json(name) if (run.path / name).exists() else {}
 
 
 def _history(run: RunFolder) -> list[dict[str, Any]]:
@@ -140,13 +175,23 @@ def _metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def _mistakes(run: RunFolder, predictions: Predictions | None) -> dict[int, Path]:
-    """Thumbnails by row; a file that names no mistake of this table (an older run's) is left out."""
-    if predictions is None:
-        return {}
-    wrong = set(np.flatnonzero(predictions.predicted != predictions.true).tolist())
+def _problems(run: RunFolder) -> list[dict[str, Any]] | None:
+    if not (run.path / "check.json").exists():
+        return None
+    found = run.read_json("check.json").get("problems")
+    if not isinstance(found, list) or not all(isinstance(problem, dict) for problem in found):
+        raise RunError(
+            f"{run.path / 'check.json'} holds no list of problems.", "Make it again: linnaea check."
+        )
+    return found
+
+
+def _pictures(run: RunFolder, folder: str, rows: frozenset[int], end: str = "") -> dict[int, Path]:
+    """Thumbnails by row; a file of another row (an older run's, left behind) is no picture of this table."""
     found = {}
-    for picture in sorted(run.path.glob("mistakes/*.png")):
-        if picture.stem.isdecimal() and int(picture.stem) in wrong:
-            found[int(picture.stem)] = picture
+    for picture in sorted((run.path / folder).glob(f"*{end}.*")):
+        number = picture.name.partition(".")[0]
+        whole = picture.suffix in (".png", ".jpg") and picture.stem == number + end
+        if whole and number.isdecimal() and int(number) in rows:
+            found[int(number)] = picture
     return found

@@ -1,74 +1,110 @@
-"""The gallery: the pictures that were named wrong most confidently, as data URIs."""
+"""The galleries: the most confident mistakes and the least certain right answers, each with its heat map."""
 
-import base64
-import struct
 from dataclasses import dataclass
 
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
+from linnaea.report.thumbnails import Album, Thumbnail
 from linnaea.report.words import percent
 
-THUMBNAIL_BYTES = 2_700_000  # base64 adds a third: the page stays under 5 MB
+# Bytes of pictures, before base64. With those of the confusion matrix the page stays under 5 MB.
+MISTAKE_BYTES = 1_500_000
+DOUBTFUL_BYTES = 500_000
 FIRST_MISTAKES = 24  # shown at once; the others fold away
-TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
+FIRST_WITH_HEAT = 12  # each takes the place of two
+MOST_DOUBTFUL = 12
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """One wrongly named picture, ready to be shown."""
+class Shown:
+    """One picture that was judged, ready to be shown."""
 
     path: str
     true: str
     predicted: str
     probability: str
-    true_probability: str
-    source: str  # data URI
-    tiny: bool
+    other: str  # a mistake: its true class; a right answer: the class that came next
+    other_probability: str
+    picture: Thumbnail
+    heat: Thumbnail | None
 
 
-def mistake_pictures(facts: RunFacts) -> tuple[list[Mistake], int]:
-    """Return the pictures named wrong most confidently, worst first, and how many thumbnails had no room."""
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in order, how many are shown at once, and how many files had no room or were no pictures."""
+
+    pictures: list[Shown]
+    first: int
+    left: int
+    heats: bool
+    short_names: bool
+
+
+def mistakes(facts: RunFacts) -> Gallery:
+    """Return the pictures named wrong, the most confident first."""
+    if facts.predictions is None:
+        return _gallery([], 0)
+    confidence = facts.predictions.confidence
+    rows = sorted(facts.mistakes, key=lambda row: (-confidence[row], row))
+    album = Album(MISTAKE_BYTES)
+    shown = [_shown(facts, album, row, wrong=True) for row in rows]
+    pictures = [picture for picture in shown if picture is not None]
+    return _gallery(pictures, len(rows) - len(pictures))
+
+
+def doubtful(facts: RunFacts) -> Gallery:
+    """Return the pictures named right, the least certain first."""
+    if facts.predictions is None:
+        return _gallery([], 0)
+    confidence = facts.predictions.confidence
+    rows = sorted(facts.doubtful, key=lambda row: (confidence[row], row))[:MOST_DOUBTFUL]
+    album = Album(DOUBTFUL_BYTES)
+    shown = [_shown(facts, album, row, wrong=False) for row in rows]
+    return _gallery([picture for picture in shown if picture is not None], 0)
+
+
+def _gallery(pictures: list[Shown], left: int) -> Gallery:
+    heats = any(shown.heat for shown in pictures)
+    return Gallery(
+        pictures=pictures,
+        first=FIRST_WITH_HEAT if heats else FIRST_MISTAKES,
+        left=left,
+        heats=heats,
+        short_names=max((len(p.predicted + p.other) for p in pictures), default=0) <= 8,
+    )
+
+
+def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | None:
     table = facts.predictions
     if table is None:
-        return [], 0
-    confidence = table.confidence
-    columns = {name: column for column, name in enumerate(table.classes)}
-    shown: list[Mistake] = []
-    room = THUMBNAIL_BYTES
-    rows = sorted(facts.mistakes, key=lambda row: (-confidence[row], row))
-    for row in rows:
-        content = facts.mistakes[row].read_bytes()
-        size = _png_size(content)
-        if size is None or len(content) > room:
-            continue
-        room -= len(content)
-        column = columns.get(str(table.true[row]))
-        shown.append(
-            Mistake(
-                path=table.paths[row],
-                true=str(table.true[row]),
-                predicted=str(table.predicted[row]),
-                probability=_probability(confidence[row]),
-                true_probability="–" if column is None else _probability(table.probabilities[row, column]),
-                source="data:image/png;base64," + base64.b64encode(content).decode("ascii"),
-                tiny=max(size) <= TINY,
-            )
-        )
-    return shown, len(rows) - len(shown)
+        return None
+    picture = album.take((facts.mistakes if wrong else facts.doubtful)[row])
+    if picture is None:
+        return None
+    probabilities = table.probabilities[row]
+    if wrong:
+        # A class that training never had has no column, and so no probability.
+        other = str(table.true[row])
+        column = table.classes.index(other) if other in table.classes else None
+    else:
+        column = int(probabilities.argsort()[-2]) if len(probabilities) > 1 else None
+        other = "" if column is None else table.classes[column]
+    return Shown(
+        path=table.paths[row],
+        true=str(table.true[row]),
+        predicted=str(table.predicted[row]),
+        probability=probability(table.confidence[row]),
+        other=other,
+        other_probability="–" if column is None else probability(probabilities[column]),
+        picture=picture,
+        heat=album.take(facts.heats.get(row)),
+    )
 
 
-def _probability(value: float) -> str:
+def probability(value: float) -> str:
     """Write a probability so that almost sure does not read as certain."""
     if 0.9995 <= value < 1:
         return f">{words.NBSP}{percent(0.999)}"
     if 0 < value < 0.0005:
         return f"<{words.NBSP}{percent(0.001)}"
     return percent(value)
-
-
-def _png_size(content: bytes) -> tuple[int, int] | None:
-    """Return (width, height) from a PNG's header (ISO/IEC 15948, 11.2.2), or None for anything else."""
-    if len(content) < 24 or content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR":
-        return None
-    width, height = struct.unpack(">II", content[16:24])
-    return width, height

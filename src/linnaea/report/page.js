@@ -1,4 +1,5 @@
-// Tables marked data-sortable are sorted by their heads; without this script they stay in the classes' order.
+// What the page can do beyond showing: sort and filter tables, find a mistake on the map. Without this
+// script every number is there all the same; the pictures behind a cell are popovers, which need none.
 "use strict";
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
@@ -29,4 +30,62 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     button.addEventListener("click", () => sortBy(column));
     head.append(button);
   });
+}
+
+// Tables marked data-filter get a box that leaves only the rows with these words in a name.
+for (const table of document.querySelectorAll("table[data-filter]")) {
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  const said = document.createElement("span");
+  label.className = "filter";
+  box.type = "search";
+  said.setAttribute("role", "status");
+  label.append(table.dataset.filter, box, " ", said);
+  // The box stands outside a frame that scrolls sideways, or it would scroll away with the table.
+  (table.closest(".scroll") ?? table).before(label);
+  box.addEventListener("input", () => {
+    const wanted = box.value.trim().toLowerCase();
+    let left = 0;
+    for (const row of table.tBodies[0].rows) {
+      const names = [...row.cells].filter((cell) => cell.matches("th, .pairs td:nth-child(2)"));
+      row.hidden = !names.some((cell) => cell.textContent.toLowerCase().includes(wanted));
+      if (!row.hidden) left += 1;
+    }
+    said.textContent = wanted ? `${left} of ${table.tBodies[0].rows.length}` : "";
+  });
+}
+
+// On the map of many classes, the mouse reads a mistake where it points, and opens its pictures.
+for (const map of document.querySelectorAll("[data-map]")) {
+  const classes = Number(map.dataset.map);
+  const readout = document.createElement("p");
+  readout.className = "readout";
+  readout.setAttribute("aria-hidden", "true"); // the table below says the same to those who hear the page
+  readout.textContent = "Point at a mistake to read it; click to see its pictures.";
+  map.after(readout);
+
+  const cellAt = (event) => {
+    // The first mark of the drawing is the frame around all cells.
+    const frame = event.target.closest("svg")?.querySelector(".role-mark path")?.getBoundingClientRect();
+    if (!frame) return null;
+    const column = ((event.clientX - frame.left) / frame.width) * classes;
+    const row = ((event.clientY - frame.top) / frame.height) * classes;
+    // A cell may be smaller than a fingertip: the nearest within two cells counts.
+    let nearest = null;
+    let least = 2;
+    for (let i = Math.floor(row) - 2; i <= row + 2; i += 1) {
+      for (let j = Math.floor(column) - 2; j <= column + 2; j += 1) {
+        const distance = Math.hypot(i + 0.5 - row, j + 0.5 - column);
+        const found = distance < least ? document.getElementById(`cell-${i}-${j}`) : null;
+        if (found) [nearest, least] = [found, distance];
+      }
+    }
+    return nearest;
+  };
+
+  map.addEventListener("pointermove", (event) => {
+    const cell = cellAt(event);
+    readout.textContent = cell ? cell.querySelector(".cell-title").textContent : "\u00a0";
+  });
+  map.addEventListener("click", (event) => cellAt(event)?.showPopover());
 }

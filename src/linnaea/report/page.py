@@ -12,7 +12,18 @@ from markupsafe import Markup
 
 from linnaea import files
 from linnaea.errors import UsageError
-from linnaea.report import comparing, gallery, pairing, sections, words
+from linnaea.report import (
+    card,
+    caveats,
+    comparing,
+    confusions,
+    gallery,
+    growth,
+    pairing,
+    sections,
+    trust,
+    words,
+)
 from linnaea.report.entries import Entry, entries_of
 from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import headline_figure, learning_curves
@@ -39,12 +50,15 @@ def build_comparison(
     *,
     title: str | None = None,
     reference: Mapping[str, Mapping[str, Any]] | None = None,
+    common: bool = False,
 ) -> Path:
     """Draw one page that compares runs, and return out, its path.
 
     reference: dict
         A run's folder name → {"accuracy": 0.9454, "source": "the original report"}: what others reported
         for the same recipe, shown in a column of its own.
+    common: bool
+        Whether runs that were tested on different pictures are compared on those that both were tested on.
 
     Raises UsageError without a run, and RunError or DataError where a file of a run is damaged.
     """
@@ -53,7 +67,7 @@ def build_comparison(
     out = Path(out)
     known = {name: dict(row) for name, row in (reference or {}).items()}
     entries = entries_of([read_run(run) for run in runs], known)
-    files.write_text(out, render("compare.html.jinja", **comparison_context(entries, out, title)))
+    files.write_text(out, render("compare.html.jinja", **comparison_context(entries, out, title, common)))
     return out
 
 
@@ -63,7 +77,7 @@ def render(template: str, **context: Any) -> str:
         _environment()
         .get_template(template)
         .render(
-            css=_inlined("page.css"),
+            css=Markup("\n").join(_inlined(name) for name in ("page.css", "pictures.css", "paper.css")),
             js=_inlined("page.js"),
             version=metadata.version("linnaea"),
             drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -93,7 +107,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
     """Return everything that the page of one run shows, section by section, top to bottom."""
     meaning = words.meaning_of("accuracy")
     accuracy = words.metric_text(meaning, facts.metric("accuracy"), facts.interval("accuracy"))
-    mistakes, mistakes_left = gallery.mistake_pictures(facts)
+    mistakes, doubtful = gallery.mistakes(facts), gallery.doubtful(facts)
     context: dict[str, Any] = {
         "page_title": f"{facts.name} · {accuracy if facts.metrics else facts.state} · Linnaea",
         "eyebrow": _eyebrow(facts),
@@ -105,13 +119,16 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "headline": headline_figure(facts, accuracy),
         "metrics": sections.metric_rows(facts),
         "curves": learning_curves(facts),
-        "confusion": sections.confusion_section(facts),
+        "caveats": caveats.caveats(facts),
+        "confusion": confusions.confusion_section(facts),
         "mistakes": mistakes,
-        "mistakes_left": mistakes_left,
-        "short_names": max((len(m.true + m.predicted) for m in mistakes), default=0) <= 8,
-        "first_mistakes": gallery.FIRST_MISTAKES,
+        "doubtful": doubtful,
+        "heat_note": _heat_note(facts),
         "classes": sections.class_rows(facts),
+        "trust": trust.trust_section(facts),
+        "growth": growth.growth_section(facts),
         "data": sections.data_section(facts),
+        "card": card.model_card(facts),
         "made": sections.made_section(facts),
     }
     context["contents"] = [
@@ -120,9 +137,13 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
             ("result", "Result", context["headline"]),
             ("learning", "Learning", context["curves"]),
             ("confusion", "Confusions", context["confusion"]),
-            ("mistakes", "Mistakes", mistakes),
+            ("mistakes", "Mistakes", mistakes.pictures),
+            ("doubtful", "Doubtful", doubtful.pictures),
             ("classes", "Classes", context["classes"]),
+            ("trust", "Probabilities", context["trust"]),
+            ("growth", "More pictures", context["growth"]),
             ("data", "Data", context["data"]),
+            ("card", "Model card", context["card"]),
             ("made", "How it was made", True),
         )
         if shown
@@ -130,11 +151,13 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
     return context
 
 
-def comparison_context(entries: list[Entry], out: Path, title: str | None) -> dict[str, Any]:
-    """Return everything that the page of several runs shows."""
-    first, folded = pairing.pairings(entries)
+def comparison_context(
+    entries: list[Entry], out: Path, title: str | None, common: bool = False
+) -> dict[str, Any]:
+    """Return everything that the page of several runs shows; common: see build_comparison."""
+    first, folded = pairing.pairings(entries, common=common)
     # A pair that could not be compared stands for two test parts; a run without a test stands for itself.
-    same_test = all(pair.result is not None for pair in [*first, *folded])
+    same_test = all(pair.result is not None and pair.whole for pair in [*first, *folded])
     sources = {str(entry.reported["source"]) for entry in entries if entry.reported.get("source")}
     return {
         "page_title": f"{title or words.counted(len(entries), 'run')} · Linnaea",
@@ -152,8 +175,17 @@ def comparison_context(entries: list[Entry], out: Path, title: str | None) -> di
     }
 
 
+def _heat_note(facts: RunFacts) -> str:
+    """Say what the heat beside a picture is; by which method, where run.json tells."""
+    method = facts.part_of_info("heat_maps").get("method")
+    by = f" ({method})" if method else ""
+    return f"Beside each, its heat map{by}: what spoke for the answer glows."
+
+
 def _eyebrow(facts: RunFacts) -> list[str]:
-    data, network = facts.part_of_info("data"), facts.part_of_info("network")
+    data = facts.part_of_info("data")
+    # The network's first words; its weights and precision stand at the foot of the page.
+    network = str(facts.part_of_info("network").get("summary") or "").partition(" · ")[0]
     date = str(facts.info.get("started") or "")[:10]
-    known = [facts.name, data.get("name") or data.get("source"), network.get("summary"), date]
+    known = [facts.name, data.get("name") or data.get("source"), network, date]
     return [str(item) for item in known if item]

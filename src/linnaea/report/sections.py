@@ -1,23 +1,19 @@
 """The sections of one run's page: facts into words and rows; None or empty where there is nothing to show."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation.metrics import confusion, most_confused, per_class
+from linnaea.evaluation.metrics import confusion, most_confused, per_class, wilson
 from linnaea.report import words
-from linnaea.report.charts import level
+from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
-from linnaea.report.figures import Figure, confusion_figure
 from linnaea.report.words import count, counted, percent
 
-# A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
-MOST_NUMBERED = 20
-FIRST_PAIRS = 12  # shown at once below a matrix without numbers
-MOST_PAIRS = 300  # rows of the table of mistakes; the rest stay in predictions.csv
+# The headline, the section on trust, and a second name of balanced accuracy.
+SHOWN_ELSEWHERE = {"accuracy", "mean_per_class_accuracy", "answered", "accuracy_answered"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,11 @@ def remark(facts: RunFacts) -> str:
 
 
 def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
-    """Return every metric but accuracy: title, value, interval, meaning."""
+    """Return every metric that no other section shows: title, value, interval, meaning."""
     classes = len(facts.predictions.classes) if facts.predictions else None
     rows = []
     for name, entry in facts.metrics.items():
-        if name == "accuracy":
+        if name in SHOWN_ELSEWHERE or name.startswith(("ece_", "set_")):
             continue
         meaning = words.meaning_of(name, classes)
         line = meaning.meaning
@@ -100,60 +96,12 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
     return rows
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """The confusion matrix: a numbered table where it is small, else a heat map and a table of mistakes."""
-
-    classes: Sequence[str]
-    heads: Sequence[str]  # the same names, cut where they are long
-    cells: list[list[dict[str, Any]]]  # rows of {"count", "shade"}; empty for a large matrix
-    short_heads: bool
-    figure: Figure | None
-    pairs: list[dict[str, Any]]
-    pairs_left: int
-    described: str
-    first_pairs: int = FIRST_PAIRS
-
-
-def confusion_section(facts: RunFacts) -> Confusion | None:
-    """Return the confusion matrix, or None before the test part was judged."""
-    if facts.predictions is None or not len(facts.predictions):
-        return None
-    matrix = confusion(facts.predictions)
-    classes = facts.predictions.classes
-    small = len(classes) <= MOST_NUMBERED
-    different = int((matrix > 0).sum() - (matrix.diagonal() > 0).sum())
-    pairs = most_confused(facts.predictions, MOST_PAIRS)
-    return Confusion(
-        classes=classes,
-        heads=[words.cut_inside(name, 20) for name in classes],
-        cells=_cells(matrix) if small else [],
-        short_heads=max(map(len, classes)) <= 3,
-        figure=None if small else confusion_figure(matrix),
-        pairs=[{**pair, "share": percent(pair["share"])} for pair in pairs],
-        pairs_left=different - len(pairs),
-        described=(
-            f"{counted(len(classes), 'class', 'classes')}, {counted(len(facts.predictions), 'test picture')}"
-        ),
-    )
-
-
-def _cells(matrix: np.ndarray) -> list[list[dict[str, Any]]]:
-    totals = matrix.sum(axis=1)
-    return [
-        [
-            {"count": count(int(n)), "shade": level(n / totals[i], right=i == j) if n else ""}
-            for j, n in enumerate(row)
-        ]
-        for i, row in enumerate(matrix)
-    ]
-
-
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     """Return the per-class table: counts, found, right when named, F1, and what it is mostly taken for."""
     if facts.predictions is None or not len(facts.predictions):
         return []
     matrix = confusion(facts.predictions)
+    named = matrix.sum(axis=0)
     np.fill_diagonal(matrix, 0)
     rows = []
     for i, entry in enumerate(per_class(facts.predictions)):
@@ -162,6 +110,8 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
         rows.append(
             {
                 **entry,
+                "found": _between(entry["recall"], entry["pictures"]),
+                "named": _between(entry["precision"], int(named[i])),
                 "taken_for": facts.predictions.classes[other] if times else "",
                 "times": times,
                 # Sorting reads these: a class without a value goes last.
@@ -171,6 +121,14 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _between(share: float | None, pictures: int) -> str:
+    """Return Wilson's 95 % interval of a class's share, e.g. '88 to 97'; a class is small, so no decimals."""
+    if share is None:
+        return ""
+    low, high = wilson(round(share * pictures), pictures)
+    return f"{low * 100:.0f} to {high * 100:.0f}"
 
 
 def data_section(facts: RunFacts) -> dict[str, Any] | None:
@@ -196,6 +154,9 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
             for name, counts in per.items()
             if isinstance(counts, dict)
         ],
+        "looked": facts.problems is not None,
+        "problems": kinds_of_problems(facts),
+        "check_page": (facts.path / "check.html").exists(),
         "prints": [
             (title, data[key])
             for title, key in (
@@ -231,6 +192,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "recipe": [
             (key, written(value)) for key, value in facts.part_of_info("recipe").items() if value is not None
         ],
+        "choices": choices(facts),
         "phases": phases,
         "hardware": [
             (key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(hardware)

@@ -78,19 +78,20 @@ def cut_inside(text: str, letters: int) -> str:
 
 @dataclass(frozen=True)
 class Meaning:
-    """How one metric is written: its name, one line of plain meaning, as a percentage or with decimals."""
+    """How one metric is written: name, one line of plain meaning; as a percentage, in points or decimals."""
 
     title: str
     meaning: str
     percent: bool = False
     decimals: int = 4
     higher_is_better: bool = True
+    points: bool = False  # a difference of shares, in hundredths
 
 
 _MEANINGS = {
     "accuracy": Meaning("Accuracy", "the share of test pictures that were named right", percent=True),
     "balanced_accuracy": Meaning(
-        "Balanced accuracy", "the same with every class counted alike", percent=True
+        "Balanced accuracy", "mean per-class accuracy: every class counts alike", percent=True
     ),
     "macro_f1": Meaning(
         "Macro F1", "finding all of a class and naming nothing else so; mean over classes, 1 is best"
@@ -111,8 +112,13 @@ _MEANINGS = {
     "ece": Meaning(
         "Calibration error",
         "how far stated probabilities lie from how often they are right",
+        points=True,
         higher_is_better=False,
     ),
+    "accuracy_without_leaks": Meaning(
+        "Without leaked pictures", "accuracy on the test pictures that lie in no other part", percent=True
+    ),
+    "accuracy_answered": Meaning("Right among those answered", "", percent=True),
 }
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -138,6 +144,8 @@ def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, fl
         return "–"
     if meaning.percent:
         return percent(value, decimals_for(*(interval or (None, None))))
+    if meaning.points:
+        return f"{value * 100:.1f}{NBSP}points"
     return number(value, meaning.decimals)
 
 

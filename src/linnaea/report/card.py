@@ -1,0 +1,150 @@
+"""The model card: what was trained on what, what it can do, and how it fails (Mitchell et al., 2019).
+
+Every sentence is a fact from the run folder. What nobody measured is said to be unmeasured, or not said.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from linnaea.evaluation.metrics import most_confused, per_class
+from linnaea.report import caveats, words
+from linnaea.report.facts import RunFacts
+from linnaea.report.words import count, counted, percent
+
+WEAKEST = 5
+UNEVEN = 3.0  # times as many training pictures in the largest class as in the smallest: worth a word
+
+
+def model_card(facts: RunFacts) -> list[tuple[str, list[str]]]:
+    """Return (heading, sentences) of the card; empty before the test part was judged."""
+    if facts.predictions is None or not len(facts.predictions):
+        return []
+    parts = [
+        ("What it is", _identity(facts)),
+        ("What it was trained on", _training(facts)),
+        ("What it is for", _purpose(facts)),
+        ("How well it does", _score(facts)),
+        ("How it may fail", _failures(facts)),
+    ]
+    return [(title, sentences) for title, sentences in parts if sentences]
+
+
+def _identity(facts: RunFacts) -> list[str]:
+    network = facts.part_of_info("network")
+    sentences = []
+    if network.get("summary"):
+        parameters = network.get("parameters")
+        size = f", {count(parameters)} parameters" if isinstance(parameters, int) else ""
+        sentences.append(f"A picture classifier: {network['summary']}{size}.")
+    version = facts.part_of_info("versions").get("linnaea")
+    finished = str(facts.info.get("finished") or "")[:10]
+    if version and finished:
+        sentences.append(f"Trained with Linnaea {version}, finished on {finished}.")
+    return sentences
+
+
+def _training(facts: RunFacts) -> list[str]:
+    data = facts.part_of_info("data")
+    parts = data.get("parts") or {}
+    trained = parts.get("train")
+    if not isinstance(trained, int):
+        return []
+    name = data.get("name") or data.get("source") or "the data"
+    sentences = [
+        f"{counted(trained, 'picture')} of {name}, "
+        f"{counted(len(data.get('classes') or []), 'class', 'classes')}."
+    ]
+    counts = training_counts(facts)
+    if counts:
+        least, most = min(counts.values()), max(counts.values())
+        each = f"{count(least)}" if least == most else f"{count(least)} to {count(most)}"
+        sentences.append(f"{each} training pictures a class.")
+    if isinstance(parts.get("val"), int) and parts["val"]:
+        sentences.append(f"{counted(parts['val'], 'more picture')} served to choose (validation).")
+    return sentences
+
+
+def training_counts(facts: RunFacts) -> dict[str, int]:
+    """Return the number of training pictures of each class; empty where run.json does not say."""
+    per: Mapping[str, Any] = facts.part_of_info("data").get("per_class") or {}
+    return {
+        str(name): counts["train"]
+        for name, counts in per.items()
+        if isinstance(counts, dict) and isinstance(counts.get("train"), int)
+    }
+
+
+def _purpose(facts: RunFacts) -> list[str]:
+    table = facts.predictions
+    if table is None:
+        return []
+    return [
+        f"Naming one of {counted(len(table.classes), 'class', 'classes')} "
+        f"({words.listed(table.classes, 6)}) in pictures like those of its test part.",
+        "It was tested on nothing else: other cameras, places or times than in its data were not measured.",
+    ]
+
+
+def _score(facts: RunFacts) -> list[str]:
+    accuracy = facts.metric("accuracy")
+    if accuracy is None:
+        return []
+    sentences = [words.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
+    share = caveats.leak_share(facts)
+    if share:
+        sentences.append(f"{share} of the test pictures leak: see the warning at the top.")
+    return sentences
+
+
+def _failures(facts: RunFacts) -> list[str]:
+    table = facts.predictions
+    if table is None:
+        return []
+    sentences = []
+    found = [row for row in per_class(table) if row["recall"] is not None and row["recall"] < 1]
+    weakest = sorted(found, key=lambda row: (row["recall"], row["class"]))[:WEAKEST]
+    # Of two classes, the weakest five are all of them.
+    if weakest and len(table.classes) > 2:
+        named = words.listed([f"{row['class']} ({percent(row['recall'], 0)})" for row in weakest])
+        sentences.append(f"Found least often: {named}.")
+    pairs = [pair for pair in most_confused(table, 3) if pair["pictures"] > 1]
+    if pairs:
+        taken = words.listed(
+            [
+                f"{pair['true']} for {pair['predicted']} ({count(pair['pictures'])}{words.NBSP}×)"
+                for pair in pairs
+            ]
+        )
+        sentences.append(f"Most often taken: {taken}.")
+    sure = (table.predicted != table.true) & (table.confidence >= 0.9)
+    if sure.any():
+        sentences.append(
+            f"It can be surely wrong: {counted(int(sure.sum()), 'mistake')} had a probability of "
+            f"90{words.NBSP}% or more."
+        )
+    return sentences + _blind_spots(facts)
+
+
+def _blind_spots(facts: RunFacts) -> list[str]:
+    """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
+    sentences = []
+    rate = facts.outliers.get("false_alarm_rate")
+    if isinstance(rate, (int, float)):
+        sentences.append(
+            "A picture of something else gets one of these names too; prediction warns of it, with a false "
+            f"alarm for {percent(rate)} of the right kind of pictures."
+        )
+    else:
+        sentences.append("A picture of something else gets one of these names too, and no warning.")
+    counts = training_counts(facts)
+    if counts and min(counts.values()) and max(counts.values()) / min(counts.values()) >= UNEVEN:
+        smallest = sorted(counts, key=lambda name: (counts[name], name))[:3]
+        named = words.listed([f"{name} ({count(counts[name])})" for name in smallest])
+        sentences.append(f"Some classes had far fewer training pictures than others: {named}.")
+    table = facts.predictions
+    if table is not None:
+        unseen = sorted(set(table.classes) - set(table.true.tolist()))
+        if unseen:
+            verb = "has" if len(unseen) == 1 else "have"
+            sentences.append(f"{words.listed(unseen)} {verb} no test picture: nothing is known about them.")
+    return sentences

@@ -1,0 +1,113 @@
+"""What a reader must know before believing the score: leaks, earlier looks, what was chosen on what."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from linnaea.report import words
+from linnaea.report.facts import RunFacts
+from linnaea.report.words import counted, percent
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One warning that stands beside the score: what is so, what it means, and the names behind it."""
+
+    title: str
+    text: str
+    names: tuple[str, ...] = ()
+    names_of: str = ""
+
+
+def caveats(facts: RunFacts) -> list[Caveat]:
+    """Return what touches the score itself, the gravest first; empty where nothing is known to."""
+    if facts.metric("accuracy") is None:
+        return []
+    found = [_leaks(facts), _looks(facts), _chosen_on_test(facts)]
+    return [caveat for caveat in found if caveat is not None]
+
+
+def leaked_paths(facts: RunFacts) -> tuple[str, ...]:
+    """Return the test pictures that belong together with one of another part: copies, or the same group."""
+    return _texts(facts.part_of_info("leaks").get("pictures"))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
+def _leaks(facts: RunFacts) -> Caveat | None:
+    paths = leaked_paths(facts)
+    if not paths:
+        return None
+    have, them = ("has", "it") if len(paths) == 1 else ("have", "them")
+    text = (
+        f"{counted(len(paths), 'test picture')} {have} a copy, or a picture of the same group, in the parts "
+        "that were trained or chosen on: the network may have known the answer."
+    )
+    meaning = words.meaning_of("accuracy_without_leaks")
+    clean, interval = facts.metric("accuracy_without_leaks"), facts.interval("accuracy_without_leaks")
+    if clean is not None:
+        between = words.interval_text(meaning, interval)
+        text += f" Without {them}, {words.metric_text(meaning, clean, interval)} were named right"
+        text += f" (95{words.NBSP}%: {between})." if between else "."
+    return Caveat("The test part leaks.", text, paths, "Which pictures")
+
+
+def _looks(facts: RunFacts) -> Caveat | None:
+    looks = facts.part_of_info("looks")
+    earlier = looks.get("earlier")
+    if not isinstance(earlier, int) or earlier < 1:
+        return None
+    before = "once before" if earlier == 1 else f"{words.count(earlier)} times before"
+    return Caveat(
+        f"This test part has been looked at {before}.",
+        "Each look is a chance to prefer what happens to suit these very pictures; the more looks, the more "
+        "the score flatters. A part that no run has seen would tell.",
+        _texts(looks.get("runs")),
+        "Which runs",
+    )
+
+
+def _chosen_on_test(facts: RunFacts) -> Caveat | None:
+    """Warn where something was chosen on the test part itself; Linnaea never does, another tool's run may."""
+    chosen = [what for what, on in facts.part_of_info("chosen").items() if str(on).startswith("test")]
+    if not chosen:
+        return None
+    return Caveat(
+        "Something was chosen on the test part.",
+        f"{words.listed(chosen).capitalize()}: this score is no test any more.",
+    )
+
+
+def choices(facts: RunFacts) -> list[tuple[str, str]]:
+    """Return (what was chosen, on what), in words, from run.json."""
+    return [(what[:1].upper() + what[1:], str(on)) for what, on in facts.part_of_info("chosen").items()]
+
+
+def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
+    """Return the data's problems by kind: {"kind", "severity", "messages", "paths"}, gravest first."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for problem in facts.problems or []:
+        kind = str(problem.get("kind") or "problem")
+        entry = kinds.setdefault(
+            kind,
+            {"kind": kind.replace("_", " ").replace("-", " "), "severity": "", "messages": [], "paths": 0},
+        )
+        severity = str(problem.get("severity") or "")
+        if _rank(severity) < _rank(entry["severity"]):
+            entry["severity"] = severity
+        entry["messages"].append(str(problem.get("message") or ""))
+        paths = problem.get("paths")
+        entry["paths"] += len(paths) if isinstance(paths, list) else 0
+    return sorted(kinds.values(), key=lambda entry: (_rank(entry["severity"]), -len(entry["messages"])))
+
+
+def _rank(severity: str) -> int:
+    order = ("error", "warning", "note", "info")
+    return order.index(severity) if severity in order else len(order)
+
+
+def leak_share(facts: RunFacts) -> str:
+    """Return how much of the test part leaks, as a percentage; empty where nothing does."""
+    paths = leaked_paths(facts)
+    return percent(len(paths) / facts.tested) if paths and facts.tested else ""

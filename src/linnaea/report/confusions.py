@@ -1,0 +1,203 @@
+"""What was taken for what: the matrix, the pictures behind each of its cells, and the worst pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from linnaea.evaluation.metrics import confusion, most_confused
+from linnaea.evaluation.predictions import Predictions
+from linnaea.report import words
+from linnaea.report.charts import level
+from linnaea.report.facts import RunFacts
+from linnaea.report.figures import Figure, confusion_figure
+from linnaea.report.gallery import probability
+from linnaea.report.thumbnails import Album, Thumbnail
+from linnaea.report.words import count, counted, percent
+
+# A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
+MOST_NUMBERED = 20
+FIRST_PAIRS = 12  # shown at once below a matrix without numbers
+MOST_PAIRS = 400  # all 380 cells of a numbered matrix; of a larger one, the rest stay in predictions.csv
+MOST_IN_CELL = 12
+CELL_BYTES = 1_200_000  # before base64; see thumbnails.Album
+CELL_SIDE = 96  # pixels; thumbnails of cells are 64 and are not enlarged
+SIDE_BY_SIDE = 5
+EXAMPLES = 4
+PAIR_BYTES = 250_000
+
+
+@dataclass(frozen=True)
+class CellPicture:
+    """One picture behind a cell; without a thumbnail, its path alone."""
+
+    path: str
+    probability: str
+    picture: Thumbnail | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of mistake: how often, and its pictures, the most confident first."""
+
+    ident: str
+    true: str
+    predicted: str
+    pictures: int
+    share: str
+    shown: list[CellPicture]
+
+    @property
+    def left(self) -> int:
+        """How many pictures of this cell are not among those shown."""
+        return self.pictures - len(self.shown)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One class of a confused pair: pictures of it that were named right, and those taken for the other."""
+
+    name: str
+    taken: int
+    of: int
+    right: list[CellPicture]
+    wrong: list[CellPicture]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion matrix: numbered where it is small, else a heat map; its mistakes; the worst pairs."""
+
+    classes: Sequence[str]
+    heads: Sequence[str]  # the same names, cut where they are long
+    cells: list[list[dict[str, Any]]]  # rows of {"count", "shade", "ident"}; empty for a large matrix
+    short_heads: bool
+    figure: Figure | None
+    pairs: list[Cell]
+    pairs_left: int
+    described: str
+    opens: bool  # some cell has something to open
+    side_by_side: list[tuple[Side, Side]]
+    first_pairs: int = FIRST_PAIRS
+
+
+def confusion_section(facts: RunFacts) -> Confusion | None:
+    """Return the confusion matrix, or None before the test part was judged."""
+    table = facts.predictions
+    if table is None or not len(table):
+        return None
+    matrix = confusion(table)
+    classes = table.classes
+    small = len(classes) <= MOST_NUMBERED
+    different = int((matrix > 0).sum() - (matrix.diagonal() > 0).sum())
+    pairs = _cells_of_mistakes(facts, table)
+    return Confusion(
+        classes=classes,
+        heads=[words.cut_inside(name, 20) for name in classes],
+        cells=_grid(matrix, {cell.ident for cell in pairs if cell.shown}) if small else [],
+        short_heads=max(map(len, classes)) <= 3,
+        figure=None if small else confusion_figure(matrix),
+        pairs=pairs,
+        pairs_left=different - len(pairs),
+        described=f"{counted(len(classes), 'class', 'classes')}, {counted(len(table), 'test picture')}",
+        opens=any(cell.shown for cell in pairs),
+        side_by_side=_side_by_side(facts, table, matrix),
+    )
+
+
+def _grid(matrix: np.ndarray, opening: set[str]) -> list[list[dict[str, Any]]]:
+    totals = matrix.sum(axis=1)
+    return [
+        [
+            {
+                "count": count(int(n)),
+                "shade": level(n / totals[i], right=i == j) if n else "",
+                "ident": _ident(i, j) if _ident(i, j) in opening else "",
+            }
+            for j, n in enumerate(row)
+        ]
+        for i, row in enumerate(matrix)
+    ]
+
+
+def _ident(row: int, column: int) -> str:
+    return f"cell-{row}-{column}"
+
+
+def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
+    """Return the kinds of mistakes, the commonest first; those get the room for pictures first."""
+    columns = {name: column for column, name in enumerate(table.classes)}
+    rows = _rows_of_mistakes(table)
+    album = Album(CELL_BYTES)
+    cells = []
+    for pair in most_confused(table, MOST_PAIRS):
+        true, predicted = columns[pair["true"]], columns[pair["predicted"]]
+        known = [row for row in rows[true, predicted] if row in facts.cells or row in facts.mistakes]
+        cells.append(
+            Cell(
+                ident=_ident(true, predicted),
+                true=pair["true"],
+                predicted=pair["predicted"],
+                pictures=pair["pictures"],
+                share=percent(pair["share"]),
+                shown=_shown(facts, table, album, known[:MOST_IN_CELL]),
+            )
+        )
+    return cells
+
+
+def _rows_of_mistakes(table: Predictions) -> dict[tuple[int, int], list[int]]:
+    """Return (true, predicted) columns → rows of the table, the most confident first; right ones too."""
+    confidence, said, true = table.confidence, table.probabilities.argmax(axis=1), table.true_index
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row in np.argsort(-confidence, kind="stable").tolist():
+        rows.setdefault((int(true[row]), int(said[row])), []).append(row)
+    return rows
+
+
+def _shown(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int]) -> list[CellPicture]:
+    """Return the pictures of rows; one whose thumbnail is damaged or has no room is left out."""
+    shown = []
+    for row in rows:
+        small = facts.cells.get(row) or facts.mistakes.get(row) or facts.doubtful.get(row)
+        picture = album.take(small, CELL_SIDE)
+        if picture is not None:
+            shown.append(CellPicture(table.paths[row], probability(table.confidence[row]), picture))
+    return shown
+
+
+def _side_by_side(facts: RunFacts, table: Predictions, matrix: np.ndarray) -> list[tuple[Side, Side]]:
+    """Return the pairs of classes that are most taken for each other, both ways counted together."""
+    both = np.triu(matrix + matrix.T, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[: SIDE_BY_SIDE * 3]
+    rows = _rows_of_mistakes(table)
+    album = Album(PAIR_BYTES)
+    pairs: list[tuple[Side, Side]] = []
+    for first, second in zip(*np.unravel_index(order, both.shape), strict=True):
+        # One picture taken for another is an accident, not a pair that is confused.
+        if both[first, second] < 2 or len(pairs) == SIDE_BY_SIDE:
+            break
+        sides = tuple(
+            Side(
+                name=table.classes[own],
+                taken=int(matrix[own, other]),
+                of=int(matrix[own].sum()),
+                right=_examples(facts, table, album, rows.get((own, own), [])),
+                wrong=_examples(facts, table, album, rows.get((own, other), [])),
+            )
+            for own, other in _worse_first(matrix, int(first), int(second))
+        )
+        if any(side.right or side.wrong for side in sides):
+            pairs.append((sides[0], sides[1]))
+    return pairs
+
+
+def _worse_first(matrix: np.ndarray, first: int, second: int) -> list[tuple[int, int]]:
+    ways = [(first, second), (second, first)]
+    return sorted(ways, key=lambda way: -int(matrix[way]))
+
+
+def _examples(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int]) -> list[CellPicture]:
+    kept = [row for row in rows if row in facts.cells or row in facts.mistakes or row in facts.doubtful]
+    return _shown(facts, table, album, kept[:EXAMPLES])

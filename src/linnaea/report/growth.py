@@ -1,0 +1,131 @@
+"""The learning curve: what fewer training pictures gave, and so what more would probably buy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from linnaea.report import trust_charts, words
+from linnaea.report.card import training_counts
+from linnaea.report.charts import Drawing
+from linnaea.report.facts import RunFacts
+from linnaea.report.figures import Figure
+from linnaea.report.svg import both_widths
+from linnaea.report.words import count, percent
+
+_KEYS = ("pictures", "accuracy")
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The chart, what it says of twice as many pictures, and which classes want them most."""
+
+    figure: Figure
+    outlook: str
+    classes: str
+
+
+def growth_section(facts: RunFacts) -> Growth | None:
+    """Return the learning curve of run.json, or None where nobody asked for one."""
+    points = _points(facts)
+    if len(points) < 2:
+        return None
+    return Growth(_figure(facts, points), _outlook(facts, points), _wanting(facts))
+
+
+def _points(facts: RunFacts) -> list[Mapping[str, Any]]:
+    curve = facts.info.get("learning_curve")
+    known = [
+        point
+        for point in (curve if isinstance(curve, list) else [])
+        if isinstance(point, dict) and all(isinstance(point.get(key), (int, float)) for key in _KEYS)
+    ]
+    return sorted(known, key=lambda point: point["pictures"])
+
+
+def _figure(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> Figure:
+    known = facts.part_of_info("learning_forecast")
+    ahead = None
+    if all(isinstance(known.get(key), (int, float)) for key in _KEYS):
+        ahead = float(known["pictures"]), float(known["accuracy"])
+
+    def draw(width: int) -> Drawing:
+        return trust_charts.more_pictures(points, width, ahead)
+
+    title = "Accuracy by the number of training pictures"
+    caption = f"{_whose(facts)} The lines through the points are 95 % intervals."
+    if ahead is not None:
+        caption += " The hollow point is a forecast, no measurement."
+    return Figure(
+        ident="growth-chart",
+        title=title,
+        svg=both_widths(
+            draw,
+            "growth-chart",
+            title,
+            " ".join(f"{count(int(p['pictures']))} pictures: {percent(p['accuracy'])}." for p in points),
+        ),
+        caption=caption,
+        headers=["Training pictures", "Accuracy", "95 % interval"],
+        rows=[[count(int(p["pictures"])), percent(p["accuracy"]), _between(p)] for p in points],
+    )
+
+
+def _between(point: Mapping[str, Any]) -> str:
+    low, high = point.get("low"), point.get("high")
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        return f"{low * 100:.1f} to {percent(high)}"
+    return "–"
+
+
+def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
+    before, last = points[-2], points[-1]
+    gain = (last["accuracy"] - before["accuracy"]) * 100
+    said = (
+        f"From {count(int(before['pictures']))} to {count(int(last['pictures']))} training pictures the "
+        f"accuracy changed by {gain:+.1f} points, from {percent(before['accuracy'])} to "
+        f"{percent(last['accuracy'])}."
+    )
+    ahead = facts.part_of_info("learning_forecast")
+    if not isinstance(ahead.get("accuracy"), (int, float)):
+        return said
+    more = (ahead["accuracy"] - last["accuracy"]) * 100
+    said += (
+        f" If the error goes on falling as it has, twice the pictures would make about "
+        f"{percent(ahead['accuracy'])}, {more:.1f} points more"
+    )
+    between = _between(ahead)
+    return said + (f" (95{words.NBSP}%: {between})." if between != "–" else ".")
+
+
+def _wanting(facts: RunFacts) -> str:
+    """Name the classes that would gain most, as the forecast has them."""
+    gaining = [
+        item
+        for item in facts.part_of_info("learning_forecast").get("classes") or []
+        if isinstance(item, dict)
+        and isinstance(item.get("now"), (int, float))
+        and isinstance(item.get("then"), (int, float))
+    ]
+    if not gaining:
+        return ""
+    counts = training_counts(facts)
+    named = words.listed(
+        [
+            f"{item.get('class')} ({count(counts[item['class']])} in training)"
+            if item.get("class") in counts
+            else str(item.get("class"))
+            for item in gaining
+        ]
+    )
+    return f"Most would be gained by more pictures of {named}."
+
+
+def _whose(facts: RunFacts) -> str:
+    """Say what learned and what judged: of a pretrained network, the probe alone is measured."""
+    ahead = facts.part_of_info("learning_forecast")
+    which = (
+        "The linear probe, not the fine-tuned network," if ahead.get("of") == "probe" else "The same recipe"
+    )
+    judged = ahead.get("judged")
+    on = f", judged on {words.counted(judged, 'validation picture')}" if isinstance(judged, int) else ""
+    return f"{which} on a part of the training pictures{on}."

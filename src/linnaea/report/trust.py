@@ -1,0 +1,233 @@
+"""How far the stated probabilities can be believed: calibration, abstaining, prediction sets."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from linnaea.evaluation import calibration
+from linnaea.evaluation.abstention import risk_coverage, threshold_for
+from linnaea.evaluation.prediction_sets import PredictionSets
+from linnaea.report import trust_charts, words
+from linnaea.report.charts import Drawing
+from linnaea.report.facts import RunFacts
+from linnaea.report.figures import Figure
+from linnaea.report.svg import both_widths
+from linnaea.report.words import count, counted, number, percent
+
+WANTED = (0.9, 0.95, 0.98, 0.99)  # accuracies for which a threshold is looked up
+MOST_SIZES = 6  # rows of set sizes; larger sets share the last
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the section says and draws; an empty part is left out."""
+
+    calibration: str
+    reliability: Figure | None
+    coverage: Figure | None
+    answered: str
+    thresholds: list[dict[str, str]]
+    sets: str
+    sizes: list[tuple[str, str, float, str]] = field(default_factory=list)
+
+
+def trust_section(facts: RunFacts) -> Trust | None:
+    """Return what the predictions tell of their own probabilities, or None before the test was judged."""
+    table = facts.predictions
+    if table is None or not len(table) or len(table.classes) < 2:
+        return None
+    sets, sizes = _sets(facts)
+    return Trust(
+        calibration=_calibration(facts),
+        reliability=_reliability_figure(facts),
+        coverage=_coverage_figure(facts),
+        answered=_answered(facts),
+        thresholds=_thresholds(facts),
+        sets=sets,
+        sizes=sizes,
+    )
+
+
+def _calibration(facts: RunFacts) -> str:
+    sentences = []
+    said = calibration.in_words(facts.metrics)
+    if said:
+        sentences.append(said.rstrip(".") + ".")
+    chance = facts.metrics.get("ece", {}).get("by_chance")
+    if isinstance(chance, (int, float)) and facts.tested:
+        sentences.append(
+            f"Perfect probabilities would seem off by {chance * 100:.1f} points by chance alone, "
+            f"with {counted(facts.tested, 'picture')}."
+        )
+    temperature = facts.calibration.get("temperature")
+    if isinstance(temperature, (int, float)):
+        effect = "more cautious" if temperature > 1 else "bolder"
+        made = f"; it made them {effect}" if abs(temperature - 1) > 0.005 else ""
+        sentences.append(
+            f"The temperature is {temperature:.2f}, fitted on "
+            f"{counted(int(facts.calibration.get('pictures') or 0), 'validation picture')}{made}."
+        )
+    return " ".join(sentences)
+
+
+def _reliability_figure(facts: RunFacts) -> Figure | None:
+    table = facts.predictions
+    if table is None:
+        return None
+    after = calibration.reliability(table)
+    temperature = facts.calibration.get("temperature")
+    tempered = isinstance(temperature, (int, float)) and abs(temperature - 1) > 0.005
+    before = (
+        calibration.reliability(calibration.untempered(table, float(temperature or 1))) if tempered else []
+    )
+
+    def draw(width: int) -> Drawing:
+        return trust_charts.reliability(after, before, width)
+
+    known = {row["from"]: row for row in before}
+    headers = ["Stated", "Pictures", "Mean stated", "Right", "95 % interval"]
+    title = "Does 80 % mean 80 %?"
+    described = " ".join(
+        f"Stated {percent(row['confidence'])}: {percent(row['accuracy'])} right." for row in after
+    )
+    return Figure(
+        ident="reliability",
+        title=title,
+        svg=both_widths(draw, "reliability", title, described),
+        caption=(
+            "Pictures by the probability that the classifier stated for its answer. On the dotted line it "
+            "was right as often as it said, below it was too sure; large points stand for many pictures, and "
+            "the lines through them are 95 % intervals."
+        ),
+        headers=[*headers, "Right before temperature"] if known else headers,
+        rows=[
+            [
+                f"{row['from'] * 100:.0f} to {percent(row['to'], 0)}",
+                count(row["pictures"]),
+                percent(row["confidence"]),
+                percent(row["accuracy"]),
+                f"{row['low'] * 100:.1f} to {percent(row['high'])}",
+                *(
+                    [percent(known[row["from"]]["accuracy"]) if row["from"] in known else "–"]
+                    if known
+                    else []
+                ),
+            ]
+            for row in after
+        ],
+    )
+
+
+def _coverage_figure(facts: RunFacts) -> Figure | None:
+    table = facts.predictions
+    if table is None:
+        return None
+    rows = risk_coverage(table)
+    if len(rows) < 3:
+        return None
+    marked = None
+    share, accuracy = facts.metric("answered"), facts.metric("accuracy_answered")
+    threshold = facts.metrics.get("answered", {}).get("threshold")
+    if share is not None and accuracy is not None and isinstance(threshold, (int, float)):
+        marked = trust_charts.Marked(share, accuracy, f"from {percent(threshold)} on")
+
+    def draw(width: int) -> Drawing:
+        return trust_charts.coverage(rows, width, marked)
+
+    title = "If it may say “I do not know”"
+    tens = [
+        rows[min(range(len(rows)), key=lambda i: abs(rows[i]["coverage"] - tenth / 10))]
+        for tenth in range(10, 0, -1)
+    ]
+    return Figure(
+        ident="coverage",
+        title=title,
+        svg=both_widths(
+            draw,
+            "coverage",
+            title,
+            " ".join(
+                f"Answering {percent(row['coverage'], 0)} of the pictures: {percent(row['accuracy'])} right."
+                for row in tens
+            ),
+        ),
+        caption=(
+            "When it answers only the pictures it is surest of (to the left), more of its answers are right. "
+            "The band is the 95 % interval."
+        ),
+        headers=["Answered", "Right among those", "95 % interval", "Least probability"],
+        rows=[
+            [
+                percent(row["coverage"]),
+                percent(row["accuracy"]),
+                f"{row['low'] * 100:.1f} to {percent(row['high'])}",
+                number(row["threshold"], 3),
+            ]
+            for row in tens
+        ],
+    )
+
+
+def _answered(facts: RunFacts) -> str:
+    """Say what the threshold chosen on validation does on the test part."""
+    entry = facts.metrics.get("answered", {})
+    wanted, threshold = entry.get("wanted"), entry.get("threshold")
+    if not isinstance(wanted, (int, float)):
+        return ""
+    if not isinstance(threshold, (int, float)) or facts.metric("answered") is None:
+        return (
+            f"The validation part is too small, or too hard, to promise {percent(wanted, 0)} right answers."
+        )
+    said = (
+        f"For {percent(wanted, 0)} right answers, validation asks to answer only from a probability of "
+        f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
+    )
+    accuracy = facts.metric("accuracy_answered")
+    if accuracy is None:
+        return said + "."
+    interval = facts.interval("accuracy_answered")
+    between = f" (95{words.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    return f"{said}, of which {percent(accuracy)} were named right{between}."
+
+
+def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
+    """Return, for each accuracy one may want, validation's threshold and what the test says to it."""
+    validation, table = facts.validation, facts.predictions
+    if validation is None or table is None or not len(validation):
+        return []
+    rows = []
+    right = table.predicted == table.true
+    for wanted in WANTED:
+        found = threshold_for(validation, wanted)
+        row = {"wanted": percent(wanted, 0), "threshold": "–", "answered": "–", "accuracy": "–"}
+        if found is not None:
+            answered = table.confidence >= found["threshold"]
+            row["threshold"] = percent(found["threshold"])
+            row["answered"] = percent(float(answered.mean()))
+            row["accuracy"] = percent(float(right[answered].mean())) if answered.any() else "–"
+        rows.append(row)
+    return rows if any(row["threshold"] != "–" for row in rows) else []
+
+
+def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
+    """Return the prediction sets in a sentence, and (size, pictures, share, share in words) rows."""
+    validation, table = facts.validation, facts.predictions
+    entry: dict[str, Any] = facts.metrics.get("set_coverage", {})
+    wanted, coverage = entry.get("wanted"), facts.metric("set_coverage")
+    if validation is None or table is None or coverage is None or not isinstance(wanted, (int, float)):
+        return "", []
+    members = PredictionSets.fit(validation, coverage=float(wanted)).members(table.probabilities)
+    sizes = members.sum(axis=1)
+    rows = []
+    for size in range(int(sizes.min()), MOST_SIZES):
+        rows.append((counted(size, "class", "classes"), int((sizes == size).sum())))
+    rows.append((f"{MOST_SIZES} classes or more", int((sizes >= MOST_SIZES).sum())))
+    interval = facts.interval("set_coverage")
+    between = f" (95{words.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    sentence = (
+        f"Asked for a set of classes that holds the right one {percent(float(wanted), 0)} of the time, it "
+        f"did so for {percent(coverage)} of the test pictures{between}, "
+        f"with {number(facts.metric('set_size'), 2)} classes a picture on average."
+    )
+    total = len(table)
+    shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
+    return sentence, shown
