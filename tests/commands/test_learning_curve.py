@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,22 +41,35 @@ def test_a_perceptron_learns_again_from_each_share(tmp_path, capsys):
     assert "twice the pictures would probably give" in capsys.readouterr().err
 
 
-def test_a_pretrained_networks_curve_ends_at_its_probe(tmp_path):
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """A fine-tuned run with its curve, on noisy red and blue pictures."""
+    folder = tmp_path_factory.mktemp("colours")
     generator = np.random.default_rng(0)
     for name, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
-        (tmp_path / "photographs" / name).mkdir(parents=True)
+        (folder / "photographs" / name).mkdir(parents=True)
         for number in range(30):
             noise = generator.integers(-60, 56, (40, 40, 3))
             picture = Image.fromarray((np.array(colour) + noise).astype(np.uint8))
-            picture.save(tmp_path / "photographs" / name / f"{number:02}.png")
-    run = tmp_path / "run"
-    assert main(["train", str(tmp_path / "photographs"), "--model", "mobilenetv2_050", "--weights", "none",
-                 "--size", "32", "--views", "2", "--epochs", "0", "--validation", "0.3",
+            picture.save(folder / "photographs" / name / f"{number:02}.png")
+    run = folder / "run"
+    assert main(["train", str(folder / "photographs"), "--model", "mobilenetv2_050", "--weights", "none",
+                 "--size", "32", "--views", "2", "--epochs", "1", "--validation", "0.3",
                  "--learning-curve", "true", "--out", str(run)]) == 0  # fmt: skip
-    info = json.loads((run / "run.json").read_text())
+    return run
+
+
+def test_a_pretrained_networks_curve_ends_at_its_probe(photographs):
+    info = json.loads((photographs / "run.json").read_text())
     assert info["learning_forecast"]["of"] == "probe"
     assert info["learning_curve"][-1]["accuracy"] == info["probe"]["accuracy"]
     assert info["learning_curve"][-1]["pictures"] == info["data"]["parts"]["train"]
+
+
+def test_a_fine_tuned_network_is_repeated_bit_for_bit(photographs, tmp_path, capsys):
+    assert main(["rerun", str(photographs), "--out", str(tmp_path / "again")]) == 0
+    assert "bit for bit: weights, history and predictions" in capsys.readouterr().err
+    assert "learning_curve" not in json.loads((tmp_path / "again" / "run.json").read_text())
 
 
 def test_without_enough_validation_pictures_it_is_refused_before_training(bars, tmp_path, capsys):

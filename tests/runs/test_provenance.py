@@ -37,6 +37,37 @@ def test_peak_memory_grows_by_what_is_held():
     assert parent[-1] == 1
 
 
+def test_git_tells_the_commit_and_whether_tracked_files_differ(tmp_path):
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        ran = subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return ran.stdout.strip()
+
+    assert provenance.git(tmp_path) is None
+    git("init")
+    assert provenance.git(tmp_path) is None  # no commit yet
+    (tmp_path / "kept.txt").write_text("one")
+    git("add", "kept.txt")
+    git("commit", "-m", "first")
+    (tmp_path / "untracked.txt").write_text("a run, say")
+    assert provenance.git(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    (tmp_path / "kept.txt").write_text("two")
+    assert provenance.git(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": True}
+
+
+def test_threads_are_those_that_were_asked_for_and_come_back():
+    import scipy.linalg.blas  # noqa: F401 (a BLAS must be loaded to be counted)
+    import torch
+
+    before = provenance.threads()
+    assert before["torch"] == torch.get_num_threads()
+    with provenance.with_threads({"blas": 1, "openmp": 1, "torch": 1}):
+        assert set(provenance.threads().values()) == {1}
+    assert provenance.threads() == before
+
+
 def test_hardware_names_a_processor_and_at_least_one_core():
     hardware = provenance.hardware()
     assert hardware["processor"]
