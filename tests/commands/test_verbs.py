@@ -83,7 +83,7 @@ def test_check_lists_problems_as_json(bars, tmp_path, capsys):
     assert all(set(problem) == {"kind", "severity", "paths", "message"} for problem in problems)
     by_kind = {problem["kind"]: problem["paths"] for problem in problems}
     assert by_kind["unreadable"] == ["bar 1/02.png"]
-    assert by_kind["exact_duplicate"] == ["bar 0/01.png", "bar 2/copy.png"]
+    assert by_kind["exact_duplicate_across_classes"] == ["bar 0/01.png", "bar 2/copy.png"]
 
 
 def test_recipes_and_doctor_answer(capsys):

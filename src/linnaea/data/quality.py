@@ -192,7 +192,7 @@ def even_pictures(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
     """Return the pictures of one even colour among pixels, uint8 (n, height, width[, 3])."""
     inside = tuple(range(1, pixels.ndim))
     even = pixels.max(axis=inside).astype(np.int16) - pixels.min(axis=inside) < _BLANK
-    named = [paths[row] for row in np.flatnonzero(even)]
+    named = [paths[row] for row in np.flatnonzero(even).tolist()]
     return [_stands_out("blank", named, len(paths))] if named else []
 
 

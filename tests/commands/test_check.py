@@ -1,0 +1,78 @@
+"""linnaea check, and the check that train does: as a person types them."""
+
+import json
+import shutil
+
+import pytest
+
+from linnaea.cli import main
+
+
+@pytest.fixture
+def copied(bars, tmp_path, monkeypatch):
+    """Bars with one picture in two classes and one that is empty; the person stands beside them."""
+    folder = shutil.copytree(bars, tmp_path / "bars")
+    shutil.copy(folder / "bar 0" / "01.png", folder / "bar 2" / "copy.png")
+    (folder / "bar 1" / "02.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
+    assert main(["check", "bars"]) == 0
+    said = capsys.readouterr()
+    lines = [line.split("  ") for line in said.out.splitlines()]
+    assert lines[0][0] == "Severity"
+    assert [line[0] for line in lines[1:3]] == ["error", "warning"]
+    assert "Cannot be read" in said.out
+    assert "Exact copies of two labels" in said.out
+    # Aligned: the examples begin in one column.
+    starts = {line.index("For example") for line in said.out.splitlines()[:1]}
+    assert {said.out.splitlines()[1].index("bar 1/02.png is empty")} == starts
+    assert said.err.splitlines()[-1].split() == ["Page", "check.html"]
+    assert "bar 2/copy.png" in (tmp_path / "check.html").read_text(encoding="utf-8")
+
+
+def test_a_narrow_terminal_keeps_one_line_a_kind(copied, capsys, monkeypatch):
+    from rich.console import Console
+
+    from linnaea.commands import terminal
+
+    monkeypatch.setattr(terminal, "results", Console(width=80, highlight=False, soft_wrap=True))
+    assert main(["check", "bars"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 5  # the heads, and four kinds
+
+
+def test_json_writes_a_page_only_where_it_is_asked_for(copied, capsys, tmp_path):
+    assert main(["check", "bars", "--format", "json"]) == 0
+    assert not (tmp_path / "check.html").exists()
+    assert {problem["kind"] for problem in json.loads(capsys.readouterr().out)} == {
+        "unreadable", "exact_duplicate_across_classes", "small_class", "small_pictures",
+    }  # fmt: skip
+    (tmp_path / "pages").mkdir()
+    assert main(["check", "bars", "--format", "json", "--out", "pages"]) == 0
+    assert (tmp_path / "pages" / "check.html").exists()
+
+
+def test_train_checks_quietly_and_keeps_what_it_found(copied, capsys, tmp_path):
+    assert main(["train", "bars", "--hidden", "4", "--epochs", "1", "--size", "12", "--out", "run"]) == 0
+    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("Check"))
+    assert line.split() == [
+        "Check",
+        "1",
+        "error,",
+        "1",
+        "warning",
+        "and",
+        "2",
+        "notes",
+        "·",
+        "run/check.html",
+    ]
+    problems = json.loads((tmp_path / "run" / "check.json").read_text(encoding="utf-8"))["problems"]
+    assert [problem["kind"] for problem in problems] == [
+        "unreadable", "exact_duplicate_across_classes", "small_class", "small_pictures",
+    ]  # fmt: skip
+    assert "bar 2/copy.png" in (tmp_path / "run" / "check.html").read_text(encoding="utf-8")

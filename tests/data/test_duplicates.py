@@ -1,0 +1,123 @@
+"""Photographs and what people do to them; made-up pictures where a hand-worked value is wanted."""
+
+import io
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from linnaea.data import duplicates
+from linnaea.data.dataset import Dataset
+from linnaea.data.findings import Problem
+
+
+def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """A picture with large shapes and fine ones, as photographs have; no two seeds alike."""
+    generator = np.random.default_rng(seed)
+    layers = [
+        np.asarray(
+            Image.fromarray(generator.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(
+                size, Image.Resampling.BICUBIC
+            )
+        ).astype(np.float32)
+        for side in (4, 12, 40)
+    ]
+    mixed = 0.5 * layers[0] + 0.3 * layers[1] + 0.2 * layers[2]
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+def recompressed(image: Image.Image, quality: int) -> Image.Image:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return Image.open(out).convert("RGB")
+
+
+CHANGES = {
+    "resized": lambda image: recompressed(image.resize((128, 96)), 40),
+    "enlarged": lambda image: image.resize((800, 600)),
+    "mirrored": ImageOps.mirror,
+    "mirrored and small": lambda image: ImageOps.mirror(image).resize((160, 120)),
+    "cropped all round": lambda image: image.crop((8, 6, 312, 234)),
+    "cropped on the left": lambda image: image.crop((16, 0, 320, 240)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.8),
+}
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    side = duplicates.THUMBNAIL
+    return image.resize((side, side), Image.Resampling.BILINEAR).convert("L")
+
+
+def near(images: list[Image.Image]) -> list[tuple[int, int]]:
+    small = [thumbnail(image) for image in images]
+    hashes = np.stack([duplicates.view_hashes(image) for image in small])
+    return duplicates.near_pairs(hashes, np.stack([np.asarray(image) for image in small]))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_among_others(change):
+    others = [scene(seed) for seed in range(2, 12)]
+    assert near([scene(1), *others, CHANGES[change](scene(1))]) == [(0, 11)]
+
+
+def test_different_pictures_are_not_joined():
+    assert near([scene(seed) for seed in range(60)]) == []
+
+
+def test_one_strong_outline_does_not_make_pictures_the_same():
+    """Bright discs of one outline, each with a surface and a ground of its own."""
+    rows, columns = np.mgrid[:240, :320]
+    disc = np.clip(90 - np.hypot(rows - 120, columns - 160), 0, 40)[..., None] / 40
+    discs = []
+    for seed in range(3):
+        surface, ground = (0.3 * np.asarray(scene(number)) for number in (seed, 50 + seed))
+        picture = disc * (140 + surface) + (1 - disc) * ground
+        discs.append(np.asarray(thumbnail(Image.fromarray(picture.astype(np.uint8)))))
+    plain = [np.gradient(one.astype(float))[0].ravel() for one in discs]
+    assert np.corrcoef(plain)[0, 1] > 0.75  # what the outline alone would say
+    assert duplicates.likeness(discs[0], discs[1]) < 0.7
+    assert duplicates.likeness(discs[0], discs[2]) < 0.7
+
+
+def test_even_pictures_are_like_nothing():
+    even = np.full((64, 64), 128, np.uint8)
+    assert duplicates.likeness(even, even) == 0.0
+
+
+def test_likeness_is_one_for_a_picture_and_its_mirror_image_and_symmetric():
+    first, second = (np.asarray(thumbnail(scene(seed))) for seed in (1, 2))
+    assert duplicates.likeness(first, first[:, ::-1]) == pytest.approx(1, abs=1e-5)
+    assert duplicates.likeness(first, second) == pytest.approx(duplicates.likeness(second, first), abs=1e-6)
+
+
+def test_the_first_view_is_imagehashs_phash():
+    small = thumbnail(scene(3))
+    whole = np.packbits(imagehash.phash(small.resize((32, 32), Image.Resampling.BILINEAR)).hash.ravel())
+    assert duplicates.view_hashes(small)[0] == whole.view(np.uint64)[0]
+
+
+def test_a_picture_that_is_there_n_times_gives_n_minus_1_pairs():
+    copies = [recompressed(scene(1), quality) for quality in (95, 80, 60, 40, 30)]
+    assert len(near([*copies, scene(2)])) == 4
+
+
+def test_exact_pairs_pass_over_what_could_not_be_read():
+    assert duplicates.exact_pairs(["a", "", "b", "a", "", "a"]) == [(0, 3), (0, 5)]
+
+
+def test_groups_join_what_problems_say_and_nothing_else():
+    dataset = Dataset("d", "d", ("a", "b", "c", "e", "f"), np.array(list("xxyyy")))
+    problems = [
+        Problem("exact_duplicate", "warning", ("a", "c"), ""),
+        Problem("near_duplicate_across_parts", "error", ("gone", "c", "f"), ""),
+        Problem("blurred", "warning", ("b", "e"), ""),
+    ]
+    numbers = duplicates.groups(dataset, problems).tolist()
+    assert numbers[0] == numbers[2] == numbers[4]
+    assert len({numbers[0], numbers[1], numbers[3]}) == 3
+
+
+def test_no_pictures_no_pairs():
+    assert duplicates.near_pairs(np.zeros((0, 8), np.uint64), np.zeros((0, 64, 64), np.uint8)) == []

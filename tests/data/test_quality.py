@@ -1,0 +1,112 @@
+"""Pictures with one fault each, and the sentence that tells it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from linnaea.data.headers import Header, header
+from linnaea.data.problems import scan
+from linnaea.data.quality import look_at
+from linnaea.data.sources import open_dataset
+
+
+def photograph(seed: int, size: tuple[int, int] = (100, 80)) -> Image.Image:
+    """Coarse and sharp: blocks of colour."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    return Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(24):
+            photograph(100 * ord(label) + number).save(tmp_path / label / f"{number:02}.png")
+    return tmp_path
+
+
+def even(image: Image.Image) -> Image.Image:
+    return Image.new("RGB", image.size, (90, 160, 20))
+
+
+FAULTS = {
+    "blank": (even, "1 picture is of one even colour (a/fault.png)."),
+    "dark": (lambda image: image.point(lambda level: level // 6), "1 picture is nearly black (a/fault.png)."),
+    "bright": (
+        lambda image: image.point(lambda level: 232 + level // 11),
+        "1 picture is nearly white (a/fault.png).",
+    ),
+    "blurred": (
+        lambda image: image.filter(ImageFilter.GaussianBlur(4)),
+        "1 picture is blurred: not one edge is sharp (a/fault.png).",
+    ),
+    "odd_size": (
+        lambda image: photograph(1, (500, 400)),
+        "1 picture is 4 times smaller or larger than most (a/fault.png).",
+    ),
+    "odd_aspect": (
+        lambda image: photograph(1, (300, 80)),
+        "1 picture is 3 times as long as wide, or more; what a network crops is a part (a/fault.png).",
+    ),
+    "grey": (
+        lambda image: image.convert("L"),
+        "1 picture is grey among pictures in colour; where one class has them all, grey is what is learned "
+        "(a/fault.png).",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_is_found_alone_and_told(folder, kind):
+    spoil, sentence = FAULTS[kind]
+    spoil(photograph(1)).save(folder / "a" / "fault.png")
+    assert [(found.kind, found.message) for found in scan(open_dataset(folder))] == [(kind, sentence)]
+
+
+def test_another_ending_and_a_turned_picture_are_told(folder):
+    photograph(1).save(folder / "a" / "fault.png", "JPEG")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # EXIF 2.32: the first row is the right side
+    photograph(2).save(folder / "b" / "turned.jpg", exif=exif)
+    assert [(found.kind, found.severity, found.paths) for found in scan(open_dataset(folder))] == [
+        ("wrong_extension", "note", ("a/fault.png",)),
+        ("orientation", "note", ("b/turned.jpg",)),
+    ]
+
+
+def test_what_many_pictures_share_is_how_they_were_made(folder):
+    for number in range(16):
+        even(photograph(1)).save(folder / "a" / f"even{number}.png")
+    found = {problem.kind: problem.severity for problem in scan(open_dataset(folder))}
+    assert found["blank"] == "note"
+
+
+def test_even_pictures_in_memory_are_found(digits):
+    from dataclasses import replace
+
+    pixels = digits.pixels.copy()
+    pixels[7] = 0
+    found = [problem for problem in scan(replace(digits, pixels=pixels)) if problem.kind == "blank"]
+    assert [problem.paths for problem in found] == [("digits/00007",)]
+
+
+def test_softness_does_not_depend_on_contrast():
+    sharp = photograph(5, (400, 300)).filter(ImageFilter.GaussianBlur(3))
+    faint = sharp.point(lambda level: 60 + level // 2)
+
+    def softness(image):
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        return look_at(out.getvalue(), np.asarray(image)).softness
+
+    assert softness(faint) == pytest.approx(softness(sharp), rel=0.1)
+    assert softness(sharp) < 0.6 * softness(photograph(5, (400, 300)))
+
+
+def test_a_header_tells_format_size_and_orientation():
+    out = io.BytesIO()
+    photograph(1).save(out, "WEBP")
+    assert header(out.getvalue()) == Header("WEBP", 100, 80, 1)
+    assert header(b"no picture") == Header()
