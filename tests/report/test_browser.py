@@ -137,3 +137,29 @@ def test_it_prints(browser, pages):
     assert not page.locator("nav").is_visible()
     assert page.locator("svg.wide").first.is_visible()
     page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "opener"), [("digits", "table.matrix button"), ("flowers", ".pairs button")]
+)
+def test_a_cell_opens_and_closes_by_keyboard(browser, pages, kind, opener):
+    page = open_page(browser, pages[kind])
+    button = page.locator(opener).first
+    button.focus()
+    page.keyboard.press("Enter")
+    opened = page.locator(".cell:popover-open")
+    assert opened.count() == 1
+    assert opened.locator("img").count() >= 1
+    assert page.evaluate("document.activeElement.textContent") == "Close"
+    page.keyboard.press("Escape")
+    assert opened.count() == 0
+    assert button.evaluate("button => button === document.activeElement")
+    page.context.close()
+
+
+def test_a_long_table_can_be_searched(browser, pages):
+    page = open_page(browser, pages["flowers"])
+    page.locator("#classes input[type=search]").fill("flower 7")
+    rows = page.locator("table.classes tbody tr:visible th")
+    assert [text.split("taken")[0] for text in rows.all_text_contents()] == ["flower 7"]
+    page.context.close()

@@ -35,7 +35,9 @@ def _identity(facts: RunFacts) -> list[str]:
     if network.get("summary"):
         parameters = network.get("parameters")
         size = f", {count(parameters)} parameters" if isinstance(parameters, int) else ""
-        sentences.append(f"A picture classifier: {network['summary']}{size}.")
+        # Where its weights lay and how it computed stand at the foot of the page.
+        name = str(network["summary"]).partition(" · ")[0]
+        sentences.append(f"A picture classifier: {name}{size}.")
     version = facts.part_of_info("versions").get("linnaea")
     finished = str(facts.info.get("finished") or "")[:10]
     if version and finished:
@@ -128,11 +130,11 @@ def _failures(facts: RunFacts) -> list[str]:
 def _blind_spots(facts: RunFacts) -> list[str]:
     """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
     sentences = []
-    rate = facts.outliers.get("false_alarm_rate")
+    rate = facts.outliers.get("asked")
     if isinstance(rate, (int, float)):
         sentences.append(
-            "A picture of something else gets one of these names too; prediction warns of it, with a false "
-            f"alarm for {percent(rate)} of the right kind of pictures."
+            "A picture of something else gets one of these names too; prediction may warn of it, at a false "
+            f"alarm for about {percent(rate)} of the right pictures."
         )
     else:
         sentences.append("A picture of something else gets one of these names too, and no warning.")

@@ -51,17 +51,11 @@ def _calibration(facts: RunFacts) -> str:
     sentences = []
     said = calibration.in_words(facts.metrics)
     if said:
-        sentences.append(said.rstrip(".") + ".")
-    chance = facts.metrics.get("ece", {}).get("by_chance")
-    if isinstance(chance, (int, float)) and facts.tested:
-        sentences.append(
-            f"Perfect probabilities would seem off by {chance * 100:.1f} points by chance alone, "
-            f"with {counted(facts.tested, 'picture')}."
-        )
+        sentences.append(said[0].upper() + said[1:].rstrip(".") + ".")
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
         effect = "more cautious" if temperature > 1 else "bolder"
-        made = f"; it made them {effect}" if abs(temperature - 1) > 0.005 else ""
+        made = f"; it made the probabilities {effect}" if abs(temperature - 1) > 0.005 else ""
         sentences.append(
             f"The temperature is {temperature:.2f}, fitted on "
             f"{counted(int(facts.calibration.get('pictures') or 0), 'validation picture')}{made}."

@@ -39,8 +39,8 @@ def reliability(after: Rows, before: Rows, width: int) -> Drawing:
     layers += _bins(after, "blue", x, y)
     if before:
         layers += [
-            _key("○ before temperature", "vermillion", side, at=-10, right=True),
-            _key("● after", "blue", side, at=side - 12, right=True),
+            _key("○ before temperature", "vermillion", side, at=side - 30),
+            _key("● after", "blue", side, at=side - 12),
         ]
     return alt.layer(*layers).properties(width=side, height=side)
 
@@ -73,16 +73,10 @@ def _bins(rows: Rows, colour: str, x: alt.X, y: alt.Y, *, hollow: bool = False) 
     return [spread.encode(x=x, y=low, y2="high"), dot]
 
 
-def _key(words: str, colour: str, side: int, *, at: float, right: bool) -> alt.Chart:
-    """Name a colour in the drawing: over the frame, or in the corner that overconfidence leaves free."""
+def _key(words: str, colour: str, side: int, *, at: float) -> alt.Chart:
+    """Name a colour in the corner where no point is: nobody is always sure and always wrong."""
     data = alt.Data(values=[{"words": words}])
-    mark = alt.Chart(data).mark_text(
-        x=side - (0 if at < 0 else 6),
-        y=at,
-        align="right" if right else "left",
-        fontSize=TEXT,
-        color=PALETTE[colour],
-    )
+    mark = alt.Chart(data).mark_text(x=side - 6, y=at, align="right", fontSize=TEXT, color=PALETTE[colour])
     return mark.encode(text="words:N")
 
 
@@ -173,7 +167,7 @@ def more_pictures(rows: Rows, width: int, forecast: tuple[float, float] | None) 
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[0, most * 1.04], nice=False),
-        axis=alt.Axis(title="training pictures", grid=False, tickCount=5, format=","),
+        axis=alt.Axis(title="training pictures", grid=False, tickCount=5, format=",d"),
     )
     scale = alt.Scale(domain=[bottom, 100], nice=False)
     ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]

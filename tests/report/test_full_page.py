@@ -1,0 +1,181 @@
+"""A run with everything that later stages leave: pictures behind cells, heat maps, trust, leaks, looks."""
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from linnaea.errors import RunError
+from linnaea.evaluation.calibration import fit_temperature, tempered
+from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.predictions import Predictions
+from linnaea.files import write_bytes
+from linnaea.report.page import build_report
+
+NBSP = "\u00a0"
+CLASSES = tuple("abcdef")
+
+
+def photograph(seed, side, kind="PNG"):
+    """Noise: no picture of this size takes more bytes."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind)
+    return content.getvalue()
+
+
+def leave_everything(run, *, shown=30, cells=None):
+    """Write what the stages after training leave, from the run's own predictions. Returns the test table."""
+    table = Predictions.read_csv(run.path / "predictions.csv")
+    half = len(table) // 2
+    validation = Predictions(table.paths[:half], table.true[:half], table.classes, table.probabilities[:half])
+    heat = fit_temperature(validation)
+    validation = replace(validation, probabilities=tempered(validation.probabilities, heat))
+    table = replace(table, probabilities=tempered(table.probabilities, heat))
+    run.write_text("validation.csv", validation.to_csv())
+    run.write_text("predictions.csv", table.to_csv())
+    run.write_json("calibration.json", {"temperature": heat, "pictures": half, "part": "validation"})
+    leaked = list(table.paths[:3])
+    run.write_json(
+        "metrics.json",
+        compute_metrics(table, validation=validation, temperature=heat, leaked=leaked),
+    )
+    wrong = np.flatnonzero(table.predicted != table.true)
+    right = np.flatnonzero(table.predicted == table.true)
+    for folder, rows in (
+        ("mistakes", wrong[np.argsort(-table.confidence[wrong])][:shown]),
+        ("doubtful", right[np.argsort(table.confidence[right])][:12]),
+    ):
+        for row in rows:
+            for end in (".png", ".heat.png"):
+                write_bytes(run.path / folder / f"{row:06d}{end}", photograph(int(row), 80))
+    for row in wrong[:cells]:
+        write_bytes(run.path / "cells" / f"{row:06d}.jpg", photograph(int(row), 32, "JPEG"))
+    run.update_info(
+        heat_maps={"method": "Grad-CAM", "of": "predicted class"},
+        leaks={"pictures": leaked, "n": 3, "validation": 0},
+        looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_part": "x"},
+        chosen={"epoch": "validation accuracy", "test part": "nothing: it was predicted once"},
+        learning_curve=[
+            {"share": 0.5, "pictures": 500, "accuracy": 0.80, "low": 0.77, "high": 0.83},
+            {"share": 1.0, "pictures": 1000, "accuracy": 0.90, "low": 0.87, "high": 0.93},
+        ],
+        learning_forecast={
+            "pictures": 2000, "accuracy": 0.95, "low": 0.94, "high": 0.97, "of": "probe", "judged": 300,
+            "classes": [{"class": "b", "now": 0.5, "then": 0.75}],
+        },
+    )  # fmt: skip
+    return table
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory, make_run):
+    run = make_run(tmp_path_factory.mktemp("full") / "run", classes=CLASSES, n=600, right=0.85, pictures=0)
+    table = leave_everything(run)
+    run.write_json("check.json", {"problems": [
+        {"kind": "near_duplicate", "severity": "warning", "paths": ["x.png", "y.png"], "message": "x is y."},
+        {"kind": "unreadable", "severity": "error", "paths": ["z.png"], "message": "z.png is cut short."},
+    ]})  # fmt: skip
+    html = build_report(run).read_text(encoding="utf-8")
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html.split("<main>")[1])).replace("&nbsp;", " ")
+    return run, table, html, words.replace(NBSP, " ")
+
+
+def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
+    _, table, html, _ = full
+    columns = {name: number for number, name in enumerate(table.classes)}
+    cells = dict(re.findall(r'<div popover id="cell-(\d+-\d+)"(.*?)</div>', html, re.DOTALL))
+    expected = {}
+    for path, true, said in zip(table.paths, table.true, table.predicted, strict=True):
+        if true != said:
+            expected.setdefault(f"{columns[true]}-{columns[said]}", set()).add(path)
+    assert cells.keys() == expected.keys()
+    for ident, paths in expected.items():
+        shown = set(re.findall(r'alt="([^"]+)"', cells[ident]))
+        assert shown <= paths
+        assert len(shown) == min(len(paths), 12)
+        assert html.count(f'popovertarget="cell-{ident}"') == 3  # in the matrix, in the list, to close
+
+
+def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):
+    _, table, html, words = full
+    mistakes = html.split('id="mistakes"')[1].split("</section>")[0]
+    doubtful = html.split('id="doubtful"')[1].split("</section>")[0]
+    assert mistakes.count('alt="Heat map of') == 30
+    assert doubtful.count('alt="Heat map of') == 12
+    assert "its heat map (Grad-CAM)" in words
+    right = table.predicted == table.true
+    least = table.paths[int(np.flatnonzero(right)[table.confidence[right].argmin()])]
+    assert re.search(r'alt="([^"]+)"', doubtful)[1] == least
+
+
+def test_leaks_and_looks_stand_before_the_result(full):
+    run, _, html, words = full
+    clean = json.loads((run.path / "metrics.json").read_text())["accuracy_without_leaks"]["value"]
+    assert "The test part leaks. 3 test pictures have a copy" in words
+    assert f"Without them, {clean * 100:.1f} % were named right" in words
+    assert "This test part has been looked at 2 times before." in words
+    assert "runs/two" in words
+    assert html.index("The test part leaks.") < html.index('id="result"')
+    assert "0.5 % of the test pictures leak" in words
+
+
+def test_probabilities_are_judged_as_metrics_json_has_them(full):
+    run, _, _, words = full
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert f"off by {metrics['ece']['value'] * 100:.1f} points on average" in words
+    assert f"{metrics['answered']['value'] * 100:.1f} % of the test pictures, of which" in words
+    assert f"did so for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures" in words
+    assert "Right before temperature" in words
+
+
+def test_the_learning_curve_says_what_more_pictures_would_buy(full):
+    _, _, _, words = full
+    assert (
+        "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. If "
+        "the error goes on falling as it has, twice the pictures would make about 95.0 %, 5.0 points more "
+        "(95 %: 94.0 to 97.0 %)."
+    ) in words
+    assert "The linear probe, not the fine-tuned network, on a part" in words
+    assert "Most would be gained by more pictures of b" in words
+
+
+def test_problems_are_counted_by_kind_the_gravest_first(full):
+    _, _, _, words = full
+    assert words.index("unreadable") < words.index("near duplicate")
+    assert "z.png is cut short." in words
+
+
+def test_an_older_run_leaves_out_what_it_does_not_have(tmp_path, make_run):
+    html = build_report(make_run(tmp_path / "run", n=200)).read_text(encoding="utf-8")
+    for word in (
+        'id="doubtful"',
+        'id="growth"',
+        "looked at",
+        "leaks",
+        "Problems of the data",
+        "chosen on what",
+    ):
+        assert word not in html.split("<main>")[1]
+
+
+def test_a_check_that_is_no_check_is_refused(tmp_path, make_run):
+    run = make_run(tmp_path / "run", n=30)
+    run.write_json("check.json", {"problems": "none"})
+    with pytest.raises(RunError) as refusal:
+        build_report(run)
+    assert str(refusal.value) == (
+        f"{run.path / 'check.json'} holds no list of problems. Make it again: linnaea check."
+    )
+
+
+def test_two_thousand_pictures_and_a_thousand_mistakes_make_less_than_five_megabytes(tmp_path, make_run):
+    names = [f"class {i}" for i in range(102)]
+    run = make_run(tmp_path / "run", classes=names, n=2000, right=0.5, pictures=0)
+    leave_everything(run, shown=48)
+    assert len(list(run.path.glob("cells/*.jpg"))) > 900
+    assert build_report(run).stat().st_size < 5_000_000
