@@ -48,6 +48,18 @@ def test_of_equal_probabilities_the_first_class_is_predicted():
         ("path,true,predicted,x,y\na.png,x,x,one,0\n", "a probability that is not a number"),
         ("path,true,predicted,x,y\na.png,x,x,1,0\nb.png,x,x,0.5,0.6\n", "line 3: .* the sum 1 .sum 1.1"),
         ("path,true,predicted,x,y\na.png,x,x,nan,0\n", "line 2: .* the sum 1"),
+        (
+            "path,true,predicted,rose,lily\na.png,rosa,rose,1,0\n",
+            "line 2: the true class 'rosa' has no column in this table. Did you mean 'rose'",
+        ),
+        (
+            "path,true,predicted,x,y\na.png,x,z,1,0\n",
+            "line 2: the predicted class 'z' has no column in this table",
+        ),
+        (
+            "path,true,predicted,x,y\na.png,x,x,1,0\nb.png,x,x,0.4,0.6\n",
+            "line 3: 'x' is given as predicted, but 'y' is more probable",
+        ),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, text, message):

@@ -1,0 +1,99 @@
+"""Facts: the promised coverage is kept, exactly as often as the theory says, by every method."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from scipy.stats import binom
+
+from linnaea.errors import DataError, SettingError
+from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.prediction_sets import METHODS, PredictionSets, fewest_pictures
+from linnaea.evaluation.predictions import Predictions
+
+
+def draw(n, k=6, *, generator, scale=2.0):
+    """A model that is wrong about its own confidence: the promise must not depend on it."""
+    logits = generator.normal(size=(n, k))
+    true = generator.integers(k, size=n)
+    logits[np.arange(n), true] += 1.5
+    classes = tuple(f"c{column}" for column in range(k))
+    return Predictions(
+        tuple(map(str, range(n))), np.array(classes)[true], classes, softmax(scale * logits, axis=1)
+    )
+
+
+def covered(sets, predictions):
+    members = sets.members(predictions.probabilities)
+    return members[np.arange(len(predictions)), predictions.true_index]
+
+
+def test_coverage_over_many_validation_parts_is_the_promise():
+    # E[coverage] = ceil((n + 1) · 0.9) / (n + 1) for distinct scores: 46 / 51 at n = 50.
+    generator = np.random.default_rng(0)
+    shares = [
+        covered(PredictionSets.fit(draw(50, generator=generator), 0.9), draw(200, generator=generator)).mean()
+        for _ in range(300)
+    ]
+    assert np.mean(shares) == pytest.approx(46 / 51, abs=3 * np.std(shares) / np.sqrt(300))
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.95])
+def test_a_large_part_is_covered_within_the_binomial_error(coverage):
+    generator = np.random.default_rng(1)
+    sets = PredictionSets.fit(draw(20_000, generator=generator), coverage)
+    held = int(covered(sets, draw(2000, generator=generator)).sum())
+    low, high = binom.interval(0.99, 2000, coverage)
+    assert low <= held <= high
+    assert sets.method == min(sets.mean_sizes, key=sets.mean_sizes.get)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_grow_as_classes_get_less_probable(method):
+    scores = METHODS[method](np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]))
+    assert scores[0].argsort().tolist() == [1, 2, 0]
+    by_hand = {"lac": [0.8, 0.5, 0.7], "aps": [1.0, 0.5, 0.8], "raps": [1.0, 0.5, 0.8]}
+    np.testing.assert_allclose(scores[0], by_hand[method])
+
+
+def test_no_set_is_empty():
+    # A validation part on which the model is sure and right makes a tiny threshold.
+    sure = Predictions(
+        tuple(map(str, range(40))),
+        np.array(["a"] * 40),
+        ("a", "b", "c"),
+        np.tile([[0.98, 0.01, 0.01]], (40, 1)),
+    )
+    sets = PredictionSets.fit(sure, 0.95)
+    assert sets.members(np.array([[0.4, 0.35, 0.25]])).tolist() == [[True, False, False]]
+
+
+def test_too_few_pictures_and_impossible_coverages_are_refused():
+    assert [fewest_pictures(c) for c in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
+    generator = np.random.default_rng(2)
+    PredictionSets.fit(draw(19, generator=generator), 0.95)
+    with pytest.raises(DataError) as few:
+        PredictionSets.fit(draw(18, generator=generator), 0.95)
+    assert str(few.value) == (
+        "Sets that hold the truth 95 % of the time need at least 19 validation pictures; there are 18. "
+        "Ask for a lower coverage, or train with a larger --validation."
+    )
+    with pytest.raises(SettingError) as outside:
+        PredictionSets.fit(draw(50, generator=generator), 95)
+    assert str(outside.value) == "coverage must lie between 0 and 1; received 95. Try 0.95."
+
+
+def test_metrics_judge_the_sets_and_the_threshold_on_the_test_part():
+    generator = np.random.default_rng(3)
+    validation, test = draw(500, generator=generator), draw(700, generator=generator)
+    metrics = compute_metrics(test, validation=validation, leaked=["0", "1", "not in the table"])
+    sets = PredictionSets.fit(validation, 0.95)
+    assert metrics["set_coverage"]["correct"] == covered(sets, test).sum()
+    assert metrics["set_size"]["value"] == sets.members(test.probabilities).sum(axis=1).mean()
+    sure = test.confidence >= metrics["answered"]["threshold"]
+    assert metrics["answered"]["correct"] == metrics["accuracy_answered"]["pictures"] == sure.sum()
+    assert metrics["accuracy_answered"]["value"] == (test.predicted == test.true)[sure].mean()
+    clean = metrics["accuracy_without_leaks"]
+    assert (clean["pictures"], clean["leaked"]) == (698, 2)
+    assert clean["value"] == (test.predicted == test.true)[2:].mean()
+    few = compute_metrics(test, validation=draw(10, generator=generator))
+    assert not {"set_coverage", "set_size"} & set(few)
