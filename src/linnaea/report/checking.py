@@ -157,7 +157,9 @@ def how_many(kind: str, problems: Sequence[Problem]) -> str:
 
 
 def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
-    for severity, kind, same in by_kind(problems):
+    sorted_out = by_kind(problems)
+    kinds = [kind for _, kind, _ in sorted_out]
+    for severity, kind, same in sorted_out:
         groups: list[list[Shown]] = []
         pictures: list[Shown] = []
         messages: list[str] = []
@@ -177,7 +179,8 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
         yield Section(
             kind=f"{severity}-{kind}",
             severity=severity,
-            title=KINDS[kind],
+            # Whoever goes by headings must be able to tell two sections of one kind apart.
+            title=KINDS[kind] if kinds.count(kind) == 1 else f"{KINDS[kind]} ({severity})",
             count=how_many(kind, same),
             about=next((told for key, told in _ABOUT.items() if key in kind), ""),
             messages=messages,
