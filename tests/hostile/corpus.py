@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-FLAT_SIDE = 3000
+FLAT_SIDE = 2000
 """Of a picture that is a thousand times larger in memory than on the disk, and may be decoded."""
 
 

@@ -224,7 +224,7 @@ _ALLOWANCE = Allowance(MAX_PIXELS)
 
 # Pillow takes memory in blocks of 16 MiB, which glibc keeps for the thread that freed them; what is above
 # 32 MiB goes back to the system at once. The same as PILLOW_BLOCK_SIZE=64m in the environment.
-Image.core.set_block_size(64 << 20)
+Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 
 
 def _prepared(image: Image.Image, longest_side: int | None, shortest_side: int | None) -> Image.Image:
