@@ -50,7 +50,7 @@ def test_the_rule_of_thumb_passes_through_what_was_measured() -> None:
 
 
 def test_the_cost_of_each_part_is_what_a_hand_makes_it() -> None:
-    # 1 for the whitening, 4 views of 1,000 pictures at 0.0125 (five regressions), 500 pictures judged at 0.01.
+    # 1 for the whitening, 4 views of 1,000 pictures at 0.0125 (five regressions), 500 judged at 0.01.
     assert FLOWERS.probe(4) == pytest.approx(1 + 50 + 5)
     # Nothing to choose on: one regression, and the one that training starts from.
     assert replace(FLOWERS, val=0).probe(4) == pytest.approx(1 + 44)

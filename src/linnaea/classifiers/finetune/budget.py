@@ -51,8 +51,8 @@ def mistakes(views: int, seen: float = 0.0, spared: float = SPARED) -> float:
         What fine-tuning approaches, given time.
 
     A rule of thumb, r = 1 - spared·(1 - (2560/seen)^0.75), through what was measured on Flowers-102 with
-    MobileNetV2: 5 epochs of 1,020 pictures of 160 pixels leave 0.67 of the probe's mistakes, 12 epochs at full
-    size 0.53. It falls with every epoch, and is above 1 below EVEN.
+    MobileNetV2: 5 epochs of 1,020 pictures of 160 pixels leave 0.67 of the probe's mistakes, 12 epochs at
+    full size 0.53. It falls with every epoch, and is above 1 below EVEN.
     """
     probe = 1 - _SPARED_BY_VIEWS * math.log2(views)
     return probe if not seen else probe * (1 - spared * (1 - (EVEN / seen) ** _POWER))
