@@ -26,6 +26,7 @@ METRIC_NAMES = {
     "set_size": "Classes in such a set",
     "answered": "Answered, if {wanted} are to be right",
     "accuracy_answered": "Accuracy of the answered",
+    "outliers": "Called none of the classes ({wanted} allowed)",
 }
 # Written under two names in metrics.json, and told once.
 TOLD_ONCE = {"mean_per_class_accuracy"}

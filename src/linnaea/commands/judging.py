@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.classifiers.contract import saved_temperature, takes_photographs
+from linnaea.commands import unlike
 from linnaea.commands.mistakes import keep_mistakes
 from linnaea.commands.study import Study, count_look
 from linnaea.errors import RunError
@@ -17,15 +18,21 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     """Calibrate on the validation part, then predict the test part once.
 
     Writes validation.csv and calibration.json where there is a validation part (and the network again, with
-    its temperature), predictions.csv, metrics.json and the worst mistakes where there is a test part.
+    its temperature), the outlier score, and predictions.csv, metrics.json and the worst mistakes where there
+    is a test part.
     """
     if not getattr(classifier, "history_", None):
         return
-    calibrated = bool(len(study.rows("val"))) and calibrate(run, classifier, study)
+    stated = _predicted(classifier, study, "val") if len(study.rows("val")) else None
+    calibrated = stated is not None and calibrate(run, classifier, stated[0])
+    untempered = None if stated is None else (stated[1], stated[0].probabilities)
+    score = unlike.fit(run, classifier, study, untempered)
     if len(study.rows("test")) == 0:
         return
-    predictions = _predicted(classifier, study, "test")
+    predictions, features = _predicted(classifier, study, "test")
     run.write_text("predictions.csv", predictions.to_csv())
+    if score is not None:
+        unlike.judge(run, score, classifier, features, predictions.probabilities)
     count_look(run, study)
     recompute(run)
     y = study.test[1]
@@ -38,8 +45,10 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     keep_mistakes(run, study, classifier, predictions)
 
 
-def calibrate(run: RunFolder, classifier: Any, study: Study) -> bool:
+def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
     """Give the classifier the temperature that suits the validation part, and write down what came of it.
+
+    stated: the validation part at temperature 1.
 
     Returns False, and changes nothing, where the network's answers are no numbers.
     """
@@ -47,7 +56,6 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> bool:
 
     from linnaea.evaluation import calibration
 
-    stated = _predicted(classifier, study, "val")
     if not np.isfinite(stated.probabilities).all():
         return False
     temperature = calibration.fit_temperature(stated)
@@ -85,18 +93,23 @@ def recompute(run: RunFolder) -> dict[str, Any]:
     )
     if validation is not None and temperature is not None:
         run.write_json("calibration.json", _on_validation(validation, temperature))
+    if (outliers := unlike.metric(run)) is not None:
+        metrics["outliers"] = outliers
     run.write_json("metrics.json", metrics)
     return metrics
 
 
-def _predicted(classifier: Any, study: Study, part: str) -> Predictions:
+def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, np.ndarray]:
+    """Return the table of a part, and its features (n, width)."""
     X, y = study.test if part == "test" else study.pair(part)
-    return Predictions(
+    features, probabilities = unlike.seen(classifier, X)
+    table = Predictions(
         paths=tuple(study.dataset.paths[row] for row in study.rows(part)),
         true=y,
         classes=tuple(str(name) for name in classifier.classes_),
-        probabilities=np.asarray(classifier.predict_proba(X), dtype=np.float64),
+        probabilities=probabilities,
     )
+    return table, features
 
 
 def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any]:
@@ -134,8 +147,10 @@ def _choices(info: dict[str, Any], classifier: Any, calibrated: bool) -> dict[st
         chosen["temperature"] = "validation log loss"
         chosen["prediction sets"] = "validation set size"
         chosen["confidence threshold"] = "validation accuracy"
+        chosen["none of the classes"] = "validation scores: the threshold"
     else:
         chosen["temperature"] = "nothing: it stays 1"
+        chosen["none of the classes"] = "training scores, each left out of its class: the threshold"
     chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
     if info.get("recipe", {}).get("test_curve"):
         chosen["test curve"] = "nothing: it was only watched"

@@ -7,7 +7,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from linnaea.classifiers.contract import takes_photographs
-from linnaea.commands import terminal
+from linnaea.commands import terminal, unlike
 from linnaea.commands.evaluate import load
 from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
@@ -23,6 +23,9 @@ def predict(
     format: Literal["table", "csv", "json"] = "table",
 ) -> list[dict[str, Any]]:
     """Name pictures with a trained network.
+
+    A picture that resembles none of the classes is named all the same, and marked as such. So is one in
+    twenty of those that do belong to a class: that is the false-alarm rate of the threshold.
 
     A picture that cannot be read is told as such and does not stop the others; the exit code is then 1.
 
@@ -44,9 +47,10 @@ def predict(
     pixels = folder.info().get("data", {}).get("pixels")
     if not isinstance(pixels, dict):
         raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
+    score = unlike.load(folder)
     answers: list[dict[str, Any]] = []
     for start in range(0, len(pictures), BLOCK):
-        answers += _answer(classifier, pictures[start : start + BLOCK], pixels)
+        answers += _answer(classifier, pictures[start : start + BLOCK], pixels, score)
     if sets is not None:
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
@@ -85,7 +89,9 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
             answer["set"] = [names[c] for c in order if members[c]]
 
 
-def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) -> list[dict[str, Any]]:
+def _answer(
+    classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any], score: Any
+) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.pictures import fit_picture, read_picture
 
@@ -105,15 +111,20 @@ def _answer(classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any]) ->
         answers.append(answer)
     if readable:
         X = readable if side is not None else np.stack(readable)
-        probabilities = iter(classifier.predict_proba(X))
-        for answer in answers:
-            if "error" not in answer:
-                row = next(probabilities)
-                answer["predicted"] = str(classifier.classes_[row.argmax()])
-                answer["probability"] = float(row.max())
-                answer["probabilities"] = {
-                    str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
-                }
+        if score is None:
+            probabilities, unlikeness = classifier.predict_proba(X), None
+        else:
+            probabilities, unlikeness = unlike.scored(classifier, X, score)
+        read = [answer for answer in answers if "error" not in answer]
+        for number, (answer, row) in enumerate(zip(read, probabilities, strict=True)):
+            answer["predicted"] = str(classifier.classes_[row.argmax()])
+            answer["probability"] = float(row.max())
+            answer["probabilities"] = {
+                str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
+            }
+            if unlikeness is not None:
+                answer["unlike"] = bool(score.unlike(unlikeness[number]))
+                answer["unlike_score"] = float(unlikeness[number])
     return answers
 
 
@@ -123,7 +134,9 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         return
     if format == "csv":
         with_sets = any("set" in answer for answer in answers)
-        table = [["path", "predicted", "probability", *(["set"] if with_sets else []), *classes, "error"]]
+        scored = any("unlike" in answer for answer in answers)
+        more = [*(["set"] if with_sets else []), *(["unlike", "unlike_score"] if scored else [])]
+        table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
             told = [
@@ -132,6 +145,8 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
             ]
             if with_sets:
                 told.append(" | ".join(answer.get("set", [])))
+            if scored:
+                told += _unlike_cells(answer)
             table.append([answer["path"], *told, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
@@ -139,15 +154,23 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
     if any("set" in answer for answer in answers):
         columns["next"] = "One of"
+    if any("unlike" in answer for answer in answers):
+        columns["unlike"] = "None of the classes?"
     terminal.results.print(terminal.comparison_table(rows, columns))
     for answer in answers:
         if "error" in answer:
             terminal.say("Unread", answer["error"])
 
 
+def _unlike_cells(answer: dict[str, Any]) -> list[str]:
+    if "unlike" not in answer:
+        return ["", ""]
+    return ["yes" if answer["unlike"] else "no", f"{answer['unlike_score']:.9g}"]
+
+
 def _table_row(answer: dict[str, Any]) -> dict[str, str]:
     if "error" in answer:
-        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": ""}
+        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "unlike": ""}
     likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
     shown = likeliest[: len(answer["set"])] if "set" in answer else likeliest[1:3]
     return {
@@ -155,4 +178,5 @@ def _table_row(answer: dict[str, Any]) -> dict[str, str]:
         "predicted": answer["predicted"],
         "probability": terminal.percent(answer["probability"]),
         "next": ", ".join(f"{name} {terminal.percent(p)}" for name, p in shown),
+        "unlike": "yes" if answer.get("unlike") else "",
     }

@@ -117,6 +117,12 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         how = self.preprocessing_, self.precision_
         return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
 
+    def proba_of_features(self, features: np.ndarray) -> np.ndarray:
+        """Return predict_proba's answer for what features() made: one pass through the network for both."""
+        check_is_fitted(self, "network_")
+        logits = inference.last_logits(self.network_, torch.from_numpy(features))
+        return torch.softmax(logits.double() / self.temperature_, dim=1).numpy()
+
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
         y = inputs.labels(y, count_pictures(X))

@@ -115,6 +115,13 @@ def last_features(
 
 
 @torch.no_grad()
+def last_logits(network: Any, features: Tensor) -> Tensor:
+    """Return the logits (n, classes), float32 on the processor, of what last_features returned."""
+    last = network.get_classifier()[-1]
+    return last(features.to(last.weight.device)).cpu()
+
+
+@torch.no_grad()
 def head_logits(network: Any, features: Tensor) -> Tensor:
     """Return the logits (n, classes), float32 on the processor, of the head for features (n, width)."""
     network.eval()

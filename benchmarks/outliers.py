@@ -1,0 +1,139 @@
+"""Pictures of something else: candidate scores on classes held out of training, on digits and on noise.
+
+`python -m benchmarks.outliers DIR WEIGHTS [FEATURES]`: DIR holds Flowers-102, WEIGHTS is a file for
+mobilenetv2; FEATURES, where given, keeps what both networks make of the pictures: a second look is fast.
+
+Both pretrained networks, a linear probe on their features. Ten of the 102 classes are left out of training,
+at five seeds. Scores are compared on the validation part: the other 92 classes against the ten, against
+digits, uniform noise and Gaussian noise. Only the score that is in use, with its threshold, then sees the
+test part.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from benchmarks import _outlier_scores as candidates
+from linnaea.classifiers.finetune import construction, inference
+from linnaea.classifiers.finetune.probe import fit_probe
+from linnaea.classifiers.finetune.resident import batches
+from linnaea.data import sources, split
+from linnaea.evaluation.outliers import WEIGHT, fit_outlier_score
+
+HELD, SEEDS = 10, 5
+DIGITS, NOISE, SIDE = 500, 300, 256  # pictures of each kind; pixels a side of the noise
+Features = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
+    """Return name → pictures and labels: the three official parts, digits, and noise of two kinds."""
+    flowers = sources.open_dataset("flowers102", data_dir=data_dir)
+    made = split.make_split(flowers, "official", validation=0.1, seed=0)
+    found: dict[str, tuple[Any, np.ndarray]] = {}
+    for part in ("train", "val", "test"):
+        rows = getattr(made, part)
+        found[part] = flowers.files(list(rows)), flowers.labels[rows]
+    rng = np.random.default_rng(0)
+    digits = sources.open_dataset("digits").pixels
+    chosen = digits[rng.choice(len(digits), DIGITS, replace=False)]
+    shape = (NOISE, SIDE, SIDE, 3)
+    uniform = rng.integers(0, 256, shape, dtype=np.uint8)
+    gaussian = np.clip(rng.normal(127.5, 64, shape), 0, 255).astype(np.uint8)
+    others = {"digits": np.repeat(chosen[..., None], 3, 3), "uniform": uniform, "Gaussian": gaussian}
+    return found | {name: (some, np.zeros(len(some), "U1")) for name, some in others.items()}
+
+
+def features_of(backbone: str, weights: str, data_dir: Path, kept: Path) -> Features:
+    """Return name → features (n, width) and labels of all pictures, from the kept file where there is one."""
+    path = kept / f"{backbone}.npz"
+    if not path.exists():
+        opened = construction.open_network(
+            backbone, weights=weights, size=None, variant="weights", classes=2, seed=0
+        )
+        arrays = {}
+        for name, (X, y) in pictures(data_dir).items():
+            seen = batches(X, opened.preprocessing, torch.device("cpu"), inference.BATCH)
+            made = inference.features(opened.network, seen, opened.preprocessing, "float32")
+            arrays |= {f"{name}.X": made.numpy(), f"{name}.y": y.astype(str)}
+        np.savez(path, **arrays)
+    with np.load(path) as file:
+        names = {key.partition(".")[0] for key in file}
+        return {name: (file[f"{name}.X"].astype(np.float64), file[f"{name}.y"]) for name in names}
+
+
+def auroc(known: np.ndarray, other: np.ndarray) -> float:
+    """Return the chance that a picture of something else scores above one of the classes."""
+    return float(roc_auc_score(np.repeat([0, 1], [len(known), len(other)]), np.r_[known, other]))
+
+
+def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Return score → against what → AUROC on validation, and what the score in use reaches on test."""
+    classes = np.unique(features["train"][1])
+    held = np.random.default_rng(seed).choice(classes, HELD, replace=False)
+    parts = {}
+    for part in ("train", "val", "test"):
+        X, y = features[part]
+        inside = ~np.isin(y, held)
+        parts[part] = X[inside], np.searchsorted(np.setdiff1d(classes, held), y[inside]), X[~inside]
+    (X, targets, _), (val, val_targets, val_held), (test, _, test_held) = parts.values()
+    probe = fit_probe(
+        torch.from_numpy(X).float(), targets, validation=(torch.from_numpy(val).float(), val_targets)
+    )
+    weight, bias = probe.weight.double().numpy(), probe.bias.double().numpy()
+    scores = candidates.logit_scores(weight, bias) | candidates.distance_scores(X, targets)
+    scores["ViM"] = candidates.vim_score(X, weight, bias)
+    doubt = scores["largest probability"]
+    for other in ("class means", "Mahalanobis", "nearest neighbour"):
+        scores[f"largest probability + {other} · {WEIGHT}"] = candidates.joined(
+            doubt, scores[other], WEIGHT, val
+        )
+    others = {"held out": val_held} | {n: features[n][0] for n in ("digits", "uniform", "Gaussian")}
+    table = {
+        name: {what: auroc(score(val), score(some)) for what, some in others.items()}
+        for name, score in scores.items()
+    }
+
+    def said(f: np.ndarray) -> np.ndarray:
+        return torch.softmax(torch.from_numpy(f @ weight.T + bias), 1).numpy()
+
+    final = {}
+    for how, validation in (("", (val, said(val))), (", no validation part", None)):
+        score = fit_outlier_score(X, targets, validation=validation)
+        known = score.scores(test, said(test))
+        others = {"held out": test_held, "digits": features["digits"][0]}
+        final |= {f"{what}{how}": auroc(known, score.scores(f, said(f))) for what, f in others.items()}
+        final[f"false alarms{how}"] = float(score.unlike(known).mean())
+        caught = score.unlike(score.scores(test_held, said(test_held)))
+        final[f"held out and caught{how}"] = float(caught.mean())
+    return table, final
+
+
+def main() -> None:
+    """Print both networks' tables: the mean over the seeds, in brackets the least."""
+    if len(sys.argv) < 3 or not Path(sys.argv[1]).is_dir():
+        print("left out: python -m benchmarks.outliers DIR WEIGHTS [FEATURES]")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = Path(sys.argv[3] if len(sys.argv) > 3 else temporary)
+        torch.set_num_threads(os.cpu_count() or 1)
+        for backbone, weights in (("mobilenetv2", sys.argv[2]), ("efficientnet_lite0", "hub")):
+            features = features_of(backbone, weights, Path(sys.argv[1]), kept)
+            tables, finals = zip(*(one_seed(features, seed) for seed in range(SEEDS)), strict=True)
+            print(f"\n{backbone}, validation, AUROC against {', '.join(next(iter(tables[0].values())))}")
+            for name in sorted(tables[0], key=lambda n: -np.mean([t[n]["held out"] for t in tables])):
+                cells = ([table[name][what] for table in tables] for what in tables[0][name])
+                print(f"  {name:44}", *(f"{np.mean(cell):.4f} ({min(cell):.4f})" for cell in cells))
+            print(f"{backbone}, test, the score in use")
+            for what in finals[0]:
+                cell = [final[what] for final in finals]
+                print(f"  {what:44} {np.mean(cell):.4f} ({min(cell):.4f} to {max(cell):.4f})")
+
+
+if __name__ == "__main__":
+    main()

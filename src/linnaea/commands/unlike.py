@@ -1,0 +1,130 @@
+"""Pictures of something else: from a trained network to its outlier score, in a run and in new answers."""
+
+from typing import Any
+
+import numpy as np
+
+from linnaea.commands.study import Study
+from linnaea.errors import RunError
+from linnaea.evaluation.calibration import tempered
+from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score
+from linnaea.runs.folder import RunFolder
+
+# Training pictures whose features are computed once more after training: class means need no more.
+MOST = 2000
+
+
+def seen(classifier: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (n, width) and probabilities (n, classes) of X.
+
+    Photographs, which are what takes time, go through the network once for both.
+    """
+    features = classifier.features(X)
+    if hasattr(classifier, "proba_of_features"):
+        return features, np.asarray(classifier.proba_of_features(features), dtype=np.float64)
+    return features, np.asarray(classifier.predict_proba(X), dtype=np.float64)
+
+
+def scored(classifier: Any, X: Any, score: OutlierScore) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities (n, classes) and outlier scores (n,) of X."""
+    features, probabilities = seen(classifier, X)
+    return probabilities, score.scores(features, tempered(probabilities, 1 / classifier.temperature_))
+
+
+def pictures_for_fit(study: Study) -> int:
+    """Return how many pictures `fit` sends through the network."""
+    return len(_chosen_rows(study))
+
+
+def fit(
+    run: RunFolder, classifier: Any, study: Study, validation: tuple[np.ndarray, np.ndarray] | None
+) -> OutlierScore | None:
+    """Fit the score of a trained classifier and write outliers.safetensors and outliers.json.
+
+    validation: features and untempered probabilities of the validation part, which sets the threshold; None
+    where there is none, and training pictures must.
+
+    Returns None, and writes nothing, where the features are no numbers.
+    """
+    rows = _chosen_rows(study)
+    made = classifier.features(_pictures(study, rows))
+    if not all(np.isfinite(part).all() for part in (made, *(validation or ()))):
+        return None
+    # Every class has a training picture, so that the numbers are those of classes_.
+    targets = np.unique(study.dataset.labels[rows], return_inverse=True)[1]
+    score = fit_outlier_score(made, targets, validation=validation)
+    _write(run, score, None)
+    return score
+
+
+def judge(
+    run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, probabilities: np.ndarray
+) -> None:
+    """Add to outliers.json how many pictures of the test part the score calls none of the classes."""
+    scores = score.scores(features, tempered(probabilities, 1 / classifier.temperature_))
+    _write(run, score, {"pictures": len(scores), "above": int(score.unlike(scores).sum())})
+
+
+def metric(run: RunFolder) -> dict[str, Any] | None:
+    """Return metrics.json's "outliers": the false-alarm rate on the test part, and its threshold.
+
+    None for a run without outlier score, or whose test part it has not seen.
+    """
+    score = load(run)
+    test = run.read_json("outliers.json").get("test") if score is not None else None
+    if score is None or test is None:
+        return None
+    above, pictures = (test.get(name) for name in ("above", "pictures")) if isinstance(test, dict) else (0, 0)
+    if type(above) is not int or type(pictures) is not int or not 0 <= above <= pictures or not pictures:
+        raise RunError(
+            f"{run.path / 'outliers.json'} is damaged: test is {test!r}.", "Restore it, or train again."
+        )
+    low, high = wilson(above, pictures)
+    return {
+        "value": above / pictures,
+        "low": low,
+        "high": high,
+        "pictures": pictures,
+        "threshold": score.threshold,
+        "wanted": score.asked,
+        "on_threshold_part": score.seen,
+        "part": score.part,
+    }
+
+
+def load(run: RunFolder) -> OutlierScore | None:
+    """Return a run's outlier score; None for runs that are older than it.
+
+    Raises RunError or DataError for damaged files.
+    """
+    if not (run.path / "outliers.json").exists():
+        return None
+    return OutlierScore.read(run.path, run.read_json("outliers.json"))
+
+
+def _write(run: RunFolder, score: OutlierScore, test: dict[str, int] | None) -> None:
+    tensors, values = score.to_files()
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", {**values, "test": test})
+
+
+def _chosen_rows(study: Study) -> np.ndarray:
+    """Return rows of the training part: of each class alike many, spread evenly over its own."""
+    rows = study.rows("train")
+    names, numbers = np.unique(study.dataset.labels[rows], return_inverse=True)
+    # Two a class at least: one picture cannot be held against the others.
+    each = max(MOST // len(names), 2)
+    chosen = []
+    for number in range(len(names)):
+        own = rows[numbers == number]
+        chosen.append(own[np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)])
+    return np.concatenate(chosen)
+
+
+def _pictures(study: Study, rows: np.ndarray) -> Any:
+    from linnaea.data.vectors import vectors
+
+    if study.photographs is not None:
+        return study.photographs.select(rows)
+    return vectors(study.dataset, rows, study.size, study.colour)

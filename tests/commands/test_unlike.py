@@ -1,0 +1,104 @@
+"""Facts: a run knows what its classes look like, keeps it, and says so of new pictures."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from linnaea.cli import main
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """A picture of stripes, which are no bar, and one as black as none of the bars is."""
+    pixels = np.zeros((12, 12), np.uint8)
+    pixels[::2] = 255
+    Image.fromarray(pixels).save(tmp_path / "stripes.png")
+    return tmp_path / "stripes.png"
+
+
+def test_training_leaves_the_score_and_its_rate_on_the_test_part(trained):
+    kept = json.loads((trained / "outliers.json").read_text())
+    means = load_file(trained / "outliers.safetensors")["means"]
+    info = json.loads((trained / "run.json").read_text())
+    assert means.shape == (3, 8) == (kept["classes"], kept["width"])
+    assert (np.linalg.norm(means, axis=1) <= 1 + 1e-6).all()  # means of vectors of length one
+    assert (kept["part"], kept["pictures"]) == ("validation", info["data"]["parts"]["val"])
+    told = json.loads((trained / "metrics.json").read_text())["outliers"]
+    assert told["value"] == kept["test"]["above"] / info["data"]["parts"]["test"]
+    assert told["low"] <= told["value"] <= told["high"]
+    assert (told["wanted"], told["threshold"]) == (0.05, kept["threshold"])
+
+
+def test_evaluate_keeps_it(trained, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    before = json.loads((copy / "metrics.json").read_text())["outliers"]
+    (copy / "metrics.json").unlink()
+    assert main(["evaluate", str(copy)]) == 0
+    assert json.loads((copy / "metrics.json").read_text())["outliers"] == before
+    assert "Called none of the classes (5 % allowed)" in capsys.readouterr().out
+
+
+def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
+    pictures = [str(bars / "bar 1" / "05.png"), str(stripes)]
+    threshold = json.loads((trained / "outliers.json").read_text())["threshold"]
+    assert main(["predict", str(trained), *pictures, "--format", "json"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer["unlike"] for answer in answers] == [
+        answer["unlike_score"] > threshold for answer in answers
+    ]
+    assert answers[1]["unlike"]
+    assert answers[1]["unlike_score"] > answers[0]["unlike_score"]
+    assert main(["predict", str(trained), *pictures, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert rows[1]["unlike"] == "yes"
+    assert float(rows[1]["unlike_score"]) == pytest.approx(answers[1]["unlike_score"], rel=1e-8)
+    assert main(["predict", str(trained), *pictures]) == 0
+    assert "None of" in capsys.readouterr().out
+
+
+def test_the_temperature_does_not_disturb_it(trained, stripes, tmp_path, capsys):
+    told = []
+    for temperature in (0.5, 3.0):
+        copy = shutil.copytree(trained, tmp_path / f"{temperature}")
+        model = json.loads((copy / "model.json").read_text())
+        (copy / "model.json").write_text(json.dumps(model | {"temperature": temperature}))
+        assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
+        told.append(json.loads(capsys.readouterr().out)[0])
+    assert told[0]["probability"] != told[1]["probability"]
+    assert told[0]["unlike_score"] == pytest.approx(told[1]["unlike_score"], rel=1e-6)
+
+
+def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = ["--hidden", "8", "--epochs", "4", "--size", "12", "--validation", "0", "--out", str(run)]
+    assert main(["train", str(bars), *arguments]) == 0
+    kept = json.loads((run / "outliers.json").read_text())
+    assert (kept["part"], kept["doubt"]) == ("training", "distances")
+    assert "training scores" in json.loads((run / "run.json").read_text())["chosen"]["none of the classes"]
+    assert main(["predict", str(run), str(stripes), "--format", "json"]) == 0
+    assert "unlike" in json.loads(capsys.readouterr().out)[-1]
+
+
+def test_a_run_older_than_the_score_predicts_without_it(trained, stripes, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    (copy / "outliers.json").unlink()
+    assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
+    assert "unlike" not in json.loads(capsys.readouterr().out)[0]
+
+
+def test_a_damaged_score_is_one_sentence(trained, stripes, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    kept = json.loads((copy / "outliers.json").read_text())
+    (copy / "outliers.json").write_text(json.dumps(kept | {"width": 9}))
+    assert main(["predict", str(copy), str(stripes)]) == 1
+    told = capsys.readouterr().err
+    assert "outliers.safetensors should hold means, float32 (3, 9); received float32 (3, 8)." in told
+    (copy / "outliers.json").write_text(json.dumps(kept | {"test": {"above": 9, "pictures": 2}}))
+    assert main(["evaluate", str(copy)]) == 1
+    assert "is damaged: test is {'above': 9, 'pictures': 2}." in capsys.readouterr().err
