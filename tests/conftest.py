@@ -1,12 +1,21 @@
 """Fixtures every room uses."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 # Keras reads this at import; without it, it looks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills a person's cache, or counts as a look at their test parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINNAEA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

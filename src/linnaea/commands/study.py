@@ -10,6 +10,7 @@ import numpy as np
 
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
+from linnaea.commands.check import record_check
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.dataset import PARTS, Dataset, counted, listed
 from linnaea.data.findings import Problem
@@ -206,6 +207,7 @@ def record_study(run: RunFolder, study: Study) -> None:
     parts = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
     terminal.say("Split", f"{parts} · {study.split.protocol}")
     _record_leaks(run, study)
+    record_check(run, dataset, study.problems)
 
 
 def _record_leaks(run: RunFolder, study: Study) -> None:

@@ -61,6 +61,8 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
             _sort_loose(top, root, listing)
     _sort_loose(root, root, listing)
     _check(root, source, listing, strict=strict)
+    if parts_given:
+        _check_parts(tops, source, listing)
     listing.pictures.sort()
     paths, labels, parts = zip(*listing.pictures, strict=True)
     # Only train/ there: a data set without an official division, whose classes happen to lie one level
@@ -165,6 +167,18 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
         raise DataError(
             f"{source} holds {counted(len(left_out), 'file')} that would be left out ({listed(left_out)}).",
             "Move them away, or leave --strict out.",
+        )
+
+
+def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
+    """Refuse a part's folder without pictures: the person meant to have that part."""
+    filled = {part for _, _, part in listing.pictures}
+    empty = sorted(top.name for top in tops if PART_NAMES[top.name.lower()] not in filled)
+    if empty:
+        verb = "hold" if len(empty) > 1 else "holds"
+        raise DataError(
+            f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures.",
+            "Add pictures in class folders, or remove the empty part to have it drawn from the others.",
         )
 
 

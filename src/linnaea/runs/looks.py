@@ -56,10 +56,10 @@ def sentence(looks: dict[str, Any] | None) -> str:
         return "How often this test part was judged before could not be counted."
     if earlier == 0:
         return "This is the first run that judged this test part."
-    runs = "1 earlier run has" if earlier == 1 else f"{earlier:,} earlier runs have"
+    one = earlier == 1
     return (
-        f"{runs} judged this very test part: if their scores decided anything about this one, it flatters. "
-        "Compare on validation, and judge the last choice once."
+        f"{'1 earlier run has' if one else f'{earlier:,} earlier runs have'} judged this very test part: if "
+        f"{'its score' if one else 'their scores'} decided anything about this one, the score flatters."
     )
 
 

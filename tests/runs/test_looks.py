@@ -1,0 +1,81 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.looks import leaked, look, sentence
+
+
+@pytest.fixture
+def make_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def make(name, started="2026-01-01T10:00:00+00:00"):
+        run = RunFolder.create(tmp_path / "runs" / name, overwrite=True)
+        run.update_info(started=started)
+        return run
+
+    return make
+
+
+def test_runs_on_the_same_test_part_are_counted(make_run):
+    counts = [look(make_run(name), ["h1", "h2"])["earlier"] for name in "abc"]
+    assert counts == [0, 1, 2]
+    run = make_run("d")
+    # Another order is the same part, another picture is another part.
+    assert look(run, ["h2", "h1"])["runs"] == ["runs/a", "runs/b", "runs/c"]
+    assert run.info()["looks"]["earlier"] == 3
+    assert look(make_run("e"), ["h1", "h3"])["earlier"] == 0
+
+
+def test_one_run_is_one_look_and_a_run_made_anew_another(make_run):
+    run = make_run("a")
+    assert [look(run, ["h"])["earlier"] for _ in range(3)] == [0, 0, 0]
+    again = make_run("a", started="2026-01-02T10:00:00+00:00")
+    assert look(again, ["h"])["earlier"] == 1
+
+
+def test_runs_that_end_together_are_all_counted(make_run):
+    runs = [make_run(str(number)) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda run: look(run, ["h"])["earlier"], runs))
+    assert sorted(found) == list(range(8))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"looks": [1]}'])
+def test_a_damaged_ledger_stops_nothing_and_is_kept(make_run, tmp_path, damage):
+    part = look(make_run("a"), ["h"])["test_part"]
+    ledger = tmp_path / "cache" / "looks" / f"{part}.json"
+    assert len(json.loads(ledger.read_text())["looks"]) == 1
+    ledger.write_text(damage)
+    found = look(make_run("b"), ["h"])
+    assert found == {"earlier": None, "runs": [], "test_part": part}
+    assert sentence(found) == "How often this test part was judged before could not be counted."
+    assert ledger.read_text() == damage
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(make_run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "file"))
+    assert look(make_run("a"), ["h"])["earlier"] is None
+
+
+def test_the_count_is_told_in_words():
+    assert sentence(None) == ""
+    assert sentence({"earlier": 0}) == "This is the first run that judged this test part."
+    assert sentence({"earlier": 1}) == (
+        "1 earlier run has judged this very test part: "
+        "if its score decided anything about this one, the score flatters."
+    )
+    assert sentence({"earlier": 1200}).startswith(
+        "1,200 earlier runs have judged this very test part: if their"
+    )
+
+
+def test_leaked_pictures_are_read_from_the_run(make_run):
+    run = make_run("a")
+    assert leaked(run) == ()
+    run.update_info(leaks={"pictures": ["a/1.png"], "n": 1, "validation": 0})
+    assert leaked(run) == ("a/1.png",)
