@@ -96,7 +96,7 @@ def _reliability_figure(facts: RunFacts) -> Figure | None:
         rows=[
             [
                 f"{row['from'] * 100:.0f} to {percent(row['to'], 0)}",
-                count(row["pictures"]),
+                count(int(row["pictures"])),
                 percent(row["confidence"]),
                 percent(row["accuracy"]),
                 f"{row['low'] * 100:.1f} to {percent(row['high'])}",
