@@ -67,7 +67,7 @@ def test_a_temperature_is_undone_by_its_inverse_and_changes_no_answer():
     )
 
 
-@pytest.mark.parametrize("pictures", [10, 200])
+@pytest.mark.parametrize("pictures", [20, 200])
 def test_a_validation_part_without_mistakes_makes_nobody_certain(pictures):
     confident = np.tile([[0.9, 0.06, 0.04]], (pictures, 1))
     temperature = fit_temperature(table(confident, np.zeros(pictures, dtype=int)))
@@ -77,9 +77,15 @@ def test_a_validation_part_without_mistakes_makes_nobody_certain(pictures):
 
 
 def test_probabilities_of_zero_and_one_do_not_stop_the_fit():
-    certain = np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1, 2, 0]]
-    temperature = fit_temperature(table(certain, np.array([0, 1, 2, 0, 1, 2, 1, 2, 0, 1])))
+    certain = np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1, 2, 0] * 2]
+    temperature = fit_temperature(table(certain, np.array([0, 1, 2, 0, 1, 2, 1, 2, 0, 1] * 2)))
     assert 1 < temperature <= 20
+
+
+def test_a_handful_of_pictures_changes_no_temperature():
+    stated, _ = overconfident(n=19)
+    assert fit_temperature(stated) == 1.0
+    assert "before" not in in_words(compute_metrics(stated, temperature=1.0))
 
 
 def test_a_hand_worked_calibration_error():

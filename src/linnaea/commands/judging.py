@@ -144,7 +144,10 @@ def _choices(info: dict[str, Any], classifier: Any, calibrated: bool) -> dict[st
     if takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None:
         chosen["probe or fine-tuning"] = on or "nothing: fine-tuning is kept"
     if calibrated:
-        chosen["temperature"] = "validation log loss"
+        few = classifier.temperature_ == 1.0
+        chosen["temperature"] = (
+            "nothing: with so few validation pictures it stays 1" if few else "validation log loss"
+        )
         chosen["prediction sets"] = "validation set size"
         chosen["confidence threshold"] = "validation accuracy"
         chosen["none of the classes"] = "validation scores: the threshold"

@@ -15,6 +15,8 @@ from linnaea.streams import Purpose, stream
 BINS = 15
 # With fewer mistakes than this, the log loss alone would drive the temperature towards zero: certainty.
 FEWEST_MISTAKES = 5
+# Fewer pictures than this tell less of a temperature than not knowing it: it stays 1.
+FEWEST_PICTURES = 20
 # Beyond these a temperature says that something else is wrong.
 LOWEST, HIGHEST = 0.05, 20.0
 # A probability of zero is one that float32 could not hold; the truth must not be infinitely unlikely.
@@ -43,12 +45,14 @@ def fit_temperature(validation: Predictions) -> float:
     unimodal in log(temperature), so that a bounded search finds its one minimum, between LOWEST and HIGHEST.
     Where fewer than FEWEST_MISTAKES pictures are named wrong, the truth counts 1 - 1/(n + 2) and the other
     classes share the rest, as in Platt 1999 (Advances in Large Margin Classifiers, 61-74): n pictures in a
-    row that are right do not make the next one certain.
+    row that are right do not make the next one certain. 1.0 for fewer than FEWEST_PICTURES.
 
     Raises DataError for a class that is not in the class list.
     """
     n, k = validation.probabilities.shape
     true = validation.true_index
+    if n < FEWEST_PICTURES:
+        return 1.0
     p = validation.probabilities.astype(np.float64)
     log_p = np.log(np.where(p > 0, p, _SMALLEST))
     mistakes = int((p.argmax(axis=1) != true).sum())
@@ -140,9 +144,9 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     if now.get("value") is None:
         return None
     sentence = f"its stated probabilities are off by {100 * now['value']:.1f} points on average"
-    before = metrics.get("ece_before", {}).get("value")
-    if before is not None:
-        sentence += f" ({100 * before:.1f} before temperature scaling)"
+    before = metrics.get("ece_before", {})
+    if before.get("value") is not None and before.get("temperature") != 1:
+        sentence += f" ({100 * before['value']:.1f} before temperature scaling)"
     if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
         sentence += f", no more than chance does to {now['pictures']:,} pictures"
     return sentence
