@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Compute a run's metrics again from its table of predictions, and draw its report again.",
     "predict": "Name pictures with a trained network.",
     "compare": "Compare runs: one table, one page with overlaid graphs, and each pair's difference in words.",
+    "resume": "Go on with a run that was stopped, to the result that it would have had.",
     "rerun": "Repeat a run, and say whether it is the same bit for bit, or what differs.",
     "report": "Draw the report of a run again, from the run folder and from nothing else.",
     "reproduce": "Repeat the original report's experiments and print them beside its numbers.",

@@ -1,5 +1,6 @@
 """The one writer to disk: a file is either the old one or the new one, whole, never half of each."""
 
+import contextlib
 import json
 import math
 import os
@@ -34,6 +35,17 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"{path} could not be written ({error.strerror or error}).",
             "Free some space, or choose another place.",
         ) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in a folder to the disk, so that a renamed file is there after a power cut."""
+    # Windows opens no folders; some network drives refuse to flush one. The rename is whole all the same.
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -46,6 +46,10 @@ class EpochRecord:
 
 
 OnEpoch = Callable[[EpochRecord, "Classifier"], None]
+# on_step(stage, done, total, seconds): stage is "" inside an epoch, else what is done ("probe"); done and
+# total are pictures, seconds those since the stage began. Inside an epoch training_state() may be asked for,
+# and an exception stops the training between two steps.
+OnStep = Callable[[str, int, int, float], None]
 
 
 class Classifier(Protocol):
@@ -53,8 +57,7 @@ class Classifier(Protocol):
 
     Classifiers of small pictures take X as float32 (n, features) in 0..1. Classifiers of photographs have a
     method kept_side() and take X as a sequence of uint8 pictures (height, width, 3) of any sizes: more than
-    kept_side() pixels on the shorter side would be of no use to them. Their epochs are long, so that fit also
-    takes on_step(stage, done, total, seconds).
+    kept_side() pixels on the shorter side would be of no use to them.
     """
 
     # What the logits are divided by before the softmax: 1.0 after fit, then what calibration found. A
@@ -74,8 +77,12 @@ class Classifier(Protocol):
         validation_data: tuple[Any, Any] | None = None,
         sample_weight: np.ndarray | None = None,
         on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
     ) -> "Classifier":
-        """Learn from X (n, features) and y (n,); call on_epoch(record, self) after each epoch, 0 included."""
+        """Learn from X (n, features) and y (n,).
+
+        Calls on_epoch(record, self) after each epoch, 0 included, and on_step after each step.
+        """
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_.

@@ -90,9 +90,10 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
 def course_as_state(
     course: Course, parameters: np.ndarray, history: list[EpochRecord], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return copies of the arrays, and the numbers, that a training goes on from after a whole epoch.
+    """Return copies of the arrays, and the numbers, that a training goes on from.
 
-    course.memory holds every variable of network and optimizer; parameters are the weights alone, flat.
+    course.memory holds every variable of network and optimizer; parameters are the weights after the last
+    whole epoch, flat.
     """
     arrays = {"parameters": parameters.copy()}
     arrays |= {f"keras.{name}": array.copy() for name, array in course.memory.items()}
@@ -101,6 +102,8 @@ def course_as_state(
     values = {
         "seed": seed,
         "epoch": course.epoch,
+        "step": course.step,
+        "seconds": course.seconds,
         "best_epoch": course.best_epoch,
         "history": [record.as_dict() for record in history],
     }
@@ -117,7 +120,7 @@ def course_from_state(
     try:
         history = [EpochRecord(**record) for record in values["history"]]
         memory = {name.removeprefix("keras."): a for name, a in arrays.items() if name.startswith("keras.")}
-        course = Course(epoch=values["epoch"], memory=memory)
+        course = Course(epoch=values["epoch"], step=values["step"], seconds=values["seconds"], memory=memory)
         if "best" in arrays:
             course.best, course.best_epoch = arrays["best"].copy(), values["best_epoch"]
             course.best_score = Course.score(history[course.best_epoch])

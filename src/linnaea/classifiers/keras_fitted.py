@@ -174,7 +174,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values.
 
-        Call it in on_epoch: at the end of fit the network may have gone back to an earlier epoch.
+        Call it in on_epoch or on_step: at the end of fit the network may have gone back to an earlier epoch.
         """
         check_is_fitted(self, "network_")
         self._course.memory = keras_network().state(self.network_)

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.keras_backend import keras_network
 from linnaea.classifiers.keras_fitted import FittedKeras
 from linnaea.classifiers.perceptron import inputs
@@ -127,6 +127,7 @@ class KerasMLPClassifier(FittedKeras):
         validation_data: tuple[Any, Any] | None = None,
         sample_weight: np.ndarray | None = None,
         on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
     ) -> Self:
         """Learn from X (n, features), best in 0..1, and labels y (n,).
 
@@ -136,6 +137,9 @@ class KerasMLPClassifier(FittedKeras):
             Scaled to a mean of one.
         on_epoch : callable, optional
             Called with (EpochRecord, self) after each epoch, 0 included.
+        on_step : callable, optional
+            Called with ("", rows done, rows, seconds) of the epoch after each step; training_state may be
+            asked for there.
 
         Raises SettingError, DataError, MissingExtraError where Keras is not installed, and DivergenceError
         where the loss leaves the numbers; the network then holds the best epoch. After Ctrl-C it holds the
@@ -170,9 +174,16 @@ class KerasMLPClassifier(FittedKeras):
         try:
             if resumed is None:
                 after_epoch(0, 0.0)
-            epochs = self._course.epoch if self._course.is_over(self.patience) else self.epochs
+            course = self._course
+            epochs = course.epoch if course.is_over(self.patience) else self.epochs
             backend.train(
-                self.network_, batches, self._course.epoch, epochs, after_epoch, progress=self.progress
+                self.network_,
+                batches,
+                course,
+                epochs,
+                after_epoch,
+                on_step=on_step,
+                progress=self.progress,
             )
         except DivergenceError:
             back_to_best = True
@@ -221,6 +232,7 @@ class KerasMLPClassifier(FittedKeras):
         record = EpochRecord(epoch, seconds, rate, train_loss, train_accuracy, val_loss, val_accuracy)
         self.history_.append(record)
         self.chosen_epoch_ = course.epoch = epoch
+        course.step, course.seconds = 0, 0.0
         self._last = parameters
         course.note(record, parameters)
         return record
@@ -241,7 +253,13 @@ class KerasMLPClassifier(FittedKeras):
                 f"The training state does not fit this network ({error}).",
                 "Go on with the settings, the classes and the Keras version that the training began with.",
             ) from error
+        if self._constant_rate():
+            # Among the optimizer's variables; a training that was turned back goes on with half of it.
+            self.network_.optimizer.learning_rate = self.learning_rate
         self._course, self._last, self.history_ = course, parameters, history
+
+    def _constant_rate(self) -> bool:
+        return self.schedule == "constant" and not self.warmup_epochs
 
     def _schedule(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,9 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.streams import Purpose, stream
 
@@ -120,6 +122,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, part: Part, batch_size: int, seed: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self.part, self.batch_size, self.seed = part, batch_size, seed
+        self.first = 0  # the step that the epoch begins with, where it is gone on with
         self.shuffle(epoch=1)
 
     def shuffle(self, epoch: int) -> None:
@@ -127,26 +130,40 @@ class Batches(keras.utils.PyDataset):
         self.order = stream(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.part))
 
     def __len__(self) -> int:
-        return math.ceil(len(self.part) / self.batch_size)
+        return math.ceil(len(self.part) / self.batch_size) - self.first
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        part, rows = self.part, self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        start = (self.first + index) * self.batch_size
+        part, rows = self.part, self.order[start : start + self.batch_size]
         batch = part.X[rows if part.rows is None else part.rows[rows]], part.targets[rows]
         return batch if part.weights is None else (*batch, part.weights[rows])
 
 
-class EndOfEpoch(keras.callbacks.Callback):
-    """Shuffles before each epoch, tells after_epoch afterwards, and stops where that returns False."""
+class Listener(keras.callbacks.Callback):
+    """Shuffles before each epoch, keeps the course true, and tells of each step and each epoch.
 
-    def __init__(self, batches: Batches, after_epoch: AfterEpoch) -> None:
+    Training stops where after_epoch returns False.
+    """
+
+    def __init__(
+        self, batches: Batches, course: Course, after_epoch: AfterEpoch, on_step: OnStep | None
+    ) -> None:
         super().__init__()
-        self.batches, self.after_epoch = batches, after_epoch
+        self.batches, self.course, self.after_epoch, self.on_step = batches, course, after_epoch, on_step
 
     # Keras counts epochs from 0; here 0 is the network before training.
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Shuffle for this epoch and start the clock."""
         self.batches.shuffle(epoch + 1)
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() - self.course.seconds
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count the step and tell the listener."""
+        self.course.step += 1
+        if self.on_step is not None:
+            self.course.seconds = time.perf_counter() - self._began
+            rows = len(self.batches.part)
+            self.on_step("", min(self.course.step * self.batches.batch_size, rows), rows, self.course.seconds)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Stop the clock and tell the listener."""
@@ -157,28 +174,47 @@ class EndOfEpoch(keras.callbacks.Callback):
 def train(
     model: keras.Model,
     batches: Batches,
-    first_epoch: int,
+    course: Course,
     epochs: int,
     after_epoch: AfterEpoch,
     *,
+    on_step: OnStep | None = None,
     progress: bool = False,
 ) -> None:
-    """Run model.fit from first_epoch (0: the beginning) up to epochs, with a bar on stderr if progress."""
-    with tqdm(total=epochs, initial=first_epoch, unit="epoch", disable=not progress) as bar:
+    """Run model.fit from where the course is up to epochs, with a bar on stderr if progress.
 
-        def listener(epoch: int, seconds: float) -> bool:
+    The course is brought forward step by step; after_epoch closes the epochs in it.
+    """
+    with tqdm(total=epochs, initial=course.epoch, unit="epoch", disable=not progress) as bar:
+
+        def closed(epoch: int, seconds: float) -> bool:
             bar.update()
             return after_epoch(epoch, seconds)
 
-        with _generator_left_alone():
-            model.fit(
-                batches,
-                epochs=epochs,
-                initial_epoch=first_epoch,
-                shuffle=False,  # Batches brings its own order
-                verbose=0,
-                callbacks=[EndOfEpoch(batches, listener)],
-            )
+        listener = Listener(batches, course, closed, on_step)
+        if course.step and course.epoch < epochs:
+            # Keras counts the steps of an epoch once: the rest of a broken one is a call of its own.
+            if course.step == len(batches):
+                on = closed(course.epoch + 1, course.seconds)
+            else:
+                batches.first = course.step
+                _fit(model, batches, course.epoch, course.epoch + 1, listener)
+                batches.first, on = 0, not model.stop_training
+            if not on:
+                return
+        _fit(model, batches, course.epoch, epochs, listener)
+
+
+def _fit(model: keras.Model, batches: Batches, first: int, epochs: int, listener: Listener) -> None:
+    with _generator_left_alone():
+        model.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=first,
+            shuffle=False,  # Batches brings its own order
+            verbose=0,
+            callbacks=[listener],
+        )
 
 
 def _generator_left_alone() -> AbstractContextManager[None]:

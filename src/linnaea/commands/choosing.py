@@ -8,10 +8,11 @@ from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
 
-# Settings that say which pictures are learned from; all others belong to the network and its training.
+# Settings that say which pictures are learned from, and what a run keeps; all others belong to the network
+# and its training.
 DATA_SETTINGS = {
     *("model", "split", "validation", "size", "colour", "test_curve", "tensorboard"),
-    *("repeats", "folds", "learning_curve"),
+    *("repeats", "folds", "learning_curve", "checkpoint_every", "on_nan"),
     *("split_from", "group_column", "group_pattern", "group_seconds"),
 }
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
-from linnaea.commands import terminal, unlike
+from linnaea.commands import keeping, terminal, unlike
 from linnaea.commands.choosing import Chosen, used_settings
+from linnaea.commands.interruption import Stops
+from linnaea.commands.keeping import Keeper
 from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError
 from linnaea.runs import provenance
+from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
@@ -32,27 +35,31 @@ def free_folder(data: str) -> Path:
 
 
 def fit(
-    run: RunFolder, classifier: Any, study: Study, recipe: Recipe, elapsed: float
+    run: RunFolder,
+    classifier: Any,
+    study: Study,
+    recipe: Recipe,
+    elapsed: float,
+    stops: Stops,
+    checkpoint: Checkpoint | None = None,
 ) -> BaseException | None:
-    """Train, writing history.jsonl as it goes, and save the network.
+    """Train, writing history.jsonl and checkpoints as it goes, and save the network.
 
     elapsed: seconds of the recipe's budget that are over already.
+    checkpoint: what to go on from.
 
     Returns None, or what ended the training early (an interruption, a divergence): the network is then
     saved as it stood, so that it can still be judged before the caller raises it.
     """
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
-    epochs = classifier.get_params()["epochs"]
-    if validation is not None and recipe.patience is None:
-        classifier.set_params(patience=epochs)  # never stops early, keeps the best epoch
-    if recipe.budget is not None:
-        looks = 1 + bool(classifier.get_params()["probe"])  # the probe alone is judged as well
-        left = max(recipe.budget - elapsed - CLOSING_SECONDS, 1.0)
-        after = looks * len(study.rows("test")) + len(study.rows("val"))
-        after += unlike.pictures_for_fit(study)
-        classifier.set_params(budget=left, pictures_after=after)
-    bar = terminal.EpochBar(epochs)
+    _set_up(classifier, study, recipe, elapsed)
+    keeper = Keeper(run, recipe, stops)
+    asked_rate = classifier.get_params()["learning_rate"]
+    bar = terminal.EpochBar(classifier.get_params()["epochs"])
+    if checkpoint is not None:
+        keeping.go_on_from(checkpoint, classifier, run.info())
+        bar.catch_up([EpochRecord(**record) for record in checkpoint.values["history"]], len(X))
     stopped: BaseException | None = None
     with ExitStack() as open_things:
         events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
@@ -63,31 +70,48 @@ def fit(
                 _introduce(run, trained)
             if recipe.test_curve:
                 line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
-            run.append_history(line)
+            keeper.append(line)
             if events is not None:
                 events.write(line)
             bar(record, len(X))
+            keeper.epoch_over(trained)
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
             _show_plan(classifier, bar)
-            bar.step(stage, done, total, seconds)
+            if takes_photographs(classifier):  # the steps of others are too short to be shown
+                bar.step(stage, done, total, seconds)
+            if not stage:
+                keeper.step_over(classifier)
 
-        steps = {"on_step": follow} if takes_photographs(classifier) else {}
         open_things.enter_context(bar.shown())
         try:
-            classifier.fit(X, y, validation_data=validation, on_epoch=listen, **steps)
+            keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
     if getattr(classifier, "history_", None):
         classifier.save(run.path)
+        used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked_rate}
         run.update_info(
-            recipe={**recipe.model_dump(), **used_settings(classifier), "budget": recipe.budget},
+            recipe={**recipe.model_dump(), **used},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),
             chosen_on="validation accuracy" if _chooses(classifier, validation) else None,
             kept=getattr(classifier, "kept_", None),
             plan=_plan_as_dict(classifier),
         )
     return stopped
+
+
+def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
+    """Give the classifier the settings that follow from the study and from the time that is left."""
+    if len(study.rows("val")) and recipe.patience is None:
+        # Never stops early, keeps the best epoch.
+        classifier.set_params(patience=classifier.get_params()["epochs"])
+    if recipe.budget is not None:
+        looks = 1 + bool(classifier.get_params()["probe"])  # the probe alone is judged as well
+        left = max(recipe.budget - elapsed - CLOSING_SECONDS, 1.0)
+        after = looks * len(study.rows("test")) + len(study.rows("val"))
+        after += unlike.pictures_for_fit(study)
+        classifier.set_params(budget=left, pictures_after=after)
 
 
 def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
@@ -129,42 +153,63 @@ def _introduce(run: RunFolder, trained: Any) -> None:
 
 
 @contextmanager
-def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[None]:
-    """Keep run.json true whatever happens, and leave a report that can be read."""
+def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[Stops]:
+    """Keep run.json true whatever happens, and leave a report that can be read.
+
+    Of a run that is gone on with, its beginning is known already. Yields what answers to signals.
+    """
     from linnaea.report.page import build_report
 
+    begun = {
+        "command": shlex.join(["linnaea", *sys.argv[1:]]),
+        "recipe": chosen.recipe.model_dump(),
+        "started": provenance.now(),
+    }
     run.update_info(
         state="running",
-        command=shlex.join(["linnaea", *sys.argv[1:]]),
         model=chosen.recipe.model,
-        recipe=chosen.recipe.model_dump(),
         recipe_name=chosen.name,
         reported=chosen.reported,
         opened=chosen.opened,
         versions=provenance.versions(),
         git=provenance.git(),
-        started=provenance.now(),
         message=None,
+        **({} if "started" in _known(run) else begun),
     )
     state, message = "finished", None
-    try:
-        yield
-    except KeyboardInterrupt:
-        state, message = "interrupted", _how_far(run)
-        raise
-    except BaseException as error:
-        state, message = "failed", str(error)
-        raise
-    finally:
-        run.update_info(
-            state=state,
-            message=message,
-            phases=phases.finished,
-            hardware=provenance.hardware(),
-            threads=provenance.threads(),
-            finished=provenance.now(),
-        )
-        build_report(run)
+    with Stops() as stops:
+        try:
+            yield stops
+        except KeyboardInterrupt:
+            state, message = "interrupted", _how_far(run)
+            raise
+        except BaseException as error:
+            state, message = "failed", str(error)
+            raise
+        finally:
+            stops.close()
+            run.update_info(
+                state=state,
+                message=message,
+                phases=phases.finished,
+                hardware=provenance.hardware(),
+                threads=provenance.threads(),
+                finished=provenance.now(),
+            )
+            build_report(run)
+            _tell_how_to_go_on(run, state)
+
+
+def _known(run: RunFolder) -> dict[str, Any]:
+    return run.info() if (run.path / "run.json").exists() else {}
+
+
+def _tell_how_to_go_on(run: RunFolder, state: str) -> None:
+    checkpoints = Checkpoints(run)
+    if state == "finished":
+        checkpoints.remove()
+    elif state == "interrupted":
+        terminal.say("Go on", f"linnaea resume {shlex.quote(terminal.shown_path(run.path))}")
 
 
 def _how_far(run: RunFolder) -> str:

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.commands import choosing, road, study, suspects, terminal
+from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
+from linnaea.commands import choosing, keeping, road, study, suspects, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
 from linnaea.errors import SettingError
 from linnaea.runs import provenance
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
@@ -58,30 +60,54 @@ def train_many(
     """
     recipe = chosen.recipe
     kind: Kind = "repeats" if recipe.repeats else "folds"
-    plans = _repeats(pictures, recipe) if kind == "repeats" else _folds(pictures, recipe)
     group = RunGroup.begin(folder, kind, overwrite=overwrite)
+    return _train_each(group, chosen, pictures, phases.elapsed, overwrite=overwrite)
+
+
+def _train_each(
+    group: RunGroup, chosen: Chosen, pictures: Study, spent: float, *, overwrite: bool = False
+) -> RunGroup:
+    """Train the runs of a group that are not finished yet; spent: seconds of the budget that are over."""
+    recipe, kind = chosen.recipe, group.kind
+    plans = _repeats(pictures, recipe) if kind == "repeats" else _folds(pictures, recipe)
     pictures = _shared(pictures)
-    spent = phases.elapsed
     with _recorded(group, chosen, pictures, len(plans)):
         for number, plan in enumerate(plans, start=1):
-            title = f"{'Repeat' if kind == 'repeats' else 'Fold'} {number} of {len(plans)}"
-            terminal.messages.rule(title, style="dim")
+            folder, word = group.path / str(number), "Repeat" if kind == "repeats" else "Fold"
+            begun = group.begun(number)
+            if begun is not None and begun.info().get("state") == "finished":
+                continue
+            terminal.messages.rule(f"{word} {number} of {len(plans)}", style="dim")
             group.update_info(runs=[str(n) for n in range(1, number + 1)])
             own = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
-            run = RunFolder.create(folder / str(number), overwrite=overwrite)
-            road.walk(
-                run,
-                replace(chosen, recipe=own),
-                choosing.new_classifier(own),
-                replace(pictures, split=plan.split),
-                Phases(),
-                one_of={"kind": kind, "number": number, "of": len(plans)},
-            )
+            with claimed(folder):
+                run, checkpoint = begun, None
+                if run is None:
+                    run = RunFolder.create(folder, overwrite=overwrite)
+                else:
+                    checkpoint = keeping.prepare(run)
+                road.walk(
+                    run,
+                    replace(chosen, recipe=own),
+                    choosing.new_classifier(own),
+                    replace(pictures, split=plan.split),
+                    Phases(),
+                    checkpoint,
+                    one_of={"kind": kind, "number": number, "of": len(plans)},
+                )
     terminal.messages.rule(style="dim")
     if kind == "folds":
         suspects.find(group, pictures.dataset)
     _tell(group)
     return group
+
+
+def go_on(group: RunGroup, chosen: Chosen, pictures: Study) -> RunGroup:
+    """Go on with the first run of a group that is not finished, then with those that were not begun.
+
+    Raises DataError where the data divide otherwise than they did.
+    """
+    return _train_each(group, chosen, pictures, 0.0)
 
 
 def _repeats(pictures: Study, recipe: Recipe) -> list[Plan]:
@@ -138,10 +164,13 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         command=shlex.join(["linnaea", *sys.argv[1:]]),
         data={"source": pictures.dataset.source, "name": pictures.dataset.name},
         recipe=chosen.recipe.model_dump(),
+        recipe_name=chosen.name,
+        reported=chosen.reported,
+        opened=chosen.opened,
         asked=runs,
-        runs=[],
-        started=provenance.now(),
         message=None,
+        # A group that is gone on with keeps its beginning.
+        **{"runs": [], "started": provenance.now(), **_begun(group)},
     )
     state, message = "finished", None
     try:
@@ -153,7 +182,14 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        sum_up(group, state=state, message=message, finished=provenance.now())
+        # A signal waits until the page is drawn.
+        with SignalsHeldBack():
+            sum_up(group, state=state, message=message, finished=provenance.now())
+
+
+def _begun(group: RunGroup) -> dict[str, Any]:
+    known = group.info() if (group.path / group.file).exists() else {}
+    return {name: known[name] for name in ("runs", "started") if name in known}
 
 
 def sum_up(group: RunGroup, **changes: Any) -> None:

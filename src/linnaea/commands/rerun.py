@@ -34,13 +34,13 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     first = RunFolder.open(run)
     info = first.info()
     settings = _settings(first, info)
-    data, data_dir = _where(first, info)
+    data, data_dir = where(first, info)
     folder = out or free_folder(data)
     RunFolder.refuse_taken(folder)
     with ExitStack() as while_training:
         # What computes must be loaded before its threads can be counted out.
         contract.classifier_class(settings["model"])
-        while_training.enter_context(provenance.with_threads(_threads(info)))
+        while_training.enter_context(provenance.with_threads(threads_of(info)))
         again = train(
             data,
             settings=settings,
@@ -87,11 +87,11 @@ def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
         kept["precision"] = numbers.get("numbers")
     kept |= {"split": None, "split_from": str(first.path), "repeats": None, "folds": None}
     kept["learning_curve"] = False  # it is measured beside the run and changes nothing in it
-    kept["weights"] = _weights_from(kept.get("weights"), info)
+    kept["weights"] = weights_from(kept.get("weights"), info)
     return kept
 
 
-def _where(first: RunFolder, info: dict[str, Any]) -> tuple[str, Path | None]:
+def where(first: RunFolder, info: dict[str, Any]) -> tuple[str, Path | None]:
     """Return where the pictures are now: as they were asked for, from here or from the folder of that day.
 
     Raises DataError, naming the place, where they are gone.
@@ -116,13 +116,14 @@ def _placed(path: str, folder: str | None) -> Path:
     return here if folder is None or here.exists() else Path(folder) / here
 
 
-def _weights_from(weights: Any, info: dict[str, Any]) -> Any:
+def weights_from(weights: Any, info: dict[str, Any]) -> Any:
+    """Return the setting weights, a file as seen from here or from the folder of that day."""
     if weights in (None, "hub", "none"):
         return weights
     return str(_placed(str(weights), (info.get("opened") or {}).get("folder")))
 
 
-def _threads(info: dict[str, Any]) -> dict[str, int]:
+def threads_of(info: dict[str, Any]) -> dict[str, int]:
     """Return the threads of the run; older runs have one number for all."""
     known = info.get("threads")
     if isinstance(known, dict):

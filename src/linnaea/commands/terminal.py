@@ -107,6 +107,11 @@ class EpochBar:
             self._told.append(f"best {percent(self.best[0][0])} ({self.best[1]})")
         self._show(record.epoch, pictures / max(record.seconds, 1e-9) if record.epoch else None)
 
+    def catch_up(self, records: list[Any], pictures: int) -> None:
+        """Begin where a training that is gone on with had come to."""
+        for record in records:
+            self(record, pictures)
+
     def step(self, stage: str, done: int, total: int, seconds: float) -> None:
         """Show how far the work inside an epoch is.
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from linnaea.commands import choosing, learning, learning_curve, repeating, road, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
 
@@ -66,13 +67,14 @@ def train(
     classifier = choosing.new_classifier(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
-    with phases.measure("data"):
-        pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
-    learning_curve.check_asked(chosen.recipe, pictures)
-    if chosen.recipe.repeats or chosen.recipe.folds:
-        return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
-    run = RunFolder.create(folder, overwrite=overwrite)
-    road.walk(run, chosen, classifier, pictures, phases)
+    with claimed(folder):
+        with phases.measure("data"):
+            pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
+        learning_curve.check_asked(chosen.recipe, pictures)
+        if chosen.recipe.repeats or chosen.recipe.folds:
+            return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
+        run = RunFolder.create(folder, overwrite=overwrite)
+        road.walk(run, chosen, classifier, pictures, phases)
     terminal.say("Report", terminal.shown_path(run.path / "report.html"))
     return run
 

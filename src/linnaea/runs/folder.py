@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.schema import check_info
 
 FORMAT_VERSION = 1
+LOCK = "run.lock"
+"""Stands in a run folder while it is written; see lock.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
@@ -37,7 +40,7 @@ class RunFolder:
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(found.name != LOCK for found in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite:
@@ -161,10 +164,15 @@ class RunFolder:
         names += ["validation.csv", "calibration.json", "outliers.safetensors", "outliers.json"]
         for name in [*names, "weights.safetensors", "model.json", "check.json", "check.html"]:
             (self.path / name).unlink(missing_ok=True)
+        self.clear_pictures()
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        self._clear_group()
+
+    def clear_pictures(self) -> None:
+        """Remove the thumbnails of what was judged: they are named by rows of predictions.csv."""
         for pattern in PICTURES:
             for picture in self.path.glob(pattern):
                 picture.unlink()
-        self._clear_group()
 
     def _clear_group(self) -> None:
         """Remove what lies beside the runs of a group, and those runs; a single run has none of it."""

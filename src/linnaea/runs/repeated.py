@@ -71,9 +71,19 @@ class RunGroup(RunFolder):
         known = self.info() if (self.path / self.file).exists() else {"format_version": FORMAT_VERSION}
         self.write_json(self.file, {**known, **changes})
 
+    def begun(self, number: int) -> RunFolder | None:
+        """Return the run of this number if the group has begun it."""
+        named = str(number) in map(str, self.info().get("runs") or [])
+        return RunFolder.open(self.path / str(number)) if named and self._has(str(number)) else None
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name / "run.json").is_file()
+
     def runs(self) -> list[RunFolder]:
         """Return the runs that were begun, in order."""
-        return [RunFolder.open(self.path / str(name)) for name in self.info().get("runs", [])]
+        # The last may have been named and not been made, when the power went.
+        names = map(str, self.info().get("runs", []))
+        return [RunFolder.open(self.path / name) for name in names if self._has(name)]
 
 
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

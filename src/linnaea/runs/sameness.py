@@ -35,10 +35,7 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
     ignored: settings that may differ.
     """
     one, other = first.info(), second.info()
-    found = [_changed(f"version of {name}", *pair) for name, pair in _unequal(one, other, "versions")]
-    hardware = dict(_unequal(one, other, "hardware"))
-    found += [_changed(words, *hardware[key]) for key, words in _HARDWARE.items() if key in hardware]
-    found += [_changed(f"number of {name} threads", *pair) for name, pair in _unequal(one, other, "threads")]
+    found = changes(one, other)
     settings = [(name, pair) for name, pair in _unequal(one, other, "recipe") if name not in ignored]
     found += [_changed(f"setting {name}", *pair) for name, pair in settings]
     data = dict(_unequal(one, other, "data"))
@@ -48,6 +45,18 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
     if any((info.get("git") or {}).get("dirty") for info in (one, other)):
         found.append("The git folder had changes that no commit holds.")
     return found
+
+
+def changes(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return a sentence on each version, piece of hardware and number of threads that differs.
+
+    one, other: with run.json's keys "versions", "hardware" and "threads"; what one lacks is not compared.
+    """
+    found = [_changed(f"version of {name}", *pair) for name, pair in _unequal(one, other, "versions")]
+    hardware = dict(_unequal(one, other, "hardware"))
+    found += [_changed(words, *hardware[key]) for key, words in _HARDWARE.items() if key in hardware]
+    threads = _unequal(one, other, "threads")
+    return found + [_changed(f"number of {name} threads", *pair) for name, pair in threads]
 
 
 _DATA = {

@@ -131,6 +131,16 @@ class Recipe(BaseModel):
         False, description="Measure what fewer training pictures give, and so what more would probably buy."
     )
     tensorboard: bool = Field(False, description="Write TensorBoard's event files into the run, too.")
+    checkpoint_every: Seconds = Field(
+        300.0,
+        description="The longest time between two checkpoints, such as 30s or 5m; `linnaea resume` goes on "
+        "from the last.",
+    )
+    on_nan: Literal["stop", "rewind"] = Field(
+        "stop",
+        description="When the loss leaves the numbers: stop, or go back to the last good epoch and on with "
+        "half the rate, at most three times.",
+    )
     init: Literal["auto", "normal", "xavier", "he"] | None = Field(None, description="The first weights.")
     schedule: Literal["constant", "cosine"] | None = Field(None, description="Of the learning rate.")
     warmup_epochs: float | None = Field(None, ge=0, description="Epochs in which the rate rises from zero.")

@@ -8,9 +8,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from linnaea.classifiers.contract import OnEpoch
+from linnaea.classifiers.contract import OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, loop, state
-from linnaea.classifiers.finetune.progress import OnStep
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures, count_pictures
 from linnaea.classifiers.finetune.training import FineTuning, Held
 from linnaea.classifiers.perceptron import inputs

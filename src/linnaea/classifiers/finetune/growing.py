@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import construction
 from linnaea.classifiers.finetune.head_training import FrozenFeatures
 from linnaea.classifiers.finetune.probe import fit_probe
-from linnaea.classifiers.finetune.progress import OnStep
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.perceptron import inputs
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import inference
 from linnaea.classifiers.finetune.probe import Probe, fit_probe, views
-from linnaea.classifiers.finetune.progress import OnStep, Stage
+from linnaea.classifiers.finetune.progress import Stage
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
 
 

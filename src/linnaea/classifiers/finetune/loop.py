@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.course import Course
@@ -18,7 +19,7 @@ from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
-from linnaea.classifiers.finetune.progress import OnStep, Stage
+from linnaea.classifiers.finetune.progress import Stage
 from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.schedules import rate_at
@@ -143,7 +144,12 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     order = part.order(session.seed, epoch, balanced=settings.balanced)
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
-    with _timed(session), SignalsHeldBack() as signals, _stage(session, len(order)) as stage:
+    done, started = sum(map(len, steps[: course.step])), time.perf_counter() - course.seconds
+    with (
+        threads_for(session.features),
+        SignalsHeldBack() as signals,
+        _stage(session, len(order), done) as stage,
+    ):
         for rows in steps[course.step :]:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
             set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
@@ -154,7 +160,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
                     f"Lower the learning rate (now {settings.learning_rate:g}), or set clip_norm.",
                 )
             course.sums.add(loss, correct, weight)
-            course.step += 1
+            course.step, course.seconds = course.step + 1, time.perf_counter() - started
             stage.advance(len(rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
             signals.release()
         course.epoch, course.step = epoch, 0
@@ -213,16 +219,6 @@ def size_at(epoch: int, first: int | None, full: int, epochs: int) -> int:
 
 
 @contextmanager
-def _timed(session: Session) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        with threads_for(session.features):
-            yield
-    finally:
-        session.course.seconds += time.perf_counter() - started
-
-
-@contextmanager
 def _dropout_from(seed: int, course: Course, device: torch.device) -> Iterator[None]:
     """Lend torch's global generator a state that depends on seed, epoch and step only."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -230,6 +226,6 @@ def _dropout_from(seed: int, course: Course, device: torch.device) -> Iterator[N
         yield
 
 
-def _stage(session: Session, pictures: int) -> Stage:
+def _stage(session: Session, pictures: int, done: int) -> Stage:
     bar = f"Epoch {session.course.epoch + 1}/{session.settings.epochs}" if session.settings.progress else ""
-    return Stage("", pictures, session.on_step, bar=bar)
+    return Stage("", pictures, session.on_step, done=done, bar=bar)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, state
 from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.probe import Probe
-from linnaea.classifiers.finetune.progress import OnStep
 from linnaea.classifiers.finetune.resident import EvaluationBatches
 
 # Pictures as evaluation sees them, and class numbers (m,).

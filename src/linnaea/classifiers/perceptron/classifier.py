@@ -1,14 +1,13 @@
 """MLPClassifier: a multi-layer perceptron under scikit-learn's conventions, in NumPy."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from linnaea.classifiers.contract import EpochRecord, OnEpoch
+from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.batches import Batches, Part
 from linnaea.classifiers.perceptron.fitted import FittedPerceptron
@@ -162,6 +161,7 @@ class MLPClassifier(FittedPerceptron):
         validation_data: tuple[Any, Any] | None = None,
         sample_weight: Any = None,
         on_epoch: OnEpoch | None = None,
+        on_step: OnStep | None = None,
     ) -> Self:
         """Learn from X (n, features) and labels y (n,).
 
@@ -173,6 +173,9 @@ class MLPClassifier(FittedPerceptron):
             Only ratios count: the weights are scaled to mean one.
         on_epoch : callable, optional
             Called with (record, self) after each epoch, 0 included; self predicts with the present weights.
+        on_step : callable, optional
+            Called with ("", rows done, rows, seconds) of the epoch after each step; training_state may be
+            asked for there.
 
         Raises SettingError for a setting, DataError for arrays that cannot be used, DivergenceError when loss
         or weights leave the finite numbers or the loss grows tenfold; the classifier then holds the weights
@@ -194,7 +197,7 @@ class MLPClassifier(FittedPerceptron):
                             on_epoch(record, self)
                     if course.epoch >= self.epochs or course.is_over(self.patience):
                         break
-                    self._run_epoch(network, solver, batches, self._rate)
+                    self._run_epoch(network, solver, batches, self._rate, on_step)
                     bar.update()
         finally:
             # Also after Ctrl-C: what is chosen on validation is the best epoch, whenever training ends.
@@ -203,18 +206,28 @@ class MLPClassifier(FittedPerceptron):
         return self
 
     def _run_epoch(
-        self, network: Network, solver: Solver, batches: Batches, rate: Callable[[float], float]
+        self,
+        network: Network,
+        solver: Solver,
+        batches: Batches,
+        rate: Callable[[float], float],
+        on_step: OnStep | None = None,
     ) -> None:
         """Go through the batches of one epoch, from the first step not yet made."""
-        course, epoch = self._course, self._course.epoch + 1
+        course, epoch, rows = self._course, self._course.epoch + 1, len(batches.part)
         dropping = self.dropout > 0 or self.input_dropout > 0
-        with self._timed_steps(solver) as signals:
+        started = time.perf_counter() - course.seconds
+        # Overflow is looked for once an epoch, in _close_epoch, not warned of at each operation.
+        with SignalsHeldBack() as signals, np.errstate(all="ignore"):
             for x, targets, weights in batches.epoch(epoch, course.step):
                 # The rate in the middle of the step: zero neither in the first of a warm-up nor in the last.
                 solver.rate = rate(course.epoch + (course.step + 0.5) / batches.steps)
                 rng = stream(self.seed_, Purpose.DROPOUT, epoch, course.step) if dropping else None
                 self._train_step(network, solver, x, targets, weights, rng)
-                course.step += 1
+                course.step, course.solver_steps = course.step + 1, solver.steps
+                course.seconds = time.perf_counter() - started
+                if on_step is not None:
+                    on_step("", min(course.step * batches.batch_size, rows), rows, course.seconds)
                 signals.release()
         course.epoch, course.step = epoch, 0
 
@@ -238,17 +251,6 @@ class MLPClassifier(FittedPerceptron):
             network.limit_norms(self.max_norm)
 
     # What the loop stands on.
-
-    @contextmanager
-    def _timed_steps(self, solver: Solver) -> Iterator[SignalsHeldBack]:
-        started = time.perf_counter()
-        # Overflow is looked for once an epoch, in _close_epoch, not warned of at each operation.
-        with SignalsHeldBack() as signals, np.errstate(all="ignore"):
-            try:
-                yield signals
-            finally:
-                self._course.seconds += time.perf_counter() - started
-                self._course.solver_steps = solver.steps
 
     def _close_epoch(self, network: Network, train: Part, validation: Part | None) -> EpochRecord:
         """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""

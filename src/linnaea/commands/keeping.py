@@ -1,0 +1,142 @@
+"""Keeping: checkpoints while a training goes on, so that `linnaea resume` can go on from there."""
+
+import time
+from typing import Any
+
+from linnaea.commands import terminal
+from linnaea.commands.interruption import Stops
+from linnaea.errors import DivergenceError
+from linnaea.runs import provenance, sameness
+from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.settings import Recipe
+
+MOST_REWINDS = 3
+TOLERANCE = (
+    "The result is therefore not bit for bit that of a run that was never stopped, because sums are rounded "
+    "in another order. Expect losses equal to about 1 in 1,000, and accuracies well within their interval."
+)
+
+
+class Keeper:
+    """Writes the checkpoints of one training, and stops it between two steps when a signal came.
+
+    lines: lines of history.jsonl so far.
+    """
+
+    def __init__(self, run: RunFolder, recipe: Recipe, stops: Stops) -> None:
+        self.run, self.stops = run, stops
+        self.checkpoints = Checkpoints(run)
+        self.rhythm = Rhythm(recipe.checkpoint_every)
+        self.lines = len(run.history())
+        info = run.info()
+        self.may_rewind = recipe.on_nan == "rewind"
+        self.rewinds = len(info.get("rewinds") or [])
+        data = info.get("data") or {}
+        self._facts = {
+            "split_hash": data.get("split_hash"),
+            "fingerprint": data.get("fingerprint"),
+            **circumstances(),
+        }
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add an epoch to history.jsonl."""
+        # Only where there were any: as every other line of a history that went straight on.
+        if self.rewinds:
+            line["rewinds"] = self.rewinds
+        self.run.append_history(line)
+        self.lines += 1
+
+    def fit(self, classifier: Any, X: Any, y: Any, **listeners: Any) -> None:
+        """Let the classifier learn, turned back where it diverges and the recipe asks for that."""
+        while True:
+            try:
+                classifier.fit(X, y, **listeners)
+                return
+            except DivergenceError as error:
+                if not self.may_rewind or not self._rewind(classifier, error.message):
+                    raise
+
+    def epoch_over(self, classifier: Any) -> None:
+        """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
+        self.stops.patient = True
+        if self.stops.pending is not None or self.rhythm.is_due(epoch_over=True):
+            self._write(classifier)
+        self.stops.answer()
+
+    def step_over(self, classifier: Any) -> None:
+        """Write a checkpoint if one is due within an epoch; stop if asked to."""
+        if self.stops.pending is not None or self.rhythm.is_due(epoch_over=False):
+            self._write(classifier)
+        self.stops.answer()
+
+    def _write(self, classifier: Any) -> None:
+        started = time.monotonic()
+        sync_history(self.run)
+        arrays, values = classifier.training_state()
+        self.checkpoints.write(arrays, values, {**self._facts, "history": self.lines})
+        self.rhythm.written(time.monotonic() - started)
+
+    def _rewind(self, classifier: Any, reason: str) -> bool:
+        """Turn the training back to the last good epoch, with half the rate; False where that is over.
+
+        Written in run.json ("rewinds"), and in history.jsonl in the line of the first epoch after it.
+        """
+        found = self.checkpoints.rewind() if self.rewinds < MOST_REWINDS else None
+        if found is None:
+            return False
+        settings = classifier.get_params(deep=False)
+        # Where the rate is left to the backbone, learning_rate_ is what it came to.
+        rate = (settings["learning_rate"] or classifier.learning_rate_) / 2
+        epoch = int(found.values["epoch"])
+        told = {"to_epoch": epoch, "learning_rate": rate, "reason": reason}
+        self.lines = int(found.facts["history"])
+        keep_history(self.run, self.lines)
+        self.run.update_info(rewinds=[*(self.run.info().get("rewinds") or []), told])
+        self.rewinds += 1
+        classifier.set_params(learning_rate=rate)
+        classifier.load_training_state(found.arrays, found.values)
+        terminal.say("Rewind", f"{reason} Back to epoch {epoch}, on with the rate {rate:g}")
+        return True
+
+
+def circumstances() -> dict[str, Any]:
+    """Return versions, hardware and threads: what must be the same for a training to go on bit for bit.
+
+    Asked before the training begins: a head that learns alone does so on one thread.
+    """
+    return {
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "threads": provenance.threads(),
+    }
+
+
+def prepare(run: RunFolder) -> Checkpoint | None:
+    """Put a run that was stopped back to its last checkpoint, tell where that is, and return it.
+
+    None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
+    is told, and written in run.json ("resumed").
+    """
+    checkpoint, info = Checkpoints(run).read(), run.info()
+    keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
+    run.clear_pictures()
+    told: dict[str, Any] = {"at": provenance.now(), "epoch": None, "step": None, "differences": []}
+    if checkpoint is None:
+        terminal.say("Resume", "from the beginning: no checkpoint was written yet")
+    else:
+        told |= {name: checkpoint.values.get(name) or 0 for name in ("epoch", "step")}
+        told["differences"] = sameness.changes(checkpoint.facts, circumstances())
+        terminal.say("Resume", f"from {checkpoint.place}")
+    if told["differences"]:
+        terminal.say("Differs", *told["differences"], TOLERANCE)
+    run.update_info(resumed=[*(info.get("resumed") or []), told])
+    return checkpoint
+
+
+def go_on_from(checkpoint: Checkpoint, classifier: Any, info: dict[str, Any]) -> None:
+    """Give a new classifier the state to go on from, at the rate that rewinds left."""
+    rewinds = info.get("rewinds") or []
+    if rewinds:
+        classifier.set_params(learning_rate=float(rewinds[-1]["learning_rate"]))
+    classifier.load_training_state(checkpoint.arrays, checkpoint.values)

@@ -1,0 +1,44 @@
+"""One process writes a run folder at a time; the lock dies with its owner, however that ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from linnaea.errors import RunError
+from linnaea.runs.folder import LOCK
+
+
+@contextmanager
+def claimed(path: str | Path) -> Iterator[None]:
+    """Make the folder path, if need be, and keep other processes from writing it while the context lasts.
+
+    A folder that is still empty afterwards is removed again.
+
+    Raises RunError where another process writes it, or where the folder cannot be made or written.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(path)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise RunError(
+            f"{path} is being written by another process.",
+            "Wait for it to end, or choose another folder with --out.",
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be made or written ({error.strerror or error}).",
+            "Choose another place with --out.",
+        ) from error
+    try:
+        yield
+    finally:
+        # While it is still locked: who opened it before is refused, and who comes later makes a new one.
+        with suppress(OSError):  # Windows removes no open file
+            (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # not empty, as a rule
+            folder.rmdir()
