@@ -118,6 +118,12 @@ _MEANINGS = {
     "accuracy_without_leaks": Meaning(
         "Without leaked pictures", "accuracy on the test pictures that lie in no other part", percent=True
     ),
+    "outliers": Meaning(
+        "Called something else",
+        "test pictures that are warned of as none of the classes: false alarms, every one",
+        percent=True,
+        higher_is_better=False,
+    ),
     "accuracy_answered": Meaning("Right among those answered", "", percent=True),
 }
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
