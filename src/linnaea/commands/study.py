@@ -61,12 +61,19 @@ class Study:
 
         X: pictures that are read when they are needed, or float32 (n, features) in 0..1, made anew.
         """
-        from linnaea.data.vectors import vectors
-
         rows = self.rows(part)
         if self.photographs is not None:
             return self.photographs.select(rows), self.dataset.labels[rows]
-        return vectors(self.small or self.dataset, rows, self.size, self.colour), self.dataset.labels[rows]
+        return self.vectors(rows), self.dataset.labels[rows]
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return these pictures of the data set as float32 (m, features) in 0..1.
+
+        Raises DataError for a file that is gone, or is not the one any more that was looked through.
+        """
+        from linnaea.data.vectors import vectors
+
+        return vectors(self.small or self.dataset, rows, self.size, self.colour, self.hashes)
 
     @cached_property
     def test(self) -> tuple[Any, np.ndarray]:
@@ -214,7 +221,8 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
     from linnaea.data.groups import leaks
 
-    found = {"test": [], "val": []} if study.groups is None else leaks(study.split, study.groups.ids)
+    ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
+    found = leaks(study.split, ids)
     test, val = ([study.dataset.paths[row] for row in found[part]] for part in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
