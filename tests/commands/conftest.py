@@ -33,3 +33,14 @@ def trained(bars, tmp_path_factory) -> Path:
     code = main(["train", str(bars), "--hidden", "8", "--epochs", "12", "--size", "12", "--out", str(run)])
     assert code == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def calibrated(tmp_path_factory) -> Path:
+    """A folder with bars/ and a run/ on them that has enough validation pictures to be calibrated on."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    draw(folder / "bars", count=40)
+    code = main(["train", str(folder / "bars"), "--hidden", "8", "--epochs", "12", "--size", "12",
+                 "--validation", "0.4", "--out", str(folder / "run")])  # fmt: skip
+    assert code == 0
+    return folder
