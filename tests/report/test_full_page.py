@@ -59,13 +59,16 @@ def leave_everything(run, *, shown=30, cells=None):
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
         looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_part": "x"},
+        git={"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
+        threads={"blas": 2, "torch": 1},
         chosen={"epoch": "validation accuracy", "test part": "nothing: it was predicted once"},
         learning_curve=[
             {"share": 0.5, "pictures": 500, "accuracy": 0.80, "low": 0.77, "high": 0.83},
             {"share": 1.0, "pictures": 1000, "accuracy": 0.90, "low": 0.87, "high": 0.93},
         ],
         learning_forecast={
-            "pictures": 2000, "accuracy": 0.95, "low": 0.94, "high": 0.97, "of": "probe", "judged": 300,
+            "pictures": 2000, "accuracy": 0.95, "low": 0.94, "high": 0.97, "of": "probe",
+            "judged_on": "validation", "judged": 300,
             "classes": [{"class": "b", "now": 0.5, "then": 0.75}],
         },
     )  # fmt: skip
@@ -140,8 +143,19 @@ def test_the_learning_curve_says_what_more_pictures_would_buy(full):
         "the error goes on falling as it has, twice the pictures would make about 95.0 %, 5.0 points more "
         "(95 %: 94.0 to 97.0 %)."
     ) in words
-    assert "The linear probe, not the fine-tuned network, on a part" in words
+    assert (
+        "The linear probe, not the fine-tuned network, on a part of the training pictures, judged on 300 "
+        "validation pictures."
+    ) in words
     assert "Most would be gained by more pictures of b" in words
+
+
+def test_the_commit_and_the_threads_stand_among_the_facts(full):
+    _, _, html, _ = full
+    made = html.split('id="made"')[1]
+    assert "<dt>Git commit</dt><dd>0123456789ab, with changes that were not committed</dd>" in made
+    assert "<dt>Threads</dt><dd>BLAS 2, torch 1</dd>" in made
+    assert made.count("<dt>Threads</dt>") == 1
 
 
 def test_problems_are_counted_by_kind_the_gravest_first(full):

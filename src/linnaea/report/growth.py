@@ -99,10 +99,12 @@ def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
 
 def _wanting(facts: RunFacts) -> str:
     """Name the classes that would gain most, as the forecast has them."""
+    known = facts.part_of_info("learning_forecast").get("classes")
     gaining = [
         item
-        for item in facts.part_of_info("learning_forecast").get("classes") or []
+        for item in (known if isinstance(known, list) else [])
         if isinstance(item, dict)
+        and isinstance(item.get("class"), str)
         and isinstance(item.get("now"), (int, float))
         and isinstance(item.get("then"), (int, float))
     ]
@@ -111,9 +113,9 @@ def _wanting(facts: RunFacts) -> str:
     counts = training_counts(facts)
     named = words.listed(
         [
-            f"{item.get('class')} ({count(counts[item['class']])} in training)"
-            if item.get("class") in counts
-            else str(item.get("class"))
+            f"{item['class']} ({count(counts[item['class']])} in training)"
+            if item["class"] in counts
+            else item["class"]
             for item in gaining
         ]
     )
@@ -126,6 +128,6 @@ def _whose(facts: RunFacts) -> str:
     which = (
         "The linear probe, not the fine-tuned network," if ahead.get("of") == "probe" else "The same recipe"
     )
-    judged = ahead.get("judged")
-    on = f", judged on {words.counted(judged, 'validation picture')}" if isinstance(judged, int) else ""
+    judged, part = ahead.get("judged"), str(ahead.get("judged_on") or "validation")
+    on = f", judged on {words.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
     return f"{which} on a part of the training pictures{on}."

@@ -12,6 +12,7 @@ from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import count, counted, percent
 
+_POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
 # The headline, the section on trust, and a second name of balanced accuracy.
 SHOWN_ELSEWHERE = {"accuracy", "mean_per_class_accuracy", "answered", "accuracy_answered"}
 
@@ -170,7 +171,6 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
 
 def made_section(facts: RunFacts) -> dict[str, Any]:
     """Return how the run was made: network, recipe, phases, hardware, versions, command."""
-    hardware = facts.part_of_info("hardware")
     phases = [
         (
             str(name).capitalize(),
@@ -194,11 +194,10 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         ],
         "choices": choices(facts),
         "phases": phases,
-        "hardware": [
-            (key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(hardware)
-        ],
+        "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
         "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
         "command": facts.info.get("command"),
+        "git": _git(facts),
         "started": _moment(facts.info.get("started")),
         "finished": _moment(facts.info.get("finished")),
     }
@@ -219,8 +218,23 @@ def _chosen(facts: RunFacts) -> str:
     return f"epoch {epoch}, the last; nothing was chosen"
 
 
-def _hardware(hardware: dict[str, Any]) -> list[tuple[str, Any]]:
+def _git(facts: RunFacts) -> str:
+    """Return the commit of the folder that training was started in, and whether tracked files differed."""
+    git = facts.part_of_info("git")
+    commit = git.get("commit")
+    if not isinstance(commit, str):
+        return ""
+    # Twelve digits name a commit in the largest repositories; all forty are in run.json.
+    return f"{commit[:12]}, with changes that were not committed" if git.get("dirty") else commit[:12]
+
+
+def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
+    hardware = facts.part_of_info("hardware")
     rows = [(key, value) for key, value in hardware.items() if key != "memory_gib" and value is not None]
+    # Each library has its own; the one number of hardware is the largest of them.
+    if shared := facts.part_of_info("threads"):
+        told = ", ".join(f"{_POOLS.get(name, name)} {written(number)}" for name, number in shared.items())
+        rows = [(key, value) for key, value in rows if key != "threads"] + [("threads", told)]
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{words.NBSP}GiB"))
     return rows
