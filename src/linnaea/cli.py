@@ -2,13 +2,23 @@
 
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+# Ctrl-C in the tenth of a second in which the imports run ends the process like any other, without a
+# traceback of them. Whoever has a handler of their own, or imports this in a thread, keeps what they have.
+_UNANSWERED = (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+)
+if _UNANSWERED:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from linnaea import __version__
-from linnaea.errors import LinnaeaError, printable
+from cyclopts import App, CycloptsError, Parameter  # noqa: E402
+
+from linnaea import __version__  # noqa: E402
+from linnaea.errors import LinnaeaError, printable  # noqa: E402
 
 app = App(
     name="linnaea",
@@ -43,6 +53,10 @@ for verb, summary in COMMANDS.items():
     )
 
 
+if _UNANSWERED:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, or a closed terminal: the same road out as Ctrl-C, another exit code."""
 
@@ -53,13 +67,22 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in tokens
-    if debug:
-        tokens.remove("--debug")
     signal.signal(signal.SIGTERM, _terminate)
     if hasattr(signal, "SIGHUP"):  # a closed terminal; Windows has none
         signal.signal(signal.SIGHUP, _terminate)
+    if arguments is not None:
+        return _run(list(arguments))
+    code = _run(sys.argv[1:])
+    # As a process: what is left is Python's own clearing up, which a signal would only make noisy.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _run(tokens: list[str]) -> int:
+    """Run one command, and turn whatever ended it into a sentence and an exit code."""
+    debug = "--debug" in tokens
+    if debug:
+        tokens.remove("--debug")
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -81,10 +104,19 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(
-            f"An unforeseen {type(error).__name__}: {error}.", "Repeat with --debug for the whole story.", 1
-        )
+        return _fail(*_unforeseen(error), 1)
     return 0
+
+
+def _unforeseen(error: Exception) -> tuple[str, str]:
+    """Return what was wrong, and what to do, about an error that no command has told in its own words."""
+    if isinstance(error, OSError) and error.filename:
+        # Whatever wrote or read it (TensorBoard, say): a full disk, or a folder that may not be used.
+        return (
+            f"{error.filename} could not be used ({error.strerror}).",
+            "Check that it is there, that you may read and write it, and that the disk has room.",
+        )
+    return f"An unforeseen {type(error).__name__}: {error}.", "Repeat with --debug for the whole story."
 
 
 def _fail(sentence: str, cure: str, code: int) -> int:

@@ -49,13 +49,19 @@ class Keeper:
 
     def fit(self, classifier: Any, X: Any, y: Any, **listeners: Any) -> None:
         """Let the classifier learn, turned back where it diverges and the recipe asks for that."""
-        while True:
+        going_on = True
+        while going_on:
+            going_on = False
             try:
                 classifier.fit(X, y, **listeners)
-                return
             except DivergenceError as error:
-                if not self.may_rewind or not self._rewind(classifier, error.message):
+                going_on = self.may_rewind and self._rewind(classifier, error.message)
+                if not going_on:
                     raise
+            finally:
+                self.stops.patient = False
+        # Asked after the last step, when nothing is left to be broken off but the judgement.
+        self.stops.answer()
 
     def epoch_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
@@ -112,13 +118,13 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def prepare(run: RunFolder) -> Checkpoint | None:
-    """Put a run that was stopped back to its last checkpoint, tell where that is, and return it.
+def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
+    """Put a run that was stopped back to its last checkpoint, and tell where that is.
 
     None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
     is told, and written in run.json ("resumed").
     """
-    checkpoint, info = Checkpoints(run).read(), run.info()
+    info = run.info()
     keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
     run.clear_pictures()
     told: dict[str, Any] = {"at": provenance.now(), "epoch": None, "step": None, "differences": []}
@@ -131,7 +137,6 @@ def prepare(run: RunFolder) -> Checkpoint | None:
     if told["differences"]:
         terminal.say("Differs", *told["differences"], TOLERANCE)
     run.update_info(resumed=[*(info.get("resumed") or []), told])
-    return checkpoint
 
 
 def go_on_from(checkpoint: Checkpoint, classifier: Any, info: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from linnaea.commands import choosing, keeping, road, study, suspects, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
-from linnaea.errors import SettingError
+from linnaea.errors import DataError, SettingError
 from linnaea.runs import provenance
+from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
@@ -85,7 +86,9 @@ def _train_each(
                 if run is None:
                     run = RunFolder.create(folder, overwrite=overwrite)
                 else:
-                    checkpoint = keeping.prepare(run)
+                    _refuse_other_parts(run, replace(pictures, split=plan.split))
+                    checkpoint = Checkpoints(run).read()
+                    keeping.prepare(run, checkpoint)
                 road.walk(
                     run,
                     replace(chosen, recipe=own),
@@ -100,6 +103,20 @@ def _train_each(
         suspects.find(group, pictures.dataset)
     _tell(group)
     return group
+
+
+def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
+    """Raise DataError where a run that is gone on with began with other parts."""
+    from linnaea.data import frozen
+
+    rows = frozen.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    began = (run.info().get("data") or {}).get("split_hash")
+    if began is not None and frozen.split_hash(rows) != began:
+        raise DataError(
+            f"The pictures of '{pictures.dataset.name}' are not those that {run.path} began with: they "
+            "divide into other parts now.",
+            "Restore them, or start again: linnaea train, with --overwrite.",
+        )
 
 
 def go_on(group: RunGroup, chosen: Chosen, pictures: Study) -> RunGroup:
@@ -146,7 +163,8 @@ def _shared(pictures: Study) -> Study:
     # Photographs wait decoded in their cache, and digits live in memory.
     if pictures.photographs is not None or dataset.pixels is not None:
         return pictures
-    pixels = pixel_array(dataset, np.arange(len(dataset)), pictures.size, pictures.colour)
+    rows = np.arange(len(dataset))
+    pixels = pixel_array(dataset, rows, pictures.size, pictures.colour, pictures.hashes)
     return replace(pictures, small=replace(dataset, pixels=pixels))
 
 

@@ -32,7 +32,8 @@ def resume(run: Path, /) -> RunFolder:
     run
         A run folder, or a folder of repeats or folds.
     """
-    with claimed(run) if run.is_dir() else nullcontext():
+    # RunFolder.open says what is wrong with a path that is no folder.
+    with claimed(run, cure="Wait for it to end.") if run.is_dir() else nullcontext():
         if RunGroup.is_group(run):
             return _go_on_with_group(RunGroup.open_group(run))
         folder = RunFolder.open(run)
@@ -70,7 +71,7 @@ def _go_on(folder: RunFolder) -> RunFolder:
         with phases.measure("data"):
             pictures = _same_pictures(folder, info, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
-        keeping.prepare(folder)
+        keeping.prepare(folder, checkpoint)
         road.walk(folder, chosen, classifier, pictures, phases, checkpoint)
     terminal.say("Report", terminal.shown_path(folder.path / "report.html"))
     return folder
@@ -87,10 +88,21 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
     chosen = _chosen(group, info)
     classifier = choosing.new_classifier(chosen.recipe)
     where, data_dir = rerun.where(group, info)
-    pictures = study.open_study(
-        where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(info["opened"].get("strict"))
-    )
-    return repeating.go_on(group, chosen, pictures)
+    with provenance.with_threads(_threads_of_group(group)):
+        pictures = study.open_study(
+            where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(info["opened"].get("strict"))
+        )
+        return repeating.go_on(group, chosen, pictures)
+
+
+def _threads_of_group(group: RunGroup) -> dict[str, int]:
+    """Return the threads that its runs have been trained with so far."""
+    for run in group.runs():
+        checkpoint = Checkpoints(run).read()
+        told = run.info() if checkpoint is None else checkpoint.facts
+        if told.get("threads"):
+            return rerun.threads_of({"threads": told["threads"]})
+    return {}
 
 
 def _chosen(folder: RunFolder, info: dict[str, Any]) -> Chosen:

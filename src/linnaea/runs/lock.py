@@ -9,7 +9,9 @@ from linnaea.runs.folder import LOCK
 
 
 @contextmanager
-def claimed(path: str | Path) -> Iterator[None]:
+def claimed(
+    path: str | Path, *, cure: str = "Wait for it to end, or choose another folder with --out."
+) -> Iterator[None]:
     """Make the folder path, if need be, and keep other processes from writing it while the context lasts.
 
     A folder that is still empty afterwards is removed again.
@@ -26,12 +28,12 @@ def claimed(path: str | Path) -> Iterator[None]:
     except Timeout as error:
         raise RunError(
             f"{path} is being written by another process.",
-            "Wait for it to end, or choose another folder with --out.",
+            cure,
         ) from error
     except OSError as error:
         raise RunError(
             f"{path} cannot be made or written ({error.strerror or error}).",
-            "Choose another place with --out.",
+            "Mend that, or choose another place.",
         ) from error
     try:
         yield
