@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: help setup demo test lint format bench fuzz doctor browser clean
+.PHONY: help setup demo test lint format bench fuzz crash-test doctor browser clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP) ## make .venv and install everything that development needs
 
@@ -26,6 +26,10 @@ test: $(STAMP) browser ## run the whole test suite
 
 fuzz: $(STAMP) ## change valid files at random, N=2000 times, and read them; see docs/reliability.md
 	@$(BIN)/python -m tests.hostile.mutate $(or $(N),2000) --first $(or $(FIRST),0)
+
+crash-test: $(STAMP) ## kill training N=100 times at random moments, fill its disk 30 times, and go on
+	@$(BIN)/python -m tests.crash.kill $(or $(N),100) --jobs $(or $(JOBS),1)
+	@$(BIN)/python -m tests.crash.full 30 --jobs $(or $(JOBS),1)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check .

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     )
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "Free some space, or choose another place."),
+        (errno.EDQUOT, "Free some space, or choose another place."),
+        (errno.EACCES, "Make its folder writable, or choose another place."),
+        (errno.ENOENT, "See whether its folder is still there, or choose another place."),
+        (errno.EROFS, "Make its folder writable, or choose another place."),
+    ],
+)
+def test_a_refusal_says_what_to_do_about_it(number, cure):
+    told = files.refusal(Path("runs/a/run.json"), OSError(number, os.strerror(number)))
+    assert str(told) == f"runs/a/run.json could not be written ({os.strerror(number)}). {cure}"
 
 
 def test_json_has_no_infinity(tmp_path):

@@ -1,6 +1,7 @@
 """The one writer to disk: a file is either the old one or the new one, whole, never half of each."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -31,10 +32,18 @@ def write_bytes(path: Path, content: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise LinnaeaError(
-            f"{path} could not be written ({error.strerror or error}).",
-            "Free some space, or choose another place.",
-        ) from error
+        raise refusal(path, error) from error
+
+
+def refusal(path: Path, error: OSError) -> LinnaeaError:
+    """Return what a person is told where the disk or the folder refuses to write path."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        cure = "Make its folder writable, or choose another place."
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EIO):
+        cure = "See whether its folder is still there, or choose another place."
+    else:
+        cure = "Free some space, or choose another place."
+    return LinnaeaError(f"{path} could not be written ({error.strerror or error}).", cure)
 
 
 def sync_folder(path: Path) -> None:

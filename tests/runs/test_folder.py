@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from linnaea import files
 from linnaea.errors import RunError
 from linnaea.runs.folder import RunFolder
 
@@ -35,6 +36,19 @@ def test_create_refuses_a_folder_with_other_files_even_to_overwrite(tmp_path):
     (tmp_path / "thesis.doc").write_text("mine")
     with pytest.raises(RunError, match="holds other files and no run"):
         RunFolder.create(tmp_path, overwrite=True)
+
+
+def test_what_a_killed_process_left_stands_in_nobodys_way(tmp_path):
+    files.write_text(tmp_path / "run.lock", "")
+    for name in (".reserve", ".run.json.k3_v9a0x.tmp"):
+        (tmp_path / name).write_text("torn")
+    run = finished_run(tmp_path)
+    (tmp_path / "checkpoint" / "00000001").mkdir(parents=True)
+    (tmp_path / "checkpoint" / "00000001" / ".state.safetensors.abcdefgh.tmp").write_text("torn")
+    (tmp_path / ".mine.tmp").write_text("a person's")
+    run.sweep()
+    there = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert there == {"run.lock", ".reserve", "run.json", ".mine.tmp"}
 
 
 def test_create_refuses_a_file(tmp_path):

@@ -13,15 +13,15 @@ from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.interruption import Stops
 from linnaea.commands.keeping import Keeper
 from linnaea.commands.study import Study
-from linnaea.errors import DivergenceError
-from linnaea.runs import provenance
+from linnaea.errors import DivergenceError, LinnaeaError
+from linnaea.runs import provenance, reserve
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.
-CLOSING_SECONDS = 4.0
+CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 5.0, 0.004
 
 
 def free_folder(data: str) -> Path:
@@ -107,11 +107,16 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
         # Never stops early, keeps the best epoch.
         classifier.set_params(patience=classifier.get_params()["epochs"])
     if recipe.budget is not None:
-        looks = 1 + bool(classifier.get_params()["probe"])  # the probe alone is judged as well
-        left = max(recipe.budget - elapsed - CLOSING_SECONDS, 1.0)
-        after = looks * len(study.rows("test")) + len(study.rows("val"))
-        after += unlike.pictures_for_fit(study)
-        classifier.set_params(budget=left, pictures_after=after)
+        tested = len(study.rows("test"))
+        closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
+        # The probe remembers what the network makes of the training and the validation part; after
+        # fine-tuning it is made anew, and the probe alone is judged beside the network.
+        after = 2 * tested + len(study.rows("val")) + unlike.pictures_for_fit(study)
+        classifier.set_params(
+            budget=max(recipe.budget - elapsed - closing, 1.0),
+            pictures_after=tested,
+            pictures_after_tuning=after,
+        )
 
 
 def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
@@ -158,26 +163,25 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
 
     Of a run that is gone on with, its beginning is known already. Yields what answers to signals.
     """
-    from linnaea.report.page import build_report
-
     begun = {
         "command": shlex.join(["linnaea", *sys.argv[1:]]),
         "recipe": chosen.recipe.model_dump(),
         "started": provenance.now(),
     }
-    run.update_info(
-        state="running",
-        model=chosen.recipe.model,
-        recipe_name=chosen.name,
-        reported=chosen.reported,
-        opened=chosen.opened,
-        versions=provenance.versions(),
-        git=provenance.git(),
-        message=None,
-        **({} if "started" in _known(run) else begun),
-    )
-    state, message = "finished", None
-    with Stops() as stops:
+    run.sweep()
+    with reserve.kept(run.path) as spare, Stops() as stops:
+        run.update_info(
+            state="running",
+            model=chosen.recipe.model,
+            recipe_name=chosen.name,
+            reported=chosen.reported,
+            opened=chosen.opened,
+            versions=provenance.versions(),
+            git=provenance.git(),
+            message=None,
+            **({} if "started" in _known(run) else begun),
+        )
+        state, message = "finished", None
         try:
             yield stops
         except KeyboardInterrupt:
@@ -188,16 +192,32 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
             raise
         finally:
             stops.close()
-            run.update_info(
-                state=state,
-                message=message,
-                phases=phases.finished,
-                hardware=provenance.hardware(),
-                threads=provenance.threads(),
-                finished=provenance.now(),
-            )
-            build_report(run)
-            _tell_how_to_go_on(run, state)
+            reserve.release(spare)
+            _close(run, state, message, phases)
+
+
+def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
+    """Write down how a run ended, and draw its report.
+
+    Raises LinnaeaError where the disk refuses, unless that, or something else, is being told already.
+    """
+    from linnaea.report.page import build_report
+
+    try:
+        run.update_info(
+            state=state,
+            message=message,
+            phases=phases.finished,
+            hardware=provenance.hardware(),
+            threads=provenance.threads(),
+            finished=provenance.now(),
+        )
+        build_report(run)
+    except (LinnaeaError, OSError) as error:
+        if state == "finished":
+            raise
+        terminal.say("Report", f"not drawn: {error}")
+    _tell_how_to_go_on(run, state)
 
 
 def _known(run: RunFolder) -> dict[str, Any]:
@@ -208,7 +228,7 @@ def _tell_how_to_go_on(run: RunFolder, state: str) -> None:
     checkpoints = Checkpoints(run)
     if state == "finished":
         checkpoints.remove()
-    elif state == "interrupted":
+    elif state == "interrupted" or checkpoints.path.exists():
         terminal.say("Go on", f"linnaea resume {shlex.quote(terminal.shown_path(run.path))}")
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from linnaea.commands import terminal
 from linnaea.commands.study import Study
+from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 
 WRONG, DOUBTFUL = 48, 12
@@ -40,9 +42,24 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
         "mistakes": wrong[np.argsort(-confidence[wrong], kind="stable")][:WRONG],
         "doubtful": right[np.argsort(confidence[right], kind="stable")][:DOUBTFUL],
     }
-    opened = {int(row): _picture(study, int(row)) for rows in shown.values() for row in rows}
-    _keep_shown(run, shown, opened, classifier, study, predictions)
-    _keep_cells(run, study, opened, _rounds(wrong, predictions))
+    opened, gone = _opened(study, np.concatenate([*shown.values()]).tolist())
+    there = {name: np.array([row for row in rows if int(row) in opened], int) for name, rows in shown.items()}
+    _keep_shown(run, there, opened, classifier, study, predictions)
+    _keep_cells(run, study, opened, [row for row in _rounds(wrong, predictions) if row not in gone])
+    if gone:
+        # The result stands: these pictures were judged before they went.
+        terminal.say("Pictures", f"{len(gone):,} cannot be shown in the report: {next(iter(gone.values()))}")
+
+
+def _opened(study: Study, rows: list[int]) -> tuple[dict[int, Image.Image], dict[int, str]]:
+    """Return these pictures of the test part, and why some of them cannot be read any more."""
+    opened, gone = {}, {}
+    for row in rows:
+        try:
+            opened[row] = _picture(study, row)
+        except DataError as error:
+            gone[row] = error.message
+    return opened, gone
 
 
 def _keep_shown(
@@ -79,7 +96,10 @@ def _keep_shown(
 def _keep_cells(run: RunFolder, study: Study, opened: dict[int, Image.Image], rows: list[int]) -> None:
     room = CELL_BYTES
     for row in rows:
-        picture = (opened[row] if row in opened else _picture(study, row)).copy()
+        found = opened.get(row) or _opened(study, [row])[0].get(row)
+        if found is None:
+            continue
+        picture = found.copy()
         picture.thumbnail((CELL_SIDE, CELL_SIDE))
         ending, content = min(
             (".jpg", _jpeg(picture)), (".png", _png(picture)), key=lambda file: len(file[1])
@@ -114,7 +134,8 @@ def _picture(study: Study, row: int) -> Image.Image:
     elif study.photographs is not None:
         picture = Image.fromarray(study.photographs[at])
     else:
-        picture = Image.fromarray(read_picture(study.dataset.files([at])[0], longest_side=SIDE))
+        known = study.hashes[at] if study.hashes else None
+        picture = Image.fromarray(read_picture(study.dataset.files([at])[0], longest_side=SIDE, known=known))
     picture.thumbnail((SIDE, SIDE))
     return picture
 

@@ -43,6 +43,7 @@ def resume(run: Path, /) -> RunFolder:
 def _finished(folder: RunFolder) -> RunFolder:
     from linnaea.report.page import build_report
 
+    folder.sweep()
     checkpoints = Checkpoints(folder)
     if checkpoints.path.exists() or not (folder.path / "report.html").exists():
         # Stopped in the last second, after the result and before the report.

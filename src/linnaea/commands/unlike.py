@@ -15,12 +15,13 @@ from linnaea.runs.folder import RunFolder
 MOST = 2000
 
 
-def seen(classifier: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (n, width) and probabilities (n, classes) of X.
+def seen(classifier: Any, X: Any, part: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Return features (n, width) and probabilities (n, classes) of X, perhaps a whole part that fit had.
 
-    Photographs, which are what takes time, go through the network once for both.
+    Photographs, which are what takes time, go through the network once for both, or not at all.
     """
-    features = classifier.features(X)
+    features = _remembered(classifier, part)
+    features = classifier.features(X) if features is None else features
     if hasattr(classifier, "proba_of_features"):
         return features, np.asarray(classifier.proba_of_features(features), dtype=np.float64)
     return features, np.asarray(classifier.predict_proba(X), dtype=np.float64)
@@ -48,7 +49,12 @@ def fit(
     Returns None, and writes nothing, where the features are no numbers.
     """
     rows = _chosen_rows(study)
-    made = classifier.features(_pictures(study, rows))
+    made = _remembered(classifier, "train")
+    if made is None:
+        made = classifier.features(_pictures(study, rows))
+    else:
+        place = {row: number for number, row in enumerate(study.rows("train").tolist())}
+        made = made[[place[row] for row in rows.tolist()]]
     if not all(np.isfinite(part).all() for part in (made, *(validation or ()))):
         return None
     # Every class has a training picture, so that the numbers are those of classes_.
@@ -103,6 +109,10 @@ def load(run: RunFolder) -> OutlierScore | None:
     return OutlierScore.read(run.path, run.read_json("outliers.json"))
 
 
+def _remembered(classifier: Any, part: str) -> np.ndarray | None:
+    return classifier.remembered(part) if hasattr(classifier, "remembered") else None
+
+
 def _write(run: RunFolder, score: OutlierScore, test: dict[str, int] | None) -> None:
     tensors, values = score.to_files()
     run.write_bytes("outliers.safetensors", tensors)
@@ -123,8 +133,6 @@ def _chosen_rows(study: Study) -> np.ndarray:
 
 
 def _pictures(study: Study, rows: np.ndarray) -> Any:
-    from linnaea.data.vectors import vectors
-
     if study.photographs is not None:
         return study.photographs.select(rows)
-    return vectors(study.dataset, rows, study.size, study.colour)
+    return study.vectors(rows)

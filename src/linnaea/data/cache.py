@@ -101,7 +101,7 @@ class DecodedPictures(Sequence[np.ndarray]):
     def __getitem__(self, index: Any) -> Any:
         """Return one picture, or a slice of them as pictures not yet read.
 
-        Raises DataError for a picture that is not kept and whose file is gone or damaged by now.
+        Raises DataError for a picture that is not kept and whose file is gone, changed or damaged by now.
         """
         if isinstance(index, slice):
             return self.select(range(len(self))[index])
@@ -116,7 +116,8 @@ class DecodedPictures(Sequence[np.ndarray]):
                 return picture
             self._lose(place)
         # The same arithmetic as for a picture that is kept: full or empty, a cache changes no result.
-        return read_picture(self._paths[index], shortest_side=self.side)
+        known = self.hashes[index] if self.hashes else None
+        return read_picture(self._paths[index], shortest_side=self.side, known=known)
 
     def select(self, rows: Iterable[int]) -> "DecodedPictures":
         """Return these pictures, in this order, without reading them."""

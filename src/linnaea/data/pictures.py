@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from linnaea import reading
 from linnaea.data import damage
 from linnaea.data.allowance import Allowance
+from linnaea.data.fingerprints import content_hash
 from linnaea.data.modes import to_array, to_rgb
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 
@@ -98,6 +99,7 @@ def read_picture(
     enough: int | None = None,
     longest_side: int | None = None,
     shortest_side: int | None = None,
+    known: str | None = None,
 ) -> np.ndarray:
     """Return a picture as a viewer shows it: upright by its EXIF orientation, RGB, first frame.
 
@@ -117,13 +119,15 @@ def read_picture(
         Reduce the picture, in proportion, so that its shorter side has at most so many pixels: what the
         evaluation of a network on photographs does first. The longer side is rounded down, as torchvision's
         resize does.
+    known: str, optional
+        The hash that the file had when it was looked through (see fingerprints.content_hash).
 
     Returns
     -------
     ndarray of uint8, (height, width, 3)
 
-    Raises DataError, naming the file and the reason, for a file that cannot be read as a picture, and
-    MissingExtraError for HEIC without pillow-heif.
+    Raises DataError, naming the file and the reason, for a file that cannot be read as a picture or is not
+    the known one any more, and MissingExtraError for HEIC without pillow-heif.
     """
     try:
         content = read_content(path)
@@ -137,6 +141,11 @@ def read_picture(
             f"{path} could not be read ({getattr(error, 'strerror', None) or error}).",
             "Check the path and its permissions.",
         ) from error
+    if known and content_hash(content) != known:
+        raise DataError(
+            f"{path} has changed since the pictures were looked through.",
+            "Restore it, or begin a new run with the pictures as they are now.",
+        )
     return decode_picture(
         content, str(path), enough=enough, longest_side=longest_side, shortest_side=shortest_side
     )

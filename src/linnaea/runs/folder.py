@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from linnaea.runs.schema import check_info
 FORMAT_VERSION = 1
 LOCK = "run.lock"
 """Stands in a run folder while it is written; see lock.py."""
+RESERVE = ".reserve"
+"""Beside it: room that is given back when the run ends; see reserve.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
@@ -40,7 +43,7 @@ class RunFolder:
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
-        if folder.is_dir() and any(found.name != LOCK for found in folder.iterdir()):
+        if folder.is_dir() and not all(_is_left_over(found.name) for found in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite:
@@ -133,9 +136,7 @@ class RunFolder:
             with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(files.finite(record)) + "\n")
         except OSError as error:
-            raise RunError(
-                f"{self.path / 'history.jsonl'} could not be written ({error.strerror})."
-            ) from error
+            raise files.refusal(self.path / "history.jsonl", error) from error
 
     def history(self) -> list[dict[str, Any]]:
         """Return the epochs of history.jsonl; a last line torn by a power cut is left out."""
@@ -164,9 +165,18 @@ class RunFolder:
         names += ["validation.csv", "calibration.json", "outliers.safetensors", "outliers.json"]
         for name in [*names, "weights.safetensors", "model.json", "check.json", "check.html"]:
             (self.path / name).unlink(missing_ok=True)
+        self.sweep()
         self.clear_pictures()
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
         self._clear_group()
+
+    def sweep(self) -> None:
+        """Remove the temporary files of a process that was killed as it wrote; only for the run's owner."""
+        # Not in other folders below: another run may be written there.
+        for folder in ("", "mistakes/", "doubtful/", "cells/", "checkpoint/", "checkpoint/*/"):
+            for file in self.path.glob(f"{folder}.*.tmp"):
+                if _is_left_over(file.name):
+                    file.unlink(missing_ok=True)
 
     def clear_pictures(self) -> None:
         """Remove the thumbnails of what was judged: they are named by rows of predictions.csv."""
@@ -196,6 +206,11 @@ class RunFolder:
             for empty in [*folder.glob("*/"), folder]:
                 with contextlib.suppress(OSError):
                     empty.rmdir()
+
+
+def _is_left_over(name: str) -> bool:
+    """Tell what a process that was killed leaves where it had not even begun a run, from a person's files."""
+    return name in (LOCK, RESERVE) or re.fullmatch(r"\..+\.[a-z0-9_]{8}\.tmp", name) is not None
 
 
 def is_plain_name(name: str) -> bool:
