@@ -1,0 +1,299 @@
+"""A run stopped, and gone on with: the result is the one that it would have had."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from linnaea.cli import main
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.sameness import differences
+
+# Long enough to be stopped on its way, whatever the machine: 40 epochs of 12 steps.
+SETTINGS = ["--hidden", "12", "--epochs", "40", "--batch-size", "2", "--size", "12", "--augment", "digits",
+            "--set", "dropout=0.2", "--set", "patience=39"]  # fmt: skip
+
+
+def same(one: Path, other: Path) -> bool:
+    left, right = RunFolder.open(one), RunFolder.open(other)
+    tables = ("weights.safetensors", "predictions.csv", "metrics.json", "split.csv")
+    return differences(left, right) == [] and all(
+        (one / name).read_bytes() == (other / name).read_bytes() for name in tables
+    )
+
+
+def lines(run: Path) -> int:
+    try:
+        return len((run / "history.jsonl").read_text().splitlines())
+    except FileNotFoundError:
+        return 0
+
+
+def stopped(command: list[str], run: Path, after: int, sent: int = signal.SIGINT) -> int:
+    """Run a command in this process, send it a signal once its history has so many lines, return its code."""
+
+    def send() -> None:
+        deadline = time.monotonic() + 60
+        while lines(run) < after and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        os.kill(os.getpid(), sent)
+
+    watcher = threading.Thread(target=send, daemon=True)
+    watcher.start()
+    code = main(command)
+    watcher.join()
+    return code
+
+
+@pytest.fixture(scope="module")
+def whole(bars, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["train", str(bars), *SETTINGS, "--out", str(run)]) == 0
+    assert not (run / "checkpoint").exists()
+    assert not (run / "run.lock").exists()
+    return run
+
+
+@pytest.fixture(scope="module")
+def cut(bars, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("cut") / "run"
+    assert stopped(["train", str(bars), *SETTINGS, "--out", str(run)], run, after=5) == 130
+    return run
+
+
+@pytest.fixture
+def copied(cut, tmp_path) -> Path:
+    return Path(shutil.copytree(cut, tmp_path / "run"))
+
+
+def change(run: Path, **changes) -> None:
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**info, **changes}))
+
+
+def test_a_signal_leaves_a_checkpoint_and_a_report(cut):
+    info = json.loads((cut / "run.json").read_text())
+    assert info["state"] == "interrupted"
+    assert "nterrupted" in (cut / "report.html").read_text()
+    name = (cut / "checkpoint" / "current").read_text().strip()
+    state = json.loads((cut / "checkpoint" / name / "state.json").read_text())
+    assert state["facts"]["history"] == lines(cut) < 40
+    assert state["facts"]["split_hash"] == info["data"]["split_hash"]
+    assert not (cut / "run.lock").exists()
+
+
+def test_an_interrupted_run_ends_as_if_it_had_never_been(whole, copied, capsys):
+    began = json.loads((copied / "run.json").read_text())["started"]
+    assert main(["resume", str(copied)]) == 0
+    assert "Resume    from epoch " in capsys.readouterr().err
+    assert same(whole, copied)
+    info = json.loads((copied / "run.json").read_text())
+    assert (info["state"], info["started"]) == ("finished", began)
+    assert [told["differences"] for told in info["resumed"]] == [[]]
+    assert not (copied / "checkpoint").exists()
+    assert main(["resume", str(copied)]) == 0
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+
+
+def test_what_a_power_cut_left_does_not_matter(whole, copied):
+    # The state of a process that was killed while it wrote: a torn line, a torn checkpoint, a stale lock.
+    with (copied / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 99}\n{"epoch": 100, "tr')
+    torn = copied / "checkpoint" / "00000999"
+    torn.mkdir()
+    (torn / "state.safetensors").write_bytes(b"half")
+    (copied / "run.lock").touch()
+    change(copied, state="running", message=None)
+    assert main(["resume", str(copied)]) == 0
+    assert same(whole, copied)
+
+
+def test_without_a_checkpoint_it_begins_anew(whole, copied, capsys):
+    shutil.rmtree(copied / "checkpoint")
+    assert main(["resume", str(copied)]) == 0
+    assert "from the beginning: no checkpoint was written yet" in capsys.readouterr().err
+    assert same(whole, copied)
+
+
+def test_a_resumed_run_can_be_stopped_again(whole, copied):
+    assert stopped(["resume", str(copied)], copied, after=lines(copied) + 3, sent=signal.SIGTERM) == 143
+    assert main(["resume", str(copied)]) == 0
+    assert same(whole, copied)
+    assert len(json.loads((copied / "run.json").read_text())["resumed"]) == 2
+
+
+def test_many_signals_leave_a_whole_report(bars, tmp_path):
+    run = tmp_path / "run"
+    ended = threading.Event()
+
+    def send() -> None:
+        while lines(run) < 3 and not ended.is_set():
+            time.sleep(0.0005)
+        for _ in range(40):
+            if ended.is_set() or "interrupted" in (run / "run.json").read_text():
+                return
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.005)
+
+    before = signal.getsignal(signal.SIGINT)
+    watcher = threading.Thread(target=send, daemon=True)
+    watcher.start()
+    try:
+        assert main(["train", str(bars), *SETTINGS, "--out", str(run)]) == 130
+    finally:
+        ended.set()
+        watcher.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
+    assert (run / "report.html").read_text().rstrip().endswith("</html>")
+    assert main(["resume", str(run)]) == 0
+
+
+def test_what_differs_is_told(copied, capsys):
+    name = (copied / "checkpoint" / "current").read_text().strip()
+    path = copied / "checkpoint" / name / "state.json"
+    state = json.loads(path.read_text())
+    state["facts"]["versions"]["numpy"] = "1.0"
+    state["facts"]["hardware"]["processor"] = "Another"
+    path.write_text(json.dumps(state))
+    assert main(["resume", str(copied)]) == 0
+    told = capsys.readouterr().err
+    assert "The version of numpy was 1.0 and is " in told
+    assert "The processor was Another and is " in told
+    assert "not bit for bit that of a run that was never stopped" in told
+    assert len(json.loads((copied / "run.json").read_text())["resumed"][0]["differences"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda run, bars: (bars / "bar 0" / "00.png").unlink(), "1 missing: bar 0/00.png"),
+        (
+            lambda run, bars: shutil.copy(bars / "bar 1" / "01.png", bars / "bar 0" / "00.png"),
+            "1 changed: bar 0/00.png",
+        ),
+        (
+            lambda run, bars: (bars / "bar 0" / "new.png").write_bytes(noise()),
+            "holds 37 pictures, and held 36 when the run began",
+        ),
+        (
+            lambda run, bars: next((run / "checkpoint").glob("0*/state.safetensors")).write_bytes(b"x"),
+            "state.safetensors cannot be read (its content is not what was written).",
+        ),
+        (
+            lambda run, bars: (run / "checkpoint" / "current").write_text("../.."),
+            "current does not name a checkpoint.",
+        ),
+        (lambda run, bars: (run / "history.jsonl").write_text(""), "history.jsonl has 0 lines, and its"),
+        (lambda run, bars: change(run, recipe=None), "does not say how the run was made. Train again."),
+        (lambda run, bars: (run / "run.json").unlink(), "is not a run folder (no run.json in it)."),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_one_sentence(spoil, sentence, copied, bars, tmp_path, capsys):
+    moved = Path(shutil.copytree(bars, tmp_path / "bars"))
+    opened = json.loads((copied / "run.json").read_text())["opened"]
+    change(copied, opened={**opened, "data": str(moved)})
+    for extra in list((copied / "checkpoint").glob("0*"))[:-1]:
+        if extra.name != (copied / "checkpoint" / "current").read_text().strip():
+            shutil.rmtree(extra)
+    spoil(copied, moved)
+    history = (copied / "history.jsonl").read_bytes()
+    assert main(["resume", str(copied)]) == 1
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert "Traceback" not in told
+    assert (copied / "history.jsonl").read_bytes() == history
+
+
+def noise() -> bytes:
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(9).integers(0, 255, (12, 12), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_two_processes_do_not_write_one_run(trained, copied, bars, capsys):
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    with FileLock(copied / "run.lock"):
+        assert main(["resume", str(copied)]) == 1
+        assert main(["train", str(bars), "--hidden", "8", "--out", str(copied), "--overwrite"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        f"Error: {copied} is being written by another process. Wait for it to end.",
+        f"Error: {copied} is being written by another process. Wait for it to end, or choose another folder "
+        "with --out.",
+    ]
+    after = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    assert {path: content for path, content in after.items() if path.name != "run.lock"} == before
+
+
+def test_a_group_goes_on_with_the_run_that_was_stopped(bars, tmp_path, capsys):
+    settings = [*SETTINGS, "--repeats", "2"]
+    assert main(["train", str(bars), *settings, "--out", str(tmp_path / "whole")]) == 0
+    group = tmp_path / "cut"
+    assert stopped(["train", str(bars), *settings, "--out", str(group)], group / "1", after=4) == 130
+    assert json.loads((group / "repeats.json").read_text())["state"] == "interrupted"
+    assert main(["resume", str(group)]) == 0
+    for number in ("1", "2"):
+        assert same(tmp_path / "whole" / number, group / number)
+    whole, cut = (json.loads((tmp_path / n / "repeats.json").read_text()) for n in ("whole", "cut"))
+    assert (cut["state"], cut["runs"], cut["metrics"]) == ("finished", ["1", "2"], whole["metrics"])
+    capsys.readouterr()
+    assert main(["resume", str(group)]) == 0
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+
+
+def test_a_loss_that_explodes_is_turned_back_three_times_at_half_the_rate(bars, tmp_path, capsys):
+    run = tmp_path / "run"
+    asked = ["--hidden", "8", "--size", "12", "--epochs", "3", "--on-nan", "rewind"]
+    rate = ["--set", "solver=sgd", "--set", "activation=relu", "--learning-rate", "900"]
+    main(["train", str(bars), *asked, *rate, "--out", str(run)])
+    info = json.loads((run / "run.json").read_text())
+    rates = [told["learning_rate"] for told in info["rewinds"]]
+    assert rates == [450, 225, 112.5][: len(rates)]
+    assert info["recipe"]["learning_rate"] == 900
+    assert "Back to epoch 0, on with the rate 450" in capsys.readouterr().err
+    assert info["state"] == "failed"
+
+
+def test_a_rewound_training_that_then_works_says_so_in_its_history(bars, tmp_path):
+    run = tmp_path / "run"
+    asked = ["--hidden", "8", "--size", "12", "--epochs", "4", "--set", "on_nan=rewind"]
+    rate = ["--set", "solver=sgd", "--set", "activation=relu", "--set", "init=normal"]
+    for start in (3, 6, 12, 24, 48, 96, 192, 384):
+        shutil.rmtree(run, ignore_errors=True)
+        code = main(["train", str(bars), *asked, *rate, "--learning-rate", str(start), "--out", str(run)])
+        info = json.loads((run / "run.json").read_text())
+        if code == 0 and info.get("rewinds"):
+            break
+    else:
+        pytest.fail("no rate diverges once and then works")
+    history = RunFolder.open(run).history()
+    assert [record["epoch"] for record in history] == [0, 1, 2, 3, 4]
+    assert history[-1]["rewinds"] == len(info["rewinds"]) <= 3
+    assert history[-1]["learning_rate"] == start / 2 ** len(info["rewinds"])
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path):
+    # As if the person were very quick: the signal comes from within the imports of cli.py.
+    (tmp_path / "cyclopts.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "linnaea", "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")
