@@ -39,8 +39,10 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     largest = _largest_class(study)
     baselines = {"always the largest class": float((y == largest).mean())}
     if getattr(classifier, "probe_", None) is not None:
-        alone = y == classifier.classes_[classifier.probe_proba(study.test[0]).argmax(axis=1)]
-        baselines = {"the probe alone": float(alone.mean()), **baselines}
+        alone = predictions.predicted
+        if classifier.kept_ != "probe":
+            alone = classifier.classes_[classifier.probe_proba(study.test[0]).argmax(axis=1)]
+        baselines = {"the probe alone": float((y == alone).mean()), **baselines}
     run.update_info(baselines=baselines, chosen=_choices(run.info(), classifier, calibrated))
     keep_mistakes(run, study, classifier, predictions)
 
@@ -102,7 +104,7 @@ def recompute(run: RunFolder) -> dict[str, Any]:
 def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, np.ndarray]:
     """Return the table of a part, and its features (n, width)."""
     X, y = study.test if part == "test" else study.pair(part)
-    features, probabilities = unlike.seen(classifier, X)
+    features, probabilities = unlike.seen(classifier, X, part)
     table = Predictions(
         paths=tuple(study.dataset.paths[row] for row in study.rows(part)),
         true=y,

@@ -27,7 +27,7 @@ TWO_CORES = Speed(
     last_stage="blocks.3",
     first_size=128,
 )
-FLOWERS = Work(TWO_CORES, train=1000, val=500, after=1000)
+FLOWERS = Work(TWO_CORES, train=1000, val=500, after=1000, after_tuning=1000)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,13 @@ def test_the_cost_of_each_part_is_what_a_hand_makes_it() -> None:
     # 0.015 + 0.025·(s² - 128²)/(224² - 128²) is 0.015, 0.0218, 0.0302, 0.04, 0.04.
     assert FLOWERS.tuning("all", 128, 5) == pytest.approx(25 + 15 + 21.82 + 30.15 + 80, abs=0.02)
     # 1,000 pictures after fit, decoded and predicted; the second time their mirrors too.
-    assert FLOWERS.judgement == pytest.approx(20)
-    assert replace(FLOWERS, passes=2).judgement == pytest.approx(30)
+    assert FLOWERS.judgement(True) == FLOWERS.judgement(False) == pytest.approx(20)
+    assert replace(FLOWERS, passes=2).judgement(True) == pytest.approx(30)
+    # What only fine-tuning leaves to judge is on its account alone.
+    more = replace(FLOWERS, after_tuning=3000)
+    assert (more.judgement(False), more.judgement(True)) == pytest.approx((20, 60))
+    assert plan(more, 90).seconds == plan(FLOWERS, 90).seconds
+    assert plan(more, 1800).epochs < plan(FLOWERS, 1800).epochs
 
 
 def test_a_short_budget_buys_a_probe_on_as_many_views_as_fit() -> None:
@@ -186,7 +191,7 @@ def test_a_training_never_ends_late_by_more_than_an_epoch_whatever_happens() -> 
     while epoch < deadline.revise(epoch, now).epochs:
         pace *= 1.03  # a machine that grows slower and slower
         now, epoch = now + 45 * pace, epoch + 1
-    assert 0.85 * 900 < now + FLOWERS.judgement <= 1.1 * 900
+    assert 0.85 * 900 < now + FLOWERS.judgement(True) <= 1.1 * 900
 
 
 def test_a_probe_that_took_all_the_time_is_the_end() -> None:

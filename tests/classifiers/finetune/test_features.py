@@ -25,3 +25,15 @@ def test_no_pictures_have_no_rows(classifier, train_part):
     fitted = classifier(epochs=0, views=1).fit(*train_part)
     width = construction.logits_layer(fitted.network_).in_features
     assert fitted.features([]).shape == (0, width)
+
+
+def test_those_of_the_probe_are_remembered_and_those_before_fine_tuning_are_not(
+    classifier, train_part, val_part
+):
+    probe = classifier(epochs=0, views=1).fit(*train_part, validation_data=val_part)
+    for part, (X, _) in (("train", train_part), ("val", val_part)):
+        np.testing.assert_allclose(probe.remembered(part), probe.features(X), rtol=1e-4, atol=1e-5)
+    assert probe.remembered("test") is None
+    tuned = classifier(epochs=1, views=1).fit(*train_part)  # without a validation part the last epoch is kept
+    assert tuned.kept_ == "fine-tuned"
+    assert tuned.remembered("train") is None

@@ -125,6 +125,8 @@ class Work:
 
     batch_size: int
         Pictures a step.
+    after, after_tuning: int
+        Pictures that are judged after fit, where the probe is all there is, and where there was fine-tuning.
     passes: int
         How often each picture is looked at after fit: twice, where its mirror is judged with it.
     """
@@ -133,6 +135,7 @@ class Work:
     train: int
     val: int = 0
     after: int = 0
+    after_tuning: int = 0
     batch_size: int = 16
     passes: int = 1
 
@@ -150,10 +153,10 @@ class Work:
         steps = sum(self.speed.step(train_from, size) for size in sizes[done:])
         return self.train * steps + (epochs - done) * self.val * self.speed.feature
 
-    @property
-    def judgement(self) -> float:
-        """The seconds of decoding and predicting the pictures after fit."""
-        return self.after * (self.speed.decode + self.passes * self.speed.feature)
+    def judgement(self, tuned: bool) -> float:
+        """Return the seconds of decoding and predicting the pictures after fit."""
+        pictures = self.after_tuning if tuned else self.after
+        return pictures * (self.speed.decode + self.passes * self.speed.feature)
 
     def ways(self) -> list[tuple[str, int | None, float, float]]:
         """Return the kinds of fine-tuning: (train_from, first_size, worth of a picture seen, spared)."""
@@ -183,21 +186,22 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
 
 def _best(work: Work, free: float, used: float) -> tuple[Plan, float]:
     """Return the best plan of `free` seconds, and its expected mistakes."""
-    free -= work.judgement
     options = []
     for views in PROBE_VIEWS:
+        took = work.probe(views) + work.judgement(False)
         # One view is the least there is, whether it can be afforded or not.
-        if views == 1 or work.probe(views) <= free:
-            took = work.probe(views) + work.judgement + used
+        if views == 1 or took <= free:
+            took += used
             options.append((mistakes(views), Plan("probe", 0, views, None, 0.99, took)))
     for train_from, first_size, worth, spared in work.ways():
         for views in TUNING_VIEWS:
-            left = free - work.probe(views)
+            left = free - work.judgement(True) - work.probe(views)
             epochs = _epochs_within(work, train_from, first_size, left)
             seen = epochs * work.train * worth
             if not epochs or (not work.val and mistakes(1, seen, spared) > _UNJUDGED):
                 continue
-            took = work.probe(views) + work.tuning(train_from, first_size, epochs) + work.judgement + used
+            took = work.probe(views) + work.tuning(train_from, first_size, epochs)
+            took += work.judgement(True) + used
             # 1/(1 - 0.99) steps are an eighth of twelve epochs of 1,020 pictures: more would lag behind.
             ema = 0.98 if epochs * work.train / work.batch_size < 780 else 0.99
             tuned = Plan(train_from, epochs, views, first_size, ema, took)
@@ -280,8 +284,8 @@ class Deadline:
             return plan
         how = plan.train_from, plan.first_size
         pace = self._pace()
-        end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement
-        room = (self.seconds * AIM - now - self.work.judgement) / pace
+        end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement(True)
+        room = (self.seconds * AIM - now - self.work.judgement(True)) / pace
         epochs = plan.epochs
         if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= plan.epochs / 2):
             epochs = _epochs_within(self.work, *how, room, done)
@@ -327,6 +331,7 @@ def begin(
 ) -> Deadline:
     """Measure the machine, and plan for what is left of settings["budget"], which began at `started`."""
     seconds, after = float(settings["budget"]), int(settings["pictures_after"])
+    after_tuning = settings["pictures_after_tuning"]
     # Not read yet: what is timed is reading them.
     sample = sequence_of(X, part.pictures.preprocessing, keep=False)[: 64 if after else 0]
     measured = speed.measure(
@@ -341,5 +346,13 @@ def begin(
     )
     step = settings["batch_size"] * settings["accumulate"]
     passes = 2 if settings.get("tta") == "flip" else 1
-    work = Work(measured, len(part), pictures_val, after, step, passes)
+    work = Work(
+        measured,
+        len(part),
+        pictures_val,
+        after,
+        after if after_tuning is None else after_tuning,
+        step,
+        passes,
+    )
     return Deadline(work, plan(work, seconds, time.perf_counter() - started), seconds, started)

@@ -94,6 +94,8 @@ class FineTuneClassifier(FineTuning):
         Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
         measured, and train_from, epochs, views, first_size and ema are chosen; see `budget.Plan`.
     pictures_after : int, default=0
+    pictures_after_tuning : int, default=None
+        The same where there was fine-tuning, which has more to judge; None: pictures_after.
     progress : bool, default=False
     random_state : int, RandomState or None, default=None
 
@@ -155,6 +157,7 @@ class FineTuneClassifier(FineTuning):
     precision: str = "auto"
     budget: float | None = None
     pictures_after: int = 0
+    pictures_after_tuning: int | None = None
     progress: bool = False
     random_state: Any = None
 

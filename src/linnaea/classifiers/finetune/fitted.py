@@ -117,6 +117,13 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         how = self.preprocessing_, self.precision_
         return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
 
+    def remembered(self, part: str) -> np.ndarray | None:
+        """Return features() of the pictures that fit was given, in their order, where it still has them.
+
+        part: "train" or "val"; None where fine-tuning has changed what the network makes of them.
+        """
+        return None if self.tta != "none" else getattr(self, "_remembered", {}).get(part)
+
     def proba_of_features(self, features: np.ndarray) -> np.ndarray:
         """Return predict_proba's answer for what features() made: one pass through the network for both."""
         check_is_fitted(self, "network_")

@@ -91,6 +91,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "patience": ("an integer of 0 or more", _integer(0)),
     "budget": ("None or a number of seconds above 0", _or_none(_real(0, open_low=True))),
     "pictures_after": ("an integer of 0 or more", _integer(0)),
+    "pictures_after_tuning": ("None or an integer of 0 or more", _or_none(_integer(0))),
 }
 _NAMES: dict[str, tuple[Any, ...]] = {
     "solver": SOLVERS,

@@ -69,8 +69,13 @@ class FineTuning(FineTuned):
         self.history_: list[EpochRecord] = []
         self.probe_: Probe | None = None
         features, needed = None, begins_with_head(settings)
+        self._remembered: dict[str, np.ndarray] = {}
         if self.probe or needed:
             features = self._features(part, held, settings["views"])
+            # Copies of evaluation's views: the probe whitens its features in place.
+            self._remembered = {"train": features.train[0].numpy().copy()}
+            if features.val is not None:
+                self._remembered["val"] = features.val.numpy().copy()
         if self.probe and features is not None:
             val_targets = None if held is None else held[1]
             self.probe_ = features.probe(part.targets, part.weights, val_targets, overwrite=not needed)
@@ -154,6 +159,8 @@ class FineTuning(FineTuned):
         self._session.features = None  # the largest thing there, and made anew where training goes on
         self.chosen_epoch_ = course.best_epoch
         self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
+        if self.kept_ != "probe":
+            self._remembered = {}  # the network makes others of them by now
         self._fit_head(course.best_epoch)
         if course.best is not None:
             self.network_.load_state_dict(course.best)
