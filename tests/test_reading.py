@@ -39,3 +39,17 @@ def test_json_that_is_nested_without_end_is_a_value_error(tmp_path):
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):
         reading.read_json(tmp_path / "a.json")
+
+
+def test_a_link_is_no_plain_file_where_none_may_be_followed(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(DataError, match=r"b is a link, not a file\. Leave it out\."):
+        reading.read_bytes(tmp_path / "b", 7, links=False)
+    assert reading.read_bytes(tmp_path / "a", 7, links=False) == b"content"
+
+
+def test_an_opened_file_can_be_read_in_pieces(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    with reading.opened(tmp_path / "a", 7) as file:
+        assert (file.read(3), file.read()) == (b"con", b"tent")

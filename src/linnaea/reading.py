@@ -3,13 +3,16 @@
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from linnaea.errors import DataError
 
 MAX_JSON = 64 << 20  # bytes; a run.json has some 10 KB
 _KINDS = (
+    (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -17,22 +20,36 @@ _KINDS = (
 )
 # Opening a pipe that nobody writes to would wait for ever; Windows has neither the pipes nor the flag.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
-def read_bytes(path: Path | str, limit: int, name: str = "") -> bytes:
+def read_bytes(path: Path | str, limit: int, name: str = "", *, links: bool = True) -> bytes:
     """Return the bytes of a plain file of at most limit bytes; name is what errors call it.
+
+    links: whether a link to a plain file is one. False for what is shown to others: in a folder from
+    elsewhere, a link may lead to a picture that is nobody's business.
 
     Raises DataError for a pipe, a socket, a device or a larger file, before anything is read, and OSError as
     opening does (FileNotFoundError, IsADirectoryError, PermissionError, a loop of links …).
     """
+    with opened(path, limit, name, links=links) as file:
+        # No more than was announced, should the file grow under our hands.
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+@contextmanager
+def opened(path: Path | str, limit: int, name: str = "", *, links: bool = True) -> Iterator[BinaryIO]:
+    """Open a plain file of at most limit bytes for reading, for what need not be in memory as a whole.
+
+    Raises as read_bytes.
+    """
     name = name or str(path)
-    check_plain(path, limit, name)
-    handle = os.open(path, _FLAGS)
+    _refuse(os.stat(path, follow_symlinks=links), name, limit)
+    handle = os.open(path, _FLAGS if links else _FLAGS | _NO_LINKS)
     with open(handle, "rb") as file:
         # Again, of what is open now: the name may have got another file in the meantime.
-        size = _refuse(os.fstat(handle), name, limit)
-        # No more than was announced, should the file grow under our hands.
-        return file.read(size)
+        _refuse(os.fstat(handle), name, limit)
+        yield file
 
 
 def check_plain(path: Path | str, limit: int, name: str = "") -> None:
@@ -50,8 +67,8 @@ def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def _refuse(status: os.stat_result, name: str, limit: int) -> int:
-    """Return the size of a plain file that is not too large; refuse every other."""
+def _refuse(status: os.stat_result, name: str, limit: int) -> None:
+    """Refuse all but a plain file that is not too large; opening a folder tells of it by itself."""
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
             raise DataError(f"{name} is {kind}, not a file.", "Leave it out.")
@@ -60,4 +77,3 @@ def _refuse(status: os.stat_result, name: str, limit: int) -> int:
             f"{name} is too large to read ({status.st_size:,} bytes; the limit is {limit:,}).",
             "Make it smaller or leave it out.",
         )
-    return status.st_size

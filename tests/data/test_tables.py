@@ -1,6 +1,12 @@
+import os
+
+import numpy as np
 import pytest
 
+from linnaea.data.dataset import Dataset
+from linnaea.data.fingerprints import content_hashes
 from linnaea.data.sources import open_dataset
+from linnaea.data.tables import read_rows
 from linnaea.errors import DataError
 
 
@@ -72,3 +78,13 @@ def test_tables_that_cannot_be_used(pictures):
         write(pictures, "path,label\nfiles/0.png,ros\u00e9\n", encoding="latin-1")
     )
     assert "line 2, is not CSV" in message(write(pictures, 'path,label\n"files/0.png,rose\n'))
+
+
+def test_a_pipe_for_a_table_or_a_picture_is_refused_and_not_waited_for(pictures):
+    os.mkfifo(pictures / "table.csv")
+    with pytest.raises(DataError, match=r"the table is a named pipe, not a file\. Leave it out\."):
+        read_rows(pictures / "table.csv", "the table")
+    os.mkfifo(pictures / "pipe.png")
+    dataset = Dataset("x", "x", ("pipe.png",), np.array(["a"]), root=pictures)
+    with pytest.raises(DataError, match=r"pipe\.png is a named pipe, not a file"):
+        content_hashes(dataset)

@@ -1,5 +1,7 @@
 """Facts: what is written comes back, and what is no table is refused, with the place."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,12 @@ def test_what_is_no_table_is_refused(tmp_path, text, message):
 
 def test_a_missing_table_says_how_to_make_it(tmp_path):
     with pytest.raises(DataError, match=r"is missing\. The run has judged no test part"):
+        Predictions.read_csv(tmp_path / "p.csv")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.csv")
+    with pytest.raises(DataError, match=r"p\.csv is a named pipe, not a file\. Leave it out\."):
         Predictions.read_csv(tmp_path / "p.csv")
 
 

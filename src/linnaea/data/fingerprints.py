@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from linnaea import reading
 from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError
 
@@ -49,8 +50,10 @@ def fingerprint(dataset: Dataset, hashes: Sequence[str] | None = None) -> str:
 
 
 def _file_hash(path: Path) -> str:
+    from linnaea.data.pictures import MAX_BYTES  # which imports this module
+
     try:
-        with open(path, "rb") as file:
+        with reading.opened(path, MAX_BYTES) as file:
             # In blocks: a photograph may be large, and this runs over all of them.
             return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
     except OSError as error:

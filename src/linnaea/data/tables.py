@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from linnaea import reading
 from linnaea.data.dataset import Dataset, counted, listed
 from linnaea.data.folders import PART_NAMES
 from linnaea.errors import DataError
 
 COLUMNS = ("path", "label")
+MAX_TABLE = 1 << 30  # bytes; a row has some 60
 
 
 def open_table(path: Path, source: str) -> Dataset:
@@ -68,11 +70,12 @@ def open_table(path: Path, source: str) -> Dataset:
 def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
     """Return each row of a table with its line number, its values stripped, its columns in small letters.
 
-    Raises DataError for what is no CSV in UTF-8, or lacks the columns path and label.
+    Raises DataError for what is no CSV in UTF-8, no plain file or one above MAX_TABLE, or lacks the columns
+    path and label.
     """
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
-        text = path.read_text(encoding="utf-8-sig")
+        text = reading.read_bytes(path, MAX_TABLE, source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."

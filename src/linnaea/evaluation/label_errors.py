@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from linnaea import reading
 from linnaea.errors import DataError
-from linnaea.evaluation.predictions import Predictions
+from linnaea.evaluation.predictions import MAX_TABLE, Predictions
 
 COLUMNS = ("path", "given", "suggested", "confidence")
 """The columns of label_errors.csv."""
@@ -101,14 +102,13 @@ def to_csv(suspects: list[Suspect]) -> str:
 def read_csv(path: Path) -> list[Suspect]:
     """Read what to_csv wrote. Raises DataError for anything else."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise DataError(f"{path} does not have the columns {', '.join(COLUMNS)}.")
-            return [
-                Suspect(row["path"], row["given"], row["suggested"], float(row["confidence"]))
-                for row in reader
-            ]
+        text = reading.read_bytes(path, MAX_TABLE).decode("utf-8")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path} does not have the columns {', '.join(COLUMNS)}.")
+        return [
+            Suspect(row["path"], row["given"], row["suggested"], float(row["confidence"])) for row in reader
+        ]
     except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise

@@ -1,20 +1,19 @@
 """The page of probable label errors: a gallery with a decision for each picture."""
 
-import base64
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
-from PIL import Image
 
 from linnaea import files
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.report import page, words
-from linnaea.report.thumbnails import TINY
+from linnaea.report.thumbnails import Album
 from linnaea.runs.repeated import RunGroup
 
 THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB
+SIDE = 192  # pixels of a thumbnail's longer side, at most
 _HERE = Path(__file__).parent
 
 
@@ -39,18 +38,15 @@ def build_label_errors(group: RunGroup) -> Path:
     info = group.info()
     suspects = read_csv(group.path / "label_errors.csv")
     shown: list[Shown] = []
-    room = THUMBNAIL_BYTES
+    album = Album(THUMBNAIL_BYTES)
+    folder = group.path / "label_errors"
     for number, suspect in enumerate(suspects, start=1):
-        thumbnail = group.path / "label_errors" / f"{number:06}.jpg"
-        content = thumbnail.read_bytes() if thumbnail.exists() else b""
-        if not content or len(content) > room:
+        thumbnail = album.take(folder / f"{number:06}.jpg", SIDE)
+        if thumbnail is None:
             break
-        room -= len(content)
-        source = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
         confidence = words.percent(suspect.confidence)
-        with Image.open(thumbnail) as picture:
-            tiny = max(picture.size) <= TINY
-        shown.append(Shown(number, suspect.path, suspect.given, suspect.suggested, confidence, source, tiny))
+        named = suspect.path, suspect.given, suspect.suggested
+        shown.append(Shown(number, *named, confidence, thumbnail.source, thumbnail.tiny))
     data = info.get("data") or {}
     path = group.path / "label_errors.html"
     text = page.render(

@@ -60,7 +60,10 @@ class Album:
 
 def _embedded(path: Path, side: int) -> Thumbnail | None:
     try:
-        content = read_bytes(path, LARGEST)
+        # A run may come from somebody else: a link in it could lead to any picture of this computer.
+        if path.parent.is_symlink():
+            return None
+        content = read_bytes(path, LARGEST, links=False)
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None

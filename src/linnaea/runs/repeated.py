@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from linnaea.errors import RunError
-from linnaea.runs.folder import FORMAT_VERSION, GROUP_FILES, RunFolder
+from linnaea.runs.folder import FORMAT_VERSION, GROUP_FILES, RunFolder, is_plain_name
 
 Kind = Literal["repeats", "folds"]
+KINDS: tuple[Kind, ...] = ("repeats", "folds")
 
 
 class RunGroup(RunFolder):
@@ -73,17 +74,29 @@ class RunGroup(RunFolder):
 
     def begun(self, number: int) -> RunFolder | None:
         """Return the run of this number if the group has begun it."""
-        named = str(number) in map(str, self.info().get("runs") or [])
-        return RunFolder.open(self.path / str(number)) if named and self._has(str(number)) else None
+        name = str(number)
+        return RunFolder.open(self.path / name) if name in self._named() and self._has(name) else None
 
     def _has(self, name: str) -> bool:
         return (self.path / name / "run.json").is_file()
 
+    def _named(self) -> list[str]:
+        """Return the folders of the runs. Raises RunError for what is no folder of this group's own."""
+        named = self.info().get("runs") or []
+        for name in named if isinstance(named, list) else [named]:
+            # A path, or a link, would show and rewrite a run that lies somewhere else.
+            own = isinstance(name, str) and is_plain_name(name) and not (self.path / name).is_symlink()
+            if not own:
+                raise RunError(
+                    f"{self.path / self.file} names the run {name!r}, which is no folder in {self.path}.",
+                    "Restore it, or train again.",
+                )
+        return list(named)
+
     def runs(self) -> list[RunFolder]:
-        """Return the runs that were begun, in order."""
+        """Return the runs that were begun, in order. Raises RunError as _named does."""
         # The last may have been named and not been made, when the power went.
-        names = map(str, self.info().get("runs", []))
-        return [RunFolder.open(self.path / name) for name in names if self._has(name)]
+        return [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
 
 
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
