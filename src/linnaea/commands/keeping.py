@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
+from linnaea.classifiers.contract import EpochRecord
 from linnaea.commands import terminal
 from linnaea.commands.interruption import Stops
-from linnaea.errors import DivergenceError
+from linnaea.errors import DivergenceError, RunError
 from linnaea.runs import provenance, sameness
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
@@ -27,6 +28,7 @@ class Keeper:
     def __init__(self, run: RunFolder, recipe: Recipe, stops: Stops) -> None:
         self.run, self.stops = run, stops
         self.checkpoints = Checkpoints(run)
+        self.began = False  # whether a step or an epoch has been over
         self.rhythm = Rhythm(recipe.checkpoint_every)
         self.lines = len(run.history())
         info = run.info()
@@ -65,13 +67,14 @@ class Keeper:
 
     def epoch_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
-        self.stops.patient = True
+        self.stops.patient = self.began = True
         if self.stops.pending is not None or self.rhythm.is_due(epoch_over=True):
             self._write(classifier)
         self.stops.answer()
 
     def step_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due within an epoch; stop if asked to."""
+        self.stops.patient = self.began = True
         if self.stops.pending is not None or self.rhythm.is_due(epoch_over=False):
             self._write(classifier)
         self.stops.answer()
@@ -139,9 +142,20 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     run.update_info(resumed=[*(info.get("resumed") or []), told])
 
 
-def go_on_from(checkpoint: Checkpoint, classifier: Any, info: dict[str, Any]) -> None:
-    """Give a new classifier the state to go on from, at the rate that rewinds left."""
-    rewinds = info.get("rewinds") or []
-    if rewinds:
-        classifier.set_params(learning_rate=float(rewinds[-1]["learning_rate"]))
+def go_on_from(checkpoint: Checkpoint, classifier: Any, info: dict[str, Any]) -> list[EpochRecord]:
+    """Give a new classifier the state to go on from, at the rate that rewinds left; return its epochs.
+
+    Raises RunError where a run.json or a checkpoint from elsewhere tells other things than it should.
+    """
+    try:
+        rewinds = info.get("rewinds") or []
+        if rewinds:
+            classifier.set_params(learning_rate=float(rewinds[-1]["learning_rate"]))
+        records = [EpochRecord(**record) for record in checkpoint.values["history"]]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RunError(
+            f"The checkpoint cannot be believed ({type(error).__name__}: {error}).",
+            "Start again: linnaea train, with --overwrite.",
+        ) from error
     classifier.load_training_state(checkpoint.arrays, checkpoint.values)
+    return records

@@ -58,8 +58,7 @@ def fit(
     asked_rate = classifier.get_params()["learning_rate"]
     bar = terminal.EpochBar(classifier.get_params()["epochs"])
     if checkpoint is not None:
-        keeping.go_on_from(checkpoint, classifier, run.info())
-        bar.catch_up([EpochRecord(**record) for record in checkpoint.values["history"]], len(X))
+        bar.catch_up(keeping.go_on_from(checkpoint, classifier, run.info()), len(X))
     stopped: BaseException | None = None
     with ExitStack() as open_things:
         events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
@@ -88,6 +87,10 @@ def fit(
             keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
+    if stopped is not None and not keeper.began:
+        # A training that is gone on with, stopped while it was still being set up: what the classifier holds
+        # is not what was learned, and must neither be saved nor judged.
+        classifier.history_ = []
     if getattr(classifier, "history_", None):
         classifier.save(run.path)
         used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked_rate}

@@ -162,8 +162,14 @@ class Checkpoints:
                 f"{path} is a checkpoint of format {version!r}; this version goes on from {FORMAT_VERSION}.",
                 "Go on with the version of linnaea that wrote it.",
             )
-        if not isinstance(state.get("values"), dict) or not isinstance(state.get("facts"), dict):
-            raise RunError(f"{path} is incomplete.", _CURE)
+        values, facts = state.get("values"), state.get("facts")
+        counts = (
+            [values.get("epoch", 0), values.get("step") or 0, facts.get("history", 0)]
+            if isinstance(values, dict) and isinstance(facts, dict)
+            else [None]
+        )
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise RunError(f"{path} cannot be believed: what it counts is no number.", _CURE)
         return state
 
     def _read(self, name: str) -> Checkpoint:
