@@ -25,8 +25,9 @@ from tests.crash.runs import FINE_TUNED, PERCEPTRON, Kind
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RESERVE, RunFolder
 
-DISK = 48 << 20  # bytes of a file system of its own
-EVERY = 0.001  # seconds between two checkpoints: the next one is always near
+DISK = {PERCEPTRON: 4 << 20, FINE_TUNED: 48 << 20}  # bytes of a file system of its own
+# Seconds between two checkpoints: the next one is near; or the next file is the history, or the weights.
+OFTEN, SELDOM = 0.001, 300.0
 
 
 @dataclass
@@ -46,18 +47,22 @@ def attempt(number: int, of: int, place: Path, kind: Kind | None = None) -> Outc
     """Train until there is a checkpoint, take the room away, look at what is left, make room, go on."""
     kind = kind or (FINE_TUNED if number % 5 == 4 else PERCEPTRON)
     untouched, _ = runs.reference(kind, place)
-    with _disk(place, number, wanted=number % 2 == 0) as (folder, own):
+    every = OFTEN if number // 2 % 2 == 0 else SELDOM
+    with _disk(place / f"disk {number}", DISK[kind] if number % 2 == 0 else 0) as (folder, own):
         run = folder / f"full {number}"
-        process = runs.begin(kind, place, run, EVERY)
+        process = runs.begin(kind, place, run, every)
         largest = _first_checkpoint(process, run)
-        # From one byte to nearly all of the largest file, so that at least that one cannot be written.
+        if every == SELDOM:
+            largest = (untouched / "weights.safetensors").stat().st_size
+        # From one byte to nearly all of the next large file, so that at least that one cannot be written.
         room = 1 + (largest - 2) * number // max(of - 1, 1)
         outcome = Outcome(number, kind.name, "full" if own else "limit", room)
         filler = _take_room(process, run, own, room)
         _judge_failure(outcome, process, run)
         filler.unlink(missing_ok=True)
         if not outcome.faults:
-            outcome.faults = _gone_on(kind, place, run, untouched)
+            failure = runs.failure(runs.go_on(kind, place, run, every))
+            outcome.faults = [failure] if failure else runs.differences(run, untouched)
         shutil.rmtree(run, ignore_errors=True)
     return outcome
 
@@ -121,19 +126,12 @@ def _judge_failure(outcome: Outcome, process: subprocess.Popen[bytes], run: Path
         outcome.faults.append("the report is not whole")
 
 
-def _gone_on(kind: Kind, place: Path, run: Path, untouched: Path) -> list[str]:
-    """Go on with room enough; return what differs from the run that nobody stopped."""
-    failure = runs.failure(runs.go_on(kind, place, run, EVERY))
-    return [failure] if failure else runs.differences(run, untouched)
-
-
 @contextlib.contextmanager
-def _disk(place: Path, number: int, *, wanted: bool) -> Iterator[tuple[Path, bool]]:
-    """Yield a folder, and whether it is a file system of its own; mounting one takes rights."""
-    folder = place / f"disk {number}"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
-    mounted = wanted and shutil.which("mount") is not None
+def _disk(folder: Path, size: int) -> Iterator[tuple[Path, bool]]:
+    """Yield a folder, and whether it is a file system of size bytes; mounting one takes rights."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = size > 0 and shutil.which("mount") is not None
     mounted = mounted and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield folder, mounted

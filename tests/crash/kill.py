@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ def attempt(number: int, place: Path, kind: Kind | None = None) -> Outcome:
     draw = np.random.default_rng([1, number])
     kind = kind or ORDER[number % len(ORDER)]
     untouched, seconds = runs.reference(kind, place)
+    epochs = _lines(untouched)
     outcome = Outcome(number, kind.name)
     run = place / f"killed {number}"
     _remove(run)
@@ -57,8 +58,8 @@ def attempt(number: int, place: Path, kind: Kind | None = None) -> Outcome:
     process = runs.begin(kind, place, run, every)
     for _ in range(kills(number)):
         # A process that was faster than its moment is followed by another, with less time.
-        for share in (1.0, 0.6, 0.3, 0.1, 0.0):
-            if _killed(process, run, draw, share * seconds):
+        for share in (1.0, 0.6, 0.3, 0.0):
+            if _killed(process, run, draw, epochs, share * seconds):
                 outcome.kills.append(_stage(run))
                 break
             _remove(run)
@@ -71,24 +72,32 @@ def attempt(number: int, place: Path, kind: Kind | None = None) -> Outcome:
     return outcome
 
 
-def _killed(process: subprocess.Popen[bytes], run: Path, draw: np.random.Generator, seconds: float) -> bool:
+def _killed(
+    process: subprocess.Popen[bytes], run: Path, draw: np.random.Generator, epochs: int, seconds: float
+) -> bool:
     """Send SIGKILL at a random moment; return False for a process that ended by itself before.
 
-    A quarter of the moments lie anywhere, loading included; half within training and what comes after it;
-    for a quarter the harness waits for a file that is being written, and kills at the sight of it.
+    Loading the libraries is most of the time of so small a run, and the same each time. So one moment in five
+    lies anywhere; three lie within training, two of these while a file is being written; one lies after it.
+
+    epochs: of the run that nobody stopped, whose lines of history tell how far this one is.
+    seconds: that it may take.
     """
-    aim = draw.choice(["anywhere", "learning", "learning", "writing"])
-    wait = float(draw.random())
-    if aim == "anywhere":
-        _wait(process, seconds * wait)
-    else:
-        # Loading the libraries is most of the time of so small a run, and the same each time.
-        known = _mark(run)
-        while process.poll() is None and _mark(run) == known:
-            time.sleep(0.001)
-        _wait(process, 0.6 * seconds * wait)
-        while aim == "writing" and process.poll() is None and not _is_writing(run):
-            pass
+    aim = draw.choice(["anywhere", "learning", "writing", "writing", "judging"])
+    share, wait = draw.random(2)
+    done = _lines(run)
+    match aim:
+        case "anywhere":
+            _until(process, lambda: False, seconds * wait)
+        case "judging":
+            _until(process, lambda: (run / "predictions.csv").exists())
+            _until(process, lambda: False, 0.2 * seconds * wait)
+        case _:
+            _until(process, lambda: _lines(run) > done + share * (epochs - done))
+            # Less than an epoch takes where each step is followed by a checkpoint.
+            _until(process, lambda: False, 0.05 * wait)
+            if aim == "writing":
+                _until(process, lambda: _is_writing(run))
     if process.poll() is not None:
         return False
     process.kill()
@@ -96,18 +105,18 @@ def _killed(process: subprocess.Popen[bytes], run: Path, draw: np.random.Generat
     return True
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
+def _until(process: subprocess.Popen[bytes], is_so: Callable[[], bool], seconds: float = 1e9) -> None:
+    """Wait until something is so, the process has ended, or the time is over."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and not is_so() and time.monotonic() < end:
+        time.sleep(0.0005)
 
 
-def _mark(run: Path) -> tuple[int, int]:
-    """Return what changes once a process has begun to learn: the length of the history and when it grew."""
+def _lines(run: Path) -> int:
     try:
-        status = (run / "history.jsonl").stat()
+        return (run / "history.jsonl").read_bytes().count(b"\n")
     except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
+        return 0
 
 
 def _is_writing(run: Path) -> bool:
@@ -134,13 +143,21 @@ def _remove(run: Path) -> None:
     shutil.rmtree(run, ignore_errors=True)
 
 
-def attempts(numbers: Iterable[int], place: Path, jobs: int) -> Iterator[Outcome]:
-    """Yield the outcome of each number, in order; the uninterrupted runs are made first, alone."""
+def attempts(numbers: Iterable[int], place: Path, jobs: int, seconds: float) -> Iterator[Outcome]:
+    """Yield the outcome of each number, in order, begun within so many seconds.
+
+    The uninterrupted runs are made first, alone.
+    """
+    end = time.monotonic() + seconds
     numbers = list(numbers)
     for kind in dict.fromkeys(ORDER[number % len(ORDER)] for number in numbers):
         runs.reference(kind, place)
+
+    def in_time(number: int) -> Outcome | None:
+        return attempt(number, place) if time.monotonic() < end else None
+
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda number: attempt(number, place), numbers)
+        yield from (outcome for outcome in pool.map(in_time, numbers) if outcome is not None)
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -168,12 +185,13 @@ def prepared(place: Path | None) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Print what became of each run, and a table of all that the folder knows; return 1 for any fault."""
+    """Print what became of each run, and a table; return 1 where one did not end as the uninterrupted one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("count", type=int, help="how many kills, at least")
     parser.add_argument("--first", type=int, default=0, help="number of the first run")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at a time")
-    parser.add_argument("--place", type=Path, help="a folder that keeps what was made here for the next time")
+    parser.add_argument("--place", type=Path, help="a folder to keep the outcomes in, and to go on from")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no run after so many seconds")
     chosen = parser.parse_args()
     numbers, planned = [], 0
     while planned < chosen.count:
@@ -181,15 +199,18 @@ def main() -> int:
         planned += kills(numbers[-1])
     with prepared(chosen.place) as place:
         log = place / "outcomes.jsonl"
-        for outcome in attempts(numbers, place, chosen.jobs):
+        outcomes = (
+            [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
+        )
+        new = sorted({*numbers} - {outcome.number for outcome in outcomes})
+        for outcome in attempts(new, place, chosen.jobs, chosen.seconds):
+            outcomes.append(outcome)
             with open(log, "a") as file:
                 file.write(json.dumps(asdict(outcome)) + "\n")
             told = "; ".join(outcome.faults) or "the same to the bit"
             print(
-                f"{outcome.number:4}  {outcome.kind}, killed {', then '.join(outcome.kills)}: {told}",
-                flush=True,
+                f"{outcome.number:4}  {outcome.kind}, killed {', '.join(outcome.kills)}: {told}", flush=True
             )
-        outcomes = [Outcome(**json.loads(line)) for line in log.read_text().splitlines()]
     print(table(outcomes))
     return int(any(outcome.faults for outcome in outcomes))
 

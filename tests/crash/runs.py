@@ -33,8 +33,8 @@ def _kind(name: str, data: str, words: str) -> Kind:
 PERCEPTRON = _kind(
     "perceptron",
     "bars",
-    "--size 12 --hidden 24,16 --epochs 80 --batch-size 8 --solver adam --learning-rate 0.003 "
-    "--augment digits --validation 0.3 --set dropout=0.2 --set input_dropout=0.1 --set patience=25",
+    "--size 12 --hidden 24,16 --epochs 150 --batch-size 8 --solver adam --learning-rate 0.003 "
+    "--augment digits --validation 0.3 --set dropout=0.2 --set input_dropout=0.1 --set patience=50",
 )
 FINE_TUNED = _kind(
     "fine-tuned",
