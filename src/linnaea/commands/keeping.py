@@ -15,7 +15,7 @@ from linnaea.runs.settings import Recipe
 MOST_REWINDS = 3
 TOLERANCE = (
     "The result is therefore not bit for bit that of a run that was never stopped, because sums are rounded "
-    "in another order. Expect losses equal to about 1 in 1,000, and accuracies well within their interval."
+    "in another order. Expect losses equal to about 1 in 100, and accuracies well within their interval."
 )
 
 

@@ -68,7 +68,7 @@ def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
     if info.get("state") != "finished":
         raise RunError(
             f"{first.path} is {info.get('state') or 'not finished'}: there is no result to repeat.",
-            "Train it to its end.",
+            f"Bring it to its end: linnaea resume {first.path}.",
         )
     if not isinstance(info.get("recipe"), dict) or not isinstance(info.get("data"), dict):
         raise RunError(f"{first.path / 'run.json'} does not say how the run was made.", "Train again.")
