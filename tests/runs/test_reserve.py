@@ -1,3 +1,5 @@
+import resource
+
 import pytest
 
 from linnaea.errors import LinnaeaError
@@ -17,9 +19,14 @@ def test_the_reserve_takes_its_room_until_it_is_released_or_left(tmp_path):
 
 
 def test_no_room_for_the_reserve_is_told_before_a_run_begins(tmp_path):
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(LinnaeaError, match=r"could not be written \(File exists\)"),
-        reserve.kept(tmp_path / "file"),
-    ):
-        pass
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (reserve.SIZE - 1, hard))
+    try:
+        with pytest.raises(LinnaeaError) as error, reserve.kept(tmp_path):
+            raise AssertionError("the run began")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(error.value) == (
+        f"{tmp_path / '.reserve'} could not be written (File too large). Free some space, or choose another place."
+    )
+    assert list(tmp_path.iterdir()) == []
