@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linnaea.data import cache
+from linnaea.data import cache, duplicates
 from linnaea.data.downloads import cache_folder
 from linnaea.data.problems import leave_out_unusable, scan, without
 from linnaea.data.sources import open_dataset
@@ -169,6 +169,30 @@ def test_the_same_pixels_twice_in_memory_are_found(digits):
         problem for problem in scan(replace(twice, pixels=pixels)) if problem.kind == "exact_duplicate"
     ]
     assert [problem.paths for problem in problems] == [("digits/00003", "digits/00007")]
+
+
+def test_where_crops_are_too_many_to_compare_it_is_said(tmp_path, monkeypatch):
+    blocks = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    pictures = [Image.fromarray(one).resize((240, 240), Image.Resampling.BICUBIC) for one in blocks]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    pictures[0].resize((120, 120)).save(tmp_path / "a/small.png")
+    pictures[2].crop((0, 0, 228, 228)).save(tmp_path / "a/cropped.png")
+    dataset = open_dataset(tmp_path)
+    assert "crops_not_searched" not in [problem.kind for problem in scan(dataset)]
+    monkeypatch.setattr(duplicates, "MOST_WITH_VIEWS", 4)
+    problems = scan(dataset)
+    said = [(problem.severity, problem.message) for problem in problems if not problem.paths]
+    assert said == [
+        (
+            "note",
+            "Near copies were looked for among whole pictures and their mirror images, not among crops: "
+            "there are 5 different pictures, and crops are compared up to 4.",
+        )
+    ]
+    assert ("a/0.png", "a/small.png") in [problem.paths for problem in problems]
 
 
 def test_without_keeps_everything_in_step(digits):

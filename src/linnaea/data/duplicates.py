@@ -30,8 +30,8 @@ _NEAR_BITS = 10
 _SAME = 0.75
 # A pair takes 3 ms. Of data in which more pairs look alike (scans, X-rays), the nearest are compared.
 _MOST_COMPARED = 20_000
-# Every view of every picture is compared with every picture: 40,000 pictures take some 20 s.
-_MOST_WITH_VIEWS = 40_000
+MOST_WITH_VIEWS = 40_000
+"""Up to so many pictures crops are looked for: every view is compared with every picture, in some 20 s."""
 _BLOCK = 4_000_000  # distances held at a time: 32 MB as uint64
 
 # What is left of a picture that was cropped by 5 %: left, upper, right, lower as shares of its sides.
@@ -157,7 +157,7 @@ def exact_pairs(hashes: Sequence[str]) -> list[tuple[int, int]]:
 def _candidates(hashes: np.ndarray) -> np.ndarray:
     """Return the pairs whose hashes are near, (m, 2) with first < second, the nearest first."""
     count = len(hashes)
-    views = len(_VIEWS) if count <= _MOST_WITH_VIEWS else 1
+    views = len(_VIEWS) if count <= MOST_WITH_VIEWS else 1
     # The mirrored whole stands last: a crop of one is compared with the other and with its mirror image.
     targets = (np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, -1]))
     rows_at_once = max(1, _BLOCK // max(count, 1))

@@ -30,6 +30,7 @@ KINDS = {
     "orientation": "Turned by a tag",
     "converted": "Read with a loss",
     "small_pictures": "Too small to look into",
+    "crops_not_searched": "Crops not looked for",
 }
 """Every kind of problem in a few words, in the order in which a person should read of them."""
 

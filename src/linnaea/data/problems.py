@@ -202,7 +202,15 @@ def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
     groups: dict[int, list[int]] = defaultdict(list)
     for row, number in enumerate(numbers.tolist()):
         groups[number].append(row)
-    return [_group_problem(dataset, read.hashes, group) for group in groups.values() if len(group) > 1]
+    found = [_group_problem(dataset, read.hashes, group) for group in groups.values() if len(group) > 1]
+    if len(rows) > duplicates.MOST_WITH_VIEWS:
+        message = (
+            "Near copies were looked for among whole pictures and their mirror images, not among crops: "
+            f"there are {len(rows):,} different pictures, and crops are compared up to "
+            f"{duplicates.MOST_WITH_VIEWS:,}."
+        )
+        found.append(Problem("crops_not_searched", "note", (), message))
+    return found
 
 
 def _group_problem(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> Problem:
