@@ -87,8 +87,23 @@ def test_every_cell_of_the_confusion_matrix_has_its_pictures_twelve_at_most(smal
     for true in table.classes:
         for predicted in table.classes:
             rows = np.flatnonzero((table.true == true) & (table.predicted == predicted))
-            want = 0 if true == predicted else min(12, len(rows))
-            assert len(np.intersect1d(rows, kept)) == want
+            # Of a class itself, one example to compare its mistakes with: the surest.
+            most = 1 if true == predicted else 12
+            found = np.intersect1d(rows, kept)
+            assert len(found) == min(most, len(rows))
+            if true == predicted and len(rows):
+                assert table.confidence[found] == table.confidence[rows].max()
+
+
+def test_examples_are_of_the_most_confused_pairs_as_far_as_one_was_named_right():
+    said = np.array(["b", "b", "b", "b", "a", "c"])
+    true = np.array(["a", "a", "b", "b", "c", "c"])
+    sure = np.array([0.9, 0.8, 0.6, 0.7, 0.5, 0.9])
+    classes = np.array(["a", "b", "c"])
+    probabilities = np.where(said[:, None] == classes, sure[:, None], (1 - sure[:, None]) / 2)
+    table = Predictions(tuple("123456"), true, ("a", "b", "c"), probabilities)
+    # Twice a for b, once c for a; no picture of a was named right.
+    assert mistakes._examples(table) == [3, 5]
 
 
 def test_where_there_is_no_room_each_cell_has_one_before_any_has_two(small, tmp_path, monkeypatch):

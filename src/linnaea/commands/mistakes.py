@@ -18,6 +18,7 @@ WRONG, DOUBTFUL = 48, 12
 # Pixels of the longer side. Smaller pictures (digits) are kept as they are.
 SIDE, CELL_SIDE = 160, 64
 A_CELL = 12
+WORST_PAIRS = 20  # of which an example of either class is kept: 40 pictures at most
 # What the pictures of a run may weigh, in bytes: base64 adds a third, and a page should stay under 5 MB.
 SHOWN_BYTES, CELL_BYTES = 1_900_000, 800_000
 # A palette makes a PNG of a photograph a third as large; with 128 colours it is hardly seen at this size.
@@ -31,7 +32,8 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
 
     mistakes/NNNNNN.png and .heat.png: the most confident mistakes; NNNNNN is the row in predictions.csv.
     doubtful/NNNNNN.png and .heat.png: the least certain right answers.
-    cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class.
+    cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class;
+    and one right answer of each class of the most confused pairs, to compare them with.
 
     Heat maps are of the predicted class; run.json says how they were made ("heat_maps").
     """
@@ -45,7 +47,8 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     opened, gone = _opened(study, np.concatenate([*shown.values()]).tolist())
     there = {name: np.array([row for row in rows if int(row) in opened], int) for name, rows in shown.items()}
     _keep_shown(run, there, opened, classifier, study, predictions)
-    _keep_cells(run, study, opened, [row for row in _rounds(wrong, predictions) if row not in gone])
+    rows = [*_examples(predictions), *_rounds(wrong, predictions)]
+    _keep_cells(run, study, opened, [row for row in rows if row not in gone])
     if gone:
         # The result stands: these pictures were judged before they went.
         terminal.say("Pictures", f"{len(gone):,} cannot be shown in the report: {next(iter(gone.values()))}")
@@ -108,6 +111,19 @@ def _keep_cells(run: RunFolder, study: Study, opened: dict[int, Image.Image], ro
         if room < 0:
             return
         run.write_bytes(f"cells/{row:06}{ending}", content)
+
+
+def _examples(predictions: Any) -> list[int]:
+    """Return the surest right answer for each class of the most confused pairs, as far as there is one."""
+    from linnaea.evaluation.metrics import most_confused
+
+    pairs = most_confused(predictions, WORST_PAIRS)
+    right = predictions.predicted == predictions.true
+    found = []
+    for name in dict.fromkeys(pair[side] for pair in pairs for side in ("predicted", "true")):
+        rows = np.flatnonzero(right & (predictions.true == name))
+        found += rows[np.argsort(-predictions.confidence[rows], kind="stable")][:1].tolist()
+    return found
 
 
 def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:

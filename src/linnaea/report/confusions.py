@@ -21,7 +21,8 @@ MOST_NUMBERED = 20
 FIRST_PAIRS = 12  # shown at once below a matrix without numbers
 MOST_PAIRS = 400  # all 380 cells of a numbered matrix; of a larger one, the rest stay in predictions.csv
 MOST_IN_CELL = 12
-CELL_BYTES = 1_200_000  # before base64; see thumbnails.Album
+CELL_BYTES = 1_000_000  # before base64; see thumbnails.Album
+EXAMPLE_BYTES = 300_000
 CELL_SIDE = 96  # pixels; thumbnails of cells are 64 and are not enlarged
 SIDE_BY_SIDE = 5
 EXAMPLES = 4
@@ -39,7 +40,7 @@ class CellPicture:
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of mistake: how often, and its pictures, the most confident first."""
+    """One kind of mistake: how often, its pictures, the most confident first, and one of the other class."""
 
     ident: str
     true: str
@@ -47,6 +48,7 @@ class Cell:
     pictures: int
     share: str
     shown: list[CellPicture]
+    example: CellPicture | None  # of the predicted class, named right: what the others were taken for
 
     @property
     def left(self) -> int:
@@ -129,11 +131,13 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
     """Return the kinds of mistakes, the commonest first; those get the room for pictures first."""
     columns = {name: column for column, name in enumerate(table.classes)}
     rows = _rows_of_mistakes(table)
-    album = Album(CELL_BYTES)
+    album, examples = Album(CELL_BYTES), Album(EXAMPLE_BYTES)
     cells = []
     for pair in most_confused(table, MOST_PAIRS):
         true, predicted = columns[pair["true"]], columns[pair["predicted"]]
         known = [row for row in rows[true, predicted] if row in facts.cells or row in facts.mistakes]
+        shown = _shown(facts, table, album, known[:MOST_IN_CELL])
+        of_other = [row for row in rows.get((predicted, predicted), []) if _has_picture(facts, row)]
         cells.append(
             Cell(
                 ident=_ident(true, predicted),
@@ -141,7 +145,9 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
                 predicted=pair["predicted"],
                 pictures=pair["pictures"],
                 share=percent(pair["share"]),
-                shown=_shown(facts, table, album, known[:MOST_IN_CELL]),
+                shown=shown,
+                # Where the cell opens at all.
+                example=next(iter(_shown(facts, table, examples, of_other[:1])), None) if shown else None,
             )
         )
     return cells
@@ -199,5 +205,8 @@ def _worse_first(matrix: np.ndarray, first: int, second: int) -> list[tuple[int,
 
 
 def _examples(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int]) -> list[CellPicture]:
-    kept = [row for row in rows if row in facts.cells or row in facts.mistakes or row in facts.doubtful]
-    return _shown(facts, table, album, kept[:EXAMPLES])
+    return _shown(facts, table, album, [row for row in rows if _has_picture(facts, row)][:EXAMPLES])
+
+
+def _has_picture(facts: RunFacts, row: int) -> bool:
+    return row in facts.cells or row in facts.mistakes or row in facts.doubtful
