@@ -98,10 +98,36 @@ def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
             expected.setdefault(f"{columns[true]}-{columns[said]}", set()).add(path)
     assert cells.keys() == expected.keys()
     for ident, paths in expected.items():
-        shown = set(re.findall(r'alt="([^"]+)"', cells[ident]))
+        shown = set(re.findall(r'alt="([^"]+)"', cells[ident].partition("For comparison")[0]))
         assert shown <= paths
         assert len(shown) == min(len(paths), 12)
         assert html.count(f'popovertarget="cell-{ident}"') == 3  # in the matrix, in the list, to close
+
+
+def test_a_cell_shows_what_its_pictures_were_taken_for(full):
+    _, table, html, _ = full
+    cells = re.findall(r'<div popover id="cell-\d+-(\d+)"(.*?)</div>', html, re.DOTALL)
+    right = table.predicted == table.true
+    compared = 0
+    for column, cell in cells:
+        name = table.classes[int(column)]
+        example = re.findall(r'alt="([^"]+)"', cell.partition("For comparison")[2])
+        assert example == [] or f"For comparison, {name} named right:" in cell
+        for path in example:
+            row = table.paths.index(path)
+            assert right[row]
+            assert table.true[row] == name
+        compared += len(example)
+    # The run keeps right answers of some classes only: the twelve least certain.
+    kept = {str(table.true[int(file.name[:6])]) for file in (full[0].path / "doubtful").glob("??????.png")}
+    assert compared == sum(table.classes[int(column)] in kept for column, _ in cells) > 0
+
+
+def test_the_page_of_problems_is_linked_where_there_is_one(full):
+    run, _, html, _ = full
+    assert "check.html" not in html
+    (run.path / "check.html").write_text("")
+    assert '<a href="check.html">check.html</a>' in build_report(run).read_text(encoding="utf-8")
 
 
 def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):

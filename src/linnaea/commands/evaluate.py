@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from linnaea.classifiers.contract import saved_class
 from linnaea.commands import terminal
+from linnaea.errors import RunError
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 
 # key in metrics.json → what a person calls it
 METRIC_NAMES = {
@@ -50,10 +52,12 @@ def load(run: str | Path) -> Any:
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:
     """Compute a run's metrics again from its table of predictions, and draw its report again.
 
+    Of repeats or folds: those of each run, and their mean, deviation, lowest and highest value.
+
     Parameters
     ----------
     run
-        A run folder.
+        A run folder, or a folder of repeats or folds.
     format
         table for people, json for programs.
     """
@@ -62,6 +66,8 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     from linnaea.commands.judging import recompute
     from linnaea.report.page import build_report
 
+    if RunGroup.is_group(run):
+        return _evaluate_group(RunGroup.open_group(run), format)
     folder = RunFolder.open(run)
     metrics = recompute(folder)
     build_report(folder)
@@ -70,6 +76,32 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
+    return metrics
+
+
+def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
+    """Recompute each run that was judged; return name → {"mean", "deviation", "min", "max", "values"}."""
+    import json
+
+    from linnaea.commands.judging import recompute
+    from linnaea.commands.repeating import sum_up, tell
+    from linnaea.report.page import build_report
+
+    judged = [run for run in group.runs() if (run.path / "predictions.csv").exists()]
+    if not judged:
+        raise RunError(
+            f"None of the {group.kind} in {group.path} has judged a test part.",
+            f"Train them to their end: linnaea resume {group.path}.",
+        )
+    for run in judged:
+        recompute(run)
+        build_report(run)
+    sum_up(group)
+    metrics: dict[str, Any] = group.info()["metrics"]
+    if format == "json":
+        terminal.results.print_json(json.dumps(metrics), indent=2)
+    else:
+        tell(group)
     return metrics
 
 

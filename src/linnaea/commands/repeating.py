@@ -101,7 +101,7 @@ def _train_each(
     terminal.messages.rule(style="dim")
     if kind == "folds":
         suspects.find(group, pictures.dataset)
-    _tell(group)
+    tell(group)
     return group
 
 
@@ -223,7 +223,7 @@ def sum_up(group: RunGroup, **changes: Any) -> None:
     build_group(group)
 
 
-def _tell(group: RunGroup) -> None:
+def tell(group: RunGroup) -> None:
     """Print mean, deviation and range of the runs."""
     metrics = group.info()["metrics"]
     rows = []

@@ -1,21 +1,39 @@
-"""linnaea report: draw a run's page again."""
+"""linnaea report: draw the page of a run, or of repeats or folds, again."""
 
 from pathlib import Path
 
 from linnaea.commands import terminal
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 
 
 def report(run: Path, /) -> Path:
     """Draw the report of a run again, from the run folder and from nothing else.
 
+    Of repeats or folds: the page of all, the page of each, and the page of probable label errors.
+
     Parameters
     ----------
     run
-        A run folder.
+        A run folder, or a folder of repeats or folds.
     """
     from linnaea.report.page import build_report
 
-    page = build_report(RunFolder.open(run))
+    page = (
+        _group_page(RunGroup.open_group(run)) if RunGroup.is_group(run) else build_report(RunFolder.open(run))
+    )
     terminal.say("Report", terminal.shown_path(page))
     return page
+
+
+def _group_page(group: RunGroup) -> Path:
+    from linnaea.report.groups import build_group
+    from linnaea.report.labels import build_label_errors
+    from linnaea.report.page import build_report
+
+    if (group.path / "label_errors.csv").exists():
+        build_label_errors(group)
+    for run in group.runs():
+        build_report(run)
+    # Last: it links to the others.
+    return build_group(group)

@@ -14,6 +14,7 @@ def find(group: RunGroup, dataset: Dataset) -> None:
     """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and tell how many there are."""
     from linnaea.evaluation import label_errors
     from linnaea.evaluation.predictions import Predictions
+    from linnaea.report.groups import build_group
     from linnaea.report.labels import build_label_errors
 
     tables = [Predictions.read_csv(run.path / "predictions.csv") for run in group.runs()]
@@ -27,6 +28,8 @@ def find(group: RunGroup, dataset: Dataset) -> None:
         group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
     group.update_info(suspects=len(found), classes=list(table.classes))
     page = build_label_errors(group)
+    # Now that there is a page of label errors, the group's page links to it.
+    build_group(group)
     terminal.say(
         "Labels",
         f"{len(found):,} of {len(table):,} pictures would be called something else; "

@@ -114,6 +114,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "banner": sections.banner(facts),
         "verdict": sections.verdict(facts),
         "remark": sections.remark(facts),
+        "one_of": sections.one_of(facts),
         "accuracy": accuracy,
         "accuracy_interval": words.interval_text(meaning, facts.interval("accuracy")),
         "headline": headline_figure(facts, accuracy),

@@ -11,6 +11,7 @@ from linnaea.report import words
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import count, counted, percent
+from linnaea.runs.repeated import KINDS
 
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
 # The headline, the section on trust, and a second name of balanced accuracy.
@@ -71,6 +72,16 @@ def remark(facts: RunFacts) -> str:
         f"It made {counted(wrong, 'mistake')}; the commonest, {times}, was to take "
         f"‘{top['true']}’ for ‘{top['predicted']}’."
     )
+
+
+def one_of(facts: RunFacts) -> str:
+    """Return which repeat or fold the run is, "" for a run that stands alone: "Fold 2 of 5"."""
+    known = facts.part_of_info("one_of")
+    kind, number, of = (known.get(key) for key in ("kind", "number", "of"))
+    # A run that was taken out of its group has no page beside it to lead to.
+    if kind not in KINDS or not (facts.path.parent / f"{kind}.json").is_file():
+        return ""
+    return f"{kind.removesuffix('s').capitalize()} {number} of {of}"
 
 
 def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
@@ -158,6 +169,7 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
         "looked": facts.problems is not None,
         "problems": kinds_of_problems(facts),
         "check_page": (facts.path / "check.html").exists(),
+        "labels_page": one_of(facts) != "" and (facts.path.parent / "label_errors.html").exists(),
         "prints": [
             (title, data[key])
             for title, key in (
