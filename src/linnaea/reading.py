@@ -5,8 +5,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from linnaea.errors import DataError
 
@@ -38,7 +39,7 @@ def read_bytes(path: Path | str, limit: int, name: str = "", *, links: bool = Tr
 
 
 @contextmanager
-def opened(path: Path | str, limit: int, name: str = "", *, links: bool = True) -> Iterator[BinaryIO]:
+def opened(path: Path | str, limit: int, name: str = "", *, links: bool = True) -> Iterator[BufferedReader]:
     """Open a plain file of at most limit bytes for reading, for what need not be in memory as a whole.
 
     Raises as read_bytes.

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 
 import pytest
@@ -75,6 +76,12 @@ def test_an_earlier_split_without_a_part_is_refused(photos, tmp_path, capsys):
     (tmp_path / "none.csv").write_text(text)
     assert main(["train", str(photos), *SHORT, "--split-from", str(tmp_path / "none.csv")]) == 1
     assert "The test part of 'photos' has no pictures (parts of " in capsys.readouterr().err
+
+
+def test_a_pipe_for_an_earlier_split_is_refused_and_not_waited_for(photos, tmp_path, capsys):
+    os.mkfifo(tmp_path / "split.csv")
+    assert main(["train", str(photos), *SHORT, "--split-from", str(tmp_path / "split.csv")]) == 1
+    assert "split.csv is a named pipe, not a file. Leave it out." in " ".join(capsys.readouterr().err.split())
 
 
 def test_copies_never_straddle_a_drawn_split(photos, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from linnaea import reading
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.check import record_check
@@ -157,11 +158,12 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
     Raises RunError for anything else, DataError for a damaged file.
     """
     from linnaea.data.frozen import read_split
+    from linnaea.data.tables import MAX_TABLE
 
     folder = Path(place).expanduser()
     file = folder / "split.csv" if folder.is_dir() else folder
     try:
-        rows = read_split(file.read_text(encoding="utf-8-sig"))
+        rows = read_split(reading.read_bytes(file, MAX_TABLE).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise RunError(
