@@ -21,7 +21,7 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.
-CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 5.0, 0.004
+CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 4.0, 0.002
 
 
 def free_folder(data: str) -> Path:
