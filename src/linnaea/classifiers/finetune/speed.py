@@ -25,8 +25,8 @@ _STEPS, _SECONDS = 2, 1.0
 _LAST_SHARE = 0.9
 # Pictures of the first epoch relate to full size about as 128 to 224 pixels, and are not smaller than this.
 _FIRST_SHARE, _SMALLEST_FIRST = 128 / 224, 96
-# Iterations that one of the probe's regressions needs (five, each from where the last one ended, took 24 to 40
-# in all), and what is timed of them.
+# Iterations that one of the probe's regressions needs (five, each from where the last one ended, took 24 to
+# 40 in all), and what is timed of them.
 _ITERATIONS, _FEW, _ROWS = 8, 5, 1024
 # What whitening w features costs beyond its products, in units of w³ operations (measured: 20).
 _EIGEN = 20
