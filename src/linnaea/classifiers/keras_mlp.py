@@ -45,7 +45,7 @@ class KerasMLPClassifier(FittedKeras):
         For solver="nesterov" only.
     schedule : {"constant", "cosine"}, default="constant"
         Of the learning rate, step by step.
-    warmup_epochs : float, default=0
+    warmup_epochs : float, default=0.0
         Epochs over which the rate rises linearly.
     l2 : float, default=0.0
         Weight of the penalty l2/2 · ΣW².
@@ -89,7 +89,7 @@ class KerasMLPClassifier(FittedKeras):
         init: str = "auto",
         momentum: float = 0.9,
         schedule: str = "constant",
-        warmup_epochs: float = 0,
+        warmup_epochs: float = 0.0,
         l2: float = 0.0,
         dropout: float = 0.0,
         input_dropout: float = 0.0,

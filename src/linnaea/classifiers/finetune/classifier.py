@@ -58,7 +58,7 @@ class FineTuneClassifier(FineTuning):
     momentum : float, default=0.9
         Of nesterov.
     schedule : "cosine" or "constant", default="cosine"
-    warmup_epochs : float, default=1
+    warmup_epochs : float, default=1.0
     label_smoothing : float, default=0.1
     batch_norm : "freeze", "update" or "reestimate", default="freeze"
         What happens to the running statistics; see `batchnorm`.
@@ -135,7 +135,7 @@ class FineTuneClassifier(FineTuning):
     weight_decay: float = 0.05
     momentum: float = 0.9
     schedule: str = "cosine"
-    warmup_epochs: float = 1
+    warmup_epochs: float = 1.0
     label_smoothing: float = 0.1
     batch_norm: str = "freeze"
     crop_scale: float = 0.25

@@ -50,7 +50,7 @@ class MLPClassifier(FittedPerceptron):
         Of "nesterov"; the others have none.
     schedule : {"constant", "cosine"}, default="constant"
         "cosine" falls to zero at the end of the last epoch.
-    warmup_epochs : float, default=0
+    warmup_epochs : float, default=0.0
         Epochs over which the rate first grows linearly to learning_rate.
     l2 : float, default=0.0
         Adds l2/2 · ΣW² to the objective; biases are free. The losses in history_ are without it.
@@ -115,7 +115,7 @@ class MLPClassifier(FittedPerceptron):
         init: str = "auto",
         momentum: float = 0.9,
         schedule: str = "constant",
-        warmup_epochs: float = 0,
+        warmup_epochs: float = 0.0,
         l2: float = 0.0,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
