@@ -1,8 +1,10 @@
 """Runs for the tests of the report: real files, written as training writes them, with made-up predictions."""
 
 import io
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +157,58 @@ def make_run_fixture() -> Callable[..., RunFolder]:
 @pytest.fixture(name="make_history", scope="session")
 def make_history_fixture() -> Callable[..., list[dict]]:
     return make_history
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, started once for all pages, or a skip that says what is missing."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open an address in a window of its own; the page remembers what it said and what it asked for."""
+    contexts = []
+
+    def opened(address: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.said, page.asked = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def fits_and_is_accessible() -> Callable[[Any], None]:
+    """Assert that a page, all its parts unfolded, fits a desk and a phone, and that axe finds nothing."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+    def check(page: Any) -> None:
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        # A phone in the dark sees the other drawings and colours.
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            found = axe.Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+
+    return check

@@ -1,26 +1,34 @@
 """The pages in a real browser: a phone, a desk, paper; light and dark; keyboard and screen reader."""
 
-import shutil
-
 import pytest
 
+from linnaea.report.groups import build_group
 from linnaea.report.page import build_comparison, build_report
+from linnaea.runs.repeated import RunGroup, summary
 
 pytestmark = pytest.mark.browser
 LONG = [f"a class whose name goes on and on until it has sixty letters {i:02d}"[-60:] for i in range(14)]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
+def group_of(folder, make_run):
+    """Three folds of a recipe, with a page of label errors beside them."""
+    group = RunGroup.begin(folder, "folds")
+    runs = []
+    for number in (1, 2, 3):
+        place = {"kind": "folds", "number": number, "of": 3}
+        runs.append(make_run(folder / str(number), n=300, right=0.9, seed=number, one_of=place))
+    group.update_info(
+        state="finished",
+        runs=["1", "2", "3"],
+        judged=3,
+        asked=3,
+        data={"name": "MNIST", "source": "mnist"},
+        metrics=summary([run.read_json("metrics.json") for run in runs]),
+    )
+    group.write_text("label_errors.html", "")
+    for run in runs:
+        build_report(run)
+    return group
 
 
 @pytest.fixture(scope="module")
@@ -41,39 +49,28 @@ def pages(tmp_path_factory, request):
             make_run(folder / "stopped", tested=False, state="interrupted", message="Ctrl-C.")
         ),
         "comparison": build_comparison([digits, *others], folder / "comparison.html", reference=reference),
+        "group": build_group(group_of(folder / "group", make_run)),
     }
     return {name: path.as_uri() for name, path in drawn.items()}
 
 
-KINDS = ["digits", "flowers", "long names", "stopped", "comparison"]
-
-
-def open_page(browser, address, *, width=1280, scheme="light"):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    page.said, page.asked = [], []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(address)
-    return page
+KINDS = ["digits", "flowers", "long names", "stopped", "comparison", "group"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_wider_than_the_screen_and_nothing_is_asked_for(browser, pages, kind):
-    page = open_page(browser, pages[kind])
+def test_nothing_is_wider_than_the_screen_and_nothing_is_asked_for(open_page, pages, kind):
+    page = open_page(pages[kind])
     for width in (1280, 700, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.said == []
     assert [url for url in page.asked if not url.startswith(("file:", "data:"))] == []
-    page.context.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_axe_finds_nothing_in_light_and_dark(browser, pages, kind):
+def test_axe_finds_nothing_in_light_and_dark(open_page, pages, kind):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    page = open_page(browser, pages[kind])
+    page = open_page(pages[kind])
     # Folded parts count too, once; a phone in the dark sees the other drawings and colours.
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     for width, scheme in ((1280, "light"), (390, "dark")):
@@ -81,25 +78,23 @@ def test_axe_finds_nothing_in_light_and_dark(browser, pages, kind):
         page.emulate_media(color_scheme=scheme)
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
-    page.context.close()
 
 
-def test_dark_and_light_differ_in_page_and_charts(browser, pages):
+def test_dark_and_light_differ_in_page_and_charts(open_page, pages):
     colours = {}
     for scheme in ("light", "dark"):
-        page = open_page(browser, pages["digits"], scheme=scheme)
+        page = open_page(pages["digits"], scheme=scheme)
         colours[scheme] = page.evaluate(
             "[getComputedStyle(document.body).backgroundColor,"
             " getComputedStyle(document.querySelector('svg.wide text')).fill]"
         )
-        page.context.close()
-    assert colours["light"][0] == "rgb(253, 253, 251)"
+        assert colours["light"][0] == "rgb(253, 253, 251)"
     assert colours["dark"] != colours["light"]
     assert colours["dark"][1] != colours["light"][1]
 
 
-def test_the_class_table_sorts_by_mouse_and_by_keyboard(browser, pages):
-    page = open_page(browser, pages["digits"])
+def test_the_class_table_sorts_by_mouse_and_by_keyboard(open_page, pages):
+    page = open_page(pages["digits"])
     found = page.locator("table.classes tbody td:nth-child(3)")
     button = page.locator("table.classes thead button").nth(2)
 
@@ -114,11 +109,10 @@ def test_the_class_table_sorts_by_mouse_and_by_keyboard(browser, pages):
     assert values() == sorted(values(), reverse=True)
     page.locator("table.classes thead button").nth(0).click()
     assert page.locator("table.classes tbody th").first.text_content().startswith("0")
-    page.context.close()
 
 
-def test_a_phone_gets_its_own_drawing(browser, pages):
-    page = open_page(browser, pages["digits"], width=390)
+def test_a_phone_gets_its_own_drawing(open_page, pages):
+    page = open_page(pages["digits"], width=390)
     assert page.locator("svg.narrow").first.is_visible()
     assert not page.locator("svg.wide").first.is_visible()
     # Text of a chart keeps a size that can be read: 11 px or more on the screen.
@@ -126,24 +120,22 @@ def test_a_phone_gets_its_own_drawing(browser, pages):
         "[...document.querySelectorAll('svg.narrow text')].map(t => t.getBoundingClientRect().height)"
     )
     assert min(sizes) >= 11
-    page.context.close()
 
 
-def test_it_prints(browser, pages):
-    page = open_page(browser, pages["digits"], scheme="dark")
+def test_it_prints(open_page, pages):
+    page = open_page(pages["digits"], scheme="dark")
     assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 251)"
     assert not page.locator("nav").is_visible()
     assert page.locator("svg.wide").first.is_visible()
-    page.context.close()
 
 
 @pytest.mark.parametrize(
     ("kind", "opener"), [("digits", "table.matrix button"), ("flowers", ".pairs button")]
 )
-def test_a_cell_opens_and_closes_by_keyboard(browser, pages, kind, opener):
-    page = open_page(browser, pages[kind])
+def test_a_cell_opens_and_closes_by_keyboard(open_page, pages, kind, opener):
+    page = open_page(pages[kind])
     button = page.locator(opener).first
     button.focus()
     page.keyboard.press("Enter")
@@ -154,12 +146,20 @@ def test_a_cell_opens_and_closes_by_keyboard(browser, pages, kind, opener):
     page.keyboard.press("Escape")
     assert opened.count() == 0
     assert button.evaluate("button => button === document.activeElement")
-    page.context.close()
 
 
-def test_a_long_table_can_be_searched(browser, pages):
-    page = open_page(browser, pages["flowers"])
+def test_a_long_table_can_be_searched(open_page, pages):
+    page = open_page(pages["flowers"])
     page.locator("#classes input[type=search]").fill("flower 7")
     rows = page.locator("table.classes tbody tr:visible th")
     assert [text.split("taken")[0] for text in rows.all_text_contents()] == ["flower 7"]
-    page.context.close()
+
+
+def test_the_page_of_a_group_leads_to_its_runs_and_back(open_page, pages):
+    page = open_page(pages["group"])
+    assert page.get_by_role("link", name="label_errors.html").get_attribute("href") == "label_errors.html"
+    page.get_by_role("link", name="fold 2").click()
+    assert page.url.endswith("/2/report.html")
+    assert page.get_by_text("Fold 2 of 3.").is_visible()
+    page.get_by_role("link", name="All of them together").click()
+    assert page.url == pages["group"]

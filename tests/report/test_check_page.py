@@ -109,26 +109,10 @@ def test_the_verdict_counts_the_gravest_first(severities, sentence):
 
 
 @pytest.mark.browser
-def test_it_fits_a_phone_and_axe_finds_nothing(page):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        # The page's own policy would keep axe out.
-        context = browser.new_context(bypass_csp=True)
-        opened = context.new_page()
-        opened.goto(page[1].as_uri())
-        for width, scheme in ((1280, "light"), (390, "dark")):
-            opened.set_viewport_size({"width": width, "height": 900})
-            opened.emulate_media(color_scheme=scheme)
-            assert opened.evaluate("document.documentElement.scrollWidth") <= width
-            found = axe.Axe().run(opened)
-            assert found.violations_count == 0, found.generate_report()
-        browser.close()
+def test_it_fits_a_phone_and_axe_finds_nothing(page, open_page, fits_and_is_accessible):
+    opened = open_page(page[1].as_uri())
+    fits_and_is_accessible(opened)
+    assert opened.said == []
 
 
 def test_two_sections_of_one_kind_have_two_names(tmp_path):

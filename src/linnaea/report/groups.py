@@ -66,6 +66,9 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     """Return one row of text a metric: its name, mean, deviation, lowest and highest value."""
     rows = []
     for name, values in metrics.items():
+        # The second name of balanced accuracy, and what a page tells in its section on probabilities only.
+        if name == "mean_per_class_accuracy" or name.startswith(("ece_", "set_")):
+            continue
         meaning = words.meaning_of(name)
         row = {"title": meaning.title, "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):

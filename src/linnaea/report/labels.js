@@ -71,15 +71,16 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
   copy.addEventListener("click", async () => {
+    let copied = true;
     try {
       await navigator.clipboard.writeText(csv.value);
     } catch {
       // Pages opened from a disk may not reach the clipboard on their own.
       csv.closest("details").open = true;
       csv.select();
-      document.execCommand("copy");
+      copied = document.execCommand("copy");
     }
-    told.textContent = "Copied.";
+    told.textContent = copied ? "Copied." : "The browser forbids it. The text is selected: copy it by keyboard.";
   });
   load();
   show();
