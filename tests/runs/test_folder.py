@@ -18,6 +18,11 @@ def test_create_refuses_a_folder_with_a_run_and_keeps_it(tmp_path):
     with pytest.raises(RunError, match=r"already holds a run\. Pass --overwrite"):
         RunFolder.create(tmp_path / "run")
     assert RunFolder.open(tmp_path / "run").info()["state"] == "finished"
+    (tmp_path / "run" / "checkpoint").mkdir()
+    with pytest.raises(
+        RunError, match=r"holds a run that was stopped\. Go on with it: linnaea resume .*run\. Or"
+    ):
+        RunFolder.create(tmp_path / "run")
 
 
 def test_overwrite_removes_the_run_and_nothing_else(tmp_path):

@@ -47,8 +47,14 @@ class RunFolder:
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite:
+                # A finished run has no checkpoint any more.
+                stopped = (folder / "checkpoint").is_dir()
+                held, cure = ("a run that was stopped", f"Go on with it: linnaea resume {path}. Or pass")
+                if not stopped:
+                    held, cure = "a run", "Pass"
                 raise RunError(
-                    f"{path} already holds a run.", "Pass --overwrite to replace it, or choose another --out."
+                    f"{path} already holds {held}.",
+                    f"{cure} --overwrite to replace it, or choose another --out.",
                 )
 
     @classmethod
