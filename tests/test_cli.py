@@ -39,13 +39,13 @@ def test_version(capsys):
     ("arguments", "code", "sentence"),
     [
         (["trian", "x"], 2, 'Unknown command "trian". Did you mean "train"?'),
-        (["train", "digits", "--hiden", "5"], 2, "Unknown option: --hiden. Did you mean --hidden?"),
+        (["train", "digits", "--hiden", "5"], 2, "There is no setting 'hiden'. Did you mean 'hidden'"),
         (
             ["train", "digits", "--epochs", "many"],
             2,
             'Invalid value for --epochs: unable to convert "many" into int.',
         ),
-        (["train", "digits", "--epochs", "0"], 2, "The setting 'epochs' is refused: input should be greater"),
+        (["train", "digits", "--epochs=-1"], 2, "The setting 'epochs' is refused: input should be greater"),
         (["train", "digits", "--hidden", "-5"], 2, "The setting 'hidden' is refused"),
         (["train", "digits", "--hidden", "500,,5"], 2, "The setting 'hidden' is refused"),
         (["train", ""], 2, "The name of the data is empty."),

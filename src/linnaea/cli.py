@@ -67,9 +67,11 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
-    signal.signal(signal.SIGTERM, _terminate)
-    if hasattr(signal, "SIGHUP"):  # a closed terminal; Windows has none
-        signal.signal(signal.SIGHUP, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: a closed terminal; Windows has none
+        number = getattr(signal, name, None)
+        # nohup asks that a closed terminal be ignored, and so it is.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
     if arguments is not None:
         return _run(list(arguments))
     code = _run(sys.argv[1:])

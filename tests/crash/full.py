@@ -11,7 +11,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +160,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--place", type=Path, help="a folder that keeps the uninterrupted runs for next time")
     chosen = parser.parse_args()
+    # So that no file system stays mounted when this is ended.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     first, _, last = (chosen.numbers or f"0-{chosen.count - 1}").partition("-")
     outcomes = []
     with prepared(chosen.place) as place:

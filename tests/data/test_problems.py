@@ -204,3 +204,16 @@ def test_without_keeps_everything_in_step(digits):
         "2,500 pictures put aside (digits/00000, digits/00002, digits/00004 and 2,497 more).",
     )
     assert without(rest, ["unknown"]) is rest
+
+
+def test_a_name_that_no_table_can_hold_is_left_out_by_name(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            Image.new("RGB", (80, 80), (index, 90, 9)).save(tmp_path / name / f"{index}.png")
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "0\r.png")
+    whole, found = leave_out_unusable(open_dataset(str(tmp_path)))
+    assert "a/0\r.png" not in whole.paths
+    assert [problem.message for problem in found if problem.kind == "unreadable"] == [
+        "a/0\r.png has a carriage return in its name, which no table can hold; rename it."
+    ]

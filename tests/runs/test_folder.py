@@ -98,3 +98,16 @@ def test_csv_quotes_what_a_file_name_may_hold(tmp_path):
     run = finished_run(tmp_path)
     run.write_csv("split.csv", ["path", "part"], [{"path": 'a,"b"\n.jpg', "part": "test"}])
     assert (tmp_path / "split.csv").read_text() == 'path,part\n"a,""b""\n.jpg",test\n'
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "mistakes", "cells", "history.jsonl"])
+def test_a_link_in_a_run_leads_nothing_out_of_it(tmp_path, name):
+    run = finished_run(tmp_path / "run")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "z.png").write_bytes(b"mine")
+    (run.path / name).symlink_to(mine)
+    for reach in (RunFolder.open, lambda path: RunFolder.create(path, overwrite=True)):
+        with pytest.raises(RunError, match=rf"{name} is a link; a run's own folders and files are not\."):
+            reach(run.path)
+    assert (mine / "z.png").read_bytes() == b"mine"

@@ -154,6 +154,10 @@ class _Result:
 
 
 def _read_one(store: cache.Store | None, side: int | None, file: Path, path: str) -> _Result:
+    if "\r" in path:
+        # Python writes it into a CSV unquoted (before 3.13), and reads two lines from it.
+        message = f"{path} has a carriage return in its name, which no table can hold; rename it."
+        return _Result(problem=Problem("unreadable", "error", (path,), message))
     try:
         content, picture_hash, picture = cache.read_into(store, side, file, path, check=False)
         seen = picture

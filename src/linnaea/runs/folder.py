@@ -14,6 +14,8 @@ from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.schema import check_info
 
 FORMAT_VERSION = 1
+# What a run writes into or clears by name: a link in their place would lead that out of the folder.
+LINK_FREE = ("checkpoint", "mistakes", "doubtful", "cells", "label_errors", "history.jsonl")
 LOCK = "run.lock"
 """Stands in a run folder while it is written; see lock.py."""
 RESERVE = ".reserve"
@@ -65,6 +67,7 @@ class RunFolder:
         """
         cls.refuse_taken(path, overwrite=overwrite)
         run = cls(Path(path))
+        run.refuse_links()
         try:
             run._clear()
             run.path.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,7 @@ class RunFolder:
     def open(cls, path: str | Path) -> "RunFolder":
         """Open a run that exists. Raises RunError for anything else, or a newer format."""
         run = cls(Path(path))
+        run.refuse_links()
         if not (run.path / "run.json").is_file():
             raise RunError(
                 f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
@@ -91,6 +95,15 @@ class RunFolder:
             )
         check_info(run.path / "run.json", info)
         return run
+
+    def refuse_links(self) -> None:
+        """Raise RunError where a part of the run is a link: what is cleared or written there is elsewhere."""
+        for name in LINK_FREE:
+            if (self.path / name).is_symlink():
+                raise RunError(
+                    f"{self.path / name} is a link; a run's own folders and files are not.",
+                    "Remove the link, and have the run sent again.",
+                )
 
     def info(self) -> dict[str, Any]:
         """Return run.json."""
