@@ -1,10 +1,14 @@
 """Fixtures every room uses."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Where the suite is started in the background, a shell has SIGINT ignored, in this process and its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Keras reads this at import; without it, it looks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")
