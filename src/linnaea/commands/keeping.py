@@ -28,7 +28,7 @@ class Keeper:
     def __init__(self, run: RunFolder, recipe: Recipe, stops: Stops) -> None:
         self.run, self.stops = run, stops
         self.checkpoints = Checkpoints(run)
-        self.began = False  # whether a step or an epoch has been over
+        self.began = False  # whether a step or an epoch has been over since the training was set up
         self.rhythm = Rhythm(recipe.checkpoint_every)
         self.lines = len(run.history())
         info = run.info()
@@ -64,6 +64,17 @@ class Keeper:
                 self.stops.patient = False
         # Asked after the last step, when nothing is left to be broken off but the judgement.
         self.stops.answer()
+
+    def forget_what_is_half(self, classifier: Any, stopped: BaseException | None) -> None:
+        """Let nothing be saved or judged that was not learned: what the classifier holds of a broken step.
+
+        stopped: what ended the training; raised here where there was no time to end its step.
+        """
+        if stopped is not None and self.stops.hasty:
+            raise stopped
+        if isinstance(stopped, KeyboardInterrupt) and not self.began:
+            # Gone on with, or turned back, and stopped while it was still being set up.
+            classifier.history_ = []
 
     def epoch_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
@@ -103,6 +114,7 @@ class Keeper:
         keep_history(self.run, self.lines)
         self.run.update_info(rewinds=[*(self.run.info().get("rewinds") or []), told])
         self.rewinds += 1
+        self.began = False  # again: until it is set up, the classifier holds nothing that was learned
         classifier.set_params(learning_rate=rate)
         classifier.load_training_state(found.arrays, found.values)
         terminal.say("Rewind", f"{reason} Back to epoch {epoch}, on with the rate {rate:g}")

@@ -87,10 +87,7 @@ def fit(
             keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
-    if stopped is not None and not keeper.began:
-        # A training that is gone on with, stopped while it was still being set up: what the classifier holds
-        # is not what was learned, and must neither be saved nor judged.
-        classifier.history_ = []
+    keeper.forget_what_is_half(classifier, stopped)
     if getattr(classifier, "history_", None):
         classifier.save(run.path)
         used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked_rate}

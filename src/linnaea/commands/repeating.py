@@ -200,8 +200,8 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        # A signal waits until the page is drawn.
-        with SignalsHeldBack():
+        # Signals wait until the page is drawn.
+        with SignalsHeldBack(even_the_second=True):
             sum_up(group, state=state, message=message, finished=provenance.now())
 
 

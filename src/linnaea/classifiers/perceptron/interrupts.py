@@ -12,22 +12,33 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 class SignalsHeldBack:
     """Within the context, SIGINT, SIGTERM and SIGHUP wait until release() is called or the context ends.
 
-    It does nothing outside Python's main thread, and for signals without a Python handler.
+    The second one waits no longer, and reaches its handler at once: then the weights may be those of half a
+    step. even_the_second: nothing does, until the end.
+
+    It does nothing outside Python's main thread, for signals without a Python handler, and for handlers that
+    are `patient` themselves.
     """
 
-    def __enter__(self) -> "SignalsHeldBack":
+    def __init__(self, *, even_the_second: bool = False) -> None:
+        self.even_the_second = even_the_second
         self.pending: tuple[int, FrameType | None] | None = None
         self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "SignalsHeldBack":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 handler = signal.getsignal(number)
-                if callable(handler):
+                if callable(handler) and not getattr(handler, "patient", False):
                     self._handlers[number] = handler
                     signal.signal(number, self._hold)
         return self
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
-        self.pending = (number, frame)
+        if self.pending is None or self.even_the_second:
+            self.pending = (number, frame)
+            return
+        self.release()
+        self._handlers[number](number, frame)
 
     def release(self) -> None:
         """Let the signal that waits, if one does, reach the handler it was meant for."""
