@@ -218,8 +218,8 @@ class KerasMLPClassifier(FittedKeras):
             ]
         parameters = backend.parameters(self.network_)
         loss = measured[0][0]
-        if not np.isfinite(parameters).all() or course.has_diverged(loss, self.history_):
-            finite = math.isfinite(loss) and np.isfinite(parameters).all()
+        finite = all(math.isfinite(loss) for loss, _ in measured) and backend.is_finite(self.network_)
+        if not finite or course.has_diverged(loss, self.history_):
             raise DivergenceError(
                 f"Training diverged in epoch {epoch}: loss or weights are no longer finite."
                 if not finite

@@ -279,6 +279,11 @@ def set_state(model: keras.Model, values: dict[str, np.ndarray]) -> None:
         variable.assign(values[name])
 
 
+def is_finite(model: keras.Model) -> bool:
+    """Return whether the weights, and the optimizer's arrays, are all finite numbers."""
+    return all(np.isfinite(keras.ops.convert_to_numpy(v)).all() for _, v in _variables(model))
+
+
 def _variables(model: keras.Model) -> list[tuple[str, Any]]:
     # By position: Keras' own paths, such as seed_generator_7, count what the process has built before.
     network = [(f"network.{i}", v) for i, v in enumerate(model.variables)]

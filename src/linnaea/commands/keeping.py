@@ -79,7 +79,8 @@ class Keeper:
     def epoch_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
         self.stops.patient = self.began = True
-        if self.stops.pending is not None or self.rhythm.is_due(epoch_over=True):
+        # What a training is turned back to must not depend on how fast the machine is.
+        if self.may_rewind or self.stops.pending is not None or self.rhythm.is_due(epoch_over=True):
             self._write(classifier)
         self.stops.answer()
 

@@ -1,5 +1,6 @@
 """Learning: the stretch of the road between a study and its judgement."""
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
+from linnaea.classifiers.perceptron.course import has_exploded
 from linnaea.commands import keeping, terminal, unlike
 from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.interruption import Stops
@@ -251,8 +253,18 @@ def show_result(run: RunFolder) -> None:
         " %", f" % of {pictures:,} test pictures right", 1
     )
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    kept = []
-    if info.get("kept") == "probe" and len(run.history()) > 1:
-        kept = ["fine-tuning did not beat the probe on validation: the probe is what is kept"]
     believed = in_words(metrics)
-    terminal.say("Result", headline, baselines, *([believed] if believed else []), *kept)
+    terminal.say("Result", headline, baselines, *([believed] if believed else []), *_kept(run, info))
+
+
+def _kept(run: RunFolder, info: dict[str, Any]) -> list[str]:
+    """Return what a person should know of the network that a fine-tuning kept, in a sentence, or nothing."""
+    history, classes = run.history(), len(info["data"]["classes"])
+    if info.get("kept") is None or len(history) < 2:
+        return []
+    loss, is_probe = history[-1]["train_loss"], info["kept"] == "probe"
+    probe = "the probe is what is kept"
+    if has_exploded(loss, classes):
+        far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"
+        return [f"fine-tuning ended with a loss of {loss:.3g}, {far}" + (f"; {probe}" if is_probe else "")]
+    return [f"fine-tuning did not beat the probe on validation: {probe}"] if is_probe else []

@@ -222,6 +222,8 @@ def _chosen(facts: RunFacts) -> str:
     if facts.info.get("kept") == "probe":
         fine_tuned = len(facts.history) > 1
         better = f", chosen on {on}: no epoch of fine-tuning was better there" if fine_tuned else ""
+        if fine_tuned and not on:
+            better = ": the loss of fine-tuning rose far above that of guessing"
         return f"the linear probe{better}"
     if on:
         return f"epoch {epoch}, chosen on {on}"

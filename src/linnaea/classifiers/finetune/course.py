@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from linnaea.classifiers.contract import EpochRecord
+from linnaea.classifiers.perceptron.course import has_exploded
 
 
 @dataclass
@@ -62,13 +63,15 @@ class Course:
     best_epoch: int = 0
     best_score: tuple[float, float] = (-np.inf, -np.inf)
 
-    def note(self, record: EpochRecord, network: torch.nn.Module) -> None:
+    def note(self, record: EpochRecord, network: torch.nn.Module, *, classes: int) -> None:
         """Keep a copy of the network's state if this epoch is the best so far.
 
         Best is the higher accuracy on the validation part, and among equals the lower loss. Without a
         validation part it is the last epoch: accuracy on augmented pictures says little, and the probe has
-        learned its pictures by heart.
+        learned its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
         """
+        if record.epoch > 0 and has_exploded(record.train_loss, classes):
+            return
         score = (float(record.epoch), 0.0)
         if record.val_accuracy is not None and record.val_loss is not None:
             score = (record.val_accuracy, -record.val_loss)

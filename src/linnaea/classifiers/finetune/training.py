@@ -1,5 +1,6 @@
 """The steps of a fine-tuning: the plan, the probe, the end of an epoch, the choice of the best."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.probe import Probe
 from linnaea.classifiers.finetune.resident import EvaluationBatches
+from linnaea.errors import DivergenceError
 
 # Pictures as evaluation sees them, and class numbers (m,).
 Held = tuple[EvaluationBatches, np.ndarray]
@@ -127,16 +129,36 @@ class FineTuning(FineTuned):
         if self.batch_norm == "reestimate" and not self._session.only_head(course.epoch):
             seen = part.pictures.centres(inference.BATCH)
             batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
+        val_loss, val_accuracy = self._judge(held)
+        self._refuse_divergence(val_loss)
         record = EpochRecord(
             course.epoch,
             course.seconds,
             self._session.rate(course.epoch),
             course.sums.mean_loss,
             course.sums.accuracy,
-            *self._judge(held),
+            val_loss,
+            val_accuracy,
         )
         course.seconds, course.sums = 0.0, Sums()
         self._record(record, on_epoch)
+
+    def _refuse_divergence(self, val_loss: float | None) -> None:
+        """Raise DivergenceError where something of what was learned, or is learned with, is no number.
+
+        The loss tells of the weights before a step: here are those after the last one, their average, the
+        running statistics (estimated again, perhaps), and the optimizer's memory.
+        """
+        session = self._session
+        held = [*session.network.state_dict().values(), *self.network_.state_dict().values()]
+        for slots in session.optimizer.state.values():
+            held += [value for value in slots.values() if torch.is_tensor(value)]
+        if math.isfinite(val_loss or 0.0) and all(tensor.isfinite().all() for tensor in held):
+            return
+        raise DivergenceError(
+            f"Training diverged in epoch {session.course.epoch}: loss or weights are no longer finite.",
+            f"Lower the learning rate (now {session.settings.learning_rate:g}), or set clip_norm.",
+        )
 
     def _take_weights(self) -> None:
         live, average = self._session.network, self._session.average
@@ -146,7 +168,7 @@ class FineTuning(FineTuned):
     def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
         course = self._session.course
         self.history_.append(record)
-        course.note(record, self.network_)
+        course.note(record, self.network_, classes=len(self.classes_))
         self.chosen_epoch_ = course.best_epoch
         if on_epoch is not None:
             on_epoch(record, self)

@@ -258,7 +258,7 @@ class MLPClassifier(FittedPerceptron):
         with np.errstate(all="ignore"):
             train_loss, train_accuracy = network.evaluate(train)
             val = network.evaluate(validation) if validation is not None else (None, None)
-        self._refuse_divergence(train_loss)
+        self._refuse_divergence(train_loss, val[0])
         rate = self._rate(course.epoch)
         record = EpochRecord(course.epoch, course.seconds, rate, train_loss, train_accuracy, *val)
         course.seconds = 0.0
@@ -267,8 +267,10 @@ class MLPClassifier(FittedPerceptron):
         course.note(record, self.parameters_)
         return record
 
-    def _refuse_divergence(self, loss: float) -> None:
-        finite = np.isfinite(loss) and np.isfinite(self.parameters_).all()
+    def _refuse_divergence(self, loss: float, val_loss: float | None) -> None:
+        # The solver's memory, too: a training that went on with it would only stand still.
+        held = [loss, 0.0 if val_loss is None else val_loss, self.parameters_, *self._course.memory.values()]
+        finite = all(np.isfinite(values).all() for values in held)
         if finite and not self._course.has_diverged(loss, self.history_):
             return
         self._restore_best()

@@ -1,5 +1,6 @@
 """How far a training has come: what an exact resume needs beside the parameters."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +9,13 @@ from linnaea.classifiers.contract import EpochRecord
 
 # How many times the untrained network's loss no training that works ever reaches.
 FAR = 10.0
+# How many times the loss of even guessing none has over a whole epoch.
+FAR_FROM_GUESSING = 3.0
+
+
+def has_exploded(loss: float, classes: int) -> bool:
+    """Return whether a cross-entropy in nats is far above that of guessing every class alike, ln(classes)."""
+    return loss > FAR_FROM_GUESSING * math.log(classes)
 
 
 @dataclass

@@ -1,0 +1,75 @@
+"""A fine-tuning that goes wrong: what is no number is never kept, and the probe outlives an explosion."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from linnaea.classifiers.finetune import loop
+from linnaea.errors import DivergenceError
+
+
+def weights(session: loop.Session) -> torch.Tensor:
+    return next(session.network.parameters()).data
+
+
+def average(session: loop.Session) -> torch.Tensor:
+    return session.average.shadow["conv_stem.weight"]
+
+
+def statistics(session: loop.Session) -> torch.Tensor:
+    return session.network.bn1.running_var
+
+
+def memory(session: loop.Session) -> torch.Tensor:
+    return next(iter(session.optimizer.state.values()))["exp_avg"]
+
+
+@pytest.mark.parametrize("spoiled", [weights, average, statistics, memory])
+def test_what_is_no_number_after_the_last_step_stops_it_too(
+    classifier: Callable[..., Any], train_part: Any, val_part: Any, monkeypatch: Any, spoiled: Any
+) -> None:
+    train_step = loop.train_step
+
+    def step(session: loop.Session, *arguments: Any) -> tuple[float, float, float]:
+        told = train_step(session, *arguments)
+        if (session.course.epoch, session.course.step) == (0, 3):
+            tensor = spoiled(session)
+            tensor[(0,) * tensor.ndim] = math.inf
+        return told
+
+    monkeypatch.setattr(loop, "train_step", step)
+    wild = classifier(epochs=1, batch_size=15)
+    with pytest.raises(DivergenceError) as error:
+        wild.fit(*train_part, validation_data=val_part)
+    assert error.value.message == "Training diverged in epoch 1: loss or weights are no longer finite."
+    assert error.value.cure == "Lower the learning rate (now 0.001), or set clip_norm."
+    assert [record.epoch for record in wild.history_] == [0]
+    assert wild.kept_ == "probe"
+    assert wild.evaluate(*val_part)[1] == wild.history_[0].val_accuracy
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 1.0},
+        {"learning_rate": 1.0, "head_hidden": 8},
+        {"learning_rate": 999.0, "train_from": "head"},
+        {"learning_rate": 999.0, "train_from": "head", "head_hidden": 8},
+    ],
+    ids=["all", "hidden", "head", "hidden head"],
+)
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_probe_is_kept_where_the_loss_explodes(
+    classifier: Callable[..., Any], train_part: Any, val_part: Any, settings: Any, validated: bool
+) -> None:
+    wild = classifier(**settings, warmup_epochs=0)
+    wild.fit(*train_part, validation_data=val_part if validated else None)
+    assert len(wild.history_) == 3
+    assert all(3 * math.log(3) < record.train_loss < math.inf for record in wild.history_[1:])
+    assert (wild.kept_, wild.chosen_epoch_) == ("probe", 0)
+    X = val_part[0]
+    np.testing.assert_allclose(wild.predict_proba(X), wild.probe_proba(X), rtol=1e-5)
