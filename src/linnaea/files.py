@@ -6,10 +6,15 @@ import json
 import math
 import os
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from linnaea.errors import LinnaeaError
+
+# A pipe that nobody reads would hold us up for ever; a link may lead anywhere. Windows has neither flag.
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+_APPEND |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -18,7 +23,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises LinnaeaError, naming the path, where the disk or the folder refuses.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -33,6 +38,29 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add text, as UTF-8, to the end of a file, which is made where there is none.
+
+    Raises LinnaeaError, naming the path, for a link or a pipe in its place, and where the disk refuses.
+    """
+    try:
+        with open(os.open(path, _APPEND, 0o666), "ab") as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise refusal(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, as far as they are missing, so that they last through a power cut.
+
+    Raises OSError as mkdir does.
+    """
+    missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
 
 
 def refusal(path: Path, error: OSError) -> LinnaeaError:

@@ -58,6 +58,20 @@ def check_plain(path: Path | str, limit: int, name: str = "") -> None:
     _refuse(os.stat(path), name or str(path), limit)
 
 
+def kind_of(path: Path | str, *, links: bool = True) -> str | None:
+    """Return what is there: "a file", "a folder", "a link", "a named pipe", "a socket", "a device"; or None.
+
+    links: whether a link is what it leads to.
+    """
+    try:
+        mode = os.stat(path, follow_symlinks=links).st_mode
+    except OSError:
+        return None  # not there, or behind a folder that may not be looked into: opening it tells which
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a file")
+
+
 def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:
     """Return the value in a JSON file. Raises as read_bytes, and ValueError for what is no JSON."""
     content = read_bytes(path, limit)

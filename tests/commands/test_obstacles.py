@@ -15,6 +15,7 @@ from tests.commands.conftest import draw
 
 from linnaea.cli import main
 from linnaea.commands import choosing, mistakes, study
+from linnaea.commands.keeping import Keeper
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import sameness
 from linnaea.runs.folder import RunFolder
@@ -119,6 +120,98 @@ def test_a_mistake_whose_picture_is_gone_is_left_out_and_told(tmp_path, capsys):
     assert kept == {f"{row:06}.png" for row in range(1, len(rows))}
 
 
+TINY = [
+    "--model",
+    "test_efficientnet",
+    "--weights",
+    "none",
+    "--size",
+    "32",
+    "--epochs",
+    "3",
+    "--set",
+    "views=1",
+]
+SMALL = ["--hidden", "8", "--epochs", "9", "--size", "12"]
+
+
+@pytest.mark.parametrize("arguments", [SMALL, TINY], ids=["perceptron", "fine-tuned"])
+def test_a_run_folder_that_goes_is_told_once_and_not_made_again(arguments, tmp_path, capsys, monkeypatch):
+    draw(tmp_path / "bars")
+    run, away = tmp_path / "run", tmp_path / "away"
+    append = Keeper.append
+
+    def then_gone(keeper, line):
+        append(keeper, line)
+        if line["epoch"] == 1:
+            run.rename(away)
+
+    train = [
+        "train",
+        str(tmp_path / "bars"),
+        *arguments,
+        "--set",
+        "checkpoint_every=0.001s",
+        "--out",
+        str(run),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "append", then_gone)
+        assert main(train) == 1
+    told = capsys.readouterr().err
+    assert told.endswith(
+        f"Error: {run} is gone: it was removed or renamed while it was written. Put it back and go on with "
+        f"it: linnaea resume {run}.\n"
+    )
+    assert told.count("gone") == 1
+    assert not any(word in told for word in ("Traceback", "Report", "Go on "))
+    assert not run.exists()
+    away.rename(run)
+    assert main(["resume", str(run)]) == 0
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+
+
+READ_ONLY = """
+import contextlib, io, json, sys
+from pathlib import Path
+from linnaea.cli import main
+from linnaea.commands.keeping import Keeper
+
+append, run = Keeper.append, None
+
+def then_locked(keeper, line):
+    append(keeper, line)
+    if line["epoch"] == 1:
+        for path in [run, *run.rglob("*")]:
+            path.chmod(path.stat().st_mode & 0o555)
+
+answers = []
+for words in json.loads(sys.argv[1]):
+    run = Path(words[-1])
+    Keeper.append = then_locked if words[0] == "train" else append
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        answers.append([main(words), told.getvalue()])
+    for path in [run, *run.rglob("*")]:
+        path.chmod(path.stat().st_mode | 0o200)
+print(json.dumps(answers))
+"""
+
+
+def test_a_run_folder_that_becomes_read_only_is_named_and_goes_on_when_it_may(tmp_path):
+    draw(tmp_path / "bars")
+    run = tmp_path / "run"
+    train = ["train", str(tmp_path / "bars"), *SMALL, "--out", str(run)]
+    (code, told), (again, _) = without_rights(train, ["resume", str(run)], program=READ_ONLY)
+    assert code == 1
+    assert told.splitlines()[-1] == (
+        f"Error: {run / 'history.jsonl'} could not be written (Permission denied). Make its folder writable, "
+        "or choose another place."
+    )
+    assert f"Go on     linnaea resume {run}\n" in told
+    assert again == 0
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+
+
 FORBIDDEN = """
 import contextlib, io, json, sys
 from linnaea.cli import main
@@ -131,9 +224,11 @@ print(json.dumps(answers))
 """
 
 
-def without_rights(*commands: list[str], **environment: str) -> list[tuple[int, str]]:
+def without_rights(
+    *commands: list[str], program: str = FORBIDDEN, **environment: str
+) -> list[tuple[int, str]]:
     """Return code and words of each command, run by somebody whom permissions bind: root passes them."""
-    words = [sys.executable, "-c", FORBIDDEN, json.dumps(commands)]
+    words = [sys.executable, "-c", program, json.dumps(commands)]
     if os.geteuid() == 0:
         words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--", *words]
     answer = subprocess.run(

@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from linnaea.cli import main
+from linnaea.runs.checkpoint import checksum
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.sameness import differences
 
@@ -166,7 +167,8 @@ def test_what_differs_is_told(copied, capsys):
     state = json.loads(path.read_text())
     state["facts"]["versions"]["numpy"] = "1.0"
     state["facts"]["hardware"]["processor"] = "Another"
-    path.write_text(json.dumps(state))
+    del state["checksum"]
+    path.write_text(json.dumps({**state, "checksum": checksum(state)}))
     assert main(["resume", str(copied)]) == 0
     told = capsys.readouterr().err
     assert "The version of numpy was 1.0 and is " in told
@@ -191,12 +193,20 @@ def test_what_differs_is_told(copied, capsys):
             lambda run, bars: next((run / "checkpoint").glob("0*/state.safetensors")).write_bytes(b"x"),
             "state.safetensors cannot be read (its content is not what was written).",
         ),
-        (
-            lambda run, bars: (run / "checkpoint" / "current").write_text("../.."),
-            "current does not name a checkpoint.",
-        ),
         (lambda run, bars: (run / "history.jsonl").write_text(""), "history.jsonl has 0 lines, and its"),
         (lambda run, bars: change(run, recipe=None), "does not say how the run was made. Train again."),
+        (
+            lambda run, bars: change(run, recipe={"model": "mlp", "epochs": "many"}),
+            "run.json cannot be believed: The setting 'epochs' is refused: input should be a valid integer",
+        ),
+        (
+            lambda run, bars: change(run, recipe={"model": "mlp", "views": 3}),
+            "run.json cannot be believed: The model mlp has no setting views. Restore it, or train again.",
+        ),
+        (
+            lambda run, bars: change(run, rewinds=[{"to_epoch": 1, "learning_rate": "half"}]),
+            "run.json cannot be believed: rewinds.0.learning_rate is 'half'",
+        ),
         (lambda run, bars: (run / "run.json").unlink(), "is not a run folder (no run.json in it)."),
     ],
 )
@@ -204,7 +214,7 @@ def test_what_cannot_be_gone_on_with_is_one_sentence(spoil, sentence, copied, ba
     moved = Path(shutil.copytree(bars, tmp_path / "bars"))
     opened = json.loads((copied / "run.json").read_text())["opened"]
     change(copied, opened={**opened, "data": str(moved)})
-    for extra in list((copied / "checkpoint").glob("0*"))[:-1]:
+    for extra in list((copied / "checkpoint").glob("0*")):
         if extra.name != (copied / "checkpoint" / "current").read_text().strip():
             shutil.rmtree(extra)
     spoil(copied, moved)
@@ -214,6 +224,30 @@ def test_what_cannot_be_gone_on_with_is_one_sentence(spoil, sentence, copied, ba
     assert sentence in told
     assert "Traceback" not in told
     assert (copied / "history.jsonl").read_bytes() == history
+
+
+def test_where_the_newest_checkpoint_is_damaged_it_goes_on_from_the_one_before(whole, copied, capsys):
+    name = (copied / "checkpoint" / "current").read_text().strip()
+    arrays = copied / "checkpoint" / name / "state.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    assert main(["resume", str(copied)]) == 0
+    told = capsys.readouterr().err
+    assert (
+        f"Damaged   {arrays} cannot be read (its content is not what was written). The checkpoint before it "
+        "is whole, and is used.\n"
+    ) in told
+    assert same(whole, copied)
+
+
+@pytest.mark.parametrize("command", ["resume", "report", "evaluate"])
+def test_a_pipe_in_the_place_of_the_history_keeps_no_command_waiting(command, copied, capsys):
+    (copied / "history.jsonl").unlink()
+    os.mkfifo(copied / "history.jsonl")
+    assert main([command, str(copied)]) == 1
+    assert capsys.readouterr().err == (
+        f"Error: {copied / 'history.jsonl'} is a named pipe; a run has a file of its own there. Remove it, "
+        "and have the run sent again.\n"
+    )
 
 
 def noise() -> bytes:

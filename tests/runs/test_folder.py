@@ -1,10 +1,16 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from linnaea import files
-from linnaea.errors import RunError
+from linnaea.errors import LinnaeaError, RunError
+from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 
 
 def finished_run(path):
@@ -32,7 +38,7 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     again = RunFolder.create(tmp_path, overwrite=True)
     assert again.history() == []
-    assert not (tmp_path / "run.json").exists()
+    assert again.info() == {"format_version": 1}
     assert list(tmp_path.glob("mistakes/*")) == []
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -68,6 +74,15 @@ def test_open_refuses_what_is_no_run_and_what_is_newer(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"format_version": 99}))
     with pytest.raises(RunError, match="was written in format 99; this version reads up to 1"):
         RunFolder.open(tmp_path)
+
+
+def test_open_names_the_runs_of_a_group(tmp_path):
+    (tmp_path / "folds.json").write_text("{}")
+    with pytest.raises(RunError) as error:
+        RunFolder.open(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} holds folds, and a single run was expected. Name one of them, such as {tmp_path / '1'}."
+    )
 
 
 def test_open_says_where_run_json_is_damaged(tmp_path):
@@ -108,6 +123,145 @@ def test_a_link_in_a_run_leads_nothing_out_of_it(tmp_path, name):
     (mine / "z.png").write_bytes(b"mine")
     (run.path / name).symlink_to(mine)
     for reach in (RunFolder.open, lambda path: RunFolder.create(path, overwrite=True)):
-        with pytest.raises(RunError, match=rf"{name} is a link; a run's own folders and files are not\."):
+        with pytest.raises(RunError, match=rf"{name} is a link; a run has a f\w+ of its own there\."):
             reach(run.path)
     assert (mine / "z.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["history.jsonl", "run.json", "weights.safetensors", "split.csv", "folds.json"]
+)
+def test_a_pipe_in_the_place_of_any_file_is_refused_before_it_is_opened(tmp_path, name):
+    run = finished_run(tmp_path / "run")
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    for reach in (RunFolder.open, RunGroup.open_group):
+        with pytest.raises(RunError) as refusal:
+            reach(run.path)
+        assert str(refusal.value) == (
+            f"{run.path / name} is a named pipe; a run has a file of its own there. "
+            "Remove it, and have the run sent again."
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "kind"),
+    [
+        ("checkpoint", Path.touch, "a file; a run has a folder"),
+        ("history.jsonl", Path.mkdir, "a folder; a run has a file"),
+        ("model.json", lambda path: path.symlink_to("/dev/zero"), "a device; a run has a file"),
+    ],
+)
+def test_what_is_of_another_kind_is_named(tmp_path, name, make, kind):
+    run = finished_run(tmp_path / "run")
+    make(run.path / name)
+    with pytest.raises(RunError, match=f"{name} is {kind} of its own there"):
+        RunFolder.open(run.path)
+
+
+def test_a_line_is_added_to_no_pipe_and_through_no_link(tmp_path):
+    run = finished_run(tmp_path / "run")
+    os.mkfifo(run.path / "history.jsonl")
+    reader = os.open(run.path / "history.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    os.close(reader)
+    with pytest.raises(LinnaeaError, match=r"history\.jsonl could not be written"):
+        run.append_history({"epoch": 0})
+    (run.path / "history.jsonl").unlink()
+    (run.path / "history.jsonl").symlink_to(tmp_path / "mine")
+    with pytest.raises(LinnaeaError, match=r"history\.jsonl could not be written"):
+        run.append_history({"epoch": 0})
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_run_whose_folder_is_gone_is_not_begun_again_in_its_place(tmp_path):
+    run = finished_run(tmp_path / "a run")
+    run.path.rename(tmp_path / "away")
+    writes = [
+        lambda: run.update_info(state="failed"),
+        lambda: run.append_history({"epoch": 1}),
+        lambda: run.write_bytes("mistakes/000001.png", b"x"),
+        lambda: run.write_csv("split.csv", ["path"], []),
+        lambda: Checkpoints(run).write({}, {"epoch": 1}, {}),
+    ]
+    for write in writes:
+        with pytest.raises(RunError) as refusal:
+            write()
+        assert str(refusal.value) == (
+            f"{run.path} is gone: it was removed or renamed while it was written. "
+            f"Put it back and go on with it: linnaea resume '{run.path}'."
+        )
+    assert not run.path.exists()
+
+
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
+
+
+def fill(run):
+    run.update_info(state="finished")
+    for name in ("split.csv", "cells/000002.jpg", "checkpoint/current", "checkpoint/00000001/state.json"):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).touch()
+
+
+def begin(folder, what):
+    if what == "group":
+        group = RunGroup.begin(folder, "folds")
+        group.update_info(runs=["1", "2"])
+        for name in ("1", "2"):
+            fill(RunFolder.create(folder / name))
+    else:
+        fill(RunFolder.create(folder))
+    (folder / "notes.txt").write_text("mine")
+
+
+def killed_at(last, act):
+    # In a child that dies at its last-th change of a name; False where it came to its end before.
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    changes = 0
+
+    def watch(event, arguments):
+        nonlocal changes
+        changes += event in ("os.remove", "os.rename", "os.rmdir")
+        if changes == last:
+            os._exit(9)
+
+    sys.addaudithook(watch)
+    act()
+    os._exit(0)
+
+
+replaced = {"run": lambda folder: RunFolder.create(folder, overwrite=True),
+            "group": lambda folder: RunGroup.begin(folder, "repeats", overwrite=True)}
+for before, after in (("run", "group"), ("group", "run")):
+    replace, last = replaced[after], 1
+    there = {"notes.txt", "run.json" if after == "run" else "repeats.json"}
+    while True:
+        folder = Path(sys.argv[1]) / f"{before} {last}"
+        begin(folder, before)
+        killed = killed_at(last, lambda: replace(folder))
+        replace(folder)
+        left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert left == there, (before, after, last, left)
+        shutil.rmtree(folder)
+        if not killed:
+            break
+        last += 1
+    print(last - 1)
+"""
+
+
+def test_whoever_is_killed_while_an_old_run_is_cleared_can_clear_it_again(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    # Killed at each of so many removals and renames.
+    single, group = map(int, ran.stdout.split())
+    assert single >= 8
+    assert group >= 2 * single

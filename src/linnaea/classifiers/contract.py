@@ -5,7 +5,6 @@ underscore, fit returns self.
 """
 
 import importlib
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +45,9 @@ class EpochRecord:
 
 
 OnEpoch = Callable[[EpochRecord, "Classifier"], None]
+TEMPERATURES = (0.001, 1000.0)
+"""Far beyond what calibration finds (0.05 to 20), and near enough that no logits become infinite by it."""
+
 # on_step(stage, done, total, seconds): stage is "" inside an epoch, else what is done ("probe"); done and
 # total are pictures, seconds those since the stage began. Inside an epoch training_state() may be asked for,
 # and an exception stops the training between two steps.
@@ -139,6 +141,7 @@ def saved_class(kind: str) -> Any:
     """
     known = {**CLASSIFIERS, "finetune": FINETUNE}
     if kind not in known:
+        kind = kind[:100]
         raise DataError(f"There is no saved model of the kind '{kind}'.", did_you_mean(kind, known))
     return _class_at(known[kind])
 
@@ -151,11 +154,13 @@ def _class_at(place: str) -> Any:
 def saved_temperature(model: dict[str, Any]) -> float:
     """Return the temperature of a model.json; files older than calibration have none, which is 1.
 
-    Raises TypeError for anything but a positive number.
+    Raises TypeError for anything but a number within TEMPERATURES.
     """
     temperature = model.get("temperature", 1.0)
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise TypeError(f"the temperature is {temperature!r} and must be a positive number")
+    lowest, highest = TEMPERATURES
+    # bool is a kind of int in Python.
+    if type(temperature) not in (int, float) or not lowest <= temperature <= highest:
+        raise TypeError(f"the temperature is {temperature!r} and must be a number from {lowest} to {highest}")
     return float(temperature)
 
 

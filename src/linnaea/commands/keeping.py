@@ -141,6 +141,9 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     is told, and written in run.json ("resumed").
     """
     info = run.info()
+    if checkpoint is not None and checkpoint.instead:
+        terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
+        Checkpoints(run).settle(checkpoint)
     keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
     run.clear_pictures()
     told: dict[str, Any] = {"at": provenance.now(), "epoch": None, "step": None, "differences": []}

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linnaea.classifiers import contract
 from linnaea.commands import choosing, keeping, learning_curve, repeating, rerun, road, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.data.split import Split
-from linnaea.errors import DataError, RunError
+from linnaea.errors import DataError, RunError, UsageError
 from linnaea.runs import provenance
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
@@ -63,10 +62,8 @@ def _go_on(folder: RunFolder) -> RunFolder:
     """
     phases, info = Phases(), folder.info()
     checkpoint = Checkpoints(folder).read()
-    chosen = _chosen(folder, info)
-    # What computes must be loaded before its threads can be counted out.
-    contract.classifier_class(chosen.recipe.model)
-    classifier = choosing.new_classifier(chosen.recipe)
+    # What computes is loaded by that, before its threads can be counted out.
+    chosen, classifier = _chosen(folder, info)
     threads = rerun.threads_of({"threads": checkpoint.facts.get("threads")} if checkpoint else info)
     with provenance.with_threads(threads):
         with phases.measure("data"):
@@ -86,9 +83,15 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
             "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to go on with"
         )
         return group
-    chosen = _chosen(group, info)
-    classifier = choosing.new_classifier(chosen.recipe)
+    chosen, classifier = _chosen(group, info)
     where, data_dir = rerun.where(group, info)
+    # As they are found from here: what is told of them is typed here.
+    found = {
+        "data": where,
+        "data_dir": None if data_dir is None else str(data_dir),
+        "folder": str(Path.cwd()),
+    }
+    chosen = replace(chosen, opened={**chosen.opened, **found})
     with provenance.with_threads(_threads_of_group(group)):
         pictures = study.open_study(
             where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(info["opened"].get("strict"))
@@ -106,12 +109,24 @@ def _threads_of_group(group: RunGroup) -> dict[str, int]:
     return {}
 
 
-def _chosen(folder: RunFolder, info: dict[str, Any]) -> Chosen:
-    if not isinstance(info.get("recipe"), dict) or not isinstance(info.get("opened"), dict):
-        raise RunError(f"{folder.path / 'run.json'} does not say how the run was made.", "Train again.")
-    kept = {name: value for name, value in info["recipe"].items() if name in Recipe.model_fields}
-    recipe = make_recipe({**kept, "weights": rerun.weights_from(kept.get("weights"), info)})
-    return Chosen(recipe, info.get("recipe_name"), info.get("reported") or {}, info["opened"])
+def _chosen(folder: RunFolder, info: dict[str, Any]) -> tuple[Chosen, Any]:
+    """Return how the run was asked for, and an unfitted classifier.
+
+    Raises RunError where its file does not say, or says what cannot have been asked for.
+    """
+    file = folder.path / (folder.file if isinstance(folder, RunGroup) else "run.json")
+    recipe, opened, data = (info.get(key) for key in ("recipe", "opened", "data"))
+    if not recipe or not opened or not (opened.get("data") or (data or {}).get("source")):
+        raise RunError(f"{file} does not say how the run was made.", "Train again.")
+    kept = {name: value for name, value in recipe.items() if name in Recipe.model_fields}
+    try:
+        asked = make_recipe({**kept, "weights": rerun.weights_from(kept.get("weights"), info)})
+        classifier = choosing.new_classifier(asked)
+    except UsageError as error:
+        raise RunError(
+            f"{file} cannot be believed: {error.message}", "Restore it, or train again."
+        ) from error
+    return Chosen(asked, info.get("recipe_name"), info.get("reported") or {}, opened), classifier
 
 
 def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, classifier: Any) -> study.Study:

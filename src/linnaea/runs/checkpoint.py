@@ -5,28 +5,34 @@
     checkpoint/00000012/state.json           its numbers, and what they belong to
 
 A checkpoint counts only once `current` names it, and `current` is renamed into place last: whenever the power
-goes, either the old one or the new one is whole.
+goes, either the old one or the new one is whole. The one before stays beside it, for a disk that damages the
+newest later.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs.folder import RunFolder, is_plain_name
+from linnaea.runs.folder import MAX_HISTORY, RunFolder
+from linnaea.runs.schema import check_state
 
-FORMAT_VERSION = 1
+# Format 1 had no checksum over state.json itself.
+FORMAT_VERSION = 2
 FOLDER = "checkpoint"
 MAX_ARRAYS = 64 << 30  # bytes; nothing that fits into a machine's memory is larger
 _CURE = "Start again: linnaea train, with --overwrite."
+# A folder may hold anything: int() would take other scripts' digits, and longer numbers than a name may have.
+_NAME = re.compile("[0-9]{8,18}")
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,15 @@ class Checkpoint:
 
     arrays, values: what Classifier.training_state returned
     facts: what it belongs to (history: lines of history.jsonl, split_hash, fingerprint, versions, …)
+    name: that of its folder
+    instead: why the newest one was not read, where this is an older one
     """
 
     arrays: dict[str, np.ndarray]
     values: dict[str, Any]
     facts: dict[str, Any]
+    name: str = ""
+    instead: str = ""
 
     @property
     def place(self) -> str:
@@ -49,13 +59,14 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the newest, and beside it the newest at the end of an epoch."""
+    """The checkpoints of one run: the newest, and the last at the end of an epoch or else the one before."""
 
     def __init__(self, run: RunFolder) -> None:
+        self.run = run
         self.path = run.path / FOLDER
 
     def write(self, arrays: dict[str, np.ndarray], values: dict[str, Any], facts: dict[str, Any]) -> bool:
-        """Write a checkpoint, then remove those before it, but for the last at the end of an epoch.
+        """Write a checkpoint, then remove those before it, but for one.
 
         Returns False, and leaves the one before, where an array holds NaN or infinity: going on from there
         would be of no use to anybody.
@@ -66,6 +77,7 @@ class Checkpoints:
 
         if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
             return False
+        self.run.check_there()
         # safetensors takes the memory as it lies: a transposed array would come back another.
         content = save({name: a if a.flags.c_contiguous else a.copy() for name, a in arrays.items()})
         state = {
@@ -74,41 +86,72 @@ class Checkpoints:
             "values": values,
             "facts": facts,
         }
-        before = self._numbered()
-        folder = self.path / f"{before[-1] + 1 if before else 1:08}"
+        newest, there = self._newest(), self._numbered()
+        folder = self.path / f"{int(there[-1]) + 1 if there else 1:08}"
         try:
             files.write_bytes(folder / "state.safetensors", content)
-            files.write_text(folder / "state.json", json.dumps(state))
-            files.sync_folder(folder)
-            files.sync_folder(self.path)
+            files.write_text(folder / "state.json", json.dumps({**state, "checksum": checksum(state)}))
+            # The run's own names too: a history, or a run.json, that this one counts on.
+            for place in (folder, self.path, self.run.path):
+                files.sync_folder(place)
             self._point_to(folder.name)
         except BaseException:
-            if self._current() != folder.name:
+            if self._newest() != folder.name:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._keep({folder.name} if not values.get("step") else {folder.name, self._epoch_end(before)})
+        # A training that is turned back goes back to the end of an epoch.
+        epoch_end = self._epoch_end(self._up_to(newest)) if values.get("step") else None
+        self._keep({folder.name, epoch_end or newest})
         return True
 
     def read(self) -> Checkpoint | None:
-        """Return the newest checkpoint; None where none was written yet.
+        """Return the newest checkpoint, or where it was damaged since the one before; None without any.
 
-        Raises RunError for one that was damaged since.
+        Raises RunError, naming each, where none is whole.
         """
-        name = self._current()
-        return None if name is None else self._read(name)
+        reasons: list[RunError] = []
+        try:
+            newest = self._current()
+            if newest is None:
+                return None
+        except RunError as error:
+            newest = None
+            reasons.append(error)
+        older = self._numbered() if newest is None else [n for n in self._up_to(newest) if n != newest]
+        for name in [*([] if newest is None else [newest]), *reversed(older)]:
+            try:
+                found = self._read(name)
+            except RunError as error:
+                reasons.append(error)
+            else:
+                return replace(found, instead=reasons[0].message) if reasons else found
+        if len(reasons) == 1:
+            raise reasons[0]
+        told = "; ".join(reason.message.rstrip(".") for reason in reasons[:3])
+        raise RunError(f"No checkpoint is whole: {told}.", _CURE)
+
+    def settle(self, found: Checkpoint) -> None:
+        """Make one that was read the newest: what is damaged is not to be read again."""
+        if found.instead:
+            self._point_to(found.name)
+            self._keep(set(self._up_to(found.name)))
 
     def rewind(self) -> Checkpoint | None:
-        """Make the last one at the end of an epoch the newest, and return it; None where there is none."""
-        name = self._epoch_end(self._numbered())
-        if name is None:
-            return None
-        found = self._read(name)
-        self._point_to(name)
-        self._keep({name})
-        return found
+        """Make the last whole one at the end of an epoch the newest, and return it; None without any."""
+        names = self._up_to(self._newest())
+        while name := self._epoch_end(names):
+            with suppress(RunError):
+                found = self._read(name)
+                self._point_to(name)
+                self._keep({name})
+                return found
+            names = names[: names.index(name)]
+        return None
 
     def remove(self) -> None:
         """Remove all checkpoints: the run is finished."""
+        # What the run came to must outlast a power cut before that which it could be made from again goes.
+        self.run.sync()
         # The pointer first: what is left after a crash in between is then no checkpoint.
         (self.path / "current").unlink(missing_ok=True)
         self._keep(set())
@@ -122,6 +165,7 @@ class Checkpoints:
         files.sync_folder(self.path)
 
     def _current(self) -> str | None:
+        """Return what the pointer says; None where there is none. Raises RunError where it says nothing."""
         try:
             name = reading.read_bytes(self.path / "current", 100).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -129,47 +173,54 @@ class Checkpoints:
         except (LinnaeaError, OSError) as error:
             raise RunError(f"{self.path / 'current'} cannot be read ({error}).", _CURE) from error
         # A run may come from elsewhere: no path may lead out of it.
-        if not is_plain_name(name) or not name.isdigit():
+        if not _NAME.fullmatch(name):
             raise RunError(f"{self.path / 'current'} does not name a checkpoint.", _CURE)
         return name
 
-    def _numbered(self) -> list[int]:
-        return sorted(int(found.name) for found in self.path.glob("[0-9]*") if found.name.isdigit())
+    def _newest(self) -> str | None:
+        with suppress(RunError):
+            return self._current()
+        return None
 
-    def _epoch_end(self, numbers: list[int]) -> str | None:
+    def _numbered(self) -> list[str]:
+        """Return the names of what may be a checkpoint, the oldest first."""
+        there = (found.name for found in self.path.glob("[0-9]*") if not found.is_symlink())
+        return sorted((name for name in there if _NAME.fullmatch(name)), key=int)
+
+    def _up_to(self, newest: str | None) -> list[str]:
+        """Return the newest and those before it; what is newer was never finished."""
+        return [name for name in self._numbered() if newest is not None and int(name) <= int(newest)]
+
+    def _epoch_end(self, names: list[str]) -> str | None:
         """Return the newest of these whose epoch was over."""
-        for number in reversed(numbers):
-            name = f"{number:08}"
+        for name in reversed(names):
             with suppress(RunError):
                 if not self._state(name)["values"].get("step"):
                     return name
         return None
 
     def _keep(self, names: set[str | None]) -> None:
-        for folder in self.path.glob("[0-9]*"):
-            if folder.name not in names and folder.name.isdigit() and not folder.is_symlink():
-                shutil.rmtree(folder, ignore_errors=True)
+        for name in self._numbered():
+            if name not in names:
+                shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _state(self, name: str) -> dict[str, Any]:
         path = self.path / name / "state.json"
+        if (self.path / name).is_symlink():
+            raise RunError(f"{self.path / name} is a link; a run has a folder of its own there.", _CURE)
         try:
             state = reading.read_json(path)
         except (ValueError, OSError) as error:
-            raise RunError(f"{path} cannot be read ({error}).", _CURE) from error
-        if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
-            version = state.get("format_version") if isinstance(state, dict) else None
+            raise RunError(f"{path} cannot be read ({_told(error)}).", _CURE) from error
+        version = state.get("format_version") if isinstance(state, dict) else None
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise RunError(
-                f"{path} is a checkpoint of format {version!r}; this version goes on from {FORMAT_VERSION}.",
+                f"{path} is a checkpoint of format {version!r}; this version reads up to {FORMAT_VERSION}.",
                 "Go on with the version of linnaea that wrote it.",
             )
-        values, facts = state.get("values"), state.get("facts")
-        counts = (
-            [values.get("epoch", 0), values.get("step") or 0, facts.get("history", 0)]
-            if isinstance(values, dict) and isinstance(facts, dict)
-            else [None]
-        )
-        if not all(type(count) is int and count >= 0 for count in counts):
-            raise RunError(f"{path} cannot be believed: what it counts is no number.", _CURE)
+        if version > 1 and state.pop("checksum", None) != checksum(state):
+            raise RunError(f"{path} cannot be read (its content is not what was written).", _CURE)
+        check_state(path, state, _CURE)
         return state
 
     def _read(self, name: str) -> Checkpoint:
@@ -181,9 +232,24 @@ class Checkpoints:
             content = reading.read_bytes(path, MAX_ARRAYS)
             if hashlib.sha256(content).hexdigest() != state.get("sha256"):
                 raise ValueError("its content is not what was written")
-            return Checkpoint(load(content), state["values"], state["facts"])
+            return Checkpoint(load(content), state["values"], state["facts"], name)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise RunError(f"{path} cannot be read ({error}).", _CURE) from error
+            raise RunError(f"{path} cannot be read ({_told(error)}).", _CURE) from error
+
+
+def checksum(state: dict[str, Any]) -> str:
+    """Return the SHA-256 of a state.json without its key "checksum".
+
+    Of its values and not of its bytes: keys in their order, as Python writes them, numbers to the last bit.
+    """
+    # Through JSON first: a key that is a number comes back as text.
+    plain = json.loads(json.dumps(state))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, without the full stop and the cure that would stand within a sentence."""
+    return error.message.rstrip(".") if isinstance(error, LinnaeaError) else str(error)
 
 
 class Rhythm:
@@ -219,7 +285,12 @@ def keep_history(run: RunFolder, lines: int) -> None:
     Raises RunError where there are fewer.
     """
     path = run.path / "history.jsonl"
-    there = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    try:
+        there = reading.read_bytes(path, MAX_HISTORY, links=False).splitlines(keepends=True)
+    except FileNotFoundError:
+        there = []
+    except (LinnaeaError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({_told(error)}).", "Restore it, or train again.") from error
     if len(there) < lines:
         raise RunError(
             f"{path} has {len(there):,} lines, and its checkpoint counts {lines:,}.",
@@ -231,7 +302,8 @@ def keep_history(run: RunFolder, lines: int) -> None:
 
 def sync_history(run: RunFolder) -> None:
     """Flush history.jsonl to the disk, so that it never has fewer lines than a checkpoint counts."""
-    path = run.path / "history.jsonl"
-    if path.exists():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+    with (
+        suppress(FileNotFoundError),
+        reading.opened(run.path / "history.jsonl", MAX_ARRAYS, links=False) as file,
+    ):
+        os.fsync(file.fileno())

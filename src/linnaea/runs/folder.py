@@ -5,17 +5,16 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs.schema import check_info
+from linnaea.runs.schema import check_info, check_line
 
 FORMAT_VERSION = 1
-# What a run writes into or clears by name: a link in their place would lead that out of the folder.
-LINK_FREE = ("checkpoint", "mistakes", "doubtful", "cells", "label_errors", "history.jsonl")
 LOCK = "run.lock"
 """Stands in a run folder while it is written; see lock.py."""
 RESERVE = ".reserve"
@@ -24,6 +23,13 @@ MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
+# All that a run, or a group of them, writes by name beside what says that it is one.
+FILES = (
+    *("split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html", "validation.csv"),
+    *("calibration.json", "outliers.safetensors", "outliers.json", "weights.safetensors", "model.json"),
+    *("check.json", "check.html", "folds.csv", "label_errors.csv", "label_errors.html"),
+)
+FOLDERS = ("checkpoint", "mistakes", "doubtful", "cells", "label_errors")
 
 
 class RunFolder:
@@ -67,10 +73,14 @@ class RunFolder:
         """
         cls.refuse_taken(path, overwrite=overwrite)
         run = cls(Path(path))
-        run.refuse_links()
+        run.check_parts()
         try:
-            run._clear()
-            run.path.mkdir(parents=True, exist_ok=True)
+            files.make_folder(run.path)
+            if run._forget():
+                run._clear()
+                # Another run begins here: of the old one, not even the names of its runs are left to tell.
+                run.write_json("run.json", {"format_version": FORMAT_VERSION})
+                run.sync()
         except OSError as error:
             raise RunError(
                 f"{path} cannot be made or cleared ({error.strerror}).", "Choose another place with --out."
@@ -81,8 +91,14 @@ class RunFolder:
     def open(cls, path: str | Path) -> "RunFolder":
         """Open a run that exists. Raises RunError for anything else, or a newer format."""
         run = cls(Path(path))
-        run.refuse_links()
+        run.check_parts()
         if not (run.path / "run.json").is_file():
+            several = [Path(name).stem for name in GROUP_FILES if (run.path / name).is_file()]
+            if several:
+                raise RunError(
+                    f"{path} holds {several[0]}, and a single run was expected.",
+                    f"Name one of them, such as {run.path / '1'}.",
+                )
             raise RunError(
                 f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
             )
@@ -96,14 +112,34 @@ class RunFolder:
         check_info(run.path / "run.json", info)
         return run
 
-    def refuse_links(self) -> None:
-        """Raise RunError where a part of the run is a link: what is cleared or written there is elsewhere."""
-        for name in LINK_FREE:
-            if (self.path / name).is_symlink():
+    def check_parts(self) -> None:
+        """Raise RunError where something of another kind stands in the place of a file or folder of the run.
+
+        A pipe would keep its reader waiting for ever; a link in the place of a folder, or of the history,
+        would lead what is written or cleared there out of the run.
+        """
+        wanted = dict.fromkeys(FOLDERS, "folder") | dict.fromkeys(("run.json", *GROUP_FILES, *FILES), "file")
+        for name, want in wanted.items():
+            appended_to = name == "history.jsonl"
+            found = reading.kind_of(self.path / name, links=want == "file" and not appended_to)
+            if found not in (None, f"a {want}"):
                 raise RunError(
-                    f"{self.path / name} is a link; a run's own folders and files are not.",
-                    "Remove the link, and have the run sent again.",
+                    f"{self.path / name} is {found}; a run has a {want} of its own there.",
+                    "Remove it, and have the run sent again.",
                 )
+
+    def check_there(self) -> None:
+        """Raise RunError where the folder of the run is gone: it must not be made again with half a run."""
+        if not self.path.is_dir():
+            raise RunError(
+                f"{self.path} is gone: it was removed or renamed while it was written.",
+                f"Put it back and go on with it: {shlex.join(['linnaea', 'resume', str(self.path)])}.",
+            )
+
+    def sync(self) -> None:
+        """Flush the names of the run's files to the disk, so that they are there after a power cut."""
+        for folder in (self.path, *(self.path / name for name in FOLDERS)):
+            files.sync_folder(folder)
 
     def info(self) -> dict[str, Any]:
         """Return run.json."""
@@ -112,7 +148,7 @@ class RunFolder:
     def update_info(self, **changes: Any) -> None:
         """Change these keys of run.json and keep the others."""
         known = self.info() if (self.path / "run.json").exists() else {"format_version": FORMAT_VERSION}
-        files.write_json(self.path / "run.json", {**known, **changes})
+        self.write_json("run.json", {**known, **changes})
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
@@ -131,14 +167,17 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one JSON file of the run."""
+        self.check_there()
         files.write_json(self.path / name, value)
 
     def write_text(self, name: str, text: str) -> None:
         """Write one text file of the run."""
+        self.check_there()
         files.write_text(self.path / name, text)
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write one binary file of the run."""
+        self.check_there()
         files.write_bytes(self.path / name, content)
 
     def write_csv(self, name: str, header: list[str], rows: list[dict[str, Any]]) -> None:
@@ -151,11 +190,8 @@ class RunFolder:
 
     def append_history(self, record: dict[str, Any]) -> None:
         """Add one line to history.jsonl."""
-        try:
-            with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(files.finite(record)) + "\n")
-        except OSError as error:
-            raise files.refusal(self.path / "history.jsonl", error) from error
+        self.check_there()
+        files.append_text(self.path / "history.jsonl", json.dumps(files.finite(record)) + "\n")
 
     def history(self) -> list[dict[str, Any]]:
         """Return the epochs of history.jsonl; a last line torn by a power cut is left out."""
@@ -169,25 +205,64 @@ class RunFolder:
         records = []
         for number, line in enumerate(lines, start=1):
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 if number == len(lines):
                     break
                 raise RunError(
                     f"{path}, line {number} is not JSON.", "Restore the file, or train again."
                 ) from error
+            check_line(path, number, record)
+            records.append(record)
         return records
 
+    def _forget(self) -> bool:
+        """Leave of an old run's description only that there was a run; return whether there was one.
+
+        So that --overwrite still knows the folder for a run's when it is killed while the files go, and
+        nothing takes what is left of them for one.
+        """
+        old = [name for name in ("run.json", *GROUP_FILES) if (self.path / name).exists()]
+        if old:
+            inner = self._inner_names()
+            for name in inner:
+                RunFolder(self.path / name).check_parts()
+            self.write_json("run.json", {"format_version": FORMAT_VERSION, "runs": inner})
+            for name in GROUP_FILES:
+                (self.path / name).unlink(missing_ok=True)
+        return bool(old)
+
+    def _inner_names(self) -> list[str]:
+        """Return the folders of the runs of a group that may be cleared: plain names, no links."""
+        names: list[Any] = []
+        for file in ("run.json", *GROUP_FILES):
+            with contextlib.suppress(RunError):
+                named = self.read_json(file).get("runs")
+                names += named if isinstance(named, list) else []
+        # A path, or a link, would lead out of the group to somebody else's run.
+        plain = [name for name in names if isinstance(name, str) and is_plain_name(name)]
+        return [name for name in dict.fromkeys(plain) if not (self.path / name).is_symlink()]
+
     def _clear(self) -> None:
-        """Remove the files of a run, by name: a person's own files beside them stay."""
-        names = ["run.json", "split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html"]
-        names += ["validation.csv", "calibration.json", "outliers.safetensors", "outliers.json"]
-        for name in [*names, "weights.safetensors", "model.json", "check.json", "check.html"]:
+        """Remove the files of a run, or of a group and its runs, by name: a person's own beside them stay."""
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
         self.sweep()
         self.clear_pictures()
+        for picture in self.path.glob("label_errors/*.jpg"):
+            picture.unlink()
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
-        self._clear_group()
+        # Only the runs that the group names: another folder "1" in there is somebody else's.
+        for folder in (self.path / name for name in self._inner_names()):
+            run = RunFolder(folder)
+            if run._forget():
+                run._clear()
+                # Last, so that whoever is killed before knows that there is something to be cleared.
+                (folder / "run.json").unlink()
+            # The deepest first; a folder with other files in it is not empty and stays.
+            for empty in [*folder.glob("*/"), folder]:
+                with contextlib.suppress(OSError):
+                    empty.rmdir()
 
     def sweep(self) -> None:
         """Remove the temporary files of a process that was killed as it wrote; only for the run's owner."""
@@ -202,29 +277,6 @@ class RunFolder:
         for pattern in PICTURES:
             for picture in self.path.glob(pattern):
                 picture.unlink()
-
-    def _clear_group(self) -> None:
-        """Remove what lies beside the runs of a group, and those runs; a single run has none of it."""
-        # Only the runs that the group names: another folder "1" in there is somebody else's.
-        inner: list[Any] = []
-        for name in GROUP_FILES:
-            if (self.path / name).exists():
-                with contextlib.suppress(RunError):
-                    named = self.read_json(name).get("runs")
-                    inner += named if isinstance(named, list) else []
-        for name in (*GROUP_FILES, "folds.csv", "label_errors.csv", "label_errors.html"):
-            (self.path / name).unlink(missing_ok=True)
-        for picture in self.path.glob("label_errors/*.jpg"):
-            picture.unlink()
-        # A path, or a link, would lead out of the group to somebody else's run.
-        plain = [self.path / name for name in inner if isinstance(name, str) and is_plain_name(name)]
-        for folder in (folder for folder in plain if not folder.is_symlink()):
-            if (folder / "run.json").exists():
-                RunFolder(folder)._clear()
-            # The deepest first; a folder with other files in it is not empty and stays.
-            for empty in [*folder.glob("*/"), folder]:
-                with contextlib.suppress(OSError):
-                    empty.rmdir()
 
 
 def _is_left_over(name: str) -> bool:

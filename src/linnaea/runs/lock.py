@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from linnaea import files
 from linnaea.errors import RunError
 from linnaea.runs.folder import LOCK
 
@@ -23,7 +24,7 @@ def claimed(
     folder = Path(path)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         lock.acquire()
     except Timeout as error:
         raise RunError(

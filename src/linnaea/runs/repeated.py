@@ -8,6 +8,7 @@ import numpy as np
 
 from linnaea.errors import RunError
 from linnaea.runs.folder import FORMAT_VERSION, GROUP_FILES, RunFolder, is_plain_name
+from linnaea.runs.schema import check_group
 
 Kind = Literal["repeats", "folds"]
 KINDS: tuple[Kind, ...] = ("repeats", "folds")
@@ -38,11 +39,17 @@ class RunGroup(RunFolder):
         Raises RunError as RunFolder.create does.
         """
         RunFolder.create(path, overwrite=overwrite)
-        return cls(Path(path), kind)
+        group = cls(Path(path), kind)
+        if (group.path / "run.json").exists():
+            # What is left of an old run tells that this was one, until the group's own file does.
+            group.write_json(group.file, {"format_version": FORMAT_VERSION})
+            (group.path / "run.json").unlink()
+        return group
 
     @classmethod
     def open_group(cls, path: str | Path) -> "RunGroup":
         """Open a group that exists. Raises RunError for anything else, or a newer format."""
+        RunFolder(Path(path)).check_parts()
         found = [name for name in GROUP_FILES if (Path(path) / name).is_file()]
         if not found:
             raise RunError(
@@ -50,12 +57,14 @@ class RunGroup(RunFolder):
                 "Make one with: linnaea train DATA --repeats 5.",
             )
         group = cls(Path(path), "repeats" if found[0] == "repeats.json" else "folds")
-        version = group.info().get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        info = group.info()
+        version = info.get("format_version")
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise RunError(
                 f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
                 "Update linnaea.",
             )
+        check_group(group.path / group.file, info)
         return group
 
     @property

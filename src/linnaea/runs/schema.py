@@ -1,7 +1,7 @@
-"""What readers rely on in a run.json that may come from elsewhere; unknown keys are let pass."""
+"""What readers rely on in the JSON of a run that may come from elsewhere; unknown keys are let pass."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -9,14 +9,18 @@ from linnaea.errors import RunError
 
 MAX_SIZE = 4096
 """The largest side, in pixels, that a network's pictures may have: 64 times the memory of a usual 512."""
+MAX_THREADS = 4096
+"""More threads than any machine has cores; a run is gone on with on as many as it says."""
 
 _Text = Annotated[str, Field(max_length=100_000)]
 _Object = dict[str, JsonValue]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
 
 
 class _Part(BaseModel):
     # strict: the text "28" is no number, and 1 is not true.
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
 class _Pixels(_Part):
@@ -28,35 +32,213 @@ class _Data(_Part):
     name: _Text | None = None
     source: _Text | None = None
     pixels: _Pixels | None = None
+    pictures: _Count | None = None
     classes: list[_Text] | None = None
     notes: list[_Text] | None = None
-    parts: dict[str, Annotated[int, Field(ge=0)]] | None = None
+    parts: dict[str, _Count] | None = None
     per_class: dict[str, _Object] | None = None
+    protocol: _Text | None = None
+    fingerprint: _Text | None = None
+    split_hash: _Text | None = None
 
 
-class _Run(_Part):
+class _Opened(_Part):
+    data: _Text | None = None
+    data_dir: _Text | None = None
+    folder: _Text | None = None
+    strict: bool | None = None
+
+
+class _Hardware(_Part):
+    threads: _Threads | None = None
+
+
+class _Network(_Part):
+    summary: _Text | None = None
+    parameters: _Count | None = None
+
+
+class _Phase(_Part):
+    seconds: float | None = None
+    peak_memory_mib: float | None = None
+
+
+class _Rewind(_Part):
+    to_epoch: _Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    reason: _Text | None = None
+
+
+class _Resumed(_Part):
+    at: _Text | None = None
+    epoch: _Count | None = None
+    step: _Count | None = None
+    differences: list[_Text] | None = None
+
+
+class _Plan(_Part):
+    train_from: _Text
+    epochs: _Count
+    views: Annotated[int, Field(ge=1, le=1000)]
+    first_size: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
+    ema: float | None = None
+
+
+class _Leaks(_Part):
+    pictures: list[_Text] | None = None
+
+
+class _Looks(_Part):
+    earlier: _Count | None = None
+    runs: list[_Text] | None = None
+
+
+class _Begun(_Part):
+    """What a run and a group of runs both tell of their beginning."""
+
     state: _Text | None = None
     command: _Text | None = None
     message: _Text | None = None
-    model: _Text | None = None
+    started: _Text | None = None
+    finished: _Text | None = None
     recipe: _Object | None = None
+    recipe_name: _Text | None = None
+    reported: _Object | None = None
+    opened: _Opened | None = None
     data: _Data | None = None
-    network: _Object | None = None
-    hardware: _Object | None = None
+
+
+class _Run(_Begun):
+    model: _Text | None = None
+    network: _Network | None = None
+    hardware: _Hardware | None = None
+    threads: dict[str, _Threads] | None = None
     versions: _Object | None = None
-    baselines: dict[str, float | int | None] | None = None
-    phases: dict[str, _Object] | None = None
+    git: _Object | None = None
+    baselines: dict[str, float | None] | None = None
+    phases: dict[str, _Phase] | None = None
+    chosen: dict[str, _Text] | None = None
+    chosen_epoch: _Count | None = None
+    chosen_on: _Text | None = None
+    kept: _Text | None = None
+    plan: _Plan | None = None
+    probe: _Object | None = None
+    leaks: _Leaks | None = None
+    looks: _Looks | None = None
+    heat_maps: _Object | None = None
+    learning_curve: list[_Object] | None = None
+    learning_forecast: _Object | None = None
+    one_of: _Object | None = None
+    rewinds: list[_Rewind] | None = None
+    resumed: list[_Resumed] | None = None
+    rerun_of: _Object | None = None
+
+
+class _Spread(_Part):
+    mean: float
+    deviation: float | None = None
+    min: float
+    max: float
+    values: list[float] | None = None
+
+
+class _Group(_Begun):
+    asked: _Count | None = None
+    judged: _Count | None = None
+    metrics: dict[str, _Spread] | None = None
+    classes: list[_Text] | None = None
+    suspects: _Count | None = None
+    relabel: _Text | None = None
+
+
+class _Lasting(_Part):
+    """A part of a checkpoint; the best score of a training that has none yet is minus infinity."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+
+class _Record(_Lasting):
+    epoch: _Count
+    seconds: float
+    learning_rate: float
+    train_loss: float | None
+    train_accuracy: float | None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+class _Line(_Part):
+    """A line of history.jsonl, where what was no number is null."""
+
+    epoch: _Count
+    seconds: float | None = None
+    learning_rate: float | None = None
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    rewinds: _Count | None = None
+
+
+class _Values(_Lasting):
+    epoch: _Count = 0
+    step: _Count | None = 0
+    seconds: float | None = None
+    seed: int | None = None
+    solver_steps: _Count | None = None
+    average_steps: _Count | None = None
+    best_epoch: _Count | None = None
+    best_score: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    sums: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
+    probe: list[JsonValue] | None = None
+    plan: _Plan | None = None
+    history: list[_Record] | None = None
+
+
+class _Facts(_Lasting):
+    history: _Count = 0
+    split_hash: _Text | None = None
+    fingerprint: _Text | None = None
+    versions: _Object | None = None
+    hardware: _Hardware | None = None
+    threads: dict[str, _Threads] | None = None
+
+
+class _State(_Lasting):
+    values: _Values
+    facts: _Facts
 
 
 def check_info(path: Path, info: dict[str, Any]) -> None:
-    """Raise RunError, naming the first key, for a run.json whose values are of another kind than expected."""
+    """Raise RunError, naming file, key and value, for a run.json with a value of an unexpected kind."""
+    _check(_Run, f"{path} cannot be believed", info, "Restore it, or train again.")
+
+
+def check_group(path: Path, info: dict[str, Any]) -> None:
+    """Raise RunError as check_info does, for a repeats.json or folds.json."""
+    _check(_Group, f"{path} cannot be believed", info, "Restore it, or train again.")
+
+
+def check_state(path: Path, state: dict[str, Any], cure: str) -> None:
+    """Raise RunError as check_info does, for the state.json of a checkpoint."""
+    _check(_State, f"{path} cannot be believed", state, cure)
+
+
+def check_line(path: Path, number: int, record: Any) -> None:
+    """Raise RunError as check_info does, for a line of history.jsonl; 1 is the first."""
+    told = f"{path}, line {number} is not the record of an epoch"
+    _check(_Line, told, record, "Restore the file, or train again.")
+
+
+def _check(model: type[_Part], told: str, value: Any, cure: str) -> None:
     try:
-        _Run.model_validate(info)
+        model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
+        key = ".".join(str(step) for step in first["loc"]) or "it"
         received = repr(first["input"])
         shown = received if len(received) <= 80 else f"{received[:80]}…"
-        raise RunError(
-            f"{path} cannot be believed: {key} is {shown} ({first['msg']}).", "Restore it, or train again."
-        ) from error
+        raise RunError(f"{told}: {key} is {shown} ({first['msg']}).", cure) from error
