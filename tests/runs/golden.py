@@ -1,9 +1,10 @@
-"""Make golden run folders of the present format: python -m tests.runs.golden tests/data/golden/v1
+"""Make golden run folders of the present format: python -m tests.runs.golden FOLDER [KIND …]
 
-One of each kind of network, and one that was stopped, made by the real command on 24 small pictures, which
-lie beside them. They are never made again for a format that was released: later versions must read them as
-they are. The weights are gzipped; those of the backbone have few different values, so that they shrink to a
-tenth.
+Each is made by the real command on 24 small pictures, which lie beside it: one of each kind of network, those
+that were stopped on their way, and repeats that were stopped in the second. They are never made again for a
+format that was released: later versions must read them as they are. What is large is gzipped; the weights
+that photographs begin with have few different values, so that they shrink to a tenth or less, and only a
+few of them are trained.
 """
 
 import gzip
@@ -23,16 +24,30 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from linnaea.cli import main
+from linnaea.runs.checkpoint import checksum
 
 # What a golden run needs: the page and the thumbnails are drawn from it.
 KEPT = ("run.json", "split.csv", "history.jsonl", "predictions.csv", "validation.csv", "metrics.json",
-        "calibration.json", "model.json", "outliers.json", "outliers.safetensors", "check.json")  # fmt: skip
+        "calibration.json", "model.json", "outliers.json", "outliers.safetensors", "check.json",
+        "repeats.json")  # fmt: skip
+PERCEPTRON = ["--hidden", "4", "--size", "8"]
+PROBE = ["--model", "test_efficientnet", "--size", "32", "--set", "views=1"]
+# Its last norm and its head learn: 131 numbers and as many again for each class.
+TUNED = ["--model", "test_vit", "--size", "32", "--set", "views=1", "--set", "train_from=norm", "--solver",
+         "nesterov", "--batch-size", "2", "--set", "precision=float32"]  # fmt: skip
 SETTINGS = {
-    "perceptron": ["--hidden", "4", "--size", "8", "--epochs", "3"],
-    "keras": ["--model", "keras", "--hidden", "4", "--size", "8", "--epochs", "3"],
-    "stopped": ["--hidden", "4", "--size", "8", "--epochs", "60", "--batch-size", "2"],
-    "finetune": ["--model", "test_efficientnet", "--size", "32", "--epochs", "0", "--set", "views=1"],
+    "perceptron": [*PERCEPTRON, "--epochs", "3"],
+    "keras": ["--model", "keras", *PERCEPTRON, "--epochs", "3"],
+    "stopped": [*PERCEPTRON, "--epochs", "60", "--batch-size", "2"],
+    "finetune": [*PROBE, "--epochs", "0"],
+    "tuned": [*TUNED, "--epochs", "2", "--set", "probe=false"],
+    "keras-stopped": ["--model", "keras", *PERCEPTRON, "--epochs", "60", "--batch-size", "2"],
+    "tuned-stopped": [*TUNED, "--epochs", "12"],
+    "repeats": [*PERCEPTRON, "--epochs", "40", "--batch-size", "2", "--repeats", "2"],
 }
+# What is stopped, and where its history tells how far it is.
+STOPPED = {"stopped": ".", "keras-stopped": ".", "tuned-stopped": ".", "repeats": "2"}
+LARGE = 16_384  # bytes; what is larger is gzipped
 
 
 def draw(folder: Path) -> None:
@@ -46,47 +61,83 @@ def draw(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / f"bar {number}" / f"{index}.png")
 
 
-def plain_backbone(path: Path) -> None:
-    """Write weights of the tiny network whose every tensor has at most three values, of its own scale."""
+def plain_backbone(path: Path, model: str) -> None:
+    """Write weights whose every tensor has at most three values, of its own scale.
+
+    Those of test_vit repeat themselves besides: a checkpoint holds them four times.
+    """
     torch.manual_seed(0)
-    tensors = timm.create_model("test_efficientnet", num_classes=1000).state_dict()
+    tensors = timm.create_model(model, num_classes=1000).state_dict()
     for name, tensor in tensors.items():
         if tensor.ndim > 1:
-            tensors[name] = torch.where(tensor.abs() > tensor.std(), tensor.sign() * tensor.std(), 0.0)
+            plain = torch.where(tensor.abs() > tensor.std(), tensor.sign() * tensor.std(), 0.0)
+            if model == "test_vit":
+                period = 61  # numbers; a prime, so that no two rows are alike
+                plain = plain.flatten()[:period].repeat(plain.numel() // period + 1)[: plain.numel()]
+            tensors[name] = plain.view(tensor.shape)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
-def make(folder: Path) -> None:
-    """Make the pictures and the runs in folder."""
+def make(folder: Path, kinds: list[str]) -> None:
+    """Make the pictures and these runs in folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "bars")
+    if not (folder / "bars").exists():
+        draw(folder / "bars")
     folder = folder.resolve()
-    os.chdir(folder)  # so that the runs name their pictures by a relative path
+    os.chdir(folder)  # so that the runs name their pictures, and their first weights, by a relative path
     with tempfile.TemporaryDirectory() as elsewhere:
-        weights = Path(elsewhere) / "weights.safetensors"
-        plain_backbone(weights)
-        for name, settings in SETTINGS.items():
+        for name in kinds:
             run = Path(elsewhere) / name
-            extra = ["--weights", str(weights)] if name == "finetune" else []
-            asked = [*settings, *extra, "--split", "0.5", "--validation", "0.3", "--out", str(run)]
-            if name == "stopped":
-                threading.Thread(target=_stop, args=(run,), daemon=True).start()
-            if main(["train", "bars", *asked]) != (130 if name == "stopped" else 0):
-                raise SystemExit(f"{name} could not be trained")
-            (folder / name).mkdir()
-            for kept in KEPT:
-                if (run / kept).exists():
-                    (folder / name / kept).write_bytes((run / kept).read_bytes())
-            for part in (run / "checkpoint").rglob("*"):
-                if part.is_file():
-                    to = folder / name / part.relative_to(run)
-                    to.parent.mkdir(parents=True, exist_ok=True)
-                    to.write_bytes(part.read_bytes())
-            content = (run / "weights.safetensors").read_bytes()
-            (folder / name / "weights.safetensors.gz").write_bytes(gzip.compress(content, 9, mtime=0))
-            for told in ("run.json", "model.json", "state.json"):
-                for path in (folder / name).rglob(told):
-                    _forget_the_machine(path, elsewhere)
+            asked = [
+                *SETTINGS[name],
+                *_weights(name, Path(elsewhere)),
+                "--split",
+                "0.5",
+                "--validation",
+                "0.3",
+            ]
+            if name in STOPPED:
+                threading.Thread(target=_stop, args=(run / STOPPED[name],), daemon=True).start()
+            if main(["train", "bars", *asked, "--out", str(run)]) != (130 if name in STOPPED else 0):
+                raise SystemExit(f"{name} was not made: it could not be trained, or not be stopped in time")
+            for part in run.rglob("*"):
+                if part.name in (*KEPT, "weights.safetensors") or _in_newest_checkpoint(part):
+                    _keep(part, folder / name / part.relative_to(run), elsewhere)
+    # Only to start from, and packed already.
+    (folder / "backbone.safetensors").unlink(missing_ok=True)
+
+
+def _in_newest_checkpoint(part: Path) -> bool:
+    """Tell the pointer, and the files of the checkpoint that it names, from all other files of a run."""
+    if part.parent.name == "checkpoint":
+        return part.name == "current"
+    pointer = part.parents[1] / "current"
+    return pointer.exists() and part.parent.name == pointer.read_text().strip()
+
+
+def _weights(name: str, elsewhere: Path) -> list[str]:
+    """Return the words that name the first weights of a network of photographs."""
+    if name == "finetune":
+        plain_backbone(elsewhere / "weights.safetensors", "test_efficientnet")
+        return ["--weights", str(elsewhere / "weights.safetensors")]
+    if not name.startswith("tuned"):
+        return []
+    # Kept beside the pictures: a training that is gone on with begins with them.
+    plain_backbone(Path("backbone.safetensors"), "test_vit")
+    _keep(Path("backbone.safetensors"), Path("backbone.safetensors"), "")
+    return ["--weights", "backbone.safetensors"]
+
+
+def _keep(source: Path, target: Path, elsewhere: str) -> None:
+    """Copy a file of a run, gzipped where it is large, and without what tells of the machine."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = source.read_bytes()
+    if source.suffix == ".safetensors" and (len(content) > LARGE or source.name == "weights.safetensors"):
+        target.with_name(f"{target.name}.gz").write_bytes(gzip.compress(content, 9, mtime=0))
+    elif source != target:
+        target.write_bytes(content)
+        if source.suffix == ".json":
+            _forget_the_machine(target, elsewhere)
 
 
 def _stop(run: Path) -> None:
@@ -100,16 +151,20 @@ def _stop(run: Path) -> None:
 def _forget_the_machine(path: Path, elsewhere: str) -> None:
     """Take out of a file what tells of the machine and the folders that it was made on."""
     info = json.loads(path.read_text().replace(f"{elsewhere}/", ""))
-    if path.name == "run.json":
-        info |= {"command": "linnaea train bars", "git": None, "looks": None}
+    if path.name in ("run.json", "repeats.json"):
+        info |= {"command": "linnaea train bars"}
         info["opened"]["folder"] = "."
+    if path.name == "run.json":
+        info |= {"git": None, "looks": None}
         info["hardware"] |= {"processor": "a processor", "system": "a system"}
     elif path.name == "state.json":
         info["facts"]["hardware"] |= {"processor": "a processor", "system": "a system"}
+        del info["checksum"]
+        info["checksum"] = checksum(info)
     elif "precision" in info:
         info["precision"]["processor"] = "a processor"
     path.write_text(json.dumps(info, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), sys.argv[2:] or list(SETTINGS))
