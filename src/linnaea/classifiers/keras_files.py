@@ -39,12 +39,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         model = saved.read_description(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} could not be read ({error}).", CURE) from error
+        raise DataError(f"{path} could not be read ({saved.brief(error)}).", CURE) from error
     found = (model.get("model"), model.get("format_version")) if isinstance(model, dict) else (None, None)
+    told = saved.brief(f"model {found[0]!r}, format {found[1]!r}")
     if found != ("keras", FORMAT_VERSION):
         raise DataError(
-            f"{path} is not a Keras network of format {FORMAT_VERSION}; "
-            f"received model {found[0]!r}, format {found[1]!r}.",
+            f"{path} is not a Keras network of format {FORMAT_VERSION}; received {told}.",
             "Open it with the version of linnaea that made it.",
         )
     return model
@@ -60,7 +60,7 @@ def read_weights(folder: Path, sizes: Sequence[int]) -> np.ndarray:
         arrays = read_tensors(saved.read_content(path))
     # KeyError, TypeError, ImportError: numbers of a kind that NumPy lacks (bfloat16, 8 bits).
     except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
-        raise DataError(f"{path} could not be read ({error}).", CURE) from error
+        raise DataError(f"{path} could not be read ({saved.brief(error)}).", CURE) from error
     total = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
     # model.json may say anything: no memory for sizes far beyond what the file holds.
     held = sum(array.size for array in arrays.values())

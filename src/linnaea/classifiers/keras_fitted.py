@@ -16,7 +16,7 @@ from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
-from linnaea.errors import DataError, LinnaeaError, MissingExtraError
+from linnaea.errors import LinnaeaError, MissingExtraError
 
 
 class FittedKeras(ClassifierMixin, BaseEstimator):
@@ -140,9 +140,7 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
         except LinnaeaError as error:
             raise saved.refusal(error, folder) from error
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}).", keras_files.CURE
-            ) from error
+            raise saved.refusal(error, folder, keras_files.CURE) from error
         classifier._last = weights
         keras_network().set_parameters(classifier.network_, classifier._last)
         return classifier

@@ -11,8 +11,10 @@ from linnaea import reading
 from linnaea.errors import DataError, LinnaeaError
 
 MAX_CLASSES = 100_000
-MAX_SIZE = 4096
-"""The largest side of a picture, in pixels, that a network may ask for."""
+MAX_SIZE = 2048
+"""The largest side, in pixels, of the square that a network may ask for: twice that of timm's largest.
+
+A picture is resized to twice as much at most before its middle is cut out: 48 MiB as uint8."""
 MAX_NUMBER = 16_384
 """The largest number that a network may be built with: no width or depth of timm's comes near it."""
 _MAX_TEXT = 10_000  # characters of a class name
@@ -72,11 +74,21 @@ def count_of(value: Any) -> int:
     return value
 
 
-def refusal(error: LinnaeaError, folder: Path) -> DataError:
-    """Return what error says of a file in folder, or of a setting in its model.json, with that file named."""
-    if str(folder) in error.message:
-        return DataError(error.message, error.cure)
-    return DataError(f"{folder / 'model.json'} is damaged ({error.message.rstrip('.')}).", "Save it again.")
+def refusal(error: Exception, folder: Path, cure: str = "Save it again.") -> DataError:
+    """Return what error says of a file in folder, or of a field of its model.json, with that file named."""
+    if isinstance(error, LinnaeaError):
+        if str(folder) in error.message:
+            return DataError(error.message, error.cure)
+        told = brief(error.message)
+    else:
+        told = f"{type(error).__name__}: {brief(error)}"
+    return DataError(f"{folder / 'model.json'} is damaged ({told.rstrip('.')}).", cure)
+
+
+def brief(told: object) -> str:
+    """Return the first line of it, 300 characters at most: what a file holds may have no end."""
+    line = next(iter(str(told).splitlines()), "")
+    return line if len(line) <= 300 else f"{line[:300]}…"
 
 
 def checked_model_args(values: Any) -> dict[str, Any]:

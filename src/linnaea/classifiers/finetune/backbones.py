@@ -4,6 +4,7 @@ Weights come from the hub (through timm, from its cache where there is no networ
 nowhere because that was asked for. They are never left out by chance: what cannot be had is an error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,10 @@ import torch
 from huggingface_hub import constants, get_session, try_to_load_from_cache
 from timm.models import PretrainedCfg
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.weights import WeightsFile, in_order, load_checked, read_weights
@@ -35,6 +40,10 @@ SHORT_NAMES = {
 
 # Its ImageNet weights are a Python package, so that a first run needs no hub.
 PACKAGED = "tf_efficientnet_lite0"
+
+# What check_size lets a network have beside twice what its file holds: a classifier of 1,000 classes on 8,000
+# features, and layers whose arrays are made twice while it is built.
+_SPARE_NUMBERS, _SPARE_TENSORS = 8_000_000, 100
 
 # How long to wait for the hub's first answer before saying that it cannot be reached.
 REACH_SECONDS = 10
@@ -213,12 +222,48 @@ def _network_for(found: BackboneName, file: WeightsFile) -> Any:
     own = file.config.get("architecture", found.architecture) == found.architecture
     model_args = file.model_args if own else {}
     try:
+        if model_args:
+            check_size(found.name, model_args, file.tensors)
         return timm.create_model(found.architecture, **model_args)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        # What a network makes of arguments that it was not written for may be anything.
         raise LinnaeaError(
             f"{file.path} asks for {found.architecture} with model_args {model_args}, which fails ({error}).",
             "Correct them in the metadata key pretrained_cfg of the file.",
         ) from error
+
+
+def check_size(backbone: str, model_args: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError where the network would be far larger than the tensors that there are for it.
+
+    It is built without memory for its weights (torch's "meta" device), and no further than the tensors reach,
+    so that no name and no argument from a stranger's file can fill the machine's memory, or take its time.
+    """
+    held = sum(tensor.numel() for tensor in tensors.values())
+    # A classifier for a thousand classes and tables of positions are built, and need not be in the file.
+    numbers, count = 2 * held + _SPARE_NUMBERS, 2 * len(tensors) + _SPARE_TENSORS
+
+    def weigh(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+        nonlocal numbers, count
+        if tensor is not None:
+            numbers, count = numbers - tensor.numel(), count - 1
+        if min(numbers, count) < 0:
+            raise ValueError(f"{backbone} has far more weights than the {held:,} numbers of the file")
+
+    kinds = register_module_parameter_registration_hook, register_module_buffer_registration_hook
+    hooks = [register(weigh) for register in kinds]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network: Any = timm.create_model(resolve(backbone).architecture, **model_args)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    needed = sum(parameter.numel() for parameter in network.parameters())
+    layer = network.get_classifier()
+    if isinstance(layer, nn.Module):
+        needed -= sum(parameter.numel() for parameter in layer.parameters())
+    if needed > held:
+        raise ValueError(f"{backbone} has {needed:,} weights, and the file holds {held:,} numbers")
 
 
 def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[str, Any], str]:

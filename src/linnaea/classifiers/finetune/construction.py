@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import nn
 
+from linnaea.classifiers import saved
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.backbones import (
@@ -29,7 +30,7 @@ from linnaea.classifiers.finetune.precision import choose_precision, device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.finetune.weights import read_weights
-from linnaea.errors import SettingError
+from linnaea.errors import LinnaeaError, SettingError
 
 # Rates that suit a family with its batch norms at rest, for AdamW at 16 pictures a batch; "" is every other.
 _RATES = {"mobilenetv2": 3e-4, "": 2e-4}
@@ -61,7 +62,16 @@ def open_network(
     from_file = str(weights) not in ("hub", "none")
     model_args = read_weights(Path(weights)).model_args if from_file else {}
     put_head(built.network, classes, None, 0.0, seed)
-    return Opened(_ready(built.network, preprocessing.size), preprocessing, model_args, built.weights)
+    try:
+        network = _ready(built.network, preprocessing.size)
+    except Exception as error:
+        # One picture went through it: it sees pictures of another size only, or grey ones.
+        raise LinnaeaError(
+            f"{backbone} cannot be given pictures of {preprocessing.size} x {preprocessing.size} pixels "
+            f"({type(error).__name__}: {saved.brief(error)}).",
+            "Leave size out, or choose another network or other weights.",
+        ) from error
+    return Opened(network, preprocessing, model_args, built.weights)
 
 
 def preprocessing_of(backbone: str, *, weights: str | Path, size: int | None, variant: str) -> Preprocessing:
@@ -81,23 +91,6 @@ def rebuild_network(
         network = timm.create_model(resolve(backbone).architecture, **model_args)
     put_head(network, classes, hidden, dropout, 0)
     return _ready(network, size)
-
-
-def check_size(backbone: str, model_args: dict[str, Any], numbers: int) -> None:
-    """Raise ValueError where the network would be far larger than the numbers there are for it.
-
-    It is built without memory for its weights (torch's "meta" device), so that no name and no argument from a
-    stranger's file can fill the machine's.
-    """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network: Any = timm.create_model(resolve(backbone).architecture, **model_args)
-    needed = sum(parameter.numel() for parameter in network.parameters())
-    # Its classifier for a thousand classes is among them, and is not in a file for ten.
-    layer = network.get_classifier()
-    if isinstance(layer, nn.Module):
-        needed -= sum(parameter.numel() for parameter in layer.parameters())
-    if needed > numbers:
-        raise ValueError(f"{backbone} has {needed:,} weights, and the file holds {numbers:,} numbers")
 
 
 def _ready(network: Any, size: int) -> Any:

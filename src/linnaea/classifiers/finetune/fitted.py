@@ -1,6 +1,7 @@
 """What a fine-tuned classifier can do once it has learned: predict, evaluate, live on disk."""
 
 from pathlib import Path
+from types import NoneType
 from typing import Any, Self
 
 import numpy as np
@@ -12,12 +13,13 @@ from torch import Tensor
 from linnaea.classifiers import saved
 from linnaea.classifiers.contract import saved_temperature
 from linnaea.classifiers.finetune import construction, inference, precision, state
+from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
-from linnaea.errors import DataError, LinnaeaError
+from linnaea.errors import LinnaeaError
 
 
 class FineTuned(ClassifierMixin, BaseEstimator):
@@ -79,6 +81,20 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         """
         return torch.softmax(self._logits(X).double() / self.temperature_, dim=1).numpy()
 
+    def first_network(self, classes: int) -> construction.Opened:
+        """Return the network that fit begins with, a new head for so many classes on it.
+
+        Raises LinnaeaError where the first weights cannot be had.
+        """
+        return construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=classes,
+            seed=self.seed_,
+        )
+
     def probe_proba(self, X: Any) -> np.ndarray:
         """Return what the probe alone says, (n, classes): on the features of the network before fine-tuning.
 
@@ -87,14 +103,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "network_")
         if self.kept_ == "probe":
             return self.predict_proba(X)
-        opened = construction.open_network(
-            self.backbone,
-            weights=self.weights,
-            size=self.size,
-            variant=self.preprocessing,
-            classes=len(self.classes_),
-            seed=self.seed_,
-        )
+        opened = self.first_network(len(self.classes_))
         self.probe_.load_into(construction.logits_layer(opened.network))
         where = next(opened.network.parameters()).device
         seen = batches(X, opened.preprocessing, where, inference.BATCH)
@@ -199,26 +208,39 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             )
             classifier.network_.load_state_dict(tensors)
         except LinnaeaError as error:
-            raise DataError(f"The model in {folder} is refused: {error.message}", error.cure) from error
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"The model in {folder} is damaged ({type(error).__name__}: {error}).",
-                "Save the model again.",
-            ) from error
+            raise saved.refusal(error, Path(folder)) from error
+        except Exception as error:
+            # timm builds from what the file says, and fails in its own many ways.
+            raise saved.refusal(error, Path(folder), "Save the model again.") from error
         return classifier
 
 
 def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Raise ValueError for a model.json that does not go with the tensors, before a network is built."""
     saved.check_classes(model["classes"])
-    size, hidden = model["preprocessing"]["size"], model["head_hidden"]
-    if type(size) is not int or not 1 <= size <= saved.MAX_SIZE:
-        raise ValueError(f"pictures of {size!r} pixels; from 1 to {saved.MAX_SIZE:,} are possible")
+    for name, kinds in _KINDS.items():
+        value = model[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"{name} is {str(value)[:100]}")
+    if not isinstance(model["parameters"].get("weights", ""), str):
+        raise ValueError("parameters.weights is no text")
+    if model["precision"]["numbers"] not in precision.PRECISIONS[1:]:
+        raise ValueError(f"precision is {str(model['precision'])[:100]}")
+    hidden = model["head_hidden"]
     widths = {tensor.shape[0] for tensor in tensors.values() if tensor.ndim}
     for what, width in (("classes", len(model["classes"])), ("units of the head", hidden)):
         if width is not None and width not in widths:
             raise ValueError(f"{width!r} {what}, and the weights have none of that size")
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise ValueError("the weights hold NaN or infinity")
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    construction.check_size(model["backbone"], saved.checked_model_args(model["model_args"]), numbers)
+    check_size(model["backbone"], saved.checked_model_args(model["model_args"]), tensors)
+
+
+_KINDS: dict[str, Any] = {
+    "backbone": str,
+    "weights": str,
+    "head_hidden": (int, NoneType),
+    "chosen_epoch": int,
+    "kept": (str, NoneType),
+    "precision": dict,
+}

@@ -7,6 +7,7 @@ pass over every activation, forward and backward: on two cores MobileNetV2 train
 and 1.2 times in bfloat16.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -95,8 +96,10 @@ def fold_batch_norms(network: Any, size: int = 64) -> int:
             convolution.norm = (norm,)
             convolution.__class__ = _FOLDED[type(convolution)]
             norm.__class__ = _FOLDED[type(norm)]
-        if pairs and not torch.allclose(
-            network(probe), before, rtol=1e-3, atol=1e-3 * float(before.abs().max())
+        # Weights that lead beyond the numbers are another's to tell of.
+        largest = float(before.abs().max())
+        if pairs and not (
+            math.isfinite(largest) and torch.allclose(network(probe), before, rtol=1e-3, atol=1e-3 * largest)
         ):
             for module, own in classes:
                 module.__class__ = own

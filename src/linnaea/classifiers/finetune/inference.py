@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from linnaea.classifiers.finetune.precision import autocast
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.errors import LinnaeaError
 
 # Test-time augmentation: what a picture is judged by beside itself (Krizhevsky et al. 2012, section 4.1).
 TTA = ("none", "flip")
@@ -45,9 +46,13 @@ def features(
 
     rows: int
         n where it is known: they are then written to their place, instead of joined at twice the memory.
+
+    Raises LinnaeaError where the network makes NaN or infinity of a picture.
     """
     network.eval()
-    made = (forward_features(network, _prepared(batch, preprocessing), precision).cpu() for batch in batches)
+    made = (
+        _numbers(forward_features(network, _prepared(batch, preprocessing), precision)) for batch in batches
+    )
     if rows is None:
         found = list(made)
         return torch.cat(found) if found else torch.empty((0, 0))
@@ -59,6 +64,16 @@ def features(
         filled += len(batch)
     assert filled == rows
     return whole
+
+
+def _numbers(features: Tensor) -> Tensor:
+    # Weights can be finite and still too large, or the pictures scaled for another network.
+    if not bool(torch.isfinite(features).all()):
+        raise LinnaeaError(
+            "The network answers pictures with what is no number.",
+            "Its weights are damaged or belong to another network: pass others with --weights.",
+        )
+    return features.cpu()
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
 """What pretrained weights expect of a picture, in one value that travels with them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from linnaea.classifiers.saved import MAX_SIZE
 from linnaea.errors import DataError, SettingError, did_you_mean
 
 VARIANTS = ("weights", "report")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+CROP_MODES = ("center", "squash", "border")
+"""timm's ways from a picture to a square; here it is always the middle that is cut out."""
 
 # The original report shrank every picture to this many pixels a side before enlarging it again.
 REPORT_SMALL_SIZE = 150
@@ -30,7 +34,8 @@ class Preprocessing:
     scale: float
         What 0..255 is multiplied with; 1/255 brings it to 0..1.
     crop_pct: float
-        The shorter side is resized to size / crop_pct (rounded down), then the middle is cut out.
+        The shorter side is resized to size / crop_pct (rounded down), then the middle is cut out. From 0.5
+        to 1: with less, pictures would be enlarged for pixels that nobody looks at.
     interpolation: str
         "nearest", "bilinear", "bicubic" or "lanczos", always with antialiasing, as Pillow does it.
     variant: str
@@ -49,23 +54,17 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise SettingError(
-                f"There is no preprocessing '{self.variant}'.", did_you_mean(self.variant, VARIANTS)
+                f"There is no preprocessing {_shown(self.variant)}.", _near(self.variant, VARIANTS)
             )
         if self.interpolation not in INTERPOLATIONS:
             raise SettingError(
-                f"There is no interpolation '{self.interpolation}'.",
-                did_you_mean(self.interpolation, INTERPOLATIONS),
+                f"There is no interpolation {_shown(self.interpolation)}.",
+                _near(self.interpolation, INTERPOLATIONS),
             )
-        if self.size < 1 or not 0 < self.crop_pct <= 1:
-            raise SettingError(
-                f"A picture cannot be prepared with size {self.size} and crop_pct {self.crop_pct}.",
-                "The size is at least 1 pixel, crop_pct above 0 and at most 1.",
-            )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise SettingError(
-                f"A mean {self.mean} with a deviation {self.std} does not fit a colour picture.",
-                "Each holds three numbers (red, green, blue), and a deviation is above 0.",
-            )
+        for name, (expected, accepts) in _RULES.items():
+            value = getattr(self, name)
+            if not accepts(value):
+                raise SettingError(f"{name} must be {expected}; received {_shown(value)}.")
 
     @classmethod
     def report(cls, size: int = 224) -> "Preprocessing":
@@ -78,25 +77,43 @@ class Preprocessing:
     def from_config(cls, config: Mapping[str, Any], size: int | None = None) -> "Preprocessing":
         """Return what a timm configuration (pretrained_cfg) asks for; size overrides its input_size.
 
-        A key that is missing takes timm's own default (`timm.data.resolve_data_config`).
+        A key that is missing takes timm's own default (`timm.data.resolve_data_config`). Raises SettingError,
+        naming the key, for a value of another kind or out of range.
         """
+        sides, crop_mode = config.get("input_size", (3, 224, 224)), config.get("crop_mode") or "center"
+        crop_pct = config.get("crop_pct") or 0.875
+        if not isinstance(sides, (list, tuple)) or len(sides) != 3 or not _is_side(sides[-1]):
+            raise SettingError(
+                f"input_size must be [3, height, width] with sides from 1 to {MAX_SIZE:,}; "
+                f"received {_shown(sides)}."
+            )
+        if crop_mode not in CROP_MODES:
+            raise SettingError(f"There is no crop_mode {_shown(crop_mode)}.", _near(crop_mode, CROP_MODES))
         return cls(
-            size=size or int(config.get("input_size", (3, 224, 224))[-1]),
+            size=size or sides[-1],
             mean=_three(config.get("mean", (0.485, 0.456, 0.406))),
             std=_three(config.get("std", (0.229, 0.224, 0.225))),
-            crop_pct=float(config.get("crop_pct") or 0.875),
-            interpolation=str(config.get("interpolation") or "bilinear"),
+            crop_pct=float(crop_pct) if _RULES["crop_pct"][1](crop_pct) else crop_pct,
+            interpolation=config.get("interpolation") or "bilinear",
         )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """Return the preprocessing that as_dict wrote; raises SettingError for a key it does not know."""
+        """Return the preprocessing that as_dict wrote.
+
+        Raises SettingError for a key that it does not know or lacks, and for a value that is refused.
+        """
+        if not isinstance(values, Mapping):
+            raise SettingError(f"The preprocessing must be an object; received {_shown(values)}.")
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise SettingError(
-                f"The preprocessing has no setting '{unknown[0]}'.",
-                did_you_mean(unknown[0], cls.__dataclass_fields__),
+                f"The preprocessing has no setting {_shown(unknown[0])}.",
+                _near(unknown[0], cls.__dataclass_fields__),
             )
+        missing = [name for name in cls.__dataclass_fields__ if name not in values]
+        if missing:
+            raise SettingError(f"The preprocessing lacks {', '.join(missing)}.")
         return cls(**{**values, "mean": _three(values["mean"]), "std": _three(values["std"])})
 
     def as_dict(self) -> dict[str, Any]:
@@ -156,6 +173,42 @@ def _channels_first(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 
-def _three(values: Iterable[float]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return float(red), float(green), float(blue)
+def _three(values: Any) -> Any:
+    """Return three numbers as floats; anything else as it is, for the rules to refuse."""
+    return tuple(map(float, values)) if _are_three(-_LARGEST, _LARGEST)(values) else values
+
+
+def _number(low: float, high: float) -> Callable[[Any], bool]:
+    # NaN fails every comparison.
+    return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high
+
+
+def _are_three(low: float, high: float) -> Callable[[Any], bool]:
+    each = _number(low, high)
+    return lambda v: isinstance(v, (list, tuple)) and len(v) == 3 and all(each(item) for item in v)
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_SIZE
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _near(value: Any, known: Iterable[str]) -> str:
+    return did_you_mean(str(value)[:100], known)
+
+
+# Far beyond what networks are trained with (0..1 or 0..255), and small enough that every quotient of two of
+# them, and of a pixel, is a finite float32.
+_LARGEST = 1e6
+_LEAST_CROP = 0.5  # timm's networks: 0.8 and more. Pictures are then resized to twice the size at most.
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "size": (f"an integer from 1 to {MAX_SIZE:,} pixels", _is_side),
+    "mean": ("three numbers (red, green, blue) of at most 1e6", _are_three(-_LARGEST, _LARGEST)),
+    "std": ("three numbers (red, green, blue) from 1e-6 to 1e6", _are_three(1 / _LARGEST, _LARGEST)),
+    "scale": ("a number from 1e-6 to 1e6", _number(1 / _LARGEST, _LARGEST)),
+    "crop_pct": (f"a number from {_LEAST_CROP} to 1", _number(_LEAST_CROP, 1)),
+}

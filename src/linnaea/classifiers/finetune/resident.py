@@ -24,6 +24,9 @@ from linnaea.errors import DataError
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.
 ROOM = 256 / 224
+# Pixels that a network sees at once where it does not learn: a whole batch at 512 x 512, 2 pictures at
+# 2048 x 2048. Its activations take a few hundred bytes for each.
+_PIXELS = BATCH * 512**2
 # Share of a GPU's free memory that pictures may take; the rest is for training.
 _SHARE = 0.5
 
@@ -172,10 +175,11 @@ class ResidentPictures:
         return as_tensor(self.pictures[int(row)], self.preprocessing).to(self.device)
 
     def centres(self, size: int) -> Iterator[Tensor]:
-        """Yield uint8 (batch, 3, size, size), as evaluation sees the pictures, in order."""
+        """Yield uint8 (at most `size` pictures, 3, side, side), as evaluation sees the pictures, in order."""
         if isinstance(self.pictures, DecodedPictures):
             yield from batches(self.pictures, self.preprocessing, self.device, size)
             return
+        size = _within_memory(size, self.preprocessing)
         for start in range(0, len(self), size):
             pictures = self.pictures[start : start + size]
             yield torch.stack([fitted(picture, self.preprocessing) for picture in pictures])
@@ -227,7 +231,11 @@ def _fit(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_size: int) -> Iterator[Tensor]:
-    """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed."""
+    """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed.
+
+    batch_size: at most; fewer of large pictures, so that memory stays within bounds.
+    """
+    batch_size = _within_memory(batch_size, preprocessing)
     waiting: list[Tensor] = []
     for picture in decoded(X, preprocessing):
         waiting.append(fitted(picture, preprocessing).to(device))
@@ -236,3 +244,7 @@ def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_si
             waiting = []
     if waiting:
         yield torch.stack(waiting)
+
+
+def _within_memory(batch_size: int, preprocessing: Preprocessing) -> int:
+    return max(1, min(batch_size, _PIXELS // preprocessing.size**2))

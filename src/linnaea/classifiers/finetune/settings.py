@@ -12,6 +12,7 @@ from linnaea.classifiers.finetune.optimizers import SOLVERS
 from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import VARIANTS
 from linnaea.classifiers.perceptron.schedules import SCHEDULES
+from linnaea.classifiers.saved import MAX_SIZE
 from linnaea.errors import SettingError, did_you_mean
 
 SAMPLING = ("shuffle", "balanced")
@@ -43,8 +44,8 @@ def check_settings(settings: dict[str, Any]) -> None:
         )
 
 
-def _integer(low: int) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, Integral) and not isinstance(v, bool) and int(v) >= low
+def _integer(low: int, high: float = math.inf) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, Integral) and not isinstance(v, bool) and low <= int(v) <= high
 
 
 def _real(low: float, high: float = math.inf, *, open_low: bool = False) -> Callable[[Any], bool]:
@@ -66,7 +67,7 @@ def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _share = ("a number from 0 to 1", _real(0, 1))
 _below_one = ("a number from 0 to below 1", lambda v: _real(0, 1)(v) and v < 1)
 _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "size": ("None or an integer of 32 or more", _or_none(_integer(32))),
+    "size": (f"None or an integer from 32 to {MAX_SIZE:,}", _or_none(_integer(32, MAX_SIZE))),
     "head_hidden": ("None or an integer of 1 or more", _or_none(_integer(1))),
     "dropout": _below_one,
     "head_first_epochs": ("an integer of 0 or more", _integer(0)),
@@ -84,7 +85,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "random_erasing": _share,
     "mixup": _share,
     "cutmix": _share,
-    "first_size": ("None or an integer of 32 or more", _or_none(_integer(32))),
+    "first_size": (f"None or an integer from 32 to {MAX_SIZE:,}", _or_none(_integer(32, MAX_SIZE))),
     "ema": ("None or a number from 0 to below 1", _or_none(_below_one[1])),
     "clip_norm": ("None or a number above 0", _or_none(_real(0, open_low=True))),
     "accumulate": ("an integer of 1 or more", _integer(1)),

@@ -153,10 +153,10 @@ def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -
     rows = np.linspace(0, len(pictures) - 1, 3 * inference.BATCH).round().astype(int)
     views = (view for some in np.split(rows, 3) for view in _views(pictures, some))
     # The first batch chooses kernels, and does not count.
-    inference.features(network, islice(views, 1), pictures.preprocessing, precision)
+    first = len(inference.features(network, islice(views, 1), pictures.preprocessing, precision))
     started = time.perf_counter()
     inference.features(network, views, pictures.preprocessing, precision)
-    return (time.perf_counter() - started) / (2 * inference.BATCH)
+    return (time.perf_counter() - started) / (len(rows) - first)
 
 
 def _views(pictures: ResidentPictures, rows: np.ndarray) -> Iterator[Tensor]:

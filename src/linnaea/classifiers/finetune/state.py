@@ -35,19 +35,23 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         model = saved.read_description(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
+        raise DataError(
+            f"{path} could not be read ({saved.brief(error)}).", "Save the model again."
+        ) from error
     found = (model.get("model"), model.get("format_version")) if isinstance(model, dict) else (None, None)
+    told = saved.brief(f"model {found[0]!r}, format {found[1]!r}")
     if found != (MODEL, FORMAT_VERSION):
         raise DataError(
-            f"{path} is not a fine-tuned network of format {FORMAT_VERSION}; "
-            f"received model {found[0]!r}, format {found[1]!r}.",
+            f"{path} is not a fine-tuned network of format {FORMAT_VERSION}; received {told}.",
             "Open it with the version of linnaea that made it.",
         )
     path = folder / "weights.safetensors"
     try:
         return read_tensors(saved.read_content(path)), model
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
+        raise DataError(
+            f"{path} could not be read ({saved.brief(error)}).", "Save the model again."
+        ) from error
 
 
 def session_as_state(

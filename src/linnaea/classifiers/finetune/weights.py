@@ -1,7 +1,6 @@
 """A weights file → named tensors and their configuration, and the check that they are this network's."""
 
 import json
-import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +15,16 @@ from torch import nn
 
 from linnaea import reading
 from linnaea.classifiers import saved
-from linnaea.errors import LinnaeaError
+from linnaea.classifiers.finetune import torch_file
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.errors import LinnaeaError, SettingError
 
-# How many names of tensors an error lists before it only counts.
+# How many names of tensors an error lists before it only counts, and how much of each.
 LISTED = 3
+_LONGEST = 100
+# Eight bits and fewer mean something only together with scales that stand elsewhere.
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass(frozen=True)
@@ -61,73 +66,107 @@ def _read_safetensors(path: Path) -> WeightsFile:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        # The last four: numbers of a kind that this torch does not have.
         raise LinnaeaError(
             f"{path} is not a whole safetensors file ({error}).", "Download or copy it again."
         ) from error
+    _check_tensors(path, tensors)
     try:
         config = json.loads(metadata.get("pretrained_cfg", "{}"))
         if not isinstance(config, dict):
             raise ValueError(f"a JSON {type(config).__name__}")
-        _check_config(config)
-    except (RecursionError, TypeError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise LinnaeaError(
             f"The configuration in {path} (metadata key pretrained_cfg) is not a JSON object ({error}).",
             "Write the file again with its configuration as one JSON object, or without it.",
         ) from error
+    _check_config(path, config)
     return WeightsFile(path, tensors, config)
 
 
-def _check_config(config: dict[str, Any]) -> None:
-    """Raise ValueError or TypeError for a configuration that asks for the impossible or for other files."""
-    saved.checked_model_args(config.get("model_args"))
-    size = config.get("input_size", (3, 224, 224))
-    if len(size) != 3 or not all(type(side) is int and 1 <= side <= saved.MAX_SIZE for side in size):
-        raise ValueError(f"input_size {size}")
-    for name in ("mean", "std"):
-        values = config.get(name, (0.5, 0.5, 0.5))
-        if len(values) != 3 or not all(math.isfinite(value) for value in values):
-            raise ValueError(f"{name} {values}")
-    if not 0 < float(config.get("crop_pct") or 0.875) <= 1:
-        raise ValueError(f"crop_pct {config['crop_pct']}")
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    """Raise LinnaeaError, naming the key, for one that asks for the impossible or for other files."""
+    try:
+        saved.checked_model_args(config.get("model_args"))
+        Preprocessing.from_config(config)
+        if not isinstance(config.get("architecture") or "", str):
+            raise ValueError("architecture must be text")
+    except (SettingError, ValueError) as error:
+        reason = error.message if isinstance(error, SettingError) else str(error)
+        raise LinnaeaError(
+            f"The configuration in {path} (metadata key pretrained_cfg) is refused: {reason.rstrip('.')}.",
+            "Correct it, or write the file again without it.",
+        ) from error
 
 
 def _read_torch(path: Path) -> WeightsFile:
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch_file.load(path)
     except pickle.UnpicklingError as error:
         raise LinnaeaError(
             f"{path} holds something other than tensors, or is damaged, and was not opened: "
             "it could run a program hidden in it.",
             "Use the safetensors file of the same weights, or save network.state_dict() alone.",
         ) from error
+    except LinnaeaError:
+        raise
     except Exception as error:
         # torch reports damage as RuntimeError, EOFError, KeyError or AttributeError, whatever broke first.
+        reason = f"{type(error).__name__}: {saved.brief(error)}"
         raise LinnaeaError(
-            f"{path} could not be read as weights saved by torch ({type(error).__name__}: {error}).",
+            f"{path} could not be read as weights saved by torch ({reason}).",
             "Pass a .safetensors file, or a .pth file that holds a state dict.",
         ) from error
+    # dict's own functions, and detach: attributes that a dict or a tensor was saved with hide its methods.
     for envelope in ("state_dict", "model"):
-        if isinstance(tensors, dict) and isinstance(tensors.get(envelope), dict):
-            tensors = tensors[envelope]
-    if not isinstance(tensors, dict):
-        raise LinnaeaError(
-            f"{path} is not a state dict (it holds a {type(tensors).__name__}).",
-            "Save network.state_dict() alone.",
-        )
-    strange = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if strange or not tensors:
-        found = f"{strange[0]!r} is no tensor" if strange else "it is empty"
+        inner = dict.get(tensors, envelope) if isinstance(tensors, dict) else None
+        tensors = inner if isinstance(inner, dict) else tensors
+    if not isinstance(tensors, dict) or not tensors:
+        found = "it is empty" if isinstance(tensors, dict) else f"it holds a {type(tensors).__name__}"
         raise LinnaeaError(f"{path} is not a state dict ({found}).", "Save network.state_dict() alone.")
+    plain = dict(dict.items(tensors))
+    _check_tensors(path, plain)
     # Without the "module." that torch's DataParallel puts before each name.
-    return WeightsFile(path, clean_state_dict(tensors))
+    return WeightsFile(path, clean_state_dict({name: torch.detach(value) for name, value in plain.items()}))
+
+
+def _check_tensors(path: Path, tensors: Mapping[Any, Any]) -> None:
+    """Raise LinnaeaError for the first that is no plain tensor of numbers with a name."""
+    for name, value in tensors.items():
+        if not isinstance(name, str):
+            found = f"it has a {type(name).__name__} in the place of a tensor's name"
+        elif not isinstance(value, torch.Tensor):
+            found = f"{name[:_LONGEST]!r} is no tensor"
+        elif oddity := _oddity(value):
+            raise LinnaeaError(
+                f"{path} holds {name[:_LONGEST]!r} as {oddity}.", "Save the weights as plain float32 tensors."
+            )
+        else:
+            continue
+        raise LinnaeaError(f"{path} is not a state dict ({found}).", "Save network.state_dict() alone.")
+
+
+def _oddity(tensor: torch.Tensor) -> str:
+    """Return what makes a tensor no plain array of numbers; "" where nothing does."""
+    kinds = {
+        "a nested tensor": tensor.is_nested,
+        "a meta tensor, which has a shape and no numbers": tensor.is_meta,
+        "a quantized tensor": tensor.is_quantized,
+        "a sparse tensor": tensor.layout is not torch.strided,
+    }
+    if odd := next((kind for kind, holds in kinds.items() if holds), ""):
+        return odd
+    known = tensor.dtype in _FLOATS or tensor.dtype in _INTEGERS
+    return "" if known else f"{str(tensor.dtype).removeprefix('torch.')} numbers"
 
 
 def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) -> None:
     """Copy the weights into network, every tensor by its name; nothing stays as it was by chance.
 
-    Raises LinnaeaError where the file was made for another architecture, and where a tensor is missing,
-    unexpected or of another shape: each kind counted, its first names listed. The network is unchanged then.
+    Raises LinnaeaError where the file was made for another architecture, where a tensor is missing,
+    unexpected or of another shape (each kind counted, its first names listed), and where one holds what is no
+    weight: NaN, infinity, a negative variance. The network is unchanged then.
     """
     told = weights.config.get("architecture")
     if told and told != architecture:
@@ -145,12 +184,20 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         for name, tensor in expected.items()
         if name in weights.tensors and weights.tensors[name].shape != tensor.shape
     ]
+    integers = [
+        name
+        for name, tensor in expected.items()
+        if name in weights.tensors
+        and tensor.is_floating_point()
+        and not weights.tensors[name].is_floating_point()
+    ]
     faults = [
         f"{count(len(names), 'tensor')} {verb} ({_first(names)})"
         for names, verb in (
             (missing, "missing"),
             (unexpected, "unexpected"),
             (mismatched, "of another shape"),
+            (integers, "of integers in the place of weights"),
         )
         if names
     ]
@@ -160,7 +207,19 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
             f"{', '.join(faults)}.",
             "It probably belongs to another network: choose that one with --model, or pass another file.",
         )
+    for name in counted:
+        if fault := _no_weights(name, weights.tensors[name].to(expected[name].dtype)):
+            raise LinnaeaError(
+                f"{weights.path}: {name} holds {fault}, so that every answer would be not-a-number.",
+                "Take the weights from before the training went wrong, or others.",
+            )
     network.load_state_dict(weights.tensors, strict=False)
+
+
+def _no_weights(name: str, tensor: torch.Tensor) -> str:
+    if not bool(torch.isfinite(tensor).all()):
+        return "NaN or infinity"
+    return "a negative variance" if name.endswith("running_var") and bool((tensor < 0).any()) else ""
 
 
 def count(number: int, noun: str) -> str:
@@ -169,7 +228,7 @@ def count(number: int, noun: str) -> str:
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+    return ", ".join(name[:_LONGEST] for name in names[:LISTED]) + (", …" if len(names) > LISTED else "")
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -15,7 +15,7 @@ from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
 from linnaea.classifiers.perceptron.solvers import views
-from linnaea.errors import DataError, LinnaeaError
+from linnaea.errors import LinnaeaError
 
 
 class FittedPerceptron(ClassifierMixin, BaseEstimator):
@@ -186,10 +186,7 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
             # A setting out of range, or sizes that the weights do not have: which file, it says already.
             raise saved.refusal(error, path) from error
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path / 'model.json'} is damaged ({type(error).__name__}: {error}).",
-                "Save the model again.",
-            ) from error
+            raise saved.refusal(error, path, "Save the model again.") from error
         state.fill(classifier.coefs_, "coefs", tensors, path)
         state.fill(classifier.intercepts_, "intercepts", tensors, path)
         return classifier

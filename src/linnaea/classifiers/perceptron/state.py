@@ -72,13 +72,15 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         model = saved.read_description(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
+        raise DataError(
+            f"{path} could not be read ({saved.brief(error)}).", "Save the model again."
+        ) from error
     version = model.get("format_version") if isinstance(model, dict) else None
     if version != FORMAT_VERSION or model.get("model") != "mlp":
+        told = f"model {model.get('model')!r}, format {version!r}" if isinstance(model, dict) else ""
         raise DataError(
-            f"{path} is not a perceptron of format {FORMAT_VERSION}; "
-            f"received model {model.get('model')!r}, format {version!r}."
-            if isinstance(model, dict)
+            f"{path} is not a perceptron of format {FORMAT_VERSION}; received {saved.brief(told)}."
+            if told
             else f"{path} is not a JSON object.",
             "Open it with the version of linnaea that made it.",
         )
@@ -87,7 +89,9 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors = read_tensors(saved.read_content(path))
     # KeyError, TypeError, ImportError: numbers of a kind that NumPy lacks (bfloat16, 8 bits).
     except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
-        raise DataError(f"{path} could not be read ({error}).", "Save the model again.") from error
+        raise DataError(
+            f"{path} could not be read ({saved.brief(error)}).", "Save the model again."
+        ) from error
     return tensors, model
 
 
