@@ -2,7 +2,8 @@
 
 import os
 import unicodedata
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,28 +38,55 @@ class _Listing:
     others: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)  # links to what is read under another name
+    upward: list[str] = field(default_factory=list)  # links back to the root or above
+    above: set[object] = field(default_factory=set)  # the root and all that it lies in, as _identity tells
+    seen: set[object] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A folder to walk through, and what its pictures are; linked: reached by a link, perhaps from afar."""
+
+    folder: Path
+    label: str
+    part: str
+    linked: bool
 
 
 def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
     """Return the pictures below root, sorted by path; class names are folder names.
 
-    A class folder may hold folders of its own; their pictures belong to the class. Hidden files, files that
-    are not pictures by their ending, and pictures outside any class folder are left out and counted in the
-    notes (strict: refused, hidden files apart).
+    A class folder may hold folders of its own; their pictures belong to the class. Links to folders are
+    followed, but no folder is read twice, and none that the root lies in. Such links, hidden files, files
+    that are not pictures by their ending, and pictures outside any class folder are left out and counted in
+    the notes (strict: refused, hidden files apart).
 
     Raises DataError for a folder without pictures, without class folders or with one class only.
     """
     tops = _class_folders(root)
-    listing = _Listing()
+    whole = root.resolve()
+    listing = _Listing(above={_identity(place) for place in (whole, *whole.parents)})
     parts_given = _are_parts(tops)
+    branches: list[_Branch] = []
     for top in tops:
+        linked = _is_link(top)
+        if linked and _identity(top) in listing.above:
+            listing.upward.append(top.relative_to(root).as_posix())
+            continue
         part = PART_NAMES[top.name.lower()] if parts_given else ""
         # NFC: macOS stores é as two characters, Linux as one; the class must not depend on where it was
         # copied.
-        for folder in _class_folders(top) if parts_given else [top]:
-            _walk(folder, root, unicodedata.normalize("NFC", folder.name), part, listing)
+        branches += [
+            _Branch(folder, unicodedata.normalize("NFC", folder.name), part, linked or _is_link(folder))
+            for folder in (_class_folders(top) if parts_given else [top])
+        ]
         if parts_given:
             _sort_loose(top, root, listing)
+    # Own folders first: of a folder and a link to it, the link is the copy.
+    waiting = deque(sorted(branches, key=lambda branch: branch.linked))
+    while waiting:
+        waiting.extend(_walk(waiting.popleft(), root, listing))
     _sort_loose(root, root, listing)
     _check(root, source, listing, strict=strict)
     if parts_given:
@@ -95,7 +123,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if entry.is_dir() and not _is_hidden(entry.name)]
+    return [entry for entry in _entries(folder) if os.path.isdir(entry) and not _is_hidden(entry.name)]
 
 
 def _are_parts(tops: list[Path]) -> bool:
@@ -104,8 +132,8 @@ def _are_parts(tops: list[Path]) -> bool:
     return named and any(_class_folders(top) for top in tops)
 
 
-def _walk(folder: Path, root: Path, label: str, part: str, listing: _Listing) -> None:
-    listing.folders.add(label)
+def _walk(branch: _Branch, root: Path, listing: _Listing) -> list[_Branch]:
+    """List the pictures of a folder; return the links to folders below it, which come after all others."""
 
     def refuse(error: OSError) -> None:
         # os.walk would pass over a folder that it may not read, and the class would quietly shrink.
@@ -113,15 +141,43 @@ def _walk(folder: Path, root: Path, label: str, part: str, listing: _Listing) ->
             f"The folder {error.filename} could not be listed ({error.strerror}).", "Check its permissions."
         ) from error
 
-    for place, inner, names in os.walk(folder, onerror=refuse):
+    links = []
+    for place, inner, names in os.walk(branch.folder, onerror=refuse):
+        identity = _identity(place)
+        # Only behind a link: a plain tree has no loops, whatever its file system says of its folders.
+        if branch.linked and (identity in listing.above or identity in listing.seen):
+            left_out = listing.upward if identity in listing.above else listing.again
+            left_out.append(Path(place).relative_to(root).as_posix())
+            inner.clear()
+            continue
+        listing.seen.add(identity)
+        listing.folders.add(branch.label)
         inner[:] = sorted(name for name in inner if not _is_hidden(name))
+        linked = [name for name in inner if _is_link(Path(place, name))]
+        links += [replace(branch, folder=Path(place, name), linked=True) for name in linked]
         for name in names:
             path = (Path(place) / name).relative_to(root).as_posix()
             kind = _kind(name)
             if kind == "picture":
-                listing.pictures.append((path, label, part))
+                listing.pictures.append((path, branch.label, branch.part))
             else:
                 getattr(listing, kind).append(path)
+    return links
+
+
+def _is_link(path: Path) -> bool:
+    # A junction is what Windows has for a link to a folder; Python knows of it since 3.12.
+    return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
+
+
+def _identity(path: Path | str) -> object:
+    """Return what two names of one folder have in common."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    # File systems without such numbers tell 0 for all.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def _kind(name: str) -> str:
@@ -139,7 +195,7 @@ def _kind(name: str) -> str:
 
 def _sort_loose(folder: Path, root: Path, listing: _Listing) -> None:
     for entry in _entries(folder):
-        if entry.is_dir():
+        if os.path.isdir(entry):
             continue
         kind = _kind(entry.name)
         getattr(listing, "loose" if kind == "picture" else kind).append(entry.relative_to(root).as_posix())
@@ -147,6 +203,7 @@ def _sort_loose(folder: Path, root: Path, listing: _Listing) -> None:
 
 def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
     labels = sorted({label for _, label, _ in listing.pictures})
+    links = _links_left_out(listing)
     if not labels:
         # The commonest mistake first: all pictures in one folder, the labels in their names or nowhere.
         if listing.loose:
@@ -154,15 +211,15 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
             raise DataError(f"{source} holds {pictures} and no class folders.", _LAYOUT)
         if listing.folders:
             count = counted(len(listing.folders), "class folder")
-            raise DataError(f"{source} holds {count} and no picture in any of them.", _LAYOUT)
-        raise DataError(f"{source} holds no pictures.", _LAYOUT)
+            raise DataError(f"{source} holds {count} and no picture in any of them{links}.", _LAYOUT)
+        raise DataError(f"{source} holds no pictures{links}.", _LAYOUT)
     if len(labels) == 1:
         raise DataError(
-            f"{source} holds pictures of one class only, '{labels[0]}'.",
+            f"{source} holds pictures of one class only, '{labels[0]}'{links}.",
             "Telling pictures apart needs two classes or more: add a folder for another class.",
         )
     # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
-    left_out = listing.others + listing.loose + listing.unnamed
+    left_out = listing.others + listing.loose + listing.unnamed + listing.again + listing.upward
     if strict and left_out:
         raise DataError(
             f"{source} holds {counted(len(left_out), 'file')} that would be left out ({listed(left_out)}).",
@@ -175,16 +232,24 @@ def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
     filled = {part for _, _, part in listing.pictures}
     empty = sorted(top.name for top in tops if PART_NAMES[top.name.lower()] not in filled)
     if empty:
-        verb = "hold" if len(empty) > 1 else "holds"
+        verb, links = "hold" if len(empty) > 1 else "holds", _links_left_out(listing)
         raise DataError(
-            f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures.",
+            f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures{links}.",
             "Add pictures in class folders, or remove the empty part to have it drawn from the others.",
         )
+
+
+def _links_left_out(listing: _Listing) -> str:
+    """Return the notes on links as the end of another sentence; "" where none was left out."""
+    told = [note.rstrip(".") for note in _notes(_Listing(again=listing.again, upward=listing.upward), ())]
+    return "".join(f"; {note}" for note in told)
 
 
 def _notes(listing: _Listing, empty: tuple[str, ...]) -> list[str]:
     notes = []
     kinds = [
+        (listing.again, "link to a folder that is read already", "links to folders that are read already"),
+        (listing.upward, "link back to this folder or above it", "links back to this folder or above it"),
         (listing.hidden, "hidden file", "hidden files"),
         (listing.others, "file that is not a picture", "files that are not pictures"),
         (listing.loose, "picture outside any class folder", "pictures outside any class folder"),
