@@ -50,7 +50,8 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
     path = Path(source).expanduser()
     if path.is_dir():
         return folders.open_folder(path, str(source), strict=strict)
-    if path.is_file():
+    if path.exists():
+        # A pipe or a device with a table's name is the reader's to refuse.
         if path.suffix.lower() in {".csv", ".tsv"}:
             return tables.open_table(path, str(source))
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import posixpath
 import unicodedata
 from pathlib import Path
@@ -117,7 +118,7 @@ def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> l
         faults.append("without a path")
     elif name in seen:
         faults.append("with a path that stands above already")
-    elif not (folder / name).is_file():
+    elif not os.path.isfile(folder / name):
         faults.append("with a file that does not exist")
     if not label:
         faults.append("without a label")

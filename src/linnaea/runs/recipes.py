@@ -54,7 +54,7 @@ def load_recipe(name: str) -> RecipeFile:
         raise UsageError(f"There is no recipe '{name}'.", did_you_mean(name, recipe_names()))
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"The recipe {name} is not TOML ({error}).") from error
     unknown = set(content) - {"title", "about", "settings", "reported"}
     if unknown or not isinstance(content.get("settings", {}), dict):
