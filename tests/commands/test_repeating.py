@@ -1,18 +1,24 @@
 """--repeats and --folds as a person types them, compare over them, and decisions taken back."""
 
 import csv
+import html
 import json
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import linnaea
 from linnaea.cli import main
+from linnaea.commands import suspects
+from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.evaluation.predictions import Predictions
+from linnaea.report import groups
 from linnaea.runs.repeated import RunGroup, summary
 
 SHORT = ["--hidden", "8", "--epochs", "3", "--size", "12"]
@@ -28,7 +34,7 @@ def repeats(bars, tmp_path_factory):
 @pytest.fixture(scope="module")
 def folds(bars, tmp_path_factory):
     """Three folds of the bars with two labels wrong, as a table beside them."""
-    folder = tmp_path_factory.mktemp("folds")
+    folder = tmp_path_factory.mktemp("my folds")
     rows = [f"{bars}/bar {c}/{i:02}.png,bar {c}" for c in range(3) for i in range(12)]
     rows[3] = rows[3].replace(",bar 0", ",bar 2")
     rows[30] = rows[30].replace(",bar 2", ",bar 1")
@@ -147,16 +153,16 @@ def test_folds_judge_every_picture_once(folds):
 
 
 def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
-    suspects = read_csv(folds / "label_errors.csv")
-    assert {s.path.rsplit("/", 2)[-2:][0] + s.path[-7:] for s in suspects[:2]} == {
+    found = read_csv(folds / "label_errors.csv")
+    assert {s.path.rsplit("/", 2)[-2:][0] + s.path[-7:] for s in found[:2]} == {
         "bar 0/03.png",
         "bar 2/06.png",
     }
-    assert {(s.given, s.suggested) for s in suspects[:2]} == {("bar 2", "bar 0"), ("bar 1", "bar 2")}
+    assert {(s.given, s.suggested) for s in found[:2]} == {("bar 2", "bar 0"), ("bar 1", "bar 2")}
     page = (folds / "label_errors.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == len(suspects)
+    assert page.count("data:image/jpeg;base64,") == len(found)
     decisions = tmp_path / "decisions.csv"
-    decisions.write_text("path,label\n" + "".join(f"{s.path},{s.suggested}\n" for s in suspects[:2]))
+    decisions.write_text("path,label\n" + "".join(f"{s.path},{s.suggested}\n" for s in found[:2]))
     table = folds.parent / "table.csv"
     before = table.read_bytes()
     new = tmp_path / "new.csv"
@@ -167,11 +173,95 @@ def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
     # Paths are relative to where the table lies: the same files by other names.
     files = [path.resolve() for path in dataset.files(range(36))]
     labels = dict(zip(files, dataset.labels, strict=True))
-    assert [labels[(folds.parent / s.path).resolve()] for s in suspects[:2]] == [
-        s.suggested for s in suspects[:2]
-    ]
+    assert [labels[(folds.parent / s.path).resolve()] for s in found[:2]] == [s.suggested for s in found[:2]]
     assert main(["relabel", str(table), str(decisions), "--out", str(new)]) == 1
     assert "new.csv exists already. Choose another place with --out." in capsys.readouterr().err
+
+
+def test_the_command_that_is_named_for_decisions_works_as_it_stands(folds, tmp_path, monkeypatch):
+    command = json.loads((folds / "folds.json").read_text())["relabel"]
+    assert command == f"linnaea relabel '{folds.parent / 'table.csv'}' decisions.csv"
+    assert command in html.unescape((folds / "label_errors.html").read_text())
+    monkeypatch.chdir(tmp_path)
+    suspect = read_csv(folds / "label_errors.csv")[0]
+    (tmp_path / "decisions.csv").write_text(f"path,label\n{suspect.path},{suspect.suggested}\n")
+    assert main(shlex.split(command)[1:]) == 0
+    assert (tmp_path / "table-relabelled.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "data_dir", "command"),
+    [
+        (Path("pictures"), None, "linnaea relabel flowers102 decisions.csv"),
+        (Path("pictures"), "my data", "linnaea relabel flowers102 decisions.csv --data-dir 'my data'"),
+        (None, None, None),  # digits and mnist: no file holds their labels
+    ],
+)
+def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, command):
+    dataset = Dataset("flowers102", "flowers102", ("a.png", "b.png"), np.array(["a", "b"]), root=root)
+    assert suspects.relabel_command(dataset, {"data_dir": data_dir}) == command
+
+
+@pytest.mark.parametrize(
+    ("found", "command", "told"),
+    [
+        (0, "linnaea relabel x decisions.csv", ["none of 9 pictures would be called something else"]),
+        (1, None, ["1 of 9 pictures would be called something else", "see p.html"]),
+        (
+            2,
+            "linnaea relabel x decisions.csv",
+            [
+                "2 of 9 pictures would be called something else; the likeliest label errors come first",
+                "decide in p.html, then: linnaea relabel x decisions.csv",
+            ],
+        ),
+    ],
+)
+def test_suspects_are_told_whatever_their_number(found, command, told):
+    assert suspects._told(found, 9, "p.html", command) == told
+
+
+def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):
+    for group, kind in ((repeats, "repeats"), (folds, "folds")):
+        assert main(["rerun", str(group)]) == 1
+        command = shlex.join(["linnaea", "rerun", str(group / "1")])
+        sentence = f"Error: {group} holds {kind}; they are repeated one at a time. Say: {command}.\n"
+        assert capsys.readouterr().err == sentence
+        assert main([*shlex.split(command)[1:], "--out", str(tmp_path / kind)]) == 0
+        assert "bit for bit: weights, history and predictions" in capsys.readouterr().err
+        assert command in html.unescape((group / "1" / "report.html").read_text())
+
+
+def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
+    group = RunGroup.begin(tmp_path / "group", "repeats")
+    group.update_info(runs=[])
+    assert main(["rerun", str(group.path)]) == 1
+    assert capsys.readouterr().err == (
+        f"Error: None of the repeats in {group.path} is finished: there is no result to repeat. "
+        f"Bring them to their end: linnaea resume {group.path}.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        ({"judged": 0, "asked": 3, "state": "failed"}, "0 of 3 runs were judged: failed."),
+        (
+            {"judged": 1, "asked": 3, "state": "interrupted", "metrics": {"accuracy": {"deviation": None}}},
+            "1 of 3 runs was judged: interrupted. One run says nothing about the spread.",
+        ),
+        (
+            {
+                "judged": 2,
+                "state": "finished",
+                "metrics": {"accuracy": {"deviation": 0.01, "min": 0.9, "max": 0.92}},
+            },
+            "The accuracies lie between 90.00 and 92.00\u00a0%; their standard deviation is 1.00 points.",
+        ),
+    ],
+)
+def test_a_group_says_how_many_of_its_runs_were_judged(info, sentence):
+    assert groups._verdict(info) == sentence
 
 
 def test_unknown_classes_in_decisions_leave_nothing(bars, tmp_path, capsys):
@@ -191,8 +281,42 @@ def test_repeats_are_compared_run_by_run(repeats, tmp_path, capsys):
     assert main(["compare", str(repeats), str(other), "--out", str(page)]) == 0
     told = capsys.readouterr()
     assert "2 repeats" in told.out
-    assert "two and other: " in told.err
+    assert "two and other: no difference that 2 repeats could show: both were right on the same" in told.err
     assert "Nadeau and Bengio" in page.read_text()
+
+
+def test_the_mean_difference_of_repeats_is_told_with_its_interval(repeats, bars, tmp_path, capsys):
+    other, page = tmp_path / "other", tmp_path / "c.html"
+    asked = ["--hidden", "4", "--epochs", "1", "--size", "12", "--repeats", "2", "--seed", "4"]
+    assert main(["train", str(bars), *asked, "--out", str(other)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(repeats), str(other), "--out", str(page)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    accuracies = [
+        [json.loads((group / n / "metrics.json").read_text())["accuracy"]["value"] for n in "12"]
+        for group in (repeats, other)
+    ]
+    difference = 100 * (np.mean(accuracies[0]) - np.mean(accuracies[1]))
+    deviation = 100 * np.std(np.subtract(*accuracies), ddof=1)
+    found = re.search(
+        r"two and other: no difference that 2 repeats could show \(two − other: ([+−][\d.]+) points on "
+        r"average, 95 %: ([+−][\d.]+) to ([+−][\d.]+), deviation ([\d.]+)\)",
+        told,
+    )
+    mean, low, high, spread = (float(end.replace("−", "-")) for end in found.groups())
+    assert (mean, spread) == pytest.approx((difference, deviation), abs=0.051)
+    assert low < mean < high
+    assert f"{found[1]} points on average" in page.read_text()
+
+
+def test_evaluate_writes_no_run_of_a_group_where_one_table_was_edited(repeats, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    (group / "1" / "metrics.json").unlink()
+    lines = (group / "2" / "predictions.csv").read_text().splitlines()
+    (group / "2" / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert main(["evaluate", str(group)]) == 1
+    assert "has no row for " in capsys.readouterr().err
+    assert not (group / "1" / "metrics.json").exists()
 
 
 def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp_path, capsys):

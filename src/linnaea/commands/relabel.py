@@ -23,6 +23,8 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     data_dir
         Where a named data set lies.
     """
+    import shlex
+
     from linnaea import files
     from linnaea.data import sources
     from linnaea.data.decisions import read_decisions, relabelled
@@ -38,5 +40,6 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     told = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"
     terminal.say("Labels", told, *([emptied] if new.emptied else []))
-    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: linnaea train {target}")
+    command = shlex.join(["linnaea", "train", terminal.shown_path(target)])
+    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {command}")
     return target

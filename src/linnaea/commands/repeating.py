@@ -14,6 +14,7 @@ from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.commands import choosing, keeping, road, study, suspects, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
+from linnaea.data.dataset import counted
 from linnaea.data.split import Split
 from linnaea.errors import DataError, SettingError
 from linnaea.runs import provenance
@@ -100,7 +101,7 @@ def _train_each(
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
-        suspects.find(group, pictures.dataset)
+        suspects.find(group, pictures.dataset, chosen.opened)
     tell(group)
     return group
 
@@ -200,9 +201,10 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        # Signals wait until the page is drawn.
+        # Signals wait until the page is drawn. Of a folder that is gone, the error that is raised tells.
         with SignalsHeldBack(even_the_second=True):
-            sum_up(group, state=state, message=message, finished=provenance.now())
+            if state == "finished" or group.path.is_dir():
+                sum_up(group, state=state, message=message, finished=provenance.now())
 
 
 def _begun(group: RunGroup) -> dict[str, Any]:
@@ -233,7 +235,8 @@ def tell(group: RunGroup) -> None:
             values = {key: metrics[name][key] for key in ("mean", "deviation", "min", "max")}
             shown = {k: "–" if v is None else f"{scale * v:.{digits}f}" for k, v in values.items()}
             rows.append({"metric": heading + (" (%)" if scale == 100 else ""), **shown})
-    columns = {"metric": f"{group.info()['judged']} {group.kind}", "mean": "Mean", "deviation": "Deviation"}
+    runs = counted(group.info()["judged"], group.kind.removesuffix("s"))
+    columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

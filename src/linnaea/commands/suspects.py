@@ -1,17 +1,22 @@
 """Probable label errors of a data set, from folds: a table, thumbnails, and a page to decide on."""
 
 import io
+import shlex
+from typing import Any
 
 from linnaea.commands import terminal
-from linnaea.data.dataset import Dataset
+from linnaea.data.dataset import Dataset, counted
 from linnaea.runs.repeated import RunGroup
 
 SHOWN = 200  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
 SIDE = 192  # pixels of a thumbnail's longer side
 
 
-def find(group: RunGroup, dataset: Dataset) -> None:
-    """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and tell how many there are."""
+def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
+    """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and tell how many there are.
+
+    opened: how the pictures were asked for, as in Chosen.
+    """
     from linnaea.evaluation import label_errors
     from linnaea.evaluation.predictions import Predictions
     from linnaea.report.groups import build_group
@@ -26,16 +31,28 @@ def find(group: RunGroup, dataset: Dataset) -> None:
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(found[:SHOWN], start=1):
         group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
-    group.update_info(suspects=len(found), classes=list(table.classes))
+    command = relabel_command(dataset, opened)
+    group.update_info(suspects=len(found), classes=list(table.classes), relabel=command)
     page = build_label_errors(group)
     # Now that there is a page of label errors, the group's page links to it.
     build_group(group)
-    terminal.say(
-        "Labels",
-        f"{len(found):,} of {len(table):,} pictures would be called something else; "
-        "the likeliest label errors come first",
-        f"decide in {terminal.shown_path(page)}, then: linnaea relabel {dataset.source} decisions.csv",
-    )
+    terminal.say("Labels", *_told(len(found), len(table), terminal.shown_path(page), command))
+
+
+def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
+    """Return what a shell takes to lay decisions over this data set; None where no file has its labels."""
+    if dataset.root is None:
+        return None
+    where = [] if opened.get("data_dir") is None else ["--data-dir", str(opened["data_dir"])]
+    return shlex.join(["linnaea", "relabel", dataset.source, "decisions.csv", *where])
+
+
+def _told(found: int, judged: int, page: str, command: str | None) -> list[str]:
+    if not found:
+        return [f"none of {counted(judged, 'picture')} would be called something else"]
+    told = f"{found:,} of {counted(judged, 'picture')} would be called something else"
+    told += "; the likeliest label errors come first" if found > 1 else ""
+    return [told, f"see {page}" if command is None else f"decide in {page}, then: {command}"]
 
 
 def _thumbnail(dataset: Dataset, row: int) -> bytes:

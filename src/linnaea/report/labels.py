@@ -57,7 +57,7 @@ def build_label_errors(group: RunGroup) -> Path:
         left=len(suspects) - len(shown),
         total=len(suspects),
         classes=info.get("classes", []),
-        source=str(data.get("source") or "DATA"),
+        relabel=info.get("relabel"),
         labels_css=_inlined("labels.css"),
         labels_js=_inlined("labels.js"),
     )
