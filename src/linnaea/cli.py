@@ -41,6 +41,7 @@ COMMANDS = {
     "reproduce": "Repeat the original report's experiments and print them beside its numbers.",
     "check": "Find a data set's problems before any training.",
     "relabel": "Write a new table of a data set, with the labels that a person decided on.",
+    "settings": "List every setting of train: its option, its default, and which models have it.",
     "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
     "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
     "models": "List the networks that --model accepts, by short name or by a word to search for.",

@@ -78,7 +78,8 @@ class Recipe(BaseModel):
     split: str | None = Field(
         None,
         description="Training fraction, stratified (0.7), or the data set's own parts (official; trainval: "
-        "its validation part learned from too; random: 0.7).",
+        "its validation part learned from too; random: 0.7). Default: official where a folder or table has "
+        "parts, otherwise 0.7.",
         json_schema_extra=OPTION,
     )
     validation: float | None = Field(
