@@ -82,6 +82,10 @@ def full(tmp_path_factory, make_run):
     run.write_json("check.json", {"problems": [
         {"kind": "near_duplicate", "severity": "warning", "paths": ["x.png", "y.png"], "message": "x is y."},
         {"kind": "unreadable", "severity": "error", "paths": ["z.png"], "message": "z.png is cut short."},
+        {"kind": "near_duplicate", "severity": "warning", "paths": ["v.png", "w.png"], "message": "v is w."},
+        {"kind": "imbalance", "severity": "note", "paths": [], "message":
+            "a has ten times as many pictures as b."},
+        {"kind": "of_a_later_version", "severity": "note", "message": "Something else."},
     ]})  # fmt: skip
     html = build_report(run).read_text(encoding="utf-8")
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html.split("<main>")[1])).replace("&nbsp;", " ")
@@ -147,7 +151,7 @@ def test_leaks_and_looks_stand_before_the_result(full):
     clean = json.loads((run.path / "metrics.json").read_text())["accuracy_without_leaks"]["value"]
     assert "The test part leaks. 3 test pictures have a copy" in words
     assert f"Without them, {clean * 100:.1f} % were named right" in words
-    assert "This test part has been looked at 2 times before." in words
+    assert "This test part has been looked at twice before." in words
     assert "runs/two" in words
     assert html.index("The test part leaks.") < html.index('id="result"')
     assert "0.5 % of the test pictures leak" in words
@@ -185,9 +189,15 @@ def test_the_commit_and_the_threads_stand_among_the_facts(full):
 
 
 def test_problems_are_counted_by_kind_the_gravest_first(full):
-    _, _, _, words = full
-    assert words.index("unreadable") < words.index("near duplicate")
-    assert "z.png is cut short." in words
+    _, _, html, _ = full
+    table = html.split('class="numbers problems"')[1].split("</table>")[0]
+    rows = [re.sub(r"(?:<[^>]+>)+", "|", row).strip("|\n") for row in table.split("<tr>")[2:]]
+    assert rows == [
+        "Cannot be read|error|1|z.png is cut short.",
+        "Near copies|warning|4|x is y. |And 1 more of this kind.",
+        "Unequal classes|note|–|a has ten times as many pictures as b.",
+        "Of a later version|note|–|Something else.",
+    ]
 
 
 def test_an_older_run_leaves_out_what_it_does_not_have(tmp_path, make_run):

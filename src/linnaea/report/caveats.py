@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from linnaea.data.findings import KINDS
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import counted, percent
@@ -58,9 +59,8 @@ def _looks(facts: RunFacts) -> Caveat | None:
     earlier = looks.get("earlier")
     if not isinstance(earlier, int) or earlier < 1:
         return None
-    before = "once before" if earlier == 1 else f"{words.count(earlier)} times before"
     return Caveat(
-        f"This test part has been looked at {before}.",
+        f"This test part has been looked at {words.times(earlier)} before.",
         "Each look is a chance to prefer what happens to suit these very pictures; the more looks, the more "
         "the score flatters. A part that no run has seen would tell.",
         _texts(looks.get("runs")),
@@ -85,20 +85,25 @@ def choices(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
-    """Return the data's problems by kind: {"kind", "severity", "messages", "paths"}, gravest first."""
+    """Return the data's problems by kind: {"kind", "severity", "messages", "pictures"}, gravest first.
+
+    kind: in the words of findings.KINDS.
+    pictures: how many are named, as text; a dash for what is about classes or the whole set.
+    """
     kinds: dict[str, dict[str, Any]] = {}
     for problem in facts.problems or []:
         kind = str(problem.get("kind") or "problem")
-        entry = kinds.setdefault(
-            kind,
-            {"kind": kind.replace("_", " ").replace("-", " "), "severity": "", "messages": [], "paths": 0},
-        )
+        # Another version's check may know further kinds.
+        title = KINDS.get(kind, kind.replace("_", " ").capitalize())
+        entry = kinds.setdefault(kind, {"kind": title, "severity": "", "messages": [], "paths": 0})
         severity = str(problem.get("severity") or "")
         if _rank(severity) < _rank(entry["severity"]):
             entry["severity"] = severity
         entry["messages"].append(str(problem.get("message") or ""))
         paths = problem.get("paths")
         entry["paths"] += len(paths) if isinstance(paths, list) else 0
+    for entry in kinds.values():
+        entry["pictures"] = words.count(entry["paths"]) if entry["paths"] else "–"
     return sorted(kinds.values(), key=lambda entry: (_rank(entry["severity"]), -len(entry["messages"])))
 
 
