@@ -32,6 +32,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
     assert info["recipe"]["batch_size"] == 100
     assert info["chosen_on"] == "validation accuracy"
     assert 1 <= info["chosen_epoch"] <= 12
+    assert set(info["phases"]) == {"data", "train", "evaluate", "report"}
     assert info["phases"]["train"]["seconds"] > 0
     assert info["phases"]["train"]["peak_memory_mib"] > 10
 

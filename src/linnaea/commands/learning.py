@@ -15,6 +15,7 @@ from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.interruption import Stops
 from linnaea.commands.keeping import Keeper
 from linnaea.commands.study import Study
+from linnaea.data.dataset import counted
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import provenance, reserve
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
@@ -91,6 +92,7 @@ def fit(
             stopped = stop
     keeper.forget_what_is_half(classifier, stopped)
     if getattr(classifier, "history_", None):
+        run.check_there()  # save would make the folder again
         classifier.save(run.path)
         used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked_rate}
         run.update_info(
@@ -205,6 +207,8 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
     """
     from linnaea.report.page import build_report
 
+    if state != "finished" and not run.path.is_dir():
+        return  # the folder is gone, which is being told
     try:
         run.update_info(
             state=state,
@@ -214,7 +218,9 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
             threads=provenance.threads(),
             finished=provenance.now(),
         )
-        build_report(run)
+        with phases.measure("report"):
+            build_report(run)
+        run.update_info(phases=phases.finished)
     except (LinnaeaError, OSError) as error:
         if state == "finished":
             raise
@@ -248,10 +254,8 @@ def show_result(run: RunFolder) -> None:
     from linnaea.evaluation.calibration import in_words
 
     info, metrics = run.info(), run.read_json("metrics.json")
-    pictures = info["data"]["parts"]["test"]
-    headline = terminal.interval(metrics["accuracy"]).replace(
-        " %", f" % of {pictures:,} test pictures right", 1
-    )
+    tested = counted(info["data"]["parts"]["test"], "test picture")
+    headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
     believed = in_words(metrics)
     terminal.say("Result", headline, baselines, *([believed] if believed else []), *_kept(run, info))

@@ -1,5 +1,6 @@
 """linnaea rerun: repeat a run, and say whether the result is the same bit for bit."""
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from linnaea.data import sources
 from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs import provenance, sameness
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
 
 # Settings that rerun itself fixes: the split is read from the run, and what "auto" found is asked for.
@@ -27,10 +29,12 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     Parameters
     ----------
     run
-        A finished run folder.
+        A finished run folder; of repeats or folds one of theirs, such as runs/five/1.
     out
         The folder of the repeated run. Default: runs/ and the name of the data, numbered.
     """
+    if RunGroup.is_group(run):
+        raise _one_at_a_time(RunGroup.open_group(run))
     first = RunFolder.open(run)
     info = first.info()
     settings = _settings(first, info)
@@ -60,6 +64,18 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     return again
 
 
+def _one_at_a_time(group: RunGroup) -> RunError:
+    """Return the refusal of repeats or folds, which names the command that repeats one of them."""
+    finished = [run for run in group.runs() if run.info().get("state") == "finished"]
+    if not finished:
+        return RunError(
+            f"None of the {group.kind} in {group.path} is finished: there is no result to repeat.",
+            f"Bring them to their end: {shlex.join(['linnaea', 'resume', str(group.path)])}.",
+        )
+    one = shlex.join(["linnaea", "rerun", str(finished[0].path)])
+    return RunError(f"{group.path} holds {group.kind}; they are repeated one at a time.", f"Say: {one}.")
+
+
 def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that the run used, its split included, as train takes them.
 
@@ -68,7 +84,7 @@ def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
     if info.get("state") != "finished":
         raise RunError(
             f"{first.path} is {info.get('state') or 'not finished'}: there is no result to repeat.",
-            f"Bring it to its end: linnaea resume {first.path}.",
+            f"Bring it to its end: {shlex.join(['linnaea', 'resume', str(first.path)])}.",
         )
     if not isinstance(info.get("recipe"), dict) or not isinstance(info.get("data"), dict):
         raise RunError(f"{first.path / 'run.json'} does not say how the run was made.", "Train again.")

@@ -1,6 +1,7 @@
 """The sections of one run's page: facts into words and rows; None or empty where there is nothing to show."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +38,8 @@ def banner(facts: RunFacts) -> Banner | None:
         return None
     epochs = facts.part_of_info("recipe").get("epochs")
     trained = max((record["epoch"] for record in facts.history), default=0)
-    of = f" of {epochs}" if isinstance(epochs, int) else ""
-    reached = f"It had trained {trained}{of} epochs" if trained else "It had not finished an epoch"
+    far = f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) else counted(trained, "epoch")
+    reached = f"It had trained {far}" if trained else "It had not finished an epoch"
     message = str(facts.info.get("message") or "").strip()
     text = f"{message} {reached}; this page shows what exists.".strip()
     return Banner(titles[facts.state], text)
@@ -67,11 +68,14 @@ def remark(facts: RunFacts) -> str:
     if not wrong:
         return "It made no mistake."
     top = most_confused(facts.predictions, 1)[0]
-    times = "once" if top["pictures"] == 1 else f"{count(top['pictures'])} times"
-    return (
-        f"It made {counted(wrong, 'mistake')}; the commonest, {times}, was to take "
-        f"‘{top['true']}’ for ‘{top['predicted']}’."
-    )
+    made, taking = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ for ‘{top['predicted']}’"
+    if wrong == 1:
+        return f"{made}: it took {taking}."
+    if top["pictures"] == wrong:
+        return f"{made}, each time taking {taking}."
+    if top["pictures"] == 1:
+        return f"{made}, no two of them alike."
+    return f"{made}; the commonest, {words.times(top['pictures'])}, was to take {taking}."
 
 
 def one_of(facts: RunFacts) -> str:
@@ -190,7 +194,8 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
             _memory(phase.get("peak_memory_mib")),
         )
         for name, phase in facts.part_of_info("phases").items()
-        if isinstance(phase, dict)
+        # How long its own drawing takes, a page cannot know; drawn again, it should say the same.
+        if isinstance(phase, dict) and name != "report"
     ]
     network = facts.part_of_info("network")
     parameters = network.get("parameters")
@@ -209,10 +214,20 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
         "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
         "command": facts.info.get("command"),
+        "rerun": _rerun(facts),
         "git": _git(facts),
         "started": _moment(facts.info.get("started")),
         "finished": _moment(facts.info.get("finished")),
     }
+
+
+def _rerun(facts: RunFacts) -> str:
+    """Return the command that repeats this very run; empty where there is no result to repeat."""
+    if facts.state != "finished" or not (facts.path / "split.csv").is_file():
+        return ""
+    # Whoever drew the page from within has no name for the folder.
+    path = facts.path if facts.path.name not in ("", "..") else facts.path.resolve()
+    return shlex.join(["linnaea", "rerun", path.as_posix()])
 
 
 def _chosen(facts: RunFacts) -> str:
