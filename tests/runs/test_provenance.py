@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 
+import captum
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ def test_versions_are_those_that_are_imported():
     versions = provenance.versions()
     assert versions["python"] == platform.python_version()
     assert versions["numpy"] == np.__version__
+    assert versions["captum"] == captum.__version__
+    assert {"imagehash", "cleanlab"} <= versions.keys()
 
 
 def test_phases_are_timed_also_where_they_fail():

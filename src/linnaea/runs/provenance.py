@@ -23,7 +23,11 @@ PACKAGES = (
     "timm",
     "keras",
     "mlxtend",
+    "imagehash",
+    "cleanlab",
+    "captum",
 )
+"""What pictures, numbers, labels and heat maps are made with."""
 
 
 def now() -> str:
