@@ -43,6 +43,7 @@ def check(
     out
         The page with the pictures. Default: check.html, and none beside json.
     """
+    from linnaea.data.dataset import counted
     from linnaea.data.problems import scan
     from linnaea.data.sources import open_dataset
     from linnaea.report.checking import build_check
@@ -55,8 +56,8 @@ def check(
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in found])
     else:
-        classes = f"{len(dataset.class_names)} classes"
-        terminal.say("Data", f"{dataset.source} · {len(dataset):,} pictures · {classes}", *dataset.notes)
+        sizes = counted(len(dataset), "picture"), counted(len(dataset.class_names), "class", "classes")
+        terminal.say("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
         show_problems(found)
     if page is not None:
         build_check(dataset, found, page)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.commands import terminal
+from linnaea.data.dataset import counted
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
@@ -86,7 +87,7 @@ def groups_table(groups: list[RunGroup]) -> Any:
         shown = {key: terminal.percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
         deviation = accuracy.get("deviation")
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
-        what = f"{info.get('judged', 0)} {group.kind}"
+        what = counted(info.get("judged", 0), group.kind.removesuffix("s"))
         rows.append({"run": group.path.resolve().name, "what": what, "deviation": points, **shown})
     columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "Deviation (points)"}
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
@@ -117,16 +118,17 @@ def _number(value: float | None, digits: int) -> str:
 def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     """Return the difference of each neighbouring pair in words.
 
-    Raises DataError for two runs that were not tested on the same pictures, unless common.
+    Raises DataError for two runs that were not tested on the same pictures, unless common, and for a table
+    that was edited.
     """
     from linnaea.evaluation import comparison
-    from linnaea.evaluation.predictions import Predictions
     from linnaea.report.entries import distinct_names
+    from linnaea.runs.tables import judged_table
 
     judged: list[tuple[float, str, Any]] = []
     for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
         if (folder.path / "predictions.csv").exists():
-            predictions = Predictions.read_csv(folder.path / "predictions.csv")
+            predictions = judged_table(folder)
             accuracy = float((predictions.predicted == predictions.true).mean())
             judged.append((accuracy, name, predictions))
     judged.sort(key=lambda item: -item[0])
@@ -137,7 +139,7 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
         told = f"{better} and {worse}: {result.sentence(better, worse)}"
-        sentences.append(told + (f", on {result.n:,} pictures" if common else ""))
+        sentences.append(told + (f", on {counted(result.n, 'picture')}" if common else ""))
     return sentences
 
 

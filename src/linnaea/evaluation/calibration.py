@@ -70,6 +70,13 @@ def fit_temperature(validation: Predictions) -> float:
     return float(np.exp(found.x))
 
 
+def too_few(pictures: int) -> str:
+    """Return why so many validation pictures fit no temperature, without a full stop; "" where they do."""
+    if pictures >= FEWEST_PICTURES:
+        return ""
+    return f"validation has {pictures:,} of the {FEWEST_PICTURES} pictures that fitting it takes"
+
+
 def reliability(
     predictions: Predictions, bins: int = BINS, *, adaptive: bool = False
 ) -> list[dict[str, float]]:
@@ -148,7 +155,7 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     if before.get("value") is not None and before.get("temperature") != 1:
         sentence += f" ({100 * before['value']:.1f} before temperature scaling)"
     if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
-        sentence += f", no more than chance does to {now['pictures']:,} pictures"
+        sentence += f", no more than chance does to {now['pictures']:,} picture{'s' * (now['pictures'] != 1)}"
     return sentence
 
 

@@ -1,6 +1,7 @@
 """Comparison: is one model better than the other on the same pictures, and could it be luck?"""
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class Comparison:
     def sentence(self, name_a: str, name_b: str) -> str:
         """Return the result in words, in percentage points, the better model first."""
         if not self.decided:
-            return f"no difference that {self.n:,} pictures could show"
+            return f"no difference that {self.n:,} {'picture' if self.n == 1 else 'pictures'} could show"
         if self.difference > 0:
             name, ends = name_a, (self.difference, self.low, self.high)
         else:
@@ -61,6 +62,8 @@ class Comparison:
 def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Comparison:
     """Compare two prediction tables picture by picture; their order and their class lists may differ.
 
+    Pictures are known by their content where both tables have hashes, else by their path.
+
     McNemar's test, exact on the discordant pictures (McNemar 1947, Psychometrika 12:153-157), the interval
     for a paired difference (Newcombe 1998, Stat. Med. 17:2635-2650, method 10), which the sentence tells, and
     that of the paired bootstrap (Efron 1979, Ann. Stat. 7:1-26) beside it.
@@ -68,7 +71,7 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
     Raises DataError where the tables hold different pictures (unless common_only, which compares those that
     both hold) or give the same picture different labels.
     """
-    rows_a, rows_b = _matching_rows(a, b, common_only)
+    rows_a, rows_b = matching_rows(a, b, common_only)
     _refuse_other_labels(a, b, rows_a, rows_b)
     right_a = (a.predicted == a.true)[rows_a]
     right_b = (b.predicted == b.true)[rows_b]
@@ -120,26 +123,54 @@ def _joined(side_a: float, side_b: float, phi: float) -> float:
     return math.sqrt(max(side_a**2 - 2 * phi * side_a * side_b + side_b**2, 0.0))
 
 
-def _matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of a and of b that hold the same pictures, in the order of a."""
+def matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a and of b that hold the same pictures, in the order of a.
+
+    The same picture: the same content where both tables know it, whatever the path; else the same path.
+
+    Raises DataError as compare does.
+    """
     for which, table in (("first", a), ("second", b)):
         if len(set(table.paths)) != len(table):
             raise DataError(f"The {which} table names a picture more than once.", "Evaluate that run again.")
-    row_in_a = {path: row for row, path in enumerate(a.paths)}
-    row_in_b = {path: row for row, path in enumerate(b.paths)}
-    only_first = [path for path in a.paths if path not in row_in_b]
-    only_second = [path for path in b.paths if path not in row_in_a]
-    if (only_first or only_second) and not common_only:
+    pairs = _paired(a, b)
+    alone_a = [path for row, path in enumerate(a.paths) if row not in pairs]
+    in_pairs = set(pairs.values())
+    alone_b = [path for row, path in enumerate(b.paths) if row not in in_pairs]
+    changed = set(alone_a) & set(alone_b)
+    if (alone_a or alone_b) and not common_only:
+        told = f", {_counted(sorted(changed))} under one path with different content" if changed else ""
         raise DataError(
-            f"The two tables hold different pictures: {_counted(only_first)} only in the first, "
-            f"{_counted(only_second)} only in the second.",
+            "The two tables hold different pictures: "
+            f"{_counted([path for path in alone_a if path not in changed])} only in the first, "
+            f"{_counted([path for path in alone_b if path not in changed])} only in the second{told}.",
             "Give both models the same test part, or compare only the pictures that both hold: --common "
             "(from Python common_only=True).",
         )
-    common = [path for path in a.paths if path in row_in_b]
-    if not common:
+    if not pairs:
         raise DataError("The two tables have no picture in common.", "Give both models the same test part.")
-    return np.array([row_in_a[path] for path in common]), np.array([row_in_b[path] for path in common])
+    rows = sorted(pairs)
+    return np.array(rows), np.array([pairs[row] for row in rows])
+
+
+def _paired(a: Predictions, b: Predictions) -> dict[int, int]:
+    """Return the row of b for each row of a whose picture b holds too."""
+    row_in_b = {path: row for row, path in enumerate(b.paths)}
+    pairs = {row: row_in_b[path] for row, path in enumerate(a.paths) if path in row_in_b}
+    if not (a.hashes and b.hashes):
+        return pairs
+    pairs = {row: other for row, other in pairs.items() if a.hashes[row] == b.hashes[other]}
+    # A folder that was moved: by content. Copies of one picture are told apart by the order of their paths,
+    # which a move keeps.
+    paired = set(pairs.values())
+    free: dict[str, list[int]] = defaultdict(list)
+    for other in sorted(range(len(b)), key=b.paths.__getitem__, reverse=True):
+        if other not in paired:
+            free[b.hashes[other]].append(other)
+    for row in sorted(range(len(a)), key=a.paths.__getitem__):
+        if row not in pairs and free.get(a.hashes[row]):
+            pairs[row] = free[a.hashes[row]].pop()
+    return pairs
 
 
 def _refuse_other_labels(a: Predictions, b: Predictions, rows_a: np.ndarray, rows_b: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from linnaea.evaluation.metrics import most_confused, per_class
+from linnaea.evaluation.outliers import promised_rate
 from linnaea.report import caveats, words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import count, counted, percent
@@ -59,8 +60,8 @@ def _training(facts: RunFacts) -> list[str]:
     counts = training_counts(facts)
     if counts:
         least, most = min(counts.values()), max(counts.values())
-        each = f"{count(least)}" if least == most else f"{count(least)} to {count(most)}"
-        sentences.append(f"{each} training pictures a class.")
+        spread = "" if least == most else f"{count(least)} to "
+        sentences.append(f"{spread}{counted(most, 'training picture')} a class.")
     if isinstance(parts.get("val"), int) and parts["val"]:
         sentences.append(f"{counted(parts['val'], 'more picture')} served to choose (validation).")
     return sentences
@@ -130,23 +131,28 @@ def _failures(facts: RunFacts) -> list[str]:
 def _blind_spots(facts: RunFacts) -> list[str]:
     """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
     sentences = []
-    rate = facts.outliers.get("asked")
-    if isinstance(rate, (int, float)):
+    asked, pictures = facts.outliers.get("asked"), facts.outliers.get("pictures")
+    if isinstance(asked, (int, float)):
+        rate = promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+        part = str(facts.outliers.get("part") or "validation")
+        more = f"; {counted(pictures, f'{part} picture')} can promise no less" if rate > asked else ""
         sentences.append(
             "A picture of something else gets one of these names too; prediction may warn of it, at a false "
-            f"alarm for about {percent(rate)} of the right pictures."
+            f"alarm for about {percent(rate)} of the right pictures{more}."
         )
     else:
         sentences.append("A picture of something else gets one of these names too, and no warning.")
     counts = training_counts(facts)
-    if counts and min(counts.values()) and max(counts.values()) / min(counts.values()) >= UNEVEN:
-        smallest = sorted(counts, key=lambda name: (counts[name], name))[:3]
-        named = words.listed([f"{name} ({count(counts[name])})" for name in smallest])
-        sentences.append(f"Some classes had far fewer training pictures than others: {named}.")
+    most = max(counts.values(), default=0)
+    few = sorted((name for name in counts if 0 < counts[name] <= most / UNEVEN), key=lambda n: (counts[n], n))
+    if few:
+        named = words.listed([f"{name} ({count(counts[name])})" for name in few[:3]])
+        some = "One class" if len(few) == 1 else "Some classes"
+        sentences.append(f"{some} had far fewer training pictures than others: {named}.")
     table = facts.predictions
     if table is not None:
         unseen = sorted(set(table.classes) - set(table.true.tolist()))
         if unseen:
-            verb = "has" if len(unseen) == 1 else "have"
-            sentences.append(f"{words.listed(unseen)} {verb} no test picture: nothing is known about them.")
+            verb, them = ("has", "it") if len(unseen) == 1 else ("have", "them")
+            sentences.append(f"{words.listed(unseen)} {verb} no test picture: nothing is known about {them}.")
     return sentences

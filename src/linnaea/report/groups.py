@@ -8,7 +8,6 @@ from typing import Any
 
 from linnaea import files
 from linnaea.errors import DataError
-from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
 from linnaea.report import comparing, page, words
 from linnaea.report.entries import entries_of
@@ -16,6 +15,7 @@ from linnaea.report.facts import read_run
 from linnaea.report.words import percent
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
+from linnaea.runs.tables import judged_table
 
 NO_PAIRS: dict[str, Any] = {"pairs": [], "folded": []}
 NO_GROUPS: dict[str, Any] = {"groups": [], "group_pairs": []}
@@ -92,12 +92,14 @@ def _verdict(info: dict[str, Any]) -> str:
     """Return what the spread says, and what it does not."""
     accuracy = (info.get("metrics") or {}).get("accuracy")
     state = info.get("state")
+    judged = info.get("judged", 0)
+    were = "was" if judged == 1 else "were"
     unfinished = (
-        ""
-        if state == "finished"
-        else f"{info.get('judged', 0)} of {info.get('asked')} runs were judged: {state}. "
+        "" if state == "finished" else f"{judged} of {info.get('asked')} runs {were} judged: {state}. "
     )
-    if accuracy is None or accuracy["deviation"] is None:
+    if accuracy is None:
+        return unfinished.strip() or "None of the runs has judged a test part."
+    if accuracy["deviation"] is None:
         return f"{unfinished}One run says nothing about the spread."
     spread = (
         f"The accuracies lie between {accuracy['min'] * 100:.2f} and {percent(accuracy['max'], 2)}; "
@@ -121,7 +123,10 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
     first, second = ([run for run in group.runs() if _judged(run)] for group in (a, b))
     learned = [int((run.info().get("data") or {}).get("parts", {}).get("train", 0)) for run in first]
     return compare_repeats(
-        [_table(run) for run in first], [_table(run) for run in second], learned, common_only=common
+        [judged_table(run) for run in first],
+        [judged_table(run) for run in second],
+        learned,
+        common_only=common,
     )
 
 
@@ -171,7 +176,8 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
     info = group.info()
     accuracy = (info.get("metrics") or {}).get("accuracy")
     name = group.path.resolve().name
-    link, runs = comparing.relative_link(group.path, out), f"{info.get('judged', 0)} {group.kind}"
+    link = comparing.relative_link(group.path, out)
+    runs = words.counted(info.get("judged", 0), group.kind.removesuffix("s"))
     if accuracy is None:
         return GroupRow(name, link, runs, "–", "–", "–")
     deviation = accuracy["deviation"]
@@ -187,7 +193,3 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
 
 def _judged(run: RunFolder) -> bool:
     return (run.path / "predictions.csv").exists()
-
-
-def _table(run: RunFolder) -> Predictions:
-    return Predictions.read_csv(run.path / "predictions.csv")

@@ -59,13 +59,9 @@ class Pairing:
             drawn = f"Drawing the pictures again gives {low} to {high} points (paired bootstrap). "
         return (
             f"{'' if r.decided else difference}{drawn}"
-            f"Only {a} was right {_times(r.only_a)}, only {b} {_times(r.only_b)}; "
+            f"Only {a} was right {words.times(r.only_a)}, only {b} {words.times(r.only_b)}; "
             f"{chance(r.p_value)}."
         )
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{count(n)} times"
 
 
 def chance(p_value: float) -> str:

@@ -19,6 +19,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)}{NBSP}{one if number == 1 else many or one + 's'}"
 
 
+def times(number: int) -> str:
+    """Return how often: 'never', 'once', 'twice' or '12 times'."""
+    few = ("never", "once", "twice")
+    return few[number] if number < len(few) else f"{count(number)} times"
+
+
 def numeral(number: int) -> str:
     """Return 3 as 'three'; past ten, figures."""
     return _NUMERALS[number] if number < len(_NUMERALS) else count(number)
@@ -27,6 +33,11 @@ def numeral(number: int) -> str:
 def percent(share: float, decimals: int = 1) -> str:
     """Return 0.967 as '96.7 %'."""
     return f"{share * 100:.{decimals}f}{NBSP}%"
+
+
+def unbroken(sentence: str) -> str:
+    """Return a sentence from elsewhere with its percentages kept on one line."""
+    return sentence.replace(" %", f"{NBSP}%")
 
 
 def decimals_for(low: float | None, high: float | None) -> int:
@@ -172,7 +183,7 @@ def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int |
     pictures = counted(tested, "test picture") if tested else "the test pictures"
     sentence = f"{percent(accuracy, decimals)} of {pictures} were named right"
     if tested == 1:
-        sentence = f"{percent(accuracy, decimals)} of the one test picture was named right"
+        sentence = f"The only test picture was named {'right' if accuracy else 'wrong'}"
     if interval is None:
         return sentence + "."
     low, high = interval

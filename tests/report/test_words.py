@@ -1,0 +1,110 @@
+"""Sentences at the numbers where they break: none, one, two."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnaea.commands import learning
+from linnaea.evaluation.comparison import compare
+from linnaea.evaluation.predictions import Predictions
+from linnaea.report import card, sections, words
+from linnaea.report.facts import RunFacts
+from linnaea.runs.folder import RunFolder
+
+CLASSES = ("a", "b", "c")
+
+
+def facts(said, **info):
+    """Return a run whose test pictures are "true said" pairs, such as "aa ab"."""
+    pairs = said.split()
+    rows = [[0.8 if name == pair[1] else 0.1 for name in CLASSES] for pair in pairs]
+    paths = tuple(f"{number}.png" for number in range(len(pairs)))
+    table = Predictions(paths, np.array([pair[0] for pair in pairs]), CLASSES, np.array(rows))
+    return RunFacts(Path("run"), info, [], {}, table)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("aa bb", "It made no mistake."),
+        ("aa ab", "It made 1 mistake: it took ‘a’ for ‘b’."),
+        ("ab ab", "It made 2 mistakes, each time taking ‘a’ for ‘b’."),
+        ("ab bc", "It made 2 mistakes, no two of them alike."),
+        ("ab ab bc", "It made 3 mistakes; the commonest, twice, was to take ‘a’ for ‘b’."),
+        ("ab ab ab bc", "It made 4 mistakes; the commonest, 3 times, was to take ‘a’ for ‘b’."),
+    ],
+)
+def test_mistakes(said, sentence):
+    assert sections.remark(facts(said)).replace(words.NBSP, " ") == sentence
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "tested", "sentence"),
+    [
+        (1.0, 1, "The only test picture was named right."),
+        (0.0, 1, "The only test picture was named wrong."),
+        (0.5, 2, "50.0 % of 2 test pictures were named right."),
+        (0.0, 2, "0.0 % of 2 test pictures were named right."),
+    ],
+)
+def test_verdict(accuracy, tested, sentence):
+    assert words.verdict(accuracy, None, tested).replace(words.NBSP, " ") == sentence
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "never"), (1, "once"), (2, "twice"), (1234, "1,234 times")])
+def test_times(number, said):
+    assert words.times(number) == said
+
+
+@pytest.mark.parametrize(
+    ("epochs", "trained", "said"),
+    [(1, 1, "1 of 1 epoch;"), (2, 1, "1 of 2 epochs;"), (None, 1, "1 epoch;"), (None, 2, "2 epochs;")],
+)
+def test_how_far_a_run_came(epochs, trained, said):
+    history = [{"epoch": epoch} for epoch in range(trained + 1)]
+    run = RunFacts(Path("run"), {"state": "failed", "recipe": {"epochs": epochs}}, history, {}, None)
+    assert f"It had trained {said}" in sections.banner(run).text.replace(words.NBSP, " ")
+
+
+@pytest.mark.parametrize(
+    ("counts", "each", "uneven"),
+    [
+        ((1, 1, 1), "1 training picture a class.", None),
+        ((2, 2, 2), "2 training pictures a class.", None),
+        (
+            (1, 9, 9),
+            "1 to 9 training pictures a class.",
+            "One class had far fewer training pictures than others: a (1).",
+        ),
+        (
+            (1, 3, 9),
+            "1 to 9 training pictures a class.",
+            "Some classes had far fewer training pictures than others: a (1) and b (3).",
+        ),
+    ],
+)
+def test_the_card_counts_training_pictures(counts, each, uneven):
+    per_class = {name: {"train": number} for name, number in zip(CLASSES, counts, strict=True)}
+    run = facts("aa bb", data={"parts": {"train": sum(counts)}, "classes": CLASSES, "per_class": per_class})
+    told = [s.replace(words.NBSP, " ") for _, part in card.model_card(run) for s in part]
+    assert each in told
+    assert [s for s in told if "far fewer" in s] == ([uneven] if uneven else [])
+    assert "c has no test picture: nothing is known about it." in told
+
+
+def test_one_picture_can_show_no_difference():
+    table = facts("ab").predictions
+    assert compare(table, table).sentence("x", "y") == "no difference that 1 picture could show"
+
+
+@pytest.mark.parametrize(("number", "tested"), [(1, "1 test picture"), (2, "2 test pictures")])
+def test_the_terminal_says_of_how_many_pictures(number, tested, tmp_path, capsys):
+    run = RunFolder.create(tmp_path / "run")
+    run.update_info(
+        data={"parts": {"test": number}, "classes": ["a", "b"]}, baselines={"always the largest class": 0.5}
+    )
+    run.write_json("metrics.json", {"accuracy": {"value": 1.0, "low": 0.2, "high": 1.0}})
+    learning.show_result(run)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.startswith(f"Result 100.0 % of {tested} right (95 %: 20.0 to 100.0) always the largest class")
