@@ -72,6 +72,12 @@ def listed(names: Iterable[object], limit: int = 10) -> str:
     return ", ".join(words[:limit]) + more
 
 
+def classes_have(names: Sequence[str]) -> str:
+    """Return "The class 'rose' has" or "2 classes ('rose', 'tulip') have", to begin a sentence with."""
+    quoted = listed(f"'{name}'" for name in names)
+    return f"The class {quoted} has" if len(names) == 1 else f"{len(names):,} classes ({quoted}) have"
+
+
 def counted(number: int, what: str, plural: str = "") -> str:
     """Return "1 picture" or "1,204 pictures"; plural where an s does not make it."""
     return f"{number:,} {what if number == 1 else plural or what + 's'}"

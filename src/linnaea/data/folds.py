@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset, classes_have, counted
 from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split
 from linnaea.errors import DataError, SettingError
@@ -119,21 +119,12 @@ def _check_divisible(labels: np.ndarray, groups: np.ndarray) -> None:
     single = sorted(name for name, pictures in counts.items() if pictures < 2)
     if single:
         raise DataError(
-            f"{_classes(single)} only one picture to divide between folds.",
+            f"{classes_have(single)} only one picture to divide between folds.",
             "Add pictures of it, or leave the class out.",
         )
     whole = sorted(name for name in counts if len(np.unique(groups[labels == name])) < 2)
     if whole:
         raise DataError(
-            f"{_classes(whole)} all pictures in one group, which cannot be divided between folds.",
+            f"{classes_have(whole)} all pictures in one group, which cannot be divided between folds.",
             "Add pictures of it, leave the class out, or divide the group.",
         )
-
-
-def _classes(names: list[str]) -> str:
-    quoted = listed([f"'{name}'" for name in names])
-    return (
-        f"The class {quoted} has"
-        if len(names) == 1
-        else f"{counted(len(names), 'class', 'classes')} ({quoted}) have"
-    )

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.dataset import PARTS, Dataset, classes_have, listed
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
@@ -209,7 +209,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
     small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
     if small:
         raise DataError(
-            f"{_classes(small)} only one picture to divide between training and {part}.",
+            f"{classes_have(small)} only one picture to divide between training and {part}.",
             f"Add pictures of it, or leave the class out{instead}.",
         )
     if groups is None:
@@ -279,15 +279,6 @@ def check_parts(dataset: Dataset, split: Split) -> None:
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
             raise DataError(
-                f"{_classes(strange)} pictures in the {part} part and none in training.",
+                f"{classes_have(strange)} pictures in the {part} part and none in training.",
                 "A network cannot name what it never saw: add training pictures, or leave the class out.",
             )
-
-
-def _classes(names: list[str]) -> str:
-    quoted = listed([f"'{name}'" for name in names])
-    return (
-        f"The class {quoted} has"
-        if len(names) == 1
-        else f"{counted(len(names), 'class', 'classes')} ({quoted}) have"
-    )

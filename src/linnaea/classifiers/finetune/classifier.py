@@ -228,14 +228,7 @@ class FineTuneClassifier(FineTuning):
             val_targets = inputs.class_numbers(y_val, classes, "validation y")
         on_resume = self.__dict__.pop("_loaded_state", None)
         self.seed_ = seed_from(self.random_state) if on_resume is None else on_resume[1]["seed"]
-        opened = construction.open_network(
-            self.backbone,
-            weights=self.weights,
-            size=self.size,
-            variant=self.preprocessing,
-            classes=len(classes),
-            seed=self.seed_,
-        )
+        opened = self.first_network(len(classes))
         if on_resume is None:
             self.precision_ = construction.precision_for(
                 self.precision, opened, self.backbone, self.batch_size, self.batch_norm

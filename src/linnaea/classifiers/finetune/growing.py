@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from linnaea.classifiers.contract import OnStep
-from linnaea.classifiers.finetune import construction
 from linnaea.classifiers.finetune.head_training import FrozenFeatures
 from linnaea.classifiers.finetune.probe import fit_probe
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
@@ -34,14 +33,7 @@ def probes(
 
     Raises LinnaeaError where the first weights cannot be had any more.
     """
-    opened = construction.open_network(
-        classifier.backbone,
-        weights=classifier.weights,
-        size=classifier.size,
-        variant=classifier.preprocessing,
-        classes=len(classifier.classes_),
-        seed=classifier.seed_,
-    )
+    opened = classifier.first_network(len(classifier.classes_))
     where = next(opened.network.parameters()).device
     plan = getattr(classifier, "plan_", None)
     number = (plan.settings if plan is not None else classifier.get_params())["views"]
