@@ -86,14 +86,70 @@ def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, caps
     assert {name: (run / name).read_bytes() for name in before} == before
 
 
-def test_leaked_pictures_are_left_out_of_a_second_accuracy(run):
-    paths = Predictions.read_csv(run / "predictions.csv").paths
+@pytest.fixture(scope="module")
+def leaking(bars, tmp_path_factory):
+    """A run on given parts, in which one picture of the test part is a copy of one of training."""
+    folder = tmp_path_factory.mktemp("leaking")
+    for number in range(3):
+        for index, picture in enumerate(sorted((bars / f"bar {number}").iterdir())):
+            part = folder / "given" / ("test" if index > 7 else "train") / f"bar {number}"
+            part.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, part)
+    shutil.copy(bars / "bar 0/03.png", folder / "given/test/bar 0/copy.png")
+    asked = ["--hidden", "4", "--epochs", "1", "--size", "12", "--out", str(folder / "run")]
+    assert main(["train", str(folder / "given"), *asked]) == 0
+    return folder / "run"
+
+
+def test_leaked_pictures_are_left_out_of_a_second_accuracy(leaking):
+    clean = json.loads((leaking / "metrics.json").read_text())["accuracy_without_leaks"]
+    assert (clean["leaked"], clean["pictures"]) == (1, 12)
+
+
+@pytest.mark.parametrize("edited", [None, {"pictures": [], "n": 0, "validation": 0}, {"pictures": ["x"]}])
+def test_leaks_edited_in_run_json_are_found_again_from_the_split(leaking, tmp_path, edited):
+    run = shutil.copytree(leaking, tmp_path / "copy")
     info = json.loads((run / "run.json").read_text())
-    info["leaks"] = {"pictures": [paths[0], paths[1]], "n": 2, "validation": 0}
-    (run / "run.json").write_text(json.dumps(info))
+    (run / "run.json").write_text(json.dumps({**info, "leaks": edited}))
     assert main(["evaluate", str(run)]) == 0
-    clean = json.loads((run / "metrics.json").read_text())["accuracy_without_leaks"]
-    assert (clean["leaked"], clean["pictures"]) == (2, len(paths) - 2)
+    assert (run / "metrics.json").read_bytes() == (leaking / "metrics.json").read_bytes()
+    assert json.loads((run / "run.json").read_text())["leaks"] == info["leaks"]
+    assert info["leaks"] == {"pictures": ["test/bar 0/copy.png"], "n": 1, "validation": 0}
+
+
+@pytest.mark.parametrize("table", ["predictions.csv", "validation.csv"])
+@pytest.mark.parametrize("edit", ["removed", "doubled", "relabelled"])
+def test_evaluate_writes_nothing_for_rows_edited_so_that_they_sum_to_one(run, capsys, table, edit):
+    lines = (run / table).read_text().splitlines()
+    path, true, rest = lines[1].split(",", 2)
+    other = "bar 1" if true != "bar 1" else "bar 2"
+    edited, told = {
+        "removed": (lines[:1] + lines[2:], f"has no row for {path} of the "),
+        "doubled": ([*lines, lines[1]], f"line {len(lines) + 1}: {path} stands in line 2 already."),
+        "relabelled": (
+            [lines[0], f"{path},{other},{rest}", *lines[2:]],
+            f"line 2: {path} has the true class '{other}', and '{true}' in split.csv.",
+        ),
+    }[edit]
+    (run / table).write_text("\n".join(edited) + "\n")
+    before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
+    assert main(["evaluate", str(run)]) == 1
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
+
+
+def test_a_temperature_that_is_not_the_networks_is_refused(calibrated, tmp_path, capsys):
+    run = shutil.copytree(calibrated / "run", tmp_path / "copy")
+    own = json.loads((run / "model.json").read_text())["temperature"]
+    calibration = json.loads((run / "calibration.json").read_text())
+    (run / "calibration.json").write_text(json.dumps({**calibration, "temperature": 2.5}))
+    before = (run / "metrics.json").read_bytes()
+    assert main(["evaluate", str(run)]) == 1
+    assert " ".join(capsys.readouterr().err.split()).endswith(
+        f"{run / 'calibration.json'} has the temperature 2.5; that of the network, in model.json, is "
+        f"{own!r}. Restore the file, or train again."
+    )
+    assert (run / "metrics.json").read_bytes() == before
 
 
 def test_without_a_validation_part_nothing_is_calibrated(bars, tmp_path):

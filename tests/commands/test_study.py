@@ -7,7 +7,6 @@ import pytest
 
 import linnaea
 from linnaea.cli import main
-from linnaea.runs.looks import leaked
 
 SHORT = ["--hidden", "4", "--epochs", "1", "--size", "12"]
 
@@ -94,7 +93,7 @@ def test_copies_never_straddle_a_drawn_split(photos, tmp_path):
     parts = parts_of(run.path)
     assert all(parts[original] == parts[copy] for original, copy in copies)
     assert "kept together: 12 groups of copies" in run.info()["data"]["protocol"]
-    assert leaked(run) == ()
+    assert run.info()["leaks"] == {"pictures": [], "n": 0, "validation": 0}
 
 
 def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, capsys):

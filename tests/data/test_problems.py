@@ -7,6 +7,7 @@ from PIL import Image
 
 from linnaea.data import cache, duplicates
 from linnaea.data.downloads import cache_folder
+from linnaea.data.findings import DUPLICATES
 from linnaea.data.problems import leave_out_unusable, scan, without
 from linnaea.data.sources import open_dataset
 from linnaea.errors import DataError
@@ -144,6 +145,21 @@ def test_classes_missing_from_official_parts_are_told(make_folder):
         ("error", "1 class has no usable picture in the train part: d."),
         ("warning", "2 classes have no usable picture in the test part: b, c."),
     ]
+
+
+def test_copies_across_parts_and_classes_are_a_leak_and_a_doubtful_label(make_folder):
+    root = make_folder({"train/a": 6, "train/b": 6, "test/a": 5, "test/b": 5})
+    shutil.copy(root / "train/a/0.png", root / "test/b/copy.png")
+    dataset = open_dataset(root)
+    found = [problem for problem in scan(dataset) if problem.kind in DUPLICATES]
+    told = "2 pictures are the same, byte for byte: test/b/copy.png, train/a/0.png; "
+    assert [(problem.severity, problem.kind, problem.message) for problem in found] == [
+        ("error", "exact_duplicate_across_parts", f"{told}they lie in different parts (test, train)."),
+        ("warning", "exact_duplicate_across_classes", f"{told}their labels differ (a, b)."),
+    ]
+    assert found[0].paths == found[1].paths == ("test/b/copy.png", "train/a/0.png")
+    # Told twice, they are still one group.
+    assert np.bincount(duplicates.groups(dataset, found)).max() == 2
 
 
 def test_a_scan_for_training_decodes_for_it(damaged, monkeypatch):

@@ -1,5 +1,7 @@
 """Facts: a published interval, SciPy's exact test, and what two tables must share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom, bootstrap
@@ -139,3 +141,41 @@ def test_a_picture_that_stands_twice_is_refused():
     a, _ = pair(2, 0, 0, 0)
     with pytest.raises(DataError, match="The second table names a picture more than once"):
         compare(a, reordered(a, [0, 0]))
+
+
+def hashed(predictions, hashes, paths=None):
+    return replace(predictions, hashes=tuple(hashes), paths=paths or predictions.paths)
+
+
+def test_the_same_content_in_a_folder_that_was_moved_is_the_same_picture():
+    a, b = pair(80, 12, 3, 5)
+    # Two copies of one picture, of different labels, lie in the part: a move keeps their order.
+    hashes = ["0", *map(str, range(99))]
+    moved = hashed(b, hashes, tuple(f"elsewhere/{path}" for path in b.paths))
+    assert compare(hashed(a, hashes), moved) == compare(a, b)
+    # Without the content of both, paths are all there is.
+    with pytest.raises(DataError, match="hold different pictures: 100 "):
+        compare(a, moved)
+    assert compare(hashed(a, hashes), b) == compare(a, b)
+
+
+def test_two_pictures_that_changed_names_are_found_again():
+    a, b = answers([1, 0, 1]), answers([0, 1, 1], true=["cat", "dog", "dog"])
+    result = compare(hashed(a, "xyz"), hashed(b, "yxz"))
+    assert (result.both_right, result.both_wrong, result.only_a, result.only_b) == (2, 1, 0, 0)
+
+
+def test_another_content_under_the_same_path_is_another_picture():
+    a, b = hashed(answers([1] * 4), "wxyz"), hashed(answers([1] * 4), "wXyz")
+    with pytest.raises(DataError) as refused:
+        compare(a, b)
+    assert refused.value.message == (
+        "The two tables hold different pictures: none only in the first, none only in the second, "
+        "1 (1.png) under one path with different content."
+    )
+    assert compare(a, b, common_only=True).n == 3
+
+
+def test_a_table_needs_a_hash_for_each_picture():
+    with pytest.raises(DataError, match="of 3 pictures needs 3 hashes; received 2"):
+        hashed(answers([1, 1, 1]), "ab")

@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from linnaea.errors import DataError
+from linnaea.evaluation.intervals import class_mean_interval
 from linnaea.evaluation.metrics import (
     RESAMPLES,
     compute_metrics,
@@ -196,8 +197,27 @@ def test_a_perfect_table_claims_no_certainty():
     computed = compute_metrics(predictions)
     # Wilson (1927) with n successes of n: low = n / (n + z²).
     assert computed["accuracy"]["low"] == pytest.approx(40 / (40 + stats.norm.ppf(0.975) ** 2))
-    for name in ("macro_auc", "macro_f1", "balanced_accuracy"):
+    assert (computed["accuracy"]["value"], computed["accuracy"]["high"]) == (1.0, 1.0)
+    assert computed["balanced_accuracy"]["low"] == pytest.approx(computed["accuracy"]["low"])
+    for name in ("macro_auc", "macro_f1"):
         assert (computed[name]["value"], computed[name]["low"], computed[name]["high"]) == (1.0, None, None)
+
+
+def test_a_mean_over_classes_at_the_end_of_its_scale_has_wilsons_interval():
+    # All wrong: 20 of one class and 5 of another weigh as 2² / (1/20 + 1/5) = 16 pictures.
+    predictions = table(["a"] * 20 + ["b"] * 5, [[0.0, 1.0]] * 20 + [[1.0, 0.0]] * 5, ["a", "b"])
+    balanced = compute_metrics(predictions)["balanced_accuracy"]
+    assert (balanced["low"], balanced["high"]) == pytest.approx(wilson(0, 16))
+    assert balanced["value"] == 0.0
+    # Two of three right in every class: some resample differs, and elsewhere nothing is changed.
+    assert class_mean_interval(0.5, np.array([20, 5])) == (None, None)
+
+
+def test_the_interval_of_a_perfect_mean_over_classes_covers_the_truth():
+    # Of classes of 10, 20 and 40 pictures: the worst truth that a perfect table must not exclude.
+    pictures = np.array([10, 20, 40])
+    low, _ = class_mean_interval(1.0, pictures)
+    assert (low**pictures).prod() < 0.05
 
 
 def test_wilson_gives_a_published_interval():

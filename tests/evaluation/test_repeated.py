@@ -1,5 +1,8 @@
 """Repeats: the hand-worked corrected variance, and intervals that are not too sure."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -34,7 +37,10 @@ def test_other_test_parts_are_nadeau_and_bengios_corrected_t():
     assert (result.n, result.difference) == (3, pytest.approx(0.03))
     assert (result.low, result.high) == pytest.approx((0.03 - half, 0.03 + half))
     assert result.p_value == pytest.approx(2 * stats.t.sf(0.03 / error, 2))
-    assert result.sentence("a", "b") == "no difference that 3 repeats could show"
+    assert result.sentence("a", "b") == (
+        "no difference that 3 repeats could show "
+        "(a − b: +3.0 points on average, 95 %: −3.1 to +9.1, deviation 1.7)"
+    )
 
 
 def test_one_test_part_counts_the_choice_of_its_pictures():
@@ -51,7 +57,36 @@ def test_the_better_recipe_is_named_whichever_comes_first():
     there, back = compare_repeats(a, b, [300] * 5), compare_repeats(b, a, [300] * 5)
     assert there.decided
     assert there.sentence("a", "b") == back.sentence("b", "a")
-    assert there.sentence("a", "b").startswith("a is better by 10.0 points on average (95 %: ")
+    assert re.fullmatch(
+        r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, deviation 0\.7 over 5 repeats\)",
+        there.sentence("a", "b"),
+    )
+
+
+def test_repeats_that_happen_to_agree_are_no_certainty():
+    # One picture of 12 each time: the differences do not spread, and McNemar's variance is what is left.
+    a, b = runs([11, 11], 12, apart=True), runs([10, 10], 12, apart=True)
+    result = compare_repeats(a, b, [36, 36])
+    error = np.sqrt((1 / 12 - 1 / 144) / 12 * (1 / 2 + 12 / 36))
+    assert result.high - result.difference == pytest.approx(stats.t.ppf(0.975, 1) * error)
+    assert not result.decided
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_recipes_that_answered_alike_have_nothing_to_tell(apart):
+    same = runs([9, 8, 9], 12, apart=apart)
+    assert compare_repeats(same, same, [36] * 3).sentence("a", "b") == (
+        "no difference that 3 repeats could show: both were right on the same pictures each time"
+    )
+
+
+def test_repeats_on_a_folder_that_was_moved_are_compared_as_before():
+    a, b = runs([90, 92, 91], apart=False), runs([88, 87, 89], apart=False)
+    moved = [
+        replace(table, paths=tuple(f"x/{path}" for path in table.paths), hashes=table.paths) for table in b
+    ]
+    here = [replace(table, hashes=table.paths) for table in a]
+    assert compare_repeats(here, moved, [300] * 3) == compare_repeats(a, b, [300] * 3)
 
 
 def test_runs_that_cannot_be_paired_are_refused():

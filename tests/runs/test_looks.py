@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.looks import leaked, look, sentence
+from linnaea.runs.looks import look, sentence
 
 
 @pytest.fixture
@@ -72,10 +72,3 @@ def test_the_count_is_told_in_words():
     assert sentence({"earlier": 1200}).startswith(
         "1,200 earlier runs have judged this very test part: if their"
     )
-
-
-def test_leaked_pictures_are_read_from_the_run(make_run):
-    run = make_run("a")
-    assert leaked(run) == ()
-    run.update_info(leaks={"pictures": ["a/1.png"], "n": 1, "validation": 0})
-    assert leaked(run) == ("a/1.png",)

@@ -52,7 +52,8 @@ def load(run: str | Path) -> Any:
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:
     """Compute a run's metrics again from its table of predictions, and draw its report again.
 
-    Of repeats or folds: those of each run, and their mean, deviation, lowest and highest value.
+    Of repeats or folds: those of each run, and their mean, deviation, lowest and highest value. A table that
+    is not that of the run's split.csv is refused, and nothing is written.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     """Recompute each run that was judged; return name → {"mean", "deviation", "min", "max", "values"}."""
     import json
 
-    from linnaea.commands.judging import recompute
+    from linnaea.commands.judging import computed, keep
     from linnaea.commands.repeating import sum_up, tell
     from linnaea.report.page import build_report
 
@@ -93,8 +94,10 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
             f"None of the {group.kind} in {group.path} has judged a test part.",
             f"Train them to their end: linnaea resume {group.path}.",
         )
-    for run in judged:
-        recompute(run)
+    # All of them before any is written: one table that was edited leaves the others as they are.
+    found = [computed(run) for run in judged]
+    for run, numbers in zip(judged, found, strict=True):
+        keep(run, numbers)
         build_report(run)
     sum_up(group)
     metrics: dict[str, Any] = group.info()["metrics"]
@@ -112,7 +115,7 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
         if key in TOLD_ONCE:
             continue
         digits, scale, unit = (DECIMALS[key], 1, "") if key in DECIMALS else (2, 100, " %")
-        name = METRIC_NAMES.get(key, key).format(wanted=f"{100 * metric.get('wanted', 0):g} %")
+        name = METRIC_NAMES.get(key, key).format(wanted=f"{100 * metric.get('wanted', 0):.3g} %")
         value = "–" if metric["value"] is None else f"{scale * metric['value']:.{digits}f}{unit}"
         bounds = "–"
         if metric.get("low") is not None:

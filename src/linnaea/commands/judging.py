@@ -1,5 +1,6 @@
 """Judging: what a trained network does with the validation part, then the test part, each predicted once."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,10 @@ from linnaea.classifiers.contract import saved_temperature, takes_photographs
 from linnaea.commands import unlike
 from linnaea.commands.mistakes import keep_mistakes
 from linnaea.commands.study import Study, count_look
-from linnaea.errors import RunError
+from linnaea.errors import DataError, RunError
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.looks import leaked
 
 
 def judge(run: RunFolder, classifier: Any, study: Study) -> None:
@@ -69,36 +70,93 @@ def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What follows from a run's tables: metrics.json, calibration.json, and run.json's "leaks".
+
+    calibration, leaks: None where there is nothing to write.
+    """
+
+    metrics: dict[str, Any]
+    calibration: dict[str, Any] | None
+    leaks: dict[str, Any] | None
+
+
 def recompute(run: RunFolder) -> dict[str, Any]:
     """Write metrics.json and calibration.json from the run's tables, and return the metrics.
 
-    From the tables as they stand on disk, so that computing them again gives the same to the last digit.
-    The temperature stays: the network has it, and the tables were made with it.
+    Raises, before anything is written, as computed does.
+    """
+    return keep(run, computed(run))
 
-    Raises DataError, before anything is written, for a table that was damaged or edited.
+
+def keep(run: RunFolder, numbers: Numbers) -> dict[str, Any]:
+    """Write what was computed of a run, and return its metrics."""
+    if numbers.leaks not in (None, run.info().get("leaks")):
+        run.update_info(leaks=numbers.leaks)
+    if numbers.calibration is not None:
+        run.write_json("calibration.json", numbers.calibration)
+    run.write_json("metrics.json", numbers.metrics)
+    return numbers.metrics
+
+
+def computed(run: RunFolder) -> Numbers:
+    """Compute a run's numbers from its tables, and write nothing.
+
+    From the tables as they stand on disk, so that computing them again gives the same to the last digit.
+    The temperature stays: the network has it, and the tables were made with it. Which pictures leak is read
+    from split.csv again.
+
+    Raises DataError for a table that was damaged or edited (see tables.read_table), a temperature that is not
+    the network's, and leaks that cannot be; RunError for a damaged JSON file.
     """
     from linnaea.evaluation.metrics import compute_metrics
 
-    predictions = Predictions.read_csv(run.path / "predictions.csv")
-    validation, temperature = None, None
-    if (run.path / "validation.csv").exists():
-        validation = Predictions.read_csv(run.path / "validation.csv")
-    if (run.path / "calibration.json").exists():
-        try:
-            temperature = saved_temperature(run.read_json("calibration.json"))
-        except TypeError as error:
-            raise RunError(
-                f"{run.path / 'calibration.json'} is damaged ({error}).", "Restore it, or train again."
-            ) from error
+    split = tables.split_of(run)
+    predictions = tables.read_table(run, "test", split)
+    held = {"test": predictions}
+    if (run.path / tables.FILES["val"]).exists():
+        held["val"] = tables.read_table(run, "val", split)
+    for part, table in held.items():
+        tables.check_number(run, part, table)
+    validation, temperature = held.get("val"), _temperature(run)
+    leaks = tables.told_leaks(run, predictions) if split is None else tables.leaks_of(split)
+    leaked = leaks["pictures"] if leaks else None
     metrics = compute_metrics(
-        predictions, validation=validation, temperature=temperature, leaked=leaked(run) or None
+        predictions, validation=validation, temperature=temperature, leaked=leaked or None
     )
-    if validation is not None and temperature is not None:
-        run.write_json("calibration.json", _on_validation(validation, temperature))
     if (outliers := unlike.metric(run)) is not None:
         metrics["outliers"] = outliers
-    run.write_json("metrics.json", metrics)
-    return metrics
+    calibration = None
+    if validation is not None and temperature is not None:
+        calibration = _on_validation(validation, temperature)
+    return Numbers(metrics, calibration, leaks)
+
+
+def _temperature(run: RunFolder) -> float | None:
+    """Return the temperature that the run's tables were made with; None where nothing was calibrated.
+
+    Raises DataError where calibration.json has another than the network.
+    """
+    if not (run.path / "calibration.json").exists():
+        return None
+    told = _saved_temperature(run, "calibration.json")
+    # The weights may have been taken out of a run that is only to be read.
+    own = _saved_temperature(run, "model.json") if (run.path / "model.json").exists() else told
+    if told != own:
+        raise DataError(
+            f"{run.path / 'calibration.json'} has the temperature {told!r}; that of the network, in "
+            f"model.json, is {own!r}.",
+            "Restore the file, or train again.",
+        )
+    return told
+
+
+def _saved_temperature(run: RunFolder, name: str) -> float:
+    try:
+        return saved_temperature(run.read_json(name))
+    except TypeError as error:
+        raise RunError(f"{run.path / name} is damaged ({error}).", "Restore it, or train again.") from error
 
 
 def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, np.ndarray]:

@@ -36,7 +36,8 @@ KINDS = {
 
 DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
 """The kinds whose paths are one picture, found more than once: across parts (leakage: the score is not to be
-believed), across classes (a label is probably wrong), or within one class and part."""
+believed), across classes (a label is probably wrong), or within one class and part. Copies that lie across
+both are two problems: either cure leaves the other."""
 
 UNUSABLE = ("unreadable", "missing_file")
 """The kinds whose pictures cannot be used at all."""

@@ -190,7 +190,7 @@ def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
 
 
 def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
-    """Return a problem for each group of pictures that are the same, exact or near."""
+    """Return the problems of each group of pictures that are the same, exact or near."""
     exact = duplicates.exact_pairs(read.hashes)
     again = {second for _, second in exact}
     rows = [row for row, look in read.looks.items() if look.hashes is not None and row not in again]
@@ -206,7 +206,12 @@ def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
     groups: dict[int, list[int]] = defaultdict(list)
     for row, number in enumerate(numbers.tolist()):
         groups[number].append(row)
-    found = [_group_problem(dataset, read.hashes, group) for group in groups.values() if len(group) > 1]
+    found = [
+        problem
+        for group in groups.values()
+        if len(group) > 1
+        for problem in _group_problems(dataset, read.hashes, group)
+    ]
     if len(rows) > duplicates.MOST_WITH_VIEWS:
         message = (
             "Near copies were looked for among whole pictures and their mirror images, not among crops: "
@@ -217,22 +222,23 @@ def _duplicates(dataset: Dataset, read: _Read) -> list[Problem]:
     return found
 
 
-def _group_problem(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> Problem:
+def _group_problems(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> list[Problem]:
+    """Return what is wrong with copies of one picture: a leak, a doubtful label, both, or just copies."""
     paths = tuple(sorted(dataset.paths[row] for row in rows))
     labels = sorted({str(dataset.labels[row]) for row in rows})
     held = {str(dataset.parts[row]) for row in rows} if dataset.parts is not None else set()
     parts = sorted(part for part in held if part)
     exact = len({hashes[row] for row in rows}) == 1
+    kind = "exact_duplicate" if exact else "near_duplicate"
     same = "are the same, byte for byte" if exact else "are the same picture, nearly"
     message = f"{len(rows)} pictures {same}: {listed(paths)}"
-    kind, severity = "exact_duplicate" if exact else "near_duplicate", "warning"
-    where = ""
-    if len(labels) > 1:
-        where = "_across_classes"
-        message += f"; their labels differ ({listed(labels)})"
+    found = []
     if len(parts) > 1:
-        where = "_across_parts"
-        message += f"; they lie in different parts ({listed(parts)})"
         # Whoever knows a test picture already is not tested by it.
         severity = "error" if "test" in parts else "warning"
-    return Problem(f"{kind}{where}", severity, paths, f"{message}.")
+        told = f"{message}; they lie in different parts ({listed(parts)})."
+        found.append(Problem(f"{kind}_across_parts", severity, paths, told))
+    if len(labels) > 1:
+        told = f"{message}; their labels differ ({listed(labels)})."
+        found.append(Problem(f"{kind}_across_classes", "warning", paths, told))
+    return found or [Problem(kind, "warning", paths, f"{message}.")]

@@ -20,6 +20,24 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def class_mean_interval(
+    value: float, pictures: np.ndarray, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Return Wilson's interval of a mean over classes of shares, where it is 0 or 1; (None, None) elsewhere.
+
+    There no resample differs from another, and Wilson's formula needs only a number of trials. That is the
+    one which gives a share the variance of the mean, were all classes alike: k² / (1/n1 + … + 1/nk). For
+    classes of one size these are all pictures, and the interval is the accuracy's.
+
+    pictures: of each class, int (k,)
+    """
+    if value not in (0, 1):
+        return None, None
+    trials = len(pictures) ** 2 / float((1 / pictures).sum())
+    reach = _z(level) ** 2 / (trials + _z(level) ** 2)
+    return (0.0, reach) if value == 0 else (1 - reach, 1.0)
+
+
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
     """Return the normal interval of the mean of values (n,), from its standard error; None if n < 2."""
     if len(values) < 2:

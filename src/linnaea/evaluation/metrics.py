@@ -7,7 +7,13 @@ import numpy as np
 
 from linnaea.errors import DataError
 from linnaea.evaluation import abstention, calibration, prediction_sets
-from linnaea.evaluation.intervals import FEWEST_PER_CLASS, mean_interval, percentile_interval, wilson
+from linnaea.evaluation.intervals import (
+    FEWEST_PER_CLASS,
+    class_mean_interval,
+    mean_interval,
+    percentile_interval,
+    wilson,
+)
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, ranked_classes
 from linnaea.streams import Purpose, stream
@@ -34,7 +40,8 @@ def compute_metrics(
         Wilson's interval; also "correct" and "pictures", the counts behind the number.
     balanced_accuracy = mean_per_class_accuracy, macro_f1
         Means over the classes that have a picture in the table: recall, and F1 with 0 for 0/0 (scikit-learn:
-        labels= those classes, zero_division=0). Bootstrap interval, pictures drawn within each class.
+        labels= those classes, zero_division=0). Bootstrap interval, pictures drawn within each class; at 0
+        and 1 that of balanced_accuracy is Wilson's (intervals.class_mean_interval).
     macro_auc
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
@@ -247,6 +254,9 @@ def _class_means(table: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
     metrics = {}
     for name, values in (("balanced_accuracy", recall), ("macro_f1", f1)):
         low, high = percentile_interval(values[1:])
+        # F1 is no share, and has no such interval.
+        if name == "balanced_accuracy" and low is None and len(values) > 1:
+            low, high = class_mean_interval(float(values[0]), pictures)
         metrics[name] = {"value": float(values[0]), "low": low, "high": high}
     # Two names of one number: scikit-learn's, and that of the literature on Flowers-102.
     return {

@@ -25,12 +25,16 @@ class Predictions:
         The class list from training; the columns of probabilities.
     probabilities: ndarray of float64, (n, classes)
         Each row sums to one.
+    hashes: tuple of str
+        Of each picture's content, by which it is known under another path; () where they are not known. They
+        stand in split.csv and not in the table's own file.
     """
 
     paths: tuple[str, ...]
     true: np.ndarray
     classes: tuple[str, ...]
     probabilities: np.ndarray
+    hashes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, k = len(self.paths), len(self.classes)
@@ -38,6 +42,10 @@ class Predictions:
             raise DataError(
                 f"A prediction table needs {n} labels and probabilities of shape {(n, k)}; "
                 f"received {self.true.shape} and {self.probabilities.shape}."
+            )
+        if self.hashes and len(self.hashes) != n:
+            raise DataError(
+                f"A prediction table of {n} pictures needs {n} hashes; received {len(self.hashes)}."
             )
         if len(set(self.classes)) != k:
             twice = next(name for name in self.classes if self.classes.count(name) > 1)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from linnaea.errors import DataError
-from linnaea.evaluation.comparison import LEVEL, compare
+from linnaea.evaluation.comparison import LEVEL, Comparison, compare, matching_rows
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -37,15 +37,29 @@ class RepeatedComparison:
         return not self.low <= 0 <= self.high
 
     def sentence(self, name_a: str, name_b: str) -> str:
-        """Return the result in words, in percentage points, the better recipe first."""
+        """Return the result in words, in percentage points, the better recipe first, with its interval.
+
+        Without one where no picture of any repeat tells the two apart.
+        """
+        spread = f"deviation {100 * self.deviation:.1f}"
         if not self.decided:
-            return f"no difference that {self.n} repeats could show"
+            nothing = f"no difference that {self.n} repeats could show"
+            if self.low == self.high:
+                return f"{nothing}: both were right on the same pictures each time"
+            points, low, high = (
+                f"{100 * end:+.1f}".replace("-", "−") for end in (self.difference, self.low, self.high)
+            )
+            told = f"{points} points on average, 95 %: {low} to {high}, {spread}"
+            return f"{nothing} ({name_a} − {name_b}: {told})"
         if self.difference > 0:
             name, ends = name_a, (self.difference, self.low, self.high)
         else:
             name, ends = name_b, (-self.difference, -self.high, -self.low)
         points, low, high = (f"{100 * end:.1f}" for end in ends)
-        return f"{name} is better by {points} points on average (95 %: {low} to {high})"
+        return (
+            f"{name} is better by {points} points on average (95 %: {low} to {high}, {spread} "
+            f"over {self.n} repeats)"
+        )
 
 
 def compare_repeats(
@@ -64,6 +78,8 @@ def compare_repeats(
     runs were tested on different pictures: (1/n + tested/learned) times the variance of the differences,
     because their training parts overlap. Where all were tested on one part it is variance/n, to which the
     variance from the pictures of that part is added: other seeds do not show what other pictures would.
+    The variance of the differences is taken for no less than which pictures a part happens to hold gives by
+    itself: two repeats that differ by one picture each would else promise certainty.
 
     Raises DataError for other numbers of runs, fewer than two, and as compare does.
     """
@@ -75,25 +91,42 @@ def compare_repeats(
     results = [compare(x, y, common_only=common_only) for x, y in zip(a, b, strict=True)]
     differences = np.array([result.difference for result in results])
     n, deviation = len(results), float(differences.std(ddof=1))
-    if len({frozenset(table.paths) for table in a}) == 1:
+    if _one_part(a) and _one_part(b):
         variance = deviation**2 / n + _variance_of_pictures(a, b)
     else:
         tested = float(np.mean([result.n for result in results]))
-        variance = deviation**2 * (1 / n + tested / float(np.mean(learned)))
+        least = float(np.mean([_variance_by_chance(result) for result in results]))
+        variance = max(deviation**2, least) * (1 / n + tested / float(np.mean(learned)))
     mean, error = float(differences.mean()), math.sqrt(variance)
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
     p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
     return RepeatedComparison(n, mean, mean - half, mean + half, deviation, p_value)
 
 
+def _one_part(tables: Sequence[Predictions]) -> bool:
+    """Tell whether all runs were tested on the same pictures, content and all."""
+    held = {frozenset(zip(table.paths, table.hashes or table.paths, strict=True)) for table in tables}
+    return len(held) == 1
+
+
+def _variance_by_chance(result: Comparison) -> float:
+    """Return the variance of a difference of two accuracies that its n pictures give (McNemar's)."""
+    discordant = (result.only_a + result.only_b) / result.n
+    return (discordant - result.difference**2) / result.n
+
+
 def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) -> float:
     """Return the variance of the mean difference that comes from which pictures are in the test part."""
-    shared = sorted(set(a[0].paths) & set(b[0].paths))
-    gains = np.mean([_right(x, shared) - _right(y, shared) for x, y in zip(a, b, strict=True)], axis=0)
-    return float(gains.var(ddof=1)) / len(shared) if len(shared) > 1 else 0.0
+    gains = np.mean([_gains(x, y) for x, y in zip(a, b, strict=True)], axis=0)
+    return float(gains.var(ddof=1)) / len(gains) if len(gains) > 1 else 0.0
 
 
-def _right(table: Predictions, paths: Sequence[str]) -> np.ndarray:
-    """Return 1.0 for each of these pictures that is named right, else 0.0."""
-    right = dict(zip(table.paths, (table.predicted == table.true).tolist(), strict=True))
-    return np.array([right[path] for path in paths], dtype=np.float64)
+def _gains(x: Predictions, y: Predictions) -> np.ndarray:
+    """Return 1 for each picture of both that x alone names right, -1 where y alone does, else 0.
+
+    In the order of x's paths: each run lists the same pictures, though perhaps in another order.
+    """
+    rows_x, rows_y = matching_rows(x, y, common_only=True)
+    order = np.argsort(np.asarray(x.paths)[rows_x], kind="stable")
+    right_x, right_y = (table.predicted == table.true for table in (x, y))
+    return (right_x[rows_x].astype(np.float64) - right_y[rows_y])[order]

@@ -8,6 +8,7 @@ import numpy as np
 
 from linnaea.errors import RunError
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
 
 # The quantities of a line of history.jsonl that are drawn, by part.
@@ -120,7 +121,7 @@ def read_run(run: RunFolder) -> RunFacts:
 
     Raises RunError or DataError, naming the file, for one that is damaged; a missing one is no error.
     """
-    predictions = _table(run, "predictions.csv")
+    predictions, validation = _tables(run)
     wrong = frozenset[int]()
     rows = 0
     if predictions is not None:
@@ -137,15 +138,18 @@ def read_run(run: RunFolder) -> RunFacts:
         doubtful=_pictures(run, "doubtful", right),
         cells=_pictures(run, "cells", wrong | right),
         heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
-        validation=_table(run, "validation.csv"),
+        validation=validation,
         calibration=_object(run, "calibration.json"),
         outliers=_object(run, "outliers.json"),
         problems=_problems(run),
     )
 
 
-def _table(run: RunFolder, name: str) -> Predictions | None:
-    return Predictions.read_csv(run.path / name) if (run.path / name).exists() else None
+def _tables(run: RunFolder) -> list[Predictions | None]:
+    """Return the tables of the test and the validation part, held against the run's split."""
+    there = [part for part, name in tables.FILES.items() if (run.path / name).exists()]
+    split = tables.split_of(run) if there else None
+    return [tables.read_table(run, part, split) if part in there else None for part in ("test", "val")]
 
 
 def _object(run: RunFolder, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What weighs on a test score: pictures that leaked into training, and how often the part was looked at.
+"""What weighs on a test score: how often the test part was looked at before.
 
 Each look at a test part is a chance to prefer what happens to suit its pictures (Dwork et al. 2015, "The
 reusable holdout"). Nobody counts them in their head, so a small ledger in the person's cache does: one file a
@@ -61,14 +61,6 @@ def sentence(looks: dict[str, Any] | None) -> str:
         f"{'1 earlier run has' if one else f'{earlier:,} earlier runs have'} judged this very test part: if "
         f"{'its score' if one else 'their scores'} decided anything about this one, the score flatters."
     )
-
-
-def leaked(run: RunFolder) -> tuple[str, ...]:
-    """Return the paths of the test pictures that also lie in training or validation (a copy, or their group).
-
-    The score without them is the one to believe. Empty for a run whose parts were drawn, or an older one.
-    """
-    return tuple((run.info().get("leaks") or {}).get("pictures", ()))
 
 
 def _entered(ledger: Path, own: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,169 @@
+"""A run's tables of predictions, believed only where they fit the split that the run was made on."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from linnaea import reading
+from linnaea.data.frozen import read_split, split_hash
+from linnaea.data.tables import MAX_TABLE
+from linnaea.errors import DataError
+from linnaea.evaluation.predictions import Predictions
+from linnaea.runs.folder import RunFolder
+
+FILES = {"test": "predictions.csv", "val": "validation.csv"}
+"""Which table holds which part."""
+
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_CURE = "Restore the file, or train again."
+
+
+def split_of(run: RunFolder) -> list[dict[str, str]] | None:
+    """Return the rows of a run's split.csv, None where there is none.
+
+    Raises DataError for a damaged one, and for one whose hash is not that of run.json.
+    """
+    path = run.path / "split.csv"
+    if not path.exists():
+        return None
+    try:
+        text = reading.read_bytes(path, MAX_TABLE).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged ({error}).", _CURE) from error
+    try:
+        rows = read_split(text)
+    except csv.Error as error:
+        raise DataError(f"{path} is damaged ({error}).", _CURE) from error
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", error.cure) from error
+    told, found = _data(run).get("split_hash"), split_hash(rows)
+    # Before any table is held against it: whoever edits both would agree with himself.
+    if isinstance(told, str) and told != found:
+        raise DataError(
+            f"{path} is not the split that the run was made with: its hash is {found}, expected {told}.",
+            _CURE,
+        )
+    return rows
+
+
+def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
+    """Return the table of the "test" or "val" part, with the content hashes that the split knows.
+
+    split: what split_of returned; None: the table is read as it stands.
+
+    Raises DataError as Predictions.read_csv, and for a table that is not that of the part: the first line
+    whose picture is not in it, stands there twice or has another class, a picture without a row, or columns
+    that are not the classes of training.
+    """
+    path = run.path / FILES[part]
+    table = Predictions.read_csv(path)
+    if split is None:
+        return table
+    _check_classes(path, table, split)
+    _check_pictures(path, table, split, part)
+    hash_of = {row["path"]: row["hash"] for row in split}
+    hashes = tuple(hash_of[picture] for picture in table.paths)
+    return Predictions(
+        table.paths, table.true, table.classes, table.probabilities, hashes if all(hashes) else ()
+    )
+
+
+def judged_table(run: RunFolder) -> Predictions:
+    """Return the table of the test part, held against the run's split. Raises DataError as the above."""
+    return read_table(run, "test", split_of(run))
+
+
+def check_number(run: RunFolder, part: str, table: Predictions) -> None:
+    """Raise DataError where run.json says that the part has another number of pictures."""
+    told = (_data(run).get("parts") or {}).get(part)
+    if isinstance(told, int) and told != len(table):
+        raise DataError(
+            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} part "
+            f"{told:,} pictures.",
+            _CURE,
+        )
+
+
+def leaks_of(split: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """Return run.json's "leaks", found again in the split; see data.groups.leaks for what leaks.
+
+    {"pictures": paths of the test part, "n": how many, "validation": how many of the validation part}
+    """
+    test, val = _leaking(split, "test", ("train", "val")), _leaking(split, "val", ("train",))
+    return {"pictures": test, "n": len(test), "validation": len(val)}
+
+
+def told_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
+    """Return the leaks as run.json tells them, for a run without split; None where it tells none.
+
+    Raises DataError where they name a picture that the table of the test part does not hold, or miscount.
+    """
+    told = run.info().get("leaks")
+    if told is None:
+        return None
+    pictures = told.get("pictures") if isinstance(told, dict) else [told]
+    pictures = pictures if isinstance(pictures, list) else [pictures]
+    held = set(table.paths)
+    strange = [path for path in pictures if not isinstance(path, str) or path not in held]
+    if strange or told.get("n") != len(pictures):
+        miscounted = "" if strange else f"{told.get('n')!r} of {len(pictures)}"
+        what = miscounted or f"{strange[0]!r}, which is no test picture"
+        raise DataError(f"{run.path / 'run.json'} cannot be believed: leaks names {what}.", _CURE)
+    return dict(told)
+
+
+def _leaking(split: Sequence[dict[str, str]], part: str, earlier: Sequence[str]) -> list[str]:
+    """Return the paths of a part that belong to a group, or are a copy, of what earlier parts hold.
+
+    A group holds all copies of its pictures; a split.csv that is older than groups has only their hashes.
+    """
+    groups = {row["group"] for row in split if row["part"] in earlier} - {""}
+    hashes = {row["hash"] for row in split if row["part"] in earlier} - {""}
+    return [
+        row["path"]
+        for row in split
+        if row["part"] == part and (row["group"] in groups or row["hash"] in hashes)
+    ]
+
+
+def _data(run: RunFolder) -> dict[str, Any]:
+    return run.info().get("data") or {}
+
+
+def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str]]) -> None:
+    expected = sorted({row["label"] for row in split if row["part"] == "train"})
+    if list(table.classes) != expected:
+        pairs = zip([*table.classes, ""], [*expected, ""], strict=False)
+        received, wanted = next(pair for pair in pairs if pair[0] != pair[1])
+        raise DataError(
+            f"{path}: the columns are not the {len(expected)} classes of training in their order; expected "
+            f"{repr(wanted) if wanted else 'no more'}, received {repr(received) if received else 'no more'}.",
+            _CURE,
+        )
+
+
+def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, str]], part: str) -> None:
+    known = {row["path"]: row for row in split}
+    line_of: dict[str, int] = {}
+    for line, (picture, true) in enumerate(zip(table.paths, table.true.tolist(), strict=True), start=2):
+        row, fault = known.get(picture), ""
+        if row is None:
+            fault = f"{picture} is not in split.csv"
+        elif row["part"] != part:
+            fault = f"{picture} belongs to the {_PARTS[row['part']]} part in split.csv, not to {_PARTS[part]}"
+        elif picture in line_of:
+            fault = f"{picture} stands in line {line_of[picture]} already"
+        elif row["label"] != true:
+            fault = f"{picture} has the true class '{true}', and '{row['label']}' in split.csv"
+        if fault:
+            raise DataError(f"{path}, line {line}: {fault}.", _CURE)
+        line_of[picture] = line
+    expected = [row["path"] for row in split if row["part"] == part]
+    missing = [picture for picture in expected if picture not in line_of]
+    if missing:
+        raise DataError(
+            f"{path} has no row for {missing[0]} of the {_PARTS[part]} part; "
+            f"{len(missing):,} of {len(expected):,} rows are missing.",
+            _CURE,
+        )

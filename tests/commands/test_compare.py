@@ -1,0 +1,46 @@
+"""Facts: runs are compared on the pictures themselves, whatever their names, and on tables as they were."""
+
+import shutil
+
+from linnaea.cli import main
+from linnaea.data.fingerprints import content_hash
+from linnaea.data.frozen import COLUMNS, read_split, split_hash
+from linnaea.runs.folder import RunFolder
+
+
+def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys):
+    # The same pictures under other names.
+    folder = shutil.copytree(bars, tmp_path / "bars")
+    for number in range(3):
+        for picture in (folder / f"bar {number}").iterdir():
+            picture.rename(picture.with_name(f"renamed {picture.name}"))
+    split = (trained / "split.csv").read_text().replace("/", "/renamed ")
+    (tmp_path / "split.csv").write_text(split)
+    asked = ["--hidden", "4", "--epochs", "1", "--size", "12", "--split-from"]
+    moved, page = tmp_path / "moved", tmp_path / "comparison.html"
+    assert main(["train", str(folder), *asked, str(tmp_path / "split.csv"), "--out", str(moved)]) == 0
+    assert main(["compare", str(trained), str(moved), "--out", str(page)]) == 0
+    assert "cannot be compared" not in page.read_text()
+
+    # The same run on other contents of one test picture.
+    changed = RunFolder.open(shutil.copytree(moved, tmp_path / "changed"))
+    rows = read_split((changed.path / "split.csv").read_text())
+    tested = next(row for row in rows if row["part"] == "test")
+    tested["hash"] = content_hash(b"another picture")
+    changed.write_csv("split.csv", list(COLUMNS), rows)
+    changed.update_info(data={**changed.info()["data"], "split_hash": split_hash(rows)})
+    capsys.readouterr()
+    page.unlink()
+    assert main(["compare", str(moved), str(changed.path), "--out", str(page)]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"1 ({tested['path']}) under one path with different content." in told
+    assert not page.exists()
+
+
+def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "copy")
+    lines = (run / "predictions.csv").read_text().splitlines()
+    (run / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert main(["compare", str(trained), str(run), "--out", str(tmp_path / "c.html")]) == 1
+    assert "1 of 11 rows are missing" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "c.html").exists()
