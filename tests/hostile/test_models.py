@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
@@ -133,7 +134,9 @@ def test_numbers_of_a_kind_that_numpy_lacks_are_refused(run: Path, dtype: str) -
         (lambda m: m.update(classes=["a", "b" * 10_001]), "more than 10,000 characters"),
         (lambda m: m.update(classes=list(range(100_001))), "a list of 1 to 100,000 names"),
         (lambda m: m.update(chosen_epoch="last"), "model.json is damaged"),
-        (lambda m: m.update(temperature=1e999), "model.json is damaged"),
+        (lambda m: m.update(temperature=1e999), "the temperature is inf and must be a number from 0.001"),
+        (lambda m: m.update(temperature=1e-320), "the temperature is 1e-320 and must be a number from 0.001"),
+        (lambda m: m.update(temperature=True), "the temperature is True and must be a number from 0.001"),
         (lambda m: m["parameters"].update(__class__="os.system"), "model.json is damaged"),
         (lambda m: m["parameters"].update(activation="os.system"), "is not known"),
         (lambda m: m.update(model="../../evil"), "There is no saved model of the kind '../../evil'"),
@@ -159,11 +162,16 @@ def test_a_model_json_that_asks_for_the_impossible_is_refused(
         (lambda m: m["model_args"].update(width=10**9), "a value that no network is built with"),
         (lambda m: m["model_args"].update({"a b": 1}), "must not hold 'a b'"),
         (lambda m: m.update(model_args=[1]), "model_args must be an object"),
-        (lambda m: m.update(backbone="eva_giant_patch14_224"), "weights, and the file holds"),
+        (lambda m: m.update(backbone="eva_giant_patch14_224"), "has far more weights than the "),
         (lambda m: m.update(backbone="hf-hub:evil/model"), "There is no backbone 'hf-hub:evil/model'"),
         (lambda m: m.update(backbone="local-dir:/tmp"), "There is no backbone"),
         (lambda m: m.update(head_hidden=10**12), "units of the head, and the weights have none"),
-        (lambda m: m["preprocessing"].update(size=10**6), "from 1 to 4,096 are possible"),
+        (lambda m: m["preprocessing"].update(size=4096), "integer from 1 to 2,048 pixels; received 4096"),
+        (lambda m: m["preprocessing"].update(size=10**6), "integer from 1 to 2,048 pixels; received 1000000"),
+        (
+            lambda m: m["preprocessing"].update(crop_pct=1e-3),
+            "crop_pct must be a number from 0.5 to 1; received",
+        ),
         (lambda m: m["preprocessing"].update(mean="abc"), "is damaged"),
         (lambda m: m.update(preprocessing=[]), "is damaged"),
         (lambda m: m.update(precision=None), "is damaged"),
@@ -191,11 +199,9 @@ def test_weights_that_are_not_numbers_predict_nothing(finetuned: Path, tmp_path:
     ("config", "reason"),
     [
         ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "must not hold 'checkpoint_path'"),
-        ({"input_size": [3, 10**9, 10**9]}, "input_size"),
-        ({"input_size": "big"}, "input_size"),
-        ({"mean": ["x", 0, 0]}, "is not a JSON object"),
-        ({"std": [1e999, 1, 1]}, "std"),
-        ({"crop_pct": -3}, "crop_pct"),
+        ({"input_size": [3, 10**9, 10**9]}, "input_size must be"),
+        ({"mean": ["x", 0, 0]}, "mean must be"),
+        ({"std": [1e999, 1, 1]}, "std must be"),
     ],
 )
 def test_the_configuration_in_a_weights_file_is_believed_only_within_reason(
@@ -253,7 +259,7 @@ def test_a_history_that_has_no_end_or_no_depth_is_refused(run: Path) -> None:
     assert "history.jsonl, line 1 is not JSON" in refusal(lambda: RunFolder.open(run).history())
     (run / "history.jsonl").unlink()
     os.mkfifo(run / "history.jsonl")
-    assert "is a named pipe, not a file" in refusal(lambda: RunFolder.open(run).history())
+    assert "is a named pipe; a run has a file" in refusal(lambda: RunFolder.open(run).history())
 
 
 def test_a_groups_folder_removes_no_run_outside_itself(run: Path, tmp_path: Path) -> None:
@@ -290,6 +296,39 @@ def test_bytes_in_a_name_that_are_no_text_stop_no_prediction(
     for format in ("table", "csv", "json"):
         assert main(["predict", str(run), path, "--format", format]) == 1
         assert "caf" in capfd.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_weights_at_the_edge_of_the_numbers_answer_nothing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "weights.safetensors"
+    tensors = load_tensors(path)
+    save_tensors({name: torch.full_like(tensor, 3e38) for name, tensor in tensors.items()}, path)
+    Image.new("L", (4, 4), 200).save(tmp_path / "a.png")
+    assert main(["predict", str(run), str(tmp_path / "a.png"), "--format", "json"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "Error: The network answers with what is no number: its weights or settings are damaged. Restore "
+        "weights.safetensors and model.json, or train again.\n"
+    )
+
+
+@pytest.mark.parametrize("data", [None, {}, {"pixels": {"size": None}}, {"pixels": {"size": 4096}}])
+def test_no_picture_is_read_to_a_size_that_the_network_does_not_take(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: Any
+) -> None:
+    Image.new("L", (4, 4), 200).save(tmp_path / "a.png")
+    (run / "run.json").write_text(json.dumps({**INFO, "data": data}))
+    assert main(["predict", str(run), *[str(tmp_path / "a.png")] * 300]) == 1
+    shown = capsys.readouterr().err
+    if data and data["pixels"]["size"]:
+        assert shown == (
+            f"Error: {run}/run.json cannot be believed: data.pixels is {{'size': 4096}}, and the network "
+            "takes 16 numbers a picture. Restore it, or train again.\n"
+        )
+    assert f"{run}/run.json" in shown
 
 
 def test_whole_models_still_load(run: Path, finetuned: Path) -> None:
