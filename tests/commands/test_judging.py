@@ -30,6 +30,8 @@ def test_the_temperature_is_that_of_the_validation_table_and_lives_in_the_model(
     assert linnaea.load(trained).temperature_ == temperature
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
     assert (chosen["epoch"], chosen["temperature"]) == ("validation accuracy", "validation log loss")
+    assert chosen["prediction sets"] == "validation set size"
+    assert chosen["none of the classes"] == "validation scores: the threshold"
     assert chosen["test part"].startswith("nothing")
 
 
@@ -45,7 +47,38 @@ def test_three_validation_pictures_change_nothing(trained):
     calibration = json.loads((trained / "calibration.json").read_text())
     assert (calibration["temperature"], calibration["prediction_sets"]) == (1.0, None)
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
-    assert chosen["temperature"] == "nothing: with so few validation pictures it stays 1"
+    assert chosen["temperature"] == (
+        "nothing: it stays 1, because validation has 3 of the 20 pictures that fitting it takes"
+    )
+    assert chosen["prediction sets"] == (
+        "nothing: validation has 3 of the 19 pictures that promising 95 % takes"
+    )
+    assert chosen["confidence threshold"] == (
+        "nothing: validation is too small, or too hard, to promise 80 % right answers"
+    )
+    assert chosen["none of the classes"] == (
+        "validation scores: the threshold; no fewer than 25 % false alarms can be promised, because it rests "
+        "on 3 of the 19 pictures that 5 % takes"
+    )
+
+
+def test_what_was_refused_is_told_in_the_report(trained):
+    html = (trained / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert (
+        "The temperature stays 1, because validation has 3 of the 20 pictures that fitting it takes."
+    ) in html
+    assert (
+        "No sets of classes were made: validation has 3 of the 19 pictures that promising 95 % takes."
+    ) in html
+    assert (
+        "No threshold was chosen: validation is too small, or too hard, to promise 80 % right answers."
+        in html
+    )
+    assert (
+        "at a false alarm for about 25.0 % of the right pictures; 3 validation pictures can promise no less"
+        in html
+    )
+    assert "fitted on 3 validation pictures" not in html
 
 
 def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
@@ -61,7 +94,13 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["set"].split(" | ") for row in rows] == [answer["set"] for answer in answers]
     assert main(asked) == 0
-    assert "One of" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "One of" in told.out
+    # The second of three scores: Beta(2, 2), whose distribution function is 3x² - 2x³.
+    assert (
+        "hold the right class 50 % of the time on average; of sets that rest on 3 validation pictures, 95 in "
+        "100 hold it 9.4 to 90.6 % of the time"
+    ) in told.err
 
 
 def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):

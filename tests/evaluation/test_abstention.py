@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from linnaea.evaluation.abstention import next_threshold, risk_coverage, threshold_for
+from linnaea.evaluation.abstention import next_threshold, risk_coverage, threshold_for, why_none
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -61,3 +61,11 @@ def test_the_wanted_accuracy_is_reached_on_other_pictures_half_of_the_time_or_mo
     reached = np.array([value for value in kept if value is not None])
     assert len(reached) > 190
     assert reached.mean() > 0.895
+
+
+def test_why_no_threshold_is_chosen():
+    all_right = binary(np.full(9, 0.9), np.ones(9, dtype=bool))
+    assert why_none(all_right) == "9 of 9 validation pictures are named right without one"
+    half_right = binary([0.9, 0.9], [True, False])
+    assert next_threshold(half_right) is None
+    assert why_none(half_right) == "validation is too small, or too hard, to promise 80 % right answers"

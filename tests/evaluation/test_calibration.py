@@ -15,6 +15,7 @@ from linnaea.evaluation.calibration import (
     in_words,
     reliability,
     tempered,
+    too_few,
     untempered,
 )
 from linnaea.evaluation.metrics import compute_metrics, mean_log_loss
@@ -126,3 +127,8 @@ def test_before_and_after_are_told_in_words():
         f"({before:.1f} before temperature scaling), no more than chance does to 2,000 pictures"
     )
     assert in_words({"accuracy": {"value": 1.0}}) is None
+
+
+def test_why_no_temperature_is_fitted():
+    assert too_few(20) == ""
+    assert too_few(3) == "validation has 3 of the 20 pictures that fitting it takes"

@@ -56,7 +56,7 @@ def test_without_a_mistake_nothing_is_left_to_gain():
 def test_the_class_that_was_helped_most_is_named_first():
     targets = np.arange(90) % 3
     steps = []
-    for number, sure in ((100, [0.3, 0.5, 0.9]), (200, [0.5, 0.52, 0.9]), (400, [0.7, 0.54, 0.9])):
+    for number, sure in ((100, [0.3, 0.3, 0.9]), (200, [0.5, 0.31, 0.9]), (400, [0.7, 0.32, 0.9])):
         true = np.array(sure)[targets]
         probabilities = np.repeat(((1 - true) / 2)[:, None], 3, axis=1)
         probabilities[np.arange(90), targets] = true
@@ -66,3 +66,30 @@ def test_the_class_that_was_helped_most_is_named_first():
     assert first["class"] == "learns"
     assert first["now"] == pytest.approx(0.7)
     assert 0.75 < first["then"] < 0.85
+
+
+def sure_of(*curves: list[float]) -> tuple[list[Step], np.ndarray]:
+    """Return steps at 100, 200, … pictures, each class judged by 30 and given so much probability."""
+    classes, numbers = len(curves), 100 * 2 ** np.arange(len(curves[0]))
+    targets = np.arange(30 * classes) % classes
+    steps = []
+    for number, sure in zip(numbers.tolist(), np.array(curves).T, strict=True):
+        probabilities = np.repeat((1 - sure[targets])[:, None] / (classes - 1), classes, axis=1)
+        probabilities[np.arange(len(targets)), targets] = sure[targets]
+        steps.append(Step(number / numbers[-1], number, probabilities))
+    return steps, targets
+
+
+def test_a_class_whose_own_curve_did_not_rise_is_not_named_whatever_the_others_gain():
+    steps, targets = sure_of([0.2, 0.4, 0.7], [0.1, 0.1, 0.1], [0.6, 0.5, 0.4])
+    ahead = forecast(steps, targets, ["rises", "stays", "falls"])
+    assert ahead["accuracy"] > points(steps, targets)[-1]["accuracy"]
+    assert [entry["class"] for entry in ahead["classes"]] == ["rises"]
+
+
+def test_no_class_is_named_where_nothing_is_gained():
+    # As many mistakes as ever, though one class is ever surer of what it says.
+    steps, targets = sure_of([0.6, 0.7, 0.8], [0.4, 0.4, 0.4])
+    ahead = forecast(steps, targets, ["surer", "always wrong"])
+    assert ahead["accuracy"] == points(steps, targets)[-1]["accuracy"] == 0.5
+    assert ahead["classes"] == []

@@ -80,6 +80,26 @@ def test_with_fewer_pictures_than_a_rate_needs_the_largest_score_is_the_threshol
     assert outliers.conformal_threshold(np.array([3.0, 1.0, 2.0]), 0.05) == 3.0
 
 
+def test_no_less_is_promised_than_so_many_pictures_can_keep():
+    # Four exchangeable scores: the new one is the largest one time in four.
+    assert outliers.promised_rate(0.05, 3) == 0.25
+    assert [outliers.fewest_pictures(rate) for rate in (0.5, 0.1, 0.05, 0.01)] == [1, 9, 19, 99]
+    for asked in (0.1, 0.05, 0.01):
+        enough = outliers.fewest_pictures(asked)
+        assert outliers.promised_rate(asked, enough) == asked < outliers.promised_rate(asked, enough - 1)
+
+
+def test_a_promise_that_is_not_the_one_asked_for_says_why(fitted):
+    assert (fitted.promised, fitted.shortfall()) == (0.05, "")
+    features, targets, _ = cloud(200)
+    held, _, probabilities = cloud(3, seed=1)
+    few = fit_outlier_score(features, targets, validation=(held, probabilities))
+    assert few.shortfall() == (
+        "no fewer than 25 % false alarms can be promised, because it rests on 3 of the 19 pictures that 5 % "
+        "takes"
+    )
+
+
 def test_training_pictures_are_held_against_means_without_themselves():
     features, targets, _ = cloud(40)
     rows = outliers.unit_length(features)

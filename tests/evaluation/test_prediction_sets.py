@@ -7,7 +7,7 @@ from scipy.stats import binom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation.metrics import compute_metrics
-from linnaea.evaluation.prediction_sets import METHODS, PredictionSets, fewest_pictures
+from linnaea.evaluation.prediction_sets import METHODS, PredictionSets, fewest_pictures, too_few
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -97,3 +97,16 @@ def test_metrics_judge_the_sets_and_the_threshold_on_the_test_part():
     assert clean["value"] == (test.predicted == test.true)[2:].mean()
     few = compute_metrics(test, validation=draw(10, generator=generator))
     assert not {"set_coverage", "set_size"} & set(few)
+
+
+def test_why_no_sets_are_made():
+    assert too_few(19, 0.95) == ""
+    assert too_few(18, 0.95) == "validation has 18 of the 19 pictures that promising 95 % takes"
+
+
+def test_95_of_100_validation_parts_cover_as_often_as_is_told():
+    generator = np.random.default_rng(4)
+    sets = PredictionSets.fit(draw(60, generator=generator), 0.9)
+    # A threshold on uniform scores covers as often as it is high; it is the 55th of 60 (61 · 0.9 = 54.9).
+    thresholds = np.sort(generator.random((20_000, 60)), axis=1)[:, 54]
+    assert sets.likely_coverage() == pytest.approx(np.quantile(thresholds, [0.025, 0.975]), abs=0.005)

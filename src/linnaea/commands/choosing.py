@@ -1,7 +1,10 @@
 """From what a person asks for to an unfitted classifier: recipe, options, defaults."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from linnaea.classifiers import contract
 from linnaea.errors import SettingError
@@ -19,6 +22,12 @@ DATA_SETTINGS = {
 IN_MEMORY = ("digits", "mnist")
 # Settings that only a perceptron has.
 PERCEPTRONS = {"hidden", "activation"}
+# Pictures no larger than this on either side, and grey, are digits and letters, no photographs: pixels.
+TINY = 32
+# Mean difference between the strongest and the weakest of R, G and B, of 255: what a JPEG adds to grey.
+GREY = 2.0
+# Pictures that are looked at to tell.
+LOOKED_AT = 20
 # Where the command line has a shorter name than scikit-learn's convention.
 PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
@@ -30,28 +39,52 @@ class Chosen:
     opened: dict
         How the pictures were asked for, so that they can be opened again: data, data_dir, strict, and
         the folder that relative paths start from.
+    by_default: bool
+        Whether nobody named the model.
     """
 
     recipe: Recipe
     name: str | None = None
     reported: dict[str, float] = field(default_factory=dict)
     opened: dict[str, Any] = field(default_factory=dict)
+    by_default: bool = False
 
 
 def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen:
     """Return the recipe of that name with the asked settings on top; without a name, the model's defaults."""
     if name is None:
-        return Chosen(make_recipe({"model": _default_model(asked, data), **asked}))
+        recipe = make_recipe({"model": _default_model(asked, data), **asked})
+        return Chosen(recipe, by_default="model" not in asked)
     file = load_recipe(name)
     settings = {**file.settings, **asked}
-    return Chosen(
-        make_recipe({"model": _default_model(settings, data), **settings}), file.name, file.reported
-    )
+    recipe = make_recipe({"model": _default_model(settings, data), **settings})
+    return Chosen(recipe, file.name, file.reported, by_default="model" not in settings)
 
 
 def _default_model(settings: dict[str, Any], data: str) -> str:
     # Who names hidden units means a perceptron, whatever the pictures are.
     return "mlp" if data in IN_MEMORY or PERCEPTRONS & set(settings) else contract.DEFAULT_BACKBONE
+
+
+def hint(chosen: Chosen, photographs: Sequence[np.ndarray] | None) -> str:
+    """Return a sentence for a person whose pictures a perceptron would suit; "" for all others.
+
+    photographs: uint8 (height, width, 3), as a pretrained network sees them; None for a perceptron's. Only
+    where nobody named the model: it stays the one that was chosen.
+    """
+    if photographs is None or not chosen.by_default:
+        return ""
+    rows = np.unique(np.linspace(0, len(photographs) - 1, LOOKED_AT).round().astype(int))
+    side = 0
+    for row in rows.tolist():
+        picture = photographs[row]
+        side = max(side, *picture.shape[:2])
+        if side > TINY or np.ptp(picture.astype(np.int16), axis=2).mean() > GREY:
+            return ""
+    return (
+        f"These pictures are grey and at most {side} pixels a side: they suit a perceptron, which learns "
+        f"from them in seconds. Try --hidden 100 --size {side}."
+    )
 
 
 def new_classifier(recipe: Recipe) -> Any:

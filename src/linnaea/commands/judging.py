@@ -7,9 +7,11 @@ import numpy as np
 
 from linnaea.classifiers.contract import saved_temperature, takes_photographs
 from linnaea.commands import unlike
+from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
 from linnaea.commands.study import Study, count_look
 from linnaea.errors import DataError, RunError
+from linnaea.evaluation.outliers import OutlierScore
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
@@ -36,15 +38,10 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
         unlike.judge(run, score, classifier, features, predictions.probabilities)
     count_look(run, study)
     recompute(run)
-    y = study.test[1]
-    largest = _largest_class(study)
-    baselines = {"always the largest class": float((y == largest).mean())}
-    if getattr(classifier, "probe_", None) is not None:
-        alone = predictions.predicted
-        if classifier.kept_ != "probe":
-            alone = classifier.classes_[classifier.probe_proba(study.test[0]).argmax(axis=1)]
-        baselines = {"the probe alone": float((y == alone).mean()), **baselines}
-    run.update_info(baselines=baselines, chosen=_choices(run.info(), classifier, calibrated))
+    run.update_info(
+        baselines=baselines(study, classifier, predictions.predicted),
+        chosen=_choices(run, classifier, stated[0] if stated is not None and calibrated else None, score),
+    )
     keep_mistakes(run, study, classifier, predictions)
 
 
@@ -63,6 +60,7 @@ def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
         return False
     temperature = calibration.fit_temperature(stated)
     classifier.temperature_ = temperature
+    run.check_there()  # save would make the folder again
     classifier.save(run.path)
     mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
     run.write_text("validation.csv", mended.to_csv())
@@ -197,29 +195,52 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
     }
 
 
-def _choices(info: dict[str, Any], classifier: Any, calibrated: bool) -> dict[str, str]:
-    """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing."""
+def _choices(
+    run: RunFolder, classifier: Any, validation: Predictions | None, score: OutlierScore | None
+) -> dict[str, str]:
+    """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing.
+
+    validation: the part that the temperature, the sets and the thresholds come from; None: they do not exist.
+    """
+    info = run.info()
     on = info.get("chosen_on")
     chosen = {"epoch": on or "nothing: the last epoch is kept"}
     if takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None:
         chosen["probe or fine-tuning"] = on or "nothing: fine-tuning is kept"
-    if calibrated:
-        few = classifier.temperature_ == 1.0
-        chosen["temperature"] = (
-            "nothing: with so few validation pictures it stays 1" if few else "validation log loss"
-        )
-        chosen["prediction sets"] = "validation set size"
-        chosen["confidence threshold"] = "validation accuracy"
-        chosen["none of the classes"] = "validation scores: the threshold"
-    else:
+    if validation is None:
         chosen["temperature"] = "nothing: it stays 1"
-        chosen["none of the classes"] = "training scores, each left out of its class: the threshold"
+    else:
+        chosen |= _calibrated(validation, run.read_json("calibration.json"))
+    chosen["none of the classes"] = _threshold(score)
     chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
     if info.get("recipe", {}).get("test_curve"):
         chosen["test curve"] = "nothing: it was only watched"
     return chosen
 
 
-def _largest_class(study: Study) -> str:
-    names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
-    return str(names[counts.argmax()])
+def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str]:
+    """Say of temperature, sets and threshold on what they were chosen; found: calibration.json."""
+    from linnaea.evaluation import abstention, calibration, prediction_sets
+    from linnaea.evaluation.metrics import SET_COVERAGE
+
+    few = calibration.too_few(len(validation))
+    no_sets = prediction_sets.too_few(len(validation), SET_COVERAGE)
+    return {
+        "temperature": f"nothing: it stays 1, because {few}" if few else "validation log loss",
+        "prediction sets": f"nothing: {no_sets}" if no_sets else "validation set size",
+        "confidence threshold": (
+            f"nothing: {abstention.why_none(validation)}"
+            if found.get("abstention") is None
+            else "validation accuracy"
+        ),
+    }
+
+
+def _threshold(score: OutlierScore | None) -> str:
+    if score is None:
+        return "nothing: the network's features are no numbers"
+    scores = "validation scores"
+    if score.part == "training":
+        scores = "training scores, each left out of its class"
+    more = f"; {score.shortfall()}" if score.shortfall() else ""
+    return f"{scores}: the threshold{more}"

@@ -9,10 +9,13 @@ from cyclopts import Parameter
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal, unlike
 from linnaea.commands.evaluate import load
-from linnaea.errors import LinnaeaError, RunError
+from linnaea.data.dataset import counted
+from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
 
-BLOCK = 256  # pictures held at once, so that a long list does not fill the memory
+# Pictures held at once, and their pixels, so that a long list, or one of large pictures, does not fill the
+# memory.
+BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
 
 
 def predict(
@@ -24,8 +27,9 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Name pictures with a trained network.
 
-    A picture that resembles none of the classes is named all the same, and marked as such. So is one in
-    twenty of those that do belong to a class: that is the false-alarm rate of the threshold.
+    A picture that resembles none of the classes is named all the same, and marked as such. So is about one in
+    twenty of those that do belong to a class: that is the false-alarm rate of the threshold. Fewer than 19
+    validation pictures cannot promise so low a rate; the one that they can is then told.
 
     A picture that cannot be read is told as such and does not stop the others; the exit code is then 1.
 
@@ -44,22 +48,52 @@ def predict(
     folder = RunFolder.open(run)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     classifier = load(run)
-    pixels = folder.info().get("data", {}).get("pixels")
-    if not isinstance(pixels, dict):
-        raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
+    pixels = _pixels(folder, classifier)
     score = unlike.load(folder)
     answers: list[dict[str, Any]] = []
-    for start in range(0, len(pictures), BLOCK):
-        answers += _answer(classifier, pictures[start : start + BLOCK], pixels, score)
+    side = classifier.kept_side() if takes_photographs(classifier) else pixels["size"]
+    block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
+    for start in range(0, len(pictures), block):
+        answers += _answer(classifier, pictures[start : start + block], pixels, score)
     if sets is not None:
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
+    if sets is not None:
+        low, high = sets.likely_coverage()
+        terminal.say(
+            "Sets",
+            f"hold the right class {100 * sets.coverage:g} % of the time on average; of sets that rest on "
+            f"{counted(sets.pictures, 'validation picture')}, 95 in 100 hold it {100 * low:.1f} to "
+            f"{terminal.percent(high)} of the time",
+        )
+    if score is not None and score.shortfall():
+        terminal.say("Alarms", f"Of the warning “none of the classes”, {score.shortfall()}.")
     unread = sum("error" in answer for answer in answers)
     if unread:
         raise LinnaeaError(
             f"{unread} of {len(answers)} pictures could not be read.", "Their reasons stand above."
         )
     return answers
+
+
+def _pixels(folder: RunFolder, classifier: Any) -> dict[str, Any]:
+    """Return run.json's data.pixels: {"size", "colour"} of the pictures that the network learned from.
+
+    Raises RunError where it does not go with the network, before a picture is read to that size.
+    """
+    pixels = (folder.info().get("data") or {}).get("pixels")
+    if not isinstance(pixels, dict):
+        raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
+    if takes_photographs(classifier):
+        return pixels
+    size, colour = pixels.get("size"), pixels.get("colour", False)
+    if size is None or size**2 * (3 if colour else 1) != classifier.n_features_in_:
+        raise RunError(
+            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels}, and the network takes "
+            f"{classifier.n_features_in_:,} numbers a picture.",
+            "Restore it, or train again.",
+        )
+    return {"size": size, "colour": colour}
 
 
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
@@ -115,6 +149,11 @@ def _answer(
             probabilities, unlikeness = classifier.predict_proba(X), None
         else:
             probabilities, unlikeness = unlike.scored(classifier, X, score)
+        if not np.isfinite(probabilities).all():
+            raise DataError(
+                "The network answers with what is no number: its weights or settings are damaged.",
+                "Restore weights.safetensors and model.json, or train again.",
+            )
         read = [answer for answer in answers if "error" not in answer]
         for number, (answer, row) in enumerate(zip(read, probabilities, strict=True)):
             answer["predicted"] = str(classifier.classes_[row.argmax()])

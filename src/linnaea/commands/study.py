@@ -23,6 +23,7 @@ from linnaea.runs.settings import Recipe
 
 PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
 VALIDATION = 0.1  # of the training part
+SAMPLE = 2000  # training pictures that are looked at once more after training: class means need no more
 
 
 @dataclass(eq=False)
@@ -81,9 +82,28 @@ class Study:
         """The test part, kept because the test curve and the judgement both need it."""
         return self.pair("test")
 
+    @cached_property
+    def sample(self) -> tuple[np.ndarray, Any]:
+        """Rows of the training part, SAMPLE or few more, and X; kept because two look at them."""
+        train = self.rows("train")
+        rows = train[spread(self.dataset.labels[train], SAMPLE)]
+        return rows, self.vectors(rows) if self.photographs is None else self.photographs.select(rows)
+
     def divided(self, recipe: Recipe) -> Split:
         """Return the parts that another recipe (another seed, say) asks for, of the same pictures."""
         return divide(self.dataset, recipe, self.groups, self.hashes)
+
+
+def spread(labels: np.ndarray, most: int) -> np.ndarray:
+    """Return positions in labels (n,), about `most`: of each class alike many, spread evenly over its own."""
+    names, numbers = np.unique(labels, return_inverse=True)
+    # Two a class at least: one picture cannot be held against the others.
+    each = max(most // len(names), 2)
+    chosen = []
+    for number in range(len(names)):
+        own = np.flatnonzero(numbers == number)
+        chosen.append(own[np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)])
+    return np.concatenate(chosen)
 
 
 def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | None, strict: bool) -> Study:

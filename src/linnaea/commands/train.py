@@ -32,6 +32,13 @@ def train(
     Writes a run folder: weights, history, predictions, metrics and report.html. With --repeats 5 the same
     over five seeds, with --folds 5 until each picture was judged once, each run kept in a folder of its own.
 
+    Every further setting is an option by its name, too, and `linnaea settings` lists them all: several runs
+    (--repeats, --folds); what stays together (--split-from, --group-column, --group-pattern,
+    --group-seconds); curves (--learning-curve true, --test-curve true); safety (--checkpoint-every,
+    --on-nan); regularisation (--dropout, --l2, --weight-decay, --label-smoothing); the first weights and the
+    learning rate (--init, --schedule, --warmup-epochs); of a pretrained network, what learns (--train-from,
+    --head-hidden) and how its pictures are changed (--crop-scale, --flip, --mixup).
+
     Parameters
     ----------
     data
@@ -42,7 +49,7 @@ def train(
     recipe
         Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. An option given beside it wins.
     set_
-        Any other setting, as key=value; may be repeated. --key value does the same.
+        Any other setting, as key=value; may be repeated. --key value does the same; see `linnaea settings`.
     data_dir
         Where a named data set lies; otherwise it is looked for in the cache, then fetched.
     out
@@ -70,6 +77,8 @@ def train(
     with claimed(folder):
         with phases.measure("data"):
             pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
+        if hint := choosing.hint(chosen, pictures.photographs):
+            terminal.say("Hint", hint)
         learning_curve.check_asked(chosen.recipe, pictures)
         if chosen.recipe.repeats or chosen.recipe.folds:
             return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)

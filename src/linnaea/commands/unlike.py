@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.commands.study import Study
+from linnaea.commands.study import SAMPLE, Study, spread
 from linnaea.errors import RunError
 from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score
 from linnaea.runs.folder import RunFolder
-
-# Training pictures whose features are computed once more after training: class means need no more.
-MOST = 2000
 
 
 def seen(classifier: Any, X: Any, part: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +32,7 @@ def scored(classifier: Any, X: Any, score: OutlierScore) -> tuple[np.ndarray, np
 
 def pictures_for_fit(study: Study) -> int:
     """Return how many pictures `fit` sends through the network."""
-    return len(_chosen_rows(study))
+    return len(spread(study.dataset.labels[study.rows("train")], SAMPLE))
 
 
 def fit(
@@ -48,10 +45,10 @@ def fit(
 
     Returns None, and writes nothing, where the features are no numbers.
     """
-    rows = _chosen_rows(study)
+    rows, X = study.sample
     made = _remembered(classifier, "train")
     if made is None:
-        made = classifier.features(_pictures(study, rows))
+        made = classifier.features(X)
     else:
         place = {row: number for number, row in enumerate(study.rows("train").tolist())}
         made = made[[place[row] for row in rows.tolist()]]
@@ -87,13 +84,14 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
             f"{run.path / 'outliers.json'} is damaged: test is {test!r}.", "Restore it, or train again."
         )
     low, high = wilson(above, pictures)
+    # "wanted" is what evaluate and the report call allowed: a rate that the threshold can keep.
     return {
         "value": above / pictures,
         "low": low,
         "high": high,
         "pictures": pictures,
         "threshold": score.threshold,
-        "wanted": score.asked,
+        "wanted": score.promised,
         "on_threshold_part": score.seen,
         "part": score.part,
     }
@@ -117,22 +115,3 @@ def _write(run: RunFolder, score: OutlierScore, test: dict[str, int] | None) -> 
     tensors, values = score.to_files()
     run.write_bytes("outliers.safetensors", tensors)
     run.write_json("outliers.json", {**values, "test": test})
-
-
-def _chosen_rows(study: Study) -> np.ndarray:
-    """Return rows of the training part: of each class alike many, spread evenly over its own."""
-    rows = study.rows("train")
-    names, numbers = np.unique(study.dataset.labels[rows], return_inverse=True)
-    # Two a class at least: one picture cannot be held against the others.
-    each = max(MOST // len(names), 2)
-    chosen = []
-    for number in range(len(names)):
-        own = rows[numbers == number]
-        chosen.append(own[np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)])
-    return np.concatenate(chosen)
-
-
-def _pictures(study: Study, rows: np.ndarray) -> Any:
-    if study.photographs is not None:
-        return study.photographs.select(rows)
-    return study.vectors(rows)

@@ -66,9 +66,22 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
 
 def next_threshold(validation: Predictions) -> dict[str, Any] | None:
     """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be."""
+    wanted = _next_wanted(validation)
+    return None if wanted is None else threshold_for(validation, wanted)
+
+
+def why_none(validation: Predictions) -> str:
+    """Return why next_threshold is None for a validation part, without a full stop."""
+    wanted = _next_wanted(validation)
+    if wanted is None:
+        right = int((validation.predicted == validation.true).sum())
+        return f"{right:,} of {len(validation):,} validation pictures are named right without one"
+    return f"validation is too small, or too hard, to promise {100 * wanted:g} % right answers"
+
+
+def _next_wanted(validation: Predictions) -> float | None:
     accuracy = float((validation.predicted == validation.true).mean())
-    higher = [wanted for wanted in WANTED if wanted > accuracy]
-    return threshold_for(validation, higher[0]) if higher else None
+    return next((wanted for wanted in WANTED if wanted > accuracy), None)
 
 
 def _answered(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ _RESAMPLES = 1000
 _TRUSTED = 10
 # The classes that are named as those that would gain most.
 NAMED = 5
+# Of the accuracy, 0 to 1: a smaller forecast gain is written as 0.0 points, and no class is named for it.
+LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
 
     Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
     now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
-    those that would gain, the first most.
+    those whose own curve rose and goes on to, the first most; none where the forecast is no gain.
     """
     numbers = np.array([step.pictures for step in steps], np.float64)
     wrong = np.stack([step.probabilities.argmax(axis=1) != targets for step in steps]).astype(np.float64)
@@ -71,13 +73,14 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
     exponents = power_law(numbers, errors, weights=counts + 0.5)
     later = 1 - counts[:, -1] / m * 2**-exponents
     low, high = np.quantile(later[1:], [0.025, 0.975])
+    gain = float(later[0] - (1 - counts[0, -1] / m))
     return {
         "pictures": 2 * steps[-1].pictures,
         "accuracy": float(later[0]),
         "low": float(min(low, later[0])),
         "high": float(max(high, later[0])),
         "exponent": float(exponents[0]),
-        "classes": _gaining(steps, targets, classes),
+        "classes": _gaining(steps, targets, classes) if gain >= LEAST_GAIN else [],
     }
 
 
@@ -110,6 +113,8 @@ def _gaining(steps: list[Step], targets: np.ndarray, classes: list[str]) -> list
     # A class with few pictures borrows from all of them.
     slopes = (judged * own + _TRUSTED * common) / (judged + _TRUSTED)
     gains = errors[:, -1] * (1 - 2**-slopes)
+    # What a class borrows may not make a gain of a curve that did not rise itself.
+    gains[own <= 0] = 0
     order = np.argsort(-gains, kind="stable")[:NAMED]
     return [
         {

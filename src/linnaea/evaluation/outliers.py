@@ -56,7 +56,8 @@ class OutlierScore:
     threshold: float
         A score above it says: none of the classes.
     asked, seen: float
-        The false-alarm rate that was asked for, and the share of those pictures whose score is above.
+        The false-alarm rate that was asked for, and the share of those pictures whose score is above. Few
+        pictures cannot promise the former: see promised.
     pictures: int
         How many they were.
     part: "validation" or "training"
@@ -72,6 +73,20 @@ class OutlierScore:
     seen: float
     pictures: int
     part: str
+
+    @property
+    def promised(self) -> float:
+        """The false-alarm rate that the threshold keeps."""
+        return promised_rate(self.asked, self.pictures)
+
+    def shortfall(self) -> str:
+        """Return why the promised rate is not the asked one, without a full stop; "" where it is."""
+        if self.promised <= self.asked:
+            return ""
+        return (
+            f"no fewer than {100 * self.promised:.3g} % false alarms can be promised, because it rests on "
+            f"{self.pictures} of the {fewest_pictures(self.asked)} pictures that {100 * self.asked:g} % takes"
+        )
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Return float64 (n,), the larger the less like any class.
@@ -187,11 +202,26 @@ def conformal_threshold(scores: np.ndarray, asked: float) -> float:
 
     It is the score of rank ⌈(n + 1)(1 - asked)⌉ (split conformal: Vovk, Gammerman and Shafer 2005; for
     outliers Bates et al. 2023, Annals of Statistics 51:149), or the largest where n is too small for any:
-    with 5 %, below 19 pictures.
+    with 5 %, below 19 pictures. The chance is then that of promised_rate.
     """
     # A hair less, so that 0.95 · 20, which is not 19 in binary, has the rank 19.
     rank = math.ceil((len(scores) + 1) * (1 - asked) - 1e-9)
     return float(np.sort(scores)[min(max(rank, 1), len(scores)) - 1])
+
+
+def promised_rate(asked: float, pictures: int) -> float:
+    """Return the false-alarm rate that a threshold from so many pictures keeps, 0..1: the asked one or more.
+
+    Of n + 1 exchangeable scores each is as likely the largest, so that a new one lies above all n with a
+    chance of 1 / (n + 1): no threshold among them promises less.
+    """
+    return max(asked, 1 / (pictures + 1))
+
+
+def fewest_pictures(asked: float) -> int:
+    """Return how many pictures a threshold needs to promise a false-alarm rate: 1 / (n + 1) <= asked."""
+    # Rounded first: 1 / 0.05 - 1 is 19 and not a hair above it.
+    return math.ceil(round(1 / asked - 1, 9))
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:

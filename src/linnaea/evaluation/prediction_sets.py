@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import betaincinv
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation.predictions import Predictions
@@ -31,12 +32,15 @@ class PredictionSets:
         A class belongs to the set where its score is no larger.
     mean_sizes: dict
         Method → classes in a set, mean over the validation part.
+    pictures: int
+        Of the validation part.
     """
 
     coverage: float
     method: str
     threshold: float
     mean_sizes: dict[str, float]
+    pictures: int
 
     @classmethod
     def fit(cls, validation: Predictions, coverage: float = 0.95) -> "PredictionSets":
@@ -51,8 +55,7 @@ class PredictionSets:
         if not 0 < coverage < 1:
             raise SettingError(f"coverage must lie between 0 and 1; received {coverage:g}.", "Try 0.95.")
         n, true = len(validation), validation.true_index
-        # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
-        rank = math.ceil(round((n + 1) * coverage, 9))
+        rank = _rank(n, coverage)
         if rank > n:
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
@@ -68,7 +71,17 @@ class PredictionSets:
         # Of equals the first: the order of METHODS is that of their sets in the literature.
         method = min(rules, key=lambda name: rules[name][0])
         mean_sizes = {name: size for name, (size, _) in rules.items()}
-        return cls(coverage, method, rules[method][1], mean_sizes)
+        return cls(coverage, method, rules[method][1], mean_sizes, n)
+
+    def likely_coverage(self) -> tuple[float, float]:
+        """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts.
+
+        The promise is a mean over validation parts; of one part of n pictures, whose scores differ, the
+        coverage has the law Beta(rank, n + 1 - rank) (Vovk 2012, arXiv:1209.2673).
+        """
+        rank = _rank(self.pictures, self.coverage)
+        low, high = betaincinv(rank, self.pictures + 1 - rank, [0.025, 0.975])
+        return float(low), float(high)
 
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""
@@ -78,6 +91,19 @@ class PredictionSets:
 def fewest_pictures(coverage: float) -> int:
     """Return how many validation pictures a coverage needs: below, no score is large enough."""
     return math.ceil(round(coverage / (1 - coverage), 9))
+
+
+def too_few(pictures: int, coverage: float) -> str:
+    """Return why so many validation pictures make no sets of a coverage, without a full stop; "": they do."""
+    fewest = fewest_pictures(coverage)
+    if pictures >= fewest:
+        return ""
+    return f"validation has {pictures:,} of the {fewest:,} pictures that promising {100 * coverage:g} % takes"
+
+
+def _rank(n: int, coverage: float) -> int:
+    # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
+    return math.ceil(round((n + 1) * coverage, 9))
 
 
 def _members(scores: np.ndarray, probabilities: np.ndarray, threshold: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from linnaea.evaluation.growth import LEAST_GAIN
 from linnaea.report import trust_charts, words
 from linnaea.report.card import training_counts
 from linnaea.report.charts import Drawing
@@ -88,11 +89,15 @@ def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
     ahead = facts.part_of_info("learning_forecast")
     if not isinstance(ahead.get("accuracy"), (int, float)):
         return said
-    more = (ahead["accuracy"] - last["accuracy"]) * 100
-    said += (
-        f" If the error goes on falling as it has, twice the pictures would make about "
-        f"{percent(ahead['accuracy'])}, {more:.1f} points more"
-    )
+    more = ahead["accuracy"] - last["accuracy"]
+    about = f"would make about {percent(ahead['accuracy'])}"
+    if more >= LEAST_GAIN:
+        said += (
+            f" If the error goes on falling as it has, twice the pictures {about}, {more * 100:.1f} points "
+            "more"
+        )
+    else:
+        said += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
     between = _between(ahead)
     return said + (f" (95{words.NBSP}%: {between})." if between != "–" else ".")
 
@@ -107,6 +112,7 @@ def _wanting(facts: RunFacts) -> str:
         and isinstance(item.get("class"), str)
         and isinstance(item.get("now"), (int, float))
         and isinstance(item.get("then"), (int, float))
+        and item["then"] > item["now"]
     ]
     if not gaining:
         return ""

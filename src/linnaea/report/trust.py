@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linnaea.evaluation import calibration
-from linnaea.evaluation.abstention import risk_coverage, threshold_for
-from linnaea.evaluation.prediction_sets import PredictionSets
+from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
+from linnaea.evaluation.metrics import SET_COVERAGE
+from linnaea.evaluation.prediction_sets import PredictionSets, too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
 from linnaea.report.facts import RunFacts
@@ -54,11 +55,15 @@ def _calibration(facts: RunFacts) -> str:
         sentences.append(said[0].upper() + said[1:].rstrip(".") + ".")
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
+        pictures = int(facts.calibration.get("pictures") or 0)
+        few = calibration.too_few(pictures) if temperature == 1 else ""
         effect = "more cautious" if temperature > 1 else "bolder"
         made = f"; it made the probabilities {effect}" if abs(temperature - 1) > 0.005 else ""
         sentences.append(
-            f"The temperature is {temperature:.2f}, fitted on "
-            f"{counted(int(facts.calibration.get('pictures') or 0), 'validation picture')}{made}."
+            f"The temperature stays 1, because {few}."
+            if few
+            else f"The temperature is {temperature:.2f}, fitted on "
+            f"{counted(pictures, 'validation picture')}{made}."
         )
     return " ".join(sentences)
 
@@ -162,15 +167,13 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
 
 
 def _answered(facts: RunFacts) -> str:
-    """Say what the threshold chosen on validation does on the test part."""
+    """Say what the threshold chosen on validation does on the test part, or why none was chosen."""
     entry = facts.metrics.get("answered", {})
     wanted, threshold = entry.get("wanted"), entry.get("threshold")
-    if not isinstance(wanted, (int, float)):
-        return ""
-    if not isinstance(threshold, (int, float)) or facts.metric("answered") is None:
-        return (
-            f"The validation part is too small, or too hard, to promise {percent(wanted, 0)} right answers."
-        )
+    if not isinstance(wanted, (int, float)) or not isinstance(threshold, (int, float)):
+        if facts.validation is None or not len(facts.validation):
+            return ""
+        return f"No threshold was chosen: {words.unbroken(why_none(facts.validation))}."
     said = (
         f"For {percent(wanted, 0)} right answers, validation asks to answer only from a probability of "
         f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
@@ -207,10 +210,13 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     validation, table = facts.validation, facts.predictions
     entry: dict[str, Any] = facts.metrics.get("set_coverage", {})
     wanted, coverage = entry.get("wanted"), facts.metric("set_coverage")
-    if validation is None or table is None or coverage is None or not isinstance(wanted, (int, float)):
+    if validation is None or table is None:
         return "", []
-    members = PredictionSets.fit(validation, coverage=float(wanted)).members(table.probabilities)
-    sizes = members.sum(axis=1)
+    if coverage is None or not isinstance(wanted, (int, float)):
+        few = too_few(len(validation), SET_COVERAGE)
+        return f"No sets of classes were made: {words.unbroken(few)}." if few else "", []
+    fitted = PredictionSets.fit(validation, coverage=float(wanted))
+    sizes = fitted.members(table.probabilities).sum(axis=1)
     rows = []
     for size in range(int(sizes.min()), MOST_SIZES):
         rows.append((counted(size, "class", "classes"), int((sizes == size).sum())))
@@ -220,8 +226,17 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     sentence = (
         f"Asked for a set of classes that holds the right one {percent(float(wanted), 0)} of the time, it "
         f"did so for {percent(coverage)} of the test pictures{between}, "
-        f"with {number(facts.metric('set_size'), 2)} classes a picture on average."
+        f"with {number(facts.metric('set_size'), 2)} classes a picture on average. {_likely(fitted)}"
     )
     total = len(table)
     shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
     return sentence, shown
+
+
+def _likely(sets: PredictionSets) -> str:
+    """Say how far the promise of sets goes that rest on so many validation pictures."""
+    low, high = sets.likely_coverage()
+    return (
+        f"The promise is kept on average; of sets from {counted(sets.pictures, 'validation picture')}, 95 in "
+        f"100 hold the right class {low * 100:.1f} to {percent(high)} of the time."
+    )

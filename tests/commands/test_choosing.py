@@ -1,0 +1,35 @@
+"""Facts: who has digits is told of perceptrons, who has photographs or asked for a network is not."""
+
+import numpy as np
+
+from linnaea.cli import main
+from linnaea.commands.choosing import hint, resolve_recipe
+
+DEFAULT = resolve_recipe(None, {}, "my pictures")
+DIGITS = np.random.default_rng(0).integers(0, 256, (30, 28, 28, 1), np.uint8).repeat(3, axis=3)
+
+
+def test_small_grey_pictures_suit_a_perceptron():
+    assert hint(DEFAULT, DIGITS) == (
+        "These pictures are grey and at most 28 pixels a side: they suit a perceptron, which learns "
+        "from them in seconds. Try --hidden 100 --size 28."
+    )
+
+
+def test_others_do_not():
+    colour = DIGITS.copy()
+    colour[-1, :, :, 0] = 255 - colour[-1, :, :, 0]
+    assert hint(DEFAULT, colour) == ""
+    assert hint(DEFAULT, [*DIGITS, np.zeros((40, 28, 3), np.uint8)]) == ""
+
+
+def test_nobody_is_told_who_named_the_model():
+    assert hint(resolve_recipe(None, {"model": "efficientnet_lite0"}, "my pictures"), DIGITS) == ""
+    assert hint(resolve_recipe(None, {"hidden": [10]}, "my pictures"), None) == ""
+
+
+def test_it_is_told_before_training(bars, tmp_path, capsys):
+    # Refused, once the pictures are known, before a network learns from them.
+    out = str(tmp_path / "run")
+    assert main(["train", str(bars), "--learning-curve", "true", "--out", out]) == 2
+    assert "grey and at most 12 pixels a side" in capsys.readouterr().err
