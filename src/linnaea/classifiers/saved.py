@@ -86,8 +86,8 @@ def refusal(error: Exception, folder: Path, cure: str = "Save it again.") -> Dat
 
 
 def brief(told: object) -> str:
-    """Return the first line of it, 300 characters at most: what a file holds may have no end."""
-    line = next(iter(str(told).splitlines()), "")
+    """Return it in one line of 300 characters at most: what a file holds may have no end."""
+    line = " ".join(line.strip() for line in str(told).splitlines())
     return line if len(line) <= 300 else f"{line[:300]}…"
 
 

@@ -110,7 +110,7 @@ def test_a_damaged_model_is_refused(fitted: FineTuneClassifier, tmp_path: Path) 
     fitted.save(tmp_path)
     model = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(model | {"classes": ["a", "b"]}))
-    with pytest.raises(DataError, match=r"^The model in .* is damaged \(ValueError: 2 classes"):
+    with pytest.raises(DataError, match=r"model\.json is damaged \(ValueError: 2 classes"):
         FineTuneClassifier.load(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps(model | {"model": "mlp"}))
     with pytest.raises(DataError) as error:

@@ -41,8 +41,8 @@ SHORT_NAMES = {
 # Its ImageNet weights are a Python package, so that a first run needs no hub.
 PACKAGED = "tf_efficientnet_lite0"
 
-# What check_size lets a network have beside twice what its file holds: a classifier of 1,000 classes on 8,000
-# features, and layers whose arrays are made twice while it is built.
+# What check_size lets a network have beside four times what its file holds: a classifier of 1,000 classes on
+# 8,000 features.
 _SPARE_NUMBERS, _SPARE_TENSORS = 8_000_000, 100
 
 # How long to wait for the hub's first answer before saying that it cannot be reached.
@@ -240,8 +240,9 @@ def check_size(backbone: str, model_args: dict[str, Any], tensors: Mapping[str, 
     so that no name and no argument from a stranger's file can fill the machine's memory, or take its time.
     """
     held = sum(tensor.numel() for tensor in tensors.values())
-    # A classifier for a thousand classes and tables of positions are built, and need not be in the file.
-    numbers, count = 2 * held + _SPARE_NUMBERS, 2 * len(tensors) + _SPARE_TENSORS
+    # A classifier for a thousand classes and tables of positions are built, and need not be in the file;
+    # timm's pruned networks are built whole first.
+    numbers, count = 4 * held + _SPARE_NUMBERS, 4 * len(tensors) + _SPARE_TENSORS
 
     def weigh(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
         nonlocal numbers, count
