@@ -21,8 +21,8 @@ class PredictionSets:
     Over pictures drawn as those of the validation part were, the truth lies in the set with at least this
     coverage, whatever the network (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2021,
     arXiv:2107.07511). It holds on average over pictures, not for each class. Temperature, epoch and method
-    were chosen on the same pictures, which the theory does not foresee: with dozens of pictures for each
-    choice the loss is far below the binomial error.
+    were chosen on the same pictures, which the theory does not foresee: measured, the loss is far below what
+    chance does to one validation part (docs/trust.md; likely_coverage).
 
     coverage: float
         Wanted, 0..1.

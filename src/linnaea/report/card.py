@@ -135,7 +135,9 @@ def _blind_spots(facts: RunFacts) -> list[str]:
     if isinstance(asked, (int, float)):
         rate = promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
         part = str(facts.outliers.get("part") or "validation")
-        more = f"; {counted(pictures, f'{part} picture')} can promise no less" if rate > asked else ""
+        more = ""
+        if isinstance(pictures, int) and rate > asked:
+            more = f"; {counted(pictures, f'{part} picture')} can promise no less"
         sentences.append(
             "A picture of something else gets one of these names too; prediction may warn of it, at a false "
             f"alarm for about {percent(rate)} of the right pictures{more}."
