@@ -1,13 +1,19 @@
 """Hostile files through the real commands: nothing stops, each refused file is named with its reason."""
 
+import contextlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.hostile import corpus
 from tests.hostile.conftest import Commands, whole_pictures
 
+from linnaea.cli import main
+from linnaea.data import pictures
 from linnaea.data.allowance import Allowance
 from linnaea.errors import printable
 
@@ -64,9 +70,37 @@ def test_check_train_and_predict_go_through_the_corpus(
     assert "<script>alert" not in page
 
 
-def test_decoding_stays_below_its_bound_whatever_the_threads(tmp_path: Path, commands: Commands) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["--model", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"],
+        ["--model", "keras", "--hidden", "4", "--size", "8", "--epochs", "1"],
+    ],
+    ids=["fine-tuned", "keras"],
+)
+def test_every_kind_of_network_learns_from_the_corpus_and_names_it(
+    hostile_folder: tuple[Path, dict[str, str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: list[str],
+) -> None:
+    root, refused = hostile_folder
+    files = sorted(str(path) for path in (root / "odd").iterdir() if not path.is_dir())
+    run = tmp_path / "run"
+    assert main(["train", str(root), *settings, "--out", str(run)]) == 0
+    told = capsys.readouterr().err
+    assert f"{len(refused)} pictures left out as unreadable" in told
+    assert main(["predict", str(run), *files, "--format", "json"]) == 1
+    answers, errors = capsys.readouterr()
+    wrong = {f"odd/{Path(answer['path']).name}" for answer in json.loads(answers) if "error" in answer}
+    assert wrong == refused.keys()
+    assert unharmful(told + answers + errors)
+
+
+def test_decoding_stays_below_its_bound(tmp_path: Path, commands: Commands) -> None:
     # 27 instead of 179 million pixels at once, and as much less memory: 16 bytes for each, and 3 for each
-    # pixel that one of the four threads holds decoded.
+    # pixel that one of the four threads holds decoded. That only one is decoded at a time is the next test's:
+    # two that happened to be at their largest at different moments would not be noticed here.
     pixels, root = 27_000_000, tmp_path / "photos"
     whole_pictures(root / "dark", 0)
     whole_pictures(root / "bright", 200)
@@ -78,9 +112,33 @@ def test_decoding_stays_below_its_bound_whatever_the_threads(tmp_path: Path, com
     assert [p for p in json.loads(check["out"]) if p["severity"] == "error"] == []
 
 
-def test_no_more_pixels_are_in_work_than_allowed() -> None:
-    from concurrent.futures import ThreadPoolExecutor
+def test_pictures_that_are_too_large_together_are_decoded_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flat = corpus.flat_png(600, 500)
+    meeting, prepared, met = threading.Barrier(2), pictures._prepared, []
 
+    def wait_for_another(*picture: Any) -> Any:
+        # Decoding that another thread's can join, if it is let in: it has half a second for that.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(0.5)
+            met.append(True)
+        return prepared(*picture)
+
+    def decode(_: int) -> tuple[int, ...]:
+        return pictures.decode_picture(flat, "flat.png").shape
+
+    monkeypatch.setattr(pictures, "_prepared", wait_for_another)
+    for allowed, together in ((600 * 500 * 3 // 2, False), (600 * 500 * 2, True)):
+        meeting.reset()
+        met.clear()
+        monkeypatch.setattr(pictures, "_ALLOWANCE", Allowance(allowed))
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(decode, range(2))) == [(500, 600, 3)] * 2
+        assert bool(met) == together
+
+
+def test_no_more_pixels_are_in_work_than_allowed() -> None:
     allowance, in_work, most = Allowance(100), [], []
 
     def decode(pixels: int) -> None:
