@@ -20,6 +20,7 @@ ARRAYS = {
     "steps": np.array(7, dtype=np.int64),  # without dimensions
     "seen": np.array([True, False]),
 }
+NUMBERS = ("train_loss", "train_accuracy")
 VALUES = {"epoch": 3, "step": 0, "rate": 0.1 + 0.2, "worst": float("-inf")}
 
 
@@ -155,13 +156,18 @@ def test_one_of_the_first_format_has_no_checksum_of_its_own_and_is_read(checkpoi
         ({"epoch": 10**30}, "values.epoch is 1000"),
         ({"step": True}, "values.step is True"),
         ({"seconds": "long"}, "values.seconds is 'long'"),
-        ({"seed": 1.5}, "values.seed is 1.5"),
+        ({"seed": -1}, "values.seed is -1"),
+        ({"solver_steps": None}, "values.solver_steps is None"),
         ({"best_score": [1.0]}, r"values.best_score is \[1.0\]"),
         ({"sums": [0, 0, "much"]}, "values.sums.2 is 'much'"),
         ({"precision": "float8"}, "values.precision is 'float8'"),
         ({"plan": {"epochs": 3}}, "values.plan.train_from is {'epochs': 3}"),
         ({"history": [{"epoch": 0}]}, "values.history.0.seconds is {'epoch': 0}"),
         ({"history": "none"}, "values.history is 'none'"),
+        (
+            {"history": [dict.fromkeys(("epoch", "seconds", "learning_rate", *NUMBERS, "val_loss"), 1)]},
+            r"values.history.0 is .* \(Value error, val_loss and val_accuracy are both numbers or both null",
+        ),
     ],
 )
 def test_values_of_another_kind_are_named(values, told, checkpoints):

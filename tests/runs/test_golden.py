@@ -69,7 +69,7 @@ def test_it_can_be_judged_drawn_and_asked_again(run, capsys):
     after = json.loads((run / "metrics.json").read_text())
     for name, metric in before.items():
         assert after[name]["value"] == pytest.approx(metric["value"], nan_ok=True), name
-    assert main(["report", str(run)]) == 0
+    # Drawn with the new numbers, as linnaea report does.
     assert (run / "report.html").read_text().rstrip().endswith("</html>")
     capsys.readouterr()
     picture = run.parent / "bars" / "bar 1" / "0.png"
@@ -77,14 +77,17 @@ def test_it_can_be_judged_drawn_and_asked_again(run, capsys):
     assert json.loads(capsys.readouterr().out)[0]["predicted"].startswith("bar ")
 
 
-def test_a_run_of_then_can_be_gone_on_with(run, capsys, monkeypatch):
-    monkeypatch.chdir(run.parent)  # its pictures are named by a relative path
-    assert main(["report", str(run)]) == 0
+def test_a_run_of_then_that_is_finished_is_told_to_be(tmp_path, capsys):
+    assert main(["resume", str(unpacked("v1/perceptron", tmp_path))]) == 0
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name.endswith("stopped")])
+def test_a_run_of_then_that_was_stopped_can_be_gone_on_with(name, tmp_path, capsys, monkeypatch):
+    run = unpacked(name, tmp_path)
+    monkeypatch.chdir(tmp_path)  # its pictures are named by a relative path
     assert main(["resume", str(run)]) == 0
     told = capsys.readouterr().err
-    if not run.name.endswith("stopped"):
-        assert "is finished: there is nothing to go on with" in told
-        return
     assert "Resume    from epoch " in told
     assert "The processor was " in told
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
@@ -108,7 +111,6 @@ def test_the_tuned_run_learned_more_than_its_probe_or_head():
 def test_repeats_of_then_can_be_gone_on_with_judged_and_drawn_again(name, tmp_path, capsys, monkeypatch):
     group = unpacked(name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main(["report", str(group)]) == 0
     assert json.loads((group / "repeats.json").read_text())["state"] == "interrupted"
     assert main(["resume", str(group)]) == 0
     told = json.loads((group / "repeats.json").read_text())

@@ -7,6 +7,7 @@ import pytest
 from linnaea.errors import RunError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
+from linnaea.runs.schema import check_metrics
 
 WRONG = [
     ("rewinds", 3, "rewinds is 3 (Input should be a valid list)"),
@@ -79,6 +80,17 @@ def test_a_group_of_another_format_is_refused(tmp_path, version):
     (tmp_path / "folds.json").write_text(json.dumps({"format_version": version}))
     with pytest.raises(RunError, match=f"was written in format {version}; this version reads up to 1"):
         RunGroup.open_group(tmp_path)
+
+
+def test_a_metric_that_is_no_number_is_named(tmp_path):
+    path = tmp_path / "metrics.json"
+    check_metrics(path, {"accuracy": {"value": None, "wanted": 0.9}, "ece": {"value": 1, "temperature": 2.5}})
+    with pytest.raises(RunError) as refusal:
+        check_metrics(path, {"ece": {"value": [1]}})
+    assert str(refusal.value) == (
+        f"{path} cannot be believed: metrics.ece.value is [1] (Input should be a valid number). "
+        "Make it again: linnaea evaluate RUN."
+    )
 
 
 @pytest.mark.parametrize(

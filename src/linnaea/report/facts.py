@@ -10,6 +10,7 @@ from linnaea.errors import RunError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.schema import check_metrics
 
 # The quantities of a line of history.jsonl that are drawn, by part.
 PARTS = ("train", "val", "test")
@@ -131,7 +132,7 @@ def read_run(run: RunFolder) -> RunFacts:
     return RunFacts(
         path=run.path,
         info=run.info(),
-        history=_history(run),
+        history=run.history(),
         metrics=_metrics(run),
         predictions=predictions,
         mistakes=_pictures(run, "mistakes", wrong),
@@ -156,17 +157,6 @@ def _object(run: RunFolder, name: str) -> dict[str, Any]:
     return run.read_json(name) if (run.path / name).exists() else {}
 
 
-def _history(run: RunFolder) -> list[dict[str, Any]]:
-    records = run.history()
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise RunError(
-                f"{run.path / 'history.jsonl'}, line {number} is not the record of an epoch.",
-                "Restore the file, or train again.",
-            )
-    return records
-
-
 def _metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
     if not (run.path / "metrics.json").exists():
         return {}
@@ -176,6 +166,7 @@ def _metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
             raise RunError(
                 f"{run.path / 'metrics.json'}: {name} has no value.", "Make it again: linnaea evaluate RUN."
             )
+    check_metrics(run.path / "metrics.json", metrics)
     return metrics
 
 

@@ -1,9 +1,9 @@
 """What readers rely on in the JSON of a run that may come from elsewhere; unknown keys are let pass."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from linnaea.errors import RunError
 
@@ -36,7 +36,7 @@ class _Data(_Part):
     classes: list[_Text] | None = None
     notes: list[_Text] | None = None
     parts: dict[str, _Count] | None = None
-    per_class: dict[str, _Object] | None = None
+    per_class: dict[str, dict[str, _Count]] | None = None
     protocol: _Text | None = None
     fingerprint: _Text | None = None
     split_hash: _Text | None = None
@@ -151,6 +151,26 @@ class _Group(_Begun):
     relabel: _Text | None = None
 
 
+class _Metric(_Part):
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    correct: _Count | None = None
+    pictures: _Count | None = None
+    left_out: list[_Text] | None = None
+    by_chance: float | None = None
+    by_chance_high: float | None = None
+    temperature: float | None = None
+    threshold: float | None = None
+    wanted: float | None = None
+    on_threshold_part: float | None = None
+    part: _Text | None = None
+
+
+class _Metrics(_Part):
+    metrics: dict[str, _Metric]
+
+
 class _Lasting(_Part):
     """A part of a checkpoint; the best score of a training that has none yet is minus infinity."""
 
@@ -161,10 +181,16 @@ class _Record(_Lasting):
     epoch: _Count
     seconds: float
     learning_rate: float
-    train_loss: float | None
-    train_accuracy: float | None
+    train_loss: float
+    train_accuracy: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+
+    @model_validator(mode="after")
+    def _validation_is_whole(self) -> Self:
+        if (self.val_loss is None) != (self.val_accuracy is None):
+            raise ValueError("val_loss and val_accuracy are both numbers or both null")
+        return self
 
 
 class _Line(_Part):
@@ -183,19 +209,20 @@ class _Line(_Part):
 
 
 class _Values(_Lasting):
+    # What one kind of network has, another may lack; what is there is of its kind.
     epoch: _Count = 0
-    step: _Count | None = 0
-    seconds: float | None = None
-    seed: int | None = None
-    solver_steps: _Count | None = None
-    average_steps: _Count | None = None
-    best_epoch: _Count | None = None
-    best_score: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    sums: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
-    precision: Literal["float32", "bfloat16"] | None = None
+    step: _Count = 0
+    seconds: float = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    solver_steps: _Count = 0
+    average_steps: _Count = 0
+    best_epoch: _Count = 0
+    best_score: Annotated[list[float], Field(min_length=2, max_length=2)] = []
+    sums: Annotated[list[float], Field(min_length=3, max_length=3)] = []
+    precision: Literal["float32", "bfloat16"] = "float32"
     probe: list[JsonValue] | None = None
     plan: _Plan | None = None
-    history: list[_Record] | None = None
+    history: list[_Record] = []
 
 
 class _Facts(_Lasting):
@@ -225,6 +252,12 @@ def check_group(path: Path, info: dict[str, Any]) -> None:
 def check_state(path: Path, state: dict[str, Any], cure: str) -> None:
     """Raise RunError as check_info does, for the state.json of a checkpoint."""
     _check(_State, f"{path} cannot be believed", state, cure)
+
+
+def check_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Raise RunError as check_info does, for a metrics.json."""
+    cure = "Make it again: linnaea evaluate RUN."
+    _check(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
 
 
 def check_line(path: Path, number: int, record: Any) -> None:
