@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from linnaea.evaluation.growth import Step, forecast, points, power_law
+from linnaea.evaluation.intervals import wilson
 
 
 def steps_with(errors: dict[int, int], m: int = 1000) -> tuple[list[Step], np.ndarray]:
@@ -50,7 +51,8 @@ def test_the_points_have_wilsons_interval():
 def test_without_a_mistake_nothing_is_left_to_gain():
     steps, targets = steps_with({10: 0, 20: 0})
     ahead = forecast(steps, targets, ["a", "b"])
-    assert (ahead["accuracy"], ahead["low"], ahead["high"], ahead["classes"]) == (1, 1, 1, [])
+    assert (ahead["accuracy"], ahead["classes"]) == (1, [])
+    assert (ahead["low"], ahead["high"]) == wilson(len(targets), len(targets))
 
 
 def test_the_class_that_was_helped_most_is_named_first():

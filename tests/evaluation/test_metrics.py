@@ -199,8 +199,8 @@ def test_a_perfect_table_claims_no_certainty():
     assert computed["accuracy"]["low"] == pytest.approx(40 / (40 + stats.norm.ppf(0.975) ** 2))
     assert (computed["accuracy"]["value"], computed["accuracy"]["high"]) == (1.0, 1.0)
     assert computed["balanced_accuracy"]["low"] == pytest.approx(computed["accuracy"]["low"])
-    for name in ("macro_auc", "macro_f1"):
-        assert (computed[name]["value"], computed[name]["low"], computed[name]["high"]) == (1.0, None, None)
+    for name, best in {"macro_auc": 1, "macro_f1": 1, "brier": 0}.items():
+        assert (computed[name]["value"], computed[name]["low"], computed[name]["high"]) == (best, None, None)
 
 
 def test_a_mean_over_classes_at_the_end_of_its_scale_has_wilsons_interval():

@@ -11,10 +11,12 @@ from PIL import Image
 
 from linnaea.errors import RunError
 from linnaea.evaluation.calibration import fit_temperature, tempered
-from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.metrics import compute_metrics, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
+from linnaea.report.facts import read_run
 from linnaea.report.page import build_report
+from linnaea.report.trust import trust_section
 
 NBSP = "\u00a0"
 CLASSES = tuple("abcdef")
@@ -125,6 +127,19 @@ def test_a_cell_shows_what_its_pictures_were_taken_for(full):
     # The run keeps right answers of some classes only: the twelve least certain.
     kept = {str(table.true[int(file.name[:6])]) for file in (full[0].path / "doubtful").glob("??????.png")}
     assert compared == sum(table.classes[int(column)] in kept for column, _ in cells) > 0
+
+
+def test_what_a_threshold_gave_has_its_interval(tmp_path, make_run):
+    run = make_run(tmp_path / "run", classes=CLASSES, n=300, right=0.98, pictures=0)
+    run.write_text("validation.csv", (run.path / "predictions.csv").read_text())
+    facts = read_run(run)
+    right = facts.predictions.predicted == facts.predictions.true
+    section = trust_section(facts)
+    # At 90 % every picture is answered.
+    low, high = (f"{100 * end:.1f}" for end in wilson(int(right.sum()), 300))
+    told = section.thresholds[0]["accuracy"].replace(NBSP, " ")
+    assert told == f"{100 * right.mean():.1f} % ({low} to {high} %)"
+    assert section.thresholds[0]["answered"].replace(NBSP, " ") == "100.0 %"
 
 
 def test_the_page_of_problems_is_linked_where_there_is_one(full):

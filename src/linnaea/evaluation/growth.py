@@ -55,7 +55,8 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
     The error is taken to fall as a power of the number of pictures, error = a · n^-b (Cortes et al. 1994;
     Hestness et al. 2017, arXiv:1712.00409), fitted on logarithms, each point weighted by the mistakes that it
     rests on; from the largest step on it goes on as that slope says. The 95 % interval is a bootstrap over
-    the judged pictures, the same ones at every step: what the law itself gets wrong is not in it.
+    the judged pictures, the same ones at every step (Wilson's at 0 and 1): what the law itself gets wrong is
+    not in it.
 
     steps: in rising order, at least two. classes: the name of each column.
 
@@ -73,6 +74,9 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
     exponents = power_law(numbers, errors, weights=counts + 0.5)
     later = 1 - counts[:, -1] / m * 2**-exponents
     low, high = np.quantile(later[1:], [0.025, 0.975])
+    if low == high:
+        # Nothing was wrong, or nothing right: no resample differs, and what m pictures can tell is Wilson's.
+        low, high = wilson(m - int(counts[0, -1]), m)
     gain = float(later[0] - (1 - counts[0, -1] / m))
     return {
         "pictures": 2 * steps[-1].pictures,

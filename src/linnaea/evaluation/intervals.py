@@ -39,8 +39,11 @@ def class_mean_interval(
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Return the normal interval of the mean of values (n,), from its standard error; None if n < 2."""
-    if len(values) < 2:
+    """Return the normal interval of the mean of values (n,), from its standard error.
+
+    (None, None) for fewer than two, or where all agree: that no spread was seen does not mean it is zero.
+    """
+    if len(values) < 2 or (values == values[0]).all():
         return None, None
     half = _z(level) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return float(values.mean()) - half, float(values.mean()) + half

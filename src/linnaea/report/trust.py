@@ -5,7 +5,7 @@ from typing import Any
 
 from linnaea.evaluation import calibration
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
-from linnaea.evaluation.metrics import SET_COVERAGE
+from linnaea.evaluation.metrics import SET_COVERAGE, wilson
 from linnaea.evaluation.prediction_sets import PredictionSets, too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
@@ -200,7 +200,10 @@ def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
             answered = table.confidence >= found["threshold"]
             row["threshold"] = percent(found["threshold"])
             row["answered"] = percent(float(answered.mean()))
-            row["accuracy"] = percent(float(right[answered].mean())) if answered.any() else "–"
+            if answered.any():
+                low, high = wilson(int(right[answered].sum()), int(answered.sum()))
+                between = f"({low * 100:.1f} to {percent(high)})"
+                row["accuracy"] = f"{percent(float(right[answered].mean()))} {between}"
         rows.append(row)
     return rows if any(row["threshold"] != "–" for row in rows) else []
 
