@@ -15,6 +15,7 @@ from linnaea.evaluation.metrics import compute_metrics, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
 from linnaea.report.facts import read_run
+from linnaea.report.growth import growth_section
 from linnaea.report.page import build_report
 from linnaea.report.trust import trust_section
 
@@ -178,6 +179,8 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     assert f"off by {metrics['ece']['value'] * 100:.1f} points on average" in words
     assert f"{metrics['answered']['value'] * 100:.1f} % of the test pictures, of which" in words
     assert f"did so for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures" in words
+    # Beta(286, 15): of 300 validation pictures the 286th score is the threshold.
+    assert "of sets from 300 validation pictures, 95 in 100 hold the right class 92.3 to 97.2 %" in words
     assert "Right before temperature" in words
 
 
@@ -193,6 +196,18 @@ def test_the_learning_curve_says_what_more_pictures_would_buy(full):
         "validation pictures."
     ) in words
     assert "Most would be gained by more pictures of b" in words
+
+
+def test_a_curve_that_has_levelled_off_names_no_class(full):
+    facts = read_run(full[0])
+    facts.info["learning_forecast"] |= {"accuracy": 0.9, "low": 0.87, "high": 0.92}
+    facts.info["learning_forecast"]["classes"] = [{"class": "b", "now": 0.5, "then": 0.5}]
+    section = growth_section(facts)
+    assert section.classes == ""
+    assert section.outlook.replace(NBSP, " ").endswith(
+        "More pictures have hardly lowered the error: twice as many would make about 90.0 %, no more than "
+        "now (95 %: 87.0 to 92.0 %)."
+    )
 
 
 def test_the_commit_and_the_threads_stand_among_the_facts(full):
