@@ -1,12 +1,17 @@
 """Runs that are killed or whose disk is full, in processes of their own: a sample of make crash-test."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.crash import full, kill, runs
+
+from linnaea.cli import main
 
 # Numbers that kill four, four and two times; killing one run often costs less than many runs once.
 KILLED = ((26, runs.PERCEPTRON), (28, runs.PERCEPTRON), (4, runs.FINE_TUNED))
@@ -25,6 +30,32 @@ def test_ten_kills_change_no_weight_no_line_of_history_and_no_prediction(place: 
         outcomes = list(pool.map(lambda what: kill.attempt(what[0], place, what[1]), KILLED))
     assert [outcome for outcome in outcomes if outcome.faults] == []
     assert sum(len(outcome.kills) for outcome in outcomes) == 10
+
+
+# Once the features are made, and before there is a probe: the longest stretch without a checkpoint.
+KILLED_IN_THE_PROBE = """
+import os, signal, sys
+from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.cli import main
+FrozenFeatures.probe = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""
+
+
+def test_a_kill_during_the_probe_costs_the_probe_and_nothing_else(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    short = ["1" if word == "3" else word for word in runs.PROBED.arguments]  # epochs
+    asked = ["train", str(place / runs.PROBED.data), *short, "--out"]
+    assert main([*asked, str(whole)]) == 0
+    ran = subprocess.run([sys.executable, "-c", KILLED_IN_THE_PROBE, *asked, str(killed)], check=False)
+    assert ran.returncode == -signal.SIGKILL
+    assert not (killed / "checkpoint").exists()
+    capsys.readouterr()
+    assert main(["resume", str(killed)]) == 0
+    assert "from the beginning: no checkpoint was written yet" in capsys.readouterr().err
+    assert runs.differences(killed, whole) == []
 
 
 def test_a_full_disk_keeps_the_checkpoint_and_is_told(place: Path) -> None:
