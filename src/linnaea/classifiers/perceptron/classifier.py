@@ -269,8 +269,8 @@ class MLPClassifier(FittedPerceptron):
 
     def _refuse_divergence(self, loss: float, val_loss: float | None) -> None:
         # The solver's memory, too: a training that went on with it would only stand still.
-        held = [loss, 0.0 if val_loss is None else val_loss, self.parameters_, *self._course.memory.values()]
-        finite = all(np.isfinite(values).all() for values in held)
+        arrays = [self.parameters_, *self._course.memory.values()]
+        finite = np.isfinite([loss, val_loss or 0.0]).all() and all(np.isfinite(a).all() for a in arrays)
         if finite and not self._course.has_diverged(loss, self.history_):
             return
         self._restore_best()
