@@ -114,6 +114,13 @@ def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
     assert "has no predictions on a validation part, which sets of classes are fitted on." in told
 
 
+def test_sets_are_refused_where_the_validation_table_was_edited(run, bars, capsys):
+    lines = (run / "validation.csv").read_text().splitlines()
+    (run / "validation.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
+    assert main(["predict", str(run), str(bars / "bar 0" / "01.png"), "--coverage", "0.5"]) == 1
+    assert "stands in line 2 already" in " ".join(capsys.readouterr().err.split())
+
+
 def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, capsys):
     text = (run / "validation.csv").read_text().splitlines()
     path, _, *rest = text[1].split(",")

@@ -99,10 +99,11 @@ def _pixels(folder: RunFolder, classifier: Any) -> dict[str, Any]:
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     """Return the prediction sets of a run with this coverage.
 
-    Raises RunError for a run without a validation part, DataError for one whose part is too small.
+    Raises RunError for a run without a validation part, DataError for one whose part is too small or whose
+    table was edited.
     """
     from linnaea.evaluation.prediction_sets import PredictionSets
-    from linnaea.evaluation.predictions import Predictions
+    from linnaea.runs.tables import read_table, split_of
 
     path = folder.path / "validation.csv"
     if not path.exists():
@@ -110,7 +111,7 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
             f"{folder.path} has no predictions on a validation part, which sets of classes are fitted on.",
             "Train with --validation above 0, or leave --coverage out.",
         )
-    return PredictionSets.fit(Predictions.read_csv(path), coverage)
+    return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
