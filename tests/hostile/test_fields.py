@@ -1,12 +1,17 @@
 """A model.json whose fields are missing, of another kind, huge or negative: read, or refused in words."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.hostile import fields
+
+from linnaea.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,3 +41,25 @@ def test_every_field_may_be_missing(kind: str, tmp_path: Path) -> None:
     for key in model:
         outcome = fields.attempt(tmp_path, {name: value for name, value in model.items() if name != key})
         assert outcome == ("read" if key in optional else "refused"), key
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ({}, ""),
+        ({"accuracy": {"value": 0.5}}, ""),
+        ({"accuracy": []}, "metrics.json cannot be believed: metrics.accuracy is [] ("),
+        ({"accuracy": {"value": "x"}}, "metrics.json cannot be believed: metrics.accuracy.value is 'x' ("),
+    ],
+)
+def test_metrics_of_another_kind_are_compared_or_refused(
+    metrics: dict[str, Any], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [str(tmp_path / name) for name in "ab"]
+    for run in runs:
+        shutil.copytree(fields.GOLDEN / "perceptron", run)
+        (Path(run) / "metrics.json").write_text(json.dumps(metrics))
+    code = main(["compare", *runs, "--out", str(tmp_path / "page.html")])
+    shown = capsys.readouterr().err
+    assert "unforeseen" not in shown
+    assert (code, told in shown) == (1 if told else 0, True)

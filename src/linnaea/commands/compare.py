@@ -11,6 +11,7 @@ from linnaea.data.dataset import counted
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
+from linnaea.runs.schema import check_metrics
 
 
 def compare(
@@ -83,7 +84,7 @@ def groups_table(groups: list[RunGroup]) -> Any:
     rows = []
     for group in groups:
         info = group.info()
-        accuracy = info.get("metrics", {}).get("accuracy", {})
+        accuracy = (info.get("metrics") or {}).get("accuracy", {})
         shown = {key: terminal.percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
         deviation = accuracy.get("deviation")
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
@@ -95,14 +96,16 @@ def groups_table(groups: list[RunGroup]) -> Any:
 
 def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
     info = folder.info()
-    row = {"network": info.get("network", {}).get("summary", info.get("model", "–"))}
+    row = {"network": (info.get("network") or {}).get("summary") or info.get("model") or "–"}
     if (folder.path / "metrics.json").exists():
         metrics = folder.read_json("metrics.json")
-        accuracy = metrics["accuracy"]
-        row["accuracy"] = terminal.percent(accuracy["value"], 2)
-        row["interval"] = f"{100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f}"
+        check_metrics(folder.path / "metrics.json", metrics)
+        accuracy = metrics.get("accuracy", {})
+        low, high = accuracy.get("low"), accuracy.get("high")
+        row["accuracy"] = terminal.percent(accuracy.get("value"), 2)
+        row["interval"] = "–" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
         row["auc"] = _number(metrics.get("macro_auc", {}).get("value"), 5)
-        row["log_loss"] = _number(metrics["log_loss"]["value"], 4)
+        row["log_loss"] = _number(metrics.get("log_loss", {}).get("value"), 4)
     if "accuracy" in reported:
         row["reported"] = terminal.percent(reported["accuracy"], 2)
     history = folder.history()

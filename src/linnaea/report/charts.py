@@ -125,7 +125,9 @@ def curves(
     fit = frame(lines, percent=percent)
     epochs = [epoch for line in lines for epoch, _ in line.points]
     first, last = min(epochs), max(epochs)
-    ends = [line for line in lines if line.points[-1][0] == last]
+    # Not the last epoch: a history that was edited may be out of order.
+    reached = max(line.points[-1][0] for line in lines)
+    ends = [line for line in lines if line.points[-1][0] == reached]
     letters = max(len(line.short if narrow and line.short else line.name) for line in ends)
     x = alt.X(
         "epoch:Q",
