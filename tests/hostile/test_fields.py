@@ -23,7 +23,7 @@ def test_a_changed_field_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     model = fields.unpacked(kind, tmp_path)
     assert fields.attempt(tmp_path, model) == "read"
 
-    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(number=st.integers(0, 2**32))
     def changed(number: int) -> None:
         fields.attempt(tmp_path, fields.changed(model, np.random.default_rng([0, number])))

@@ -195,7 +195,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(config=st.dictionaries(st.sampled_from([*KEYS, "model_args"]), VALUES, max_size=4))
 def test_no_configuration_ends_in_anything_but_a_network_or_a_sentence(
     config: dict[str, Any], tensors: dict[str, torch.Tensor], tmp_path: Path
