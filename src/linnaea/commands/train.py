@@ -32,13 +32,6 @@ def train(
     Writes a run folder: weights, history, predictions, metrics and report.html. With --repeats 5 the same
     over five seeds, with --folds 5 until each picture was judged once, each run kept in a folder of its own.
 
-    Every further setting is an option by its name, too, and `linnaea settings` lists them all: several runs
-    (--repeats, --folds); what stays together (--split-from, --group-column, --group-pattern,
-    --group-seconds); curves (--learning-curve true, --test-curve true); safety (--checkpoint-every,
-    --on-nan); regularisation (--dropout, --l2, --weight-decay, --label-smoothing); the first weights and the
-    learning rate (--init, --schedule, --warmup-epochs); of a pretrained network, what learns (--train-from,
-    --head-hidden) and how its pictures are changed (--crop-scale, --flip, --mixup).
-
     Parameters
     ----------
     data
@@ -49,7 +42,11 @@ def train(
     recipe
         Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. An option given beside it wins.
     set_
-        Any other setting, as key=value; may be repeated. --key value does the same; see `linnaea settings`.
+        Any other setting, as key=value; may be repeated. --key value does the same. Several runs: --repeats
+        5, --folds 5; the parts: --split-from RUN, --group-column NAME, --group-pattern REGEX, --group-seconds
+        30s; curves: --learning-curve true, --test-curve true; training: --dropout 0.5, --schedule cosine,
+        --patience 5; a pretrained network: --train-from head, --mixup 0.5; safety: --checkpoint-every 30s.
+        `linnaea settings` lists them all.
     data_dir
         Where a named data set lies; otherwise it is looked for in the cache, then fetched.
     out
