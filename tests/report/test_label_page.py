@@ -113,3 +113,9 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_page, address, fits_and_is_a
     page = open_page(address)
     decide(page)
     fits_and_is_accessible(page)
+
+
+def test_no_command_is_named_where_none_would_work(address, tmp_path):
+    text = (tmp_path / "my folds" / "label_errors.html").read_text(encoding="utf-8")
+    assert "linnaea relabel" not in text.split("<script>")[0]
+    assert "no table can be written from them" in text
