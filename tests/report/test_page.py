@@ -246,7 +246,7 @@ def test_a_damaged_thumbnail_is_left_out_and_counted(tmp_path, make_run, page_of
     next(run.path.glob("mistakes/*.png")).write_bytes(b"not a picture")
     page = page_of(run)
     assert page.html.split('id="mistakes"')[1].count("<img") == 2
-    assert "1 more lie in the folder mistakes/" in page.text
+    assert "One more lies in the folder mistakes/; it had no room here or is no picture." in page.text
 
 
 def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
