@@ -1,16 +1,15 @@
 """Runs that are killed or whose disk is full, in processes of their own: a sample of make crash-test."""
 
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.crash import full, kill, runs
 
+from linnaea.classifiers.finetune.head_training import FrozenFeatures
 from linnaea.cli import main
 
 # Numbers that kill four, four and two times; killing one run often costs less than many runs once.
@@ -32,26 +31,22 @@ def test_ten_kills_change_no_weight_no_line_of_history_and_no_prediction(place: 
     assert sum(len(outcome.kills) for outcome in outcomes) == 10
 
 
-# Once the features are made, and before there is a probe: the longest stretch without a checkpoint.
-KILLED_IN_THE_PROBE = """
-import os, signal, sys
-from linnaea.classifiers.finetune.head_training import FrozenFeatures
-from linnaea.cli import main
-FrozenFeatures.probe = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-main(sys.argv[1:])
-"""
-
-
 def test_a_kill_during_the_probe_costs_the_probe_and_nothing_else(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    short = ["1" if word == "3" else word for word in runs.PROBED.arguments]  # epochs
-    asked = ["train", str(place / runs.PROBED.data), *short, "--out"]
-    assert main([*asked, str(whole)]) == 0
-    ran = subprocess.run([sys.executable, "-c", KILLED_IN_THE_PROBE, *asked, str(killed)], check=False)
-    assert ran.returncode == -signal.SIGKILL
+    whole, killed, probe = tmp_path / "whole", tmp_path / "killed", FrozenFeatures.probe
+
+    def copied_first(*features: Any, **how: Any) -> Any:
+        # The features are made, and there is no probe yet: what SIGKILL would leave of the run just now.
+        shutil.copytree(whole, killed)
+        monkeypatch.undo()
+        return probe(*features, **how)
+
+    monkeypatch.setattr(FrozenFeatures, "probe", copied_first)
+    small = ["--model", "test_efficientnet", "--weights", "none", "--size", "32", "--epochs", "1"]
+    assert main(["train", str(place / "tiles"), *small, "--set", "views=2", "--out", str(whole)]) == 0
     assert not (killed / "checkpoint").exists()
+    assert '"state": "running"' in (killed / "run.json").read_text()
     capsys.readouterr()
     assert main(["resume", str(killed)]) == 0
     assert "from the beginning: no checkpoint was written yet" in capsys.readouterr().err
