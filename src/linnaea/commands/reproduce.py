@@ -7,9 +7,12 @@ from typing import Any, Literal
 from linnaea.commands import terminal
 from linnaea.commands.compare import show_comparison
 from linnaea.commands.train import train
-from linnaea.errors import LinnaeaError, UsageError, did_you_mean
+from linnaea.errors import LinnaeaError, RunError, UsageError, did_you_mean
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.recipes import RecipeFile, load_recipe
+
+# What backbones' error says of weights that cannot be had from the hub.
+_PASS_WEIGHTS = "pass it with --weights FILE"
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,15 @@ def reproduce(
     """
     if part not in PARTS:
         raise UsageError(f"There is no part '{part}' to reproduce.", did_you_mean(part, PARTS))
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise UsageError(
+            f"The folder {weights_dir} does not exist.", "Pass --weights-dir with a folder of weights."
+        )
     asked = Asked(data_dir, weights_dir, quick, overwrite)
     folder = out or Path("runs") / part
+    _refuse_other_data(
+        part, [folder / PARTS[part].protocols[name] for name in _protocols(part, split)], asked
+    )
     missing: dict[str, str] = {}
     page = folder / "comparison.html"
     for protocol in _protocols(part, split):
@@ -152,9 +162,19 @@ def _run(file: RecipeFile, data: str, protocol: str, target: Path, asked: Asked)
     weights = _weights(file, asked.weights_dir)
     if weights is not None:
         settings["weights"] = str(weights)
-    return train(
-        data, recipe=file.name, data_dir=asked.data_dir, out=target, overwrite=True, settings=settings
-    )
+    try:
+        return train(
+            data, recipe=file.name, data_dir=asked.data_dir, out=target, overwrite=True, settings=settings
+        )
+    except LinnaeaError as error:
+        if _PASS_WEIGHTS not in error.cure:
+            raise
+        from linnaea.classifiers.finetune.backbones import resolve
+
+        # Here a file of weights is found by its name, and there is no --weights.
+        name = f"{resolve(file.settings['model']).timm_name}.safetensors"
+        cure = error.cure.replace(_PASS_WEIGHTS, f"put it as {name} into a folder named with --weights-dir")
+        raise LinnaeaError(error.message, cure) from error
 
 
 def _weights(file: RecipeFile, folder: Path | None) -> Path | None:
@@ -166,6 +186,35 @@ def _weights(file: RecipeFile, folder: Path | None) -> Path | None:
     found = resolve(file.settings["model"])
     files = sorted(folder.glob(f"{found.timm_name}*")) or sorted(folder.glob(f"{found.architecture}.*"))
     return files[0] if files else None
+
+
+def _refuse_other_data(part: str, folders: list[Path], asked: Asked) -> None:
+    """Raise RunError where a finished run that would be kept learned from other pictures than asked for.
+
+    Nothing is read where no folder was named, nor where every run is to be trained now.
+    """
+    if asked.data_dir is None or asked.overwrite:
+        return
+    targets = [folder / name.removeprefix(f"{part}-") for folder in folders for name in PARTS[part].recipes]
+    runs = [run for target in targets if (run := _finished(target, asked.quick)) is not None]
+    if not runs:
+        return
+    from linnaea.data import problems, sources
+    from linnaea.data.fingerprints import fingerprint
+
+    dataset = sources.open_dataset(PARTS[part].data, data_dir=asked.data_dir)
+    learned = {run.path: run.info().get("data", {}).get("fingerprint") for run in runs}
+    now = fingerprint(dataset)
+    if set(learned.values()) != {now}:
+        # A run does not count pictures that cannot be read; to look for them takes as long as a scan.
+        now = fingerprint(problems.leave_out_unusable(dataset)[0])
+    for path, then in learned.items():
+        if then != now:
+            raise RunError(
+                f"{terminal.shown_path(path)} is a finished run on other pictures than those in "
+                f"{asked.data_dir}.",
+                "Pass --overwrite to train it again, or choose another --out.",
+            )
 
 
 def _finished(target: Path, quick: bool) -> RunFolder | None:

@@ -308,7 +308,7 @@ def _cached(hub_id: str, filename: str | None, cache_dir: Path | None) -> Path |
 
 def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
     if not config.hf_hub_id:
-        return f"Download {config.url} on a machine that reaches it, and pass the file with --weights FILE."
+        return f"Download {config.url} on a machine that reaches it, and pass it with --weights FILE."
     file = config.hf_hub_filename or "model.safetensors"
     cache = Path(cache_dir or constants.HF_HUB_CACHE)
     return (
