@@ -120,7 +120,7 @@ def test_a_group_that_holds_a_whole_class_is_named():
     assert str(caught.value) == (
         "A class lies in one group, which cannot be divided between training and test: "
         "'rare' in 'z', 3 pictures. "
-        "Add pictures of it that belong to another group, or leave the class out."
+        "Add pictures of such a class that belong to another group, or leave it out."
     )
 
 

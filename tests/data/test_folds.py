@@ -89,13 +89,13 @@ def test_a_class_that_cannot_be_divided_is_named():
         make_folds(pictures([5, 1]), "0.7", 2)
     assert str(refused.value) == (
         "The class 'class 1' has only one picture to divide between folds. "
-        "Add pictures of it, or leave the class out."
+        "Add pictures of such a class, or leave it out."
     )
     with pytest.raises(DataError) as refused:
         make_folds(pictures([4, 3]), "0.7", 2, groups=grouped([0, 1, 2, 3, 9, 9, 9]))
     assert str(refused.value) == (
         "The class 'class 1' has all pictures in one group, which cannot be divided between folds. "
-        "Add pictures of it, leave the class out, or divide the group."
+        "Add pictures of such a class, leave it out, or divide the group."
     )
 
 

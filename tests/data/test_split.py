@@ -185,7 +185,7 @@ def test_a_class_with_one_picture_is_named():
         make_split(in_memory({"a": 9, "rare": 1}), "0.7")
     assert str(caught.value) == (
         "The class 'rare' has only one picture to divide between training and test. "
-        "Add pictures of it, or leave the class out."
+        "Add pictures of such a class, or leave it out."
     )
     with pytest.raises(DataError, match=r"2 classes \('b', 'c'\) have only one picture"):
         make_split(in_memory({"a": 9, "b": 1, "c": 1}), "0.7")

@@ -120,11 +120,11 @@ def _check_divisible(labels: np.ndarray, groups: np.ndarray) -> None:
     if single:
         raise DataError(
             f"{classes_have(single)} only one picture to divide between folds.",
-            "Add pictures of it, or leave the class out.",
+            "Add pictures of such a class, or leave it out.",
         )
     whole = sorted(name for name in counts if len(np.unique(groups[labels == name])) < 2)
     if whole:
         raise DataError(
             f"{classes_have(whole)} all pictures in one group, which cannot be divided between folds.",
-            "Add pictures of it, leave the class out, or divide the group.",
+            "Add pictures of such a class, leave it out, or divide the group.",
         )

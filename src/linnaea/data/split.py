@@ -210,7 +210,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
     if small:
         raise DataError(
             f"{classes_have(small)} only one picture to divide between training and {part}.",
-            f"Add pictures of it, or leave the class out{instead}.",
+            f"Add pictures of such a class, or leave it out{instead}.",
         )
     if groups is None:
         return
@@ -224,7 +224,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         subject = "A class lies" if len(held) == 1 else f"{len(held):,} classes lie"
         raise DataError(
             f"{subject} in one group, which cannot be divided between training and {part}: {found}.",
-            f"Add pictures of it that belong to another group, or leave the class out{instead}.",
+            f"Add pictures of such a class that belong to another group, or leave it out{instead}.",
         )
 
 
