@@ -107,7 +107,8 @@ def fit(
 
 def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
     """Give the classifier the settings that follow from the study and from the time that is left."""
-    if len(study.rows("val")) and recipe.patience is None:
+    # Under a budget the plan decides when training ends: its epochs may become more than these.
+    if len(study.rows("val")) and recipe.patience is None and recipe.budget is None:
         # Never stops early, keeps the best epoch.
         classifier.set_params(patience=classifier.get_params()["epochs"])
     if recipe.budget is not None:
@@ -236,7 +237,13 @@ def _tell_how_to_go_on(run: RunFolder, state: str) -> None:
     checkpoints = Checkpoints(run)
     if state == "finished":
         checkpoints.remove()
-    elif state == "interrupted" or checkpoints.path.exists():
+        return
+    try:
+        found = checkpoints.read()
+    except LinnaeaError:
+        return  # none is whole: resume would refuse it
+    # An interrupted run without any begins anew.
+    if state == "interrupted" or found is not None:
         terminal.say("Go on", f"linnaea resume {shlex.quote(terminal.shown_path(run.path))}")
 
 

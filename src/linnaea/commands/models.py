@@ -28,7 +28,9 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
 
     names = [name for name in SHORT_NAMES if search.lower() in name]
     if search:
-        names += timm.list_models(f"*{search.lower()}*")
+        # timm has an efficientnet_lite0 too; under that name --model takes the short name's.
+        found = timm.list_models(f"*{search.lower()}*")
+        names += [name for name in found if name not in SHORT_NAMES]
     if not names:
         raise UsageError(f"No network's name holds '{search}'.", "linnaea models lists the short names.")
     rows = [_row(name) for name in names]
@@ -43,7 +45,8 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
         table.add_row(row["name"], str(row["size"]), row["weights"])
     terminal.results.print(table)
     if not search:
-        total = len(timm.list_models())
+        listed = {*SHORT_NAMES, *(row["timm"].partition(".")[0] for row in rows)}
+        total = len(set(timm.list_models()) - listed)
         terminal.say("", f"and {total:,} more of timm's: linnaea models --search WORD")
     return rows
 

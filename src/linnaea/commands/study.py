@@ -13,11 +13,11 @@ from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.check import record_check
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.dataset import PARTS, Dataset, classes_have, counted, listed
 from linnaea.data.findings import Problem
 from linnaea.data.groups import Groups
 from linnaea.data.split import Split
-from linnaea.errors import RunError, SettingError
+from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
@@ -111,13 +111,12 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
 
     Photographs are decoded once, while they are looked through, and kept for training.
     """
-    from linnaea.data import cache, duplicates, fingerprints, frozen, groups, problems, sources
+    from linnaea.data import cache, duplicates, fingerprints, frozen, groups
 
     side = classifier.kept_side() if takes_photographs(classifier) else None
     # Before the pictures: a split that is not there is told in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
-    dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
-    dataset, found = problems.leave_out_unusable(dataset, strict=strict, side=side)
+    dataset, found = _usable(data, data_dir, strict, side)
     photographs = None if side is None else cache.decoded(dataset, side, progress=True, scanned=True)
     # Photographs were hashed while they were read.
     hashes = tuple((photographs.hashes if photographs else ()) or fingerprints.content_hashes(dataset))
@@ -139,6 +138,32 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
         hashes=hashes,
         problems=tuple(found),
     )
+
+
+def _usable(
+    data: str, data_dir: Path | None, strict: bool, side: int | None
+) -> tuple[Dataset, list[Problem]]:
+    """Return the data set without what cannot be read, and its problems.
+
+    Raises DataError, where strict, for everything at once that would be left out.
+    """
+    from linnaea.data import problems, sources
+
+    foreign: DataError | None = None
+    try:
+        dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
+    except DataError as error:
+        # Where it is not for being strict, the same error comes again.
+        foreign, dataset = error, sources.open_dataset(data, data_dir=data_dir)
+    try:
+        usable = problems.leave_out_unusable(dataset, strict=strict, side=side)
+    except DataError as error:
+        if foreign is None:
+            raise
+        raise DataError(f"{foreign.message} {error.message}", error.cure) from error
+    if foreign is not None:
+        raise foreign
+    return usable
 
 
 def divide(
@@ -235,8 +260,18 @@ def record_study(run: RunFolder, study: Study) -> None:
     )
     parts = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
     terminal.say("Split", f"{parts} · {study.split.protocol}")
+    _tell_what_lacks(per_class)
     _record_leaks(run, study)
     record_check(run, dataset, study.problems)
+
+
+def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
+    """Name the classes that a part has no picture of, where it has pictures at all."""
+    for part, follows in (("val", "no say in what is chosen"), ("test", "no judgement")):
+        lacking = [name for name, parts in per_class.items() if not parts[part]]
+        if lacking and len(lacking) < len(per_class):
+            word = "validation" if part == "val" else part
+            terminal.say("", f"{classes_have(lacking)} no {word} picture, and {follows}.")
 
 
 def _record_leaks(run: RunFolder, study: Study) -> None:

@@ -90,6 +90,7 @@ class EpochBar:
         self._seconds = 0.0
         self._done = 0
         self._told: list[str] = []
+        self._speed: float | None = None
 
     def __call__(self, record: Any, pictures: int) -> None:
         """Show one epoch's record; pictures is how many one epoch trains on."""
@@ -126,15 +127,18 @@ class EpochBar:
         else:
             self._show(self._done + done / total, speed, self._seconds + seconds)
 
-    def _show(self, epochs: float, speed: float | None, seconds: float | None = None) -> None:
-        """Show the last record's numbers, with epochs (and a part of one) done."""
+    def _show(
+        self, epochs: float, speed: float | None, seconds: float | None = None, *, over: bool = False
+    ) -> None:
+        """Show the last record's numbers, with epochs (and a part of one) done; over: no more will come."""
         told = list(self._told)
+        self._speed = speed
         seconds = self._seconds if seconds is None else seconds
         left = seconds / epochs * (self.epochs - epochs) if epochs else 0.0
         if self._wide and speed is not None:
             told.insert(0, f"{speed:,.0f} pictures/s")
         if epochs:
-            told.append(f"{duration(left)} left" if left else duration(seconds))
+            told.append(f"{duration(left)} left" if left and not over else duration(seconds))
         shown = min(math.ceil(epochs), self.epochs)
         self._progress.update(self._task, completed=epochs, epoch=shown, told="   ".join(told))
 
@@ -147,9 +151,19 @@ class EpochBar:
     def shown(self) -> Iterator["EpochBar"]:
         """Show the line while training lasts, and leave its last state standing."""
         with self._progress:
-            yield self
-            # A probe alone has no epochs to tell of.
-            self._progress.update(self._task, visible=self.epochs > 0)
+            try:
+                yield self
+            except BaseException:
+                # "starting" above an error would say nothing.
+                self._progress.update(self._task, visible=bool(self._told))
+                raise
+            if not self.epochs:
+                # A probe alone has no epochs to tell of, and leaves no empty line in their place.
+                self._progress.update(self._task, visible=False)
+                self._progress.live.transient = True
+            elif self._done < self.epochs:
+                # Stopped early: what is left of the epochs takes no time any more.
+                self._show(self._done, self._speed, over=True)
 
 
 def comparison_table(

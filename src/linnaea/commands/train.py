@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from linnaea.classifiers import contract
 from linnaea.commands import choosing, learning, learning_curve, repeating, road, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
@@ -73,6 +74,9 @@ def train(
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     with claimed(folder):
         with phases.measure("data"):
+            if contract.takes_photographs(classifier):
+                # A moment, where the pictures may take minutes.
+                classifier.check_network()
             pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
         if hint := choosing.hint(chosen, pictures.photographs):
             terminal.say("Hint", hint)

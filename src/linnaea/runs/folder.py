@@ -47,14 +47,17 @@ class RunFolder:
 
     @staticmethod
     def refuse_taken(path: str | Path, *, overwrite: bool = False) -> None:
-        """Raise RunError where no run can begin: path holds a run (unless overwrite) or other files."""
+        """Raise RunError where no run can begin: path holds a run (unless overwrite) or other files.
+
+        A run that failed before its first line of history gives way.
+        """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
         if folder.is_dir() and not all(_is_left_over(found.name) for found in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
-            if not overwrite:
+            if not overwrite and not _came_to_nothing(folder):
                 # A finished run has no checkpoint any more.
                 stopped = (folder / "checkpoint").is_dir()
                 held, cure = ("a run that was stopped", f"Go on with it: linnaea resume {path}. Or pass")
@@ -282,6 +285,16 @@ class RunFolder:
 def _is_left_over(name: str) -> bool:
     """Tell what a process that was killed leaves where it had not even begun a run, from a person's files."""
     return name in (LOCK, RESERVE) or re.fullmatch(r"\..+\.[a-z0-9_]{8}\.tmp", name) is not None
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """Tell a run that failed before anything was learned: nobody misses it."""
+    if any((folder / name).exists() for name in ("history.jsonl", "checkpoint", *GROUP_FILES)):
+        return False
+    try:
+        return reading.read_json(folder / "run.json").get("state") == "failed"
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def is_plain_name(name: str) -> bool:

@@ -55,10 +55,11 @@ def test_everything_from_the_stage_on_is_trained(
     assert not any(name.startswith(f"{stage}.") for name in trained for stage in frozen)
 
 
-def test_an_unknown_stage_is_refused_with_the_nearest_ones(network: nn.Module) -> None:
+def test_an_unknown_stage_is_refused_with_those_that_there_are(network: nn.Module) -> None:
     with pytest.raises(SettingError) as error:
         choose_trained(network, "blocks.9")
-    assert error.value.args[0].startswith("The network has no stage 'blocks.9'. Did you mean 'blocks.")
+    assert error.value.message == "The network has no stage 'blocks.9'."
+    assert error.value.cure == f"Its stages: all, head, {', '.join(stages(network))}."
 
 
 def test_weight_decay_spares_norms_and_biases(network: nn.Module) -> None:

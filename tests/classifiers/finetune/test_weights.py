@@ -141,6 +141,20 @@ def test_weights_of_another_architecture_are_refused_by_their_tensors(
     assert "It probably belongs to another network" in message
 
 
+def test_the_weights_of_a_run_are_told_for_what_they_are(
+    resnet: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    own = {name.replace("fc.", "fc.logits."): tensor for name, tensor in resnet.items()}
+    path = tmp_path / "weights.safetensors"
+    save_file(own, path)
+    (tmp_path / "model.json").write_text("{}")
+    assert refusal(path, classes=3) == (
+        f"{path} holds a network that Linnaea trained, with its own head; weights to start from are those of "
+        f"a pretrained network. linnaea predict {tmp_path} uses it, linnaea resume {tmp_path} goes on with a "
+        "training that was stopped."
+    )
+
+
 class Malicious:
     """What an attacker would pickle: opening it calls a function of their choice."""
 

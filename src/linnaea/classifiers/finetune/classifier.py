@@ -14,6 +14,7 @@ from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPic
 from linnaea.classifiers.finetune.training import FineTuning, Held
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.settings import seed_from
+from linnaea.errors import DataError
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
@@ -224,7 +225,9 @@ class FineTuneClassifier(FineTuning):
             sample_weight, self.class_weight, np.empty((len(y), 1), np.float32), y, classes
         )
         if validation_data is not None:
-            y_val = inputs.labels(validation_data[1], count_pictures(validation_data[0]), "validation y")
+            if not (number := count_pictures(validation_data[0])):
+                raise DataError("validation_data holds no picture.", "Leave it out, or give pictures.")
+            y_val = inputs.labels(validation_data[1], number, "validation y")
             val_targets = inputs.class_numbers(y_val, classes, "validation y")
         on_resume = self.__dict__.pop("_loaded_state", None)
         self.seed_ = seed_from(self.random_state) if on_resume is None else on_resume[1]["seed"]

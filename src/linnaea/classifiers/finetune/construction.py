@@ -66,6 +66,14 @@ def open_network(
         network = _ready(built.network, preprocessing.size)
     except Exception as error:
         # One picture went through it: it sees pictures of another size only, or grey ones.
+        config = built.network.pretrained_cfg
+        own = config.get("input_size", (0, 0, 0))[-1]
+        if config.get("fixed_input_size") and own != preprocessing.size:
+            raise SettingError(
+                f"{backbone} takes pictures of {own} x {own} pixels only; "
+                f"received size {preprocessing.size}.",
+                "Leave size out, or choose a network of convolutions, such as mobilenetv2.",
+            ) from error
         raise LinnaeaError(
             f"{backbone} cannot be given pictures of {preprocessing.size} x {preprocessing.size} pixels "
             f"({type(error).__name__}: {saved.brief(error)}).",

@@ -1,5 +1,6 @@
 """What a fine-tuned classifier can do once it has learned: predict, evaluate, live on disk."""
 
+import re
 from pathlib import Path
 from types import NoneType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from linnaea.classifiers import saved
 from linnaea.classifiers.contract import saved_temperature
 from linnaea.classifiers.finetune import construction, inference, precision, state
 from linnaea.classifiers.finetune.backbones import check_size
+from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.settings import check_settings
@@ -40,6 +42,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     weights: str | Path
     size: int | None
     preprocessing: str
+    train_from: str
     tta: str
     chosen_epoch_: int
     temperature_: float
@@ -49,6 +52,22 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     def check_settings(self) -> None:
         """Raise SettingError for the first setting, by name, whose value is refused."""
         check_settings(self.get_params(deep=False))
+
+    def check_network(self) -> None:
+        """Build the network with its weights once, before any picture is read, and let it go again.
+
+        Raises UsageError for an unknown backbone, SettingError for a stage that it does not have and a size
+        that it does not take, LinnaeaError for weights that cannot be had or do not fit.
+        """
+        opened = construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=2,
+            seed=0,
+        )
+        choose_trained(opened.network, self.train_from)
 
     def kept_side(self) -> int:
         """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.
@@ -112,6 +131,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each picture, (n,)."""
+        check_is_fitted(self, "network_")
         return self.classes_[self._logits(X).argmax(1).numpy()]
 
     def features(self, X: Any) -> np.ndarray:
@@ -150,11 +170,18 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         parameters = sum(parameter.numel() for parameter in self.network_.parameters())
         numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
         where = next(self.network_.parameters()).device.type
-        threads = f"{torch.get_num_threads()} threads" if where == "cpu" else torch.cuda.get_device_name()
+        number = torch.get_num_threads()
+        threads = f"{number} thread{'' if number == 1 else 's'}"
+        if where != "cpu":
+            threads = torch.cuda.get_device_name()
         # Only what kind of weights; where exactly they came from would take three lines of a table.
         came = self.weights_.partition(" (")[0].partition(";")[0]
         if came.startswith("weights from"):
             came = f"weights from {Path(self.weights).name}"
+            dropped = re.search(r"its layer for ([\d,]+) classes was dropped", self.weights_)
+            # ImageNet's 1,000 always go; a layer for others may be the one that somebody wanted.
+            if dropped and dropped[1] != "1,000":
+                came += f" without its last layer of {dropped[1]} classes"
         return {
             "summary": f"{self.backbone} · {came} · {numbers}, channels last, {threads}",
             "parameters": parameters,

@@ -8,8 +8,9 @@ from timm.models import group_parameters
 from timm.optim._param_groups import param_groups_layer_decay
 from torch import nn
 
-from linnaea.errors import SettingError, did_you_mean
+from linnaea.errors import SettingError
 
+_LISTED = 20  # stages that an error lists one by one
 SOLVERS = ("adamw", "nesterov")
 
 
@@ -35,9 +36,9 @@ def choose_trained(network: Any, train_from: str) -> list[str]:
     order = stages(network)
     head = network.pretrained_cfg["classifier"]
     if train_from not in ("all", "head", *order, *_parents(order)):
-        raise SettingError(
-            f"The network has no stage '{train_from}'.", did_you_mean(train_from, ["all", "head", *order])
-        )
+        # A deep network has fifty: then the rows that they are in.
+        known = ["all", "head", *(order if len(order) <= _LISTED else _parents(order))]
+        raise SettingError(f"The network has no stage '{train_from}'.", f"Its stages: {', '.join(known)}.")
     # "blocks" means from its first member on, "blocks.4" from that one.
     found = (i for i, name in enumerate(order) if _within(name, train_from) or _within(train_from, name))
     first = {"all": 0, "head": len(order)}.get(train_from)

@@ -201,6 +201,13 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         )
         if names
     ]
+    if faults and (weights.path.parent / "model.json").is_file():
+        run = weights.path.parent
+        raise LinnaeaError(
+            f"{weights.path} holds a network that Linnaea trained, with its own head; weights to start from "
+            "are those of a pretrained network.",
+            f"linnaea predict {run} uses it, linnaea resume {run} goes on with a training that was stopped.",
+        )
     if faults:
         raise LinnaeaError(
             f"{weights.path} does not fit {architecture}, which has {count(len(expected), 'tensor')}: "
