@@ -205,6 +205,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "model": facts.info.get("model"),
         "recipe_name": facts.info.get("recipe_name"),
         "chosen": _chosen(facts),
+        "plan": _plan(facts),
         # A setting without a value is one that this network does not have.
         "recipe": [
             (key, written(value)) for key, value in facts.part_of_info("recipe").items() if value is not None
@@ -219,6 +220,25 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "started": _moment(facts.info.get("started")),
         "finished": _moment(facts.info.get("finished")),
     }
+
+
+def _plan(facts: RunFacts) -> list[tuple[str, str]]:
+    """Return what a budget was planned for, why, and what became of it; empty without a budget."""
+    plan = facts.part_of_info("plan")
+    if not plan:
+        return []
+    budget, epochs = facts.part_of_info("recipe").get("budget"), plan.get("epochs")
+    trained = max((record["epoch"] for record in facts.history), default=0)
+    notes = plan.get("notes")
+    rows = [
+        ("Budget", words.duration(float(budget)) if isinstance(budget, (int, float)) else ""),
+        ("Chosen", str(plan.get("summary") or "")),
+        ("Because", str(plan.get("reason") or "")),
+        ("Revised", " ".join(str(note) for note in notes) if isinstance(notes, list) else ""),
+        ("Trained", f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""),
+        ("With more time", str(plan.get("twice") or "")),
+    ]
+    return [(name, words.unbroken(told)) for name, told in rows if told]
 
 
 def _rerun(facts: RunFacts) -> str:

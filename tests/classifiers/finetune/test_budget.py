@@ -124,7 +124,12 @@ def test_more_time_is_never_expected_to_make_more_mistakes_and_no_plan_is_late()
         found.reason
         == "An epoch takes about 45 s here, and 40 fit; more than 40 bring nothing that is known."
     )
-    assert plan(FLOWERS, 30000).twice == "Twice the time would probably bring nothing."
+    # All that is known to help fits into 1,876 seconds: nothing is promised for more.
+    assert plan(FLOWERS, 30000).twice == (
+        "More time would not help: 40 epochs, the most that are known to bring anything, "
+        "are over after about 31 min 16 s."
+    )
+    assert plan(FLOWERS, 1960).twice == "Twice the time would probably bring nothing."
 
 
 def test_a_budget_that_is_too_short_for_anything_gets_the_least_and_is_told_so() -> None:
@@ -146,6 +151,36 @@ def test_few_pictures_are_left_to_the_probe() -> None:
     found = plan(Work(TWO_CORES, train=50, val=50), 3600)
     assert (found.train_from, found.views) == ("probe", 16)
     assert found.reason == "50 pictures are too few for fine-tuning to beat the probe."
+    # 1 for the whitening, 16 views of 50 pictures at 0.0125, 50 judged at 0.01.
+    assert found.twice == (
+        "More time would not help: a probe on 16 views, the most that are known to bring anything, "
+        "is over after about 12 s."
+    )
+
+
+def test_few_pictures_get_more_views_before_fine_tuning_and_many_do_not() -> None:
+    # 16 views of 130 pictures are 2,080 rows, fewer than four views of 1,020.
+    few = Work(TWO_CORES, train=130, val=20, after=30, after_tuning=60)
+    assert plan(few, 240).views == 16
+    assert plan(few, 240).epochs > 0
+    assert all(plan(FLOWERS, seconds).views <= 4 for seconds in range(300, 3000, 100))
+
+
+def test_time_is_used_or_it_is_said_why_not() -> None:
+    few = Work(TWO_CORES, train=130, val=20, after=30, after_tuning=60)
+    for seconds in range(20, 600, 5):
+        found = plan(few, seconds)
+        if found.seconds < 0.85 * seconds:
+            told = found.reason + found.twice
+            assert "after the probe are too short" in told or "40 bring nothing" in told, (seconds, found)
+
+
+def test_times_that_read_alike_are_not_told_apart() -> None:
+    # 2.0 seconds for everything, 1.7 for the last stages.
+    alike = Work(replace(TWO_CORES, whole=0.02, last=0.017, small=None), train=100, val=1)
+    told = {plan(alike, seconds).reason for seconds in range(20, 200, 5)}
+    assert any(reason.startswith("An epoch takes about 2 s here, and") for reason in told)
+    assert not any("2 s here instead of 2 s" in reason for reason in told)
 
 
 def test_without_a_validation_part_fine_tuning_must_promise_more() -> None:
@@ -183,6 +218,14 @@ def test_a_slower_machine_drops_epochs_and_a_faster_one_adds_some() -> None:
     planned = quick.plan.epochs
     quick.revise(0, 54)
     assert quick.revise(1, 54 + 20).epochs > planned
+    # 54 and 40 epochs of 5 seconds and the judgement: all that helps, long before the 900.
+    enough = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
+    enough.revise(0, 54)
+    assert enough.revise(1, 54 + 5).epochs == budget.MAX_EPOCHS
+    assert enough.plan.twice == (
+        "More time would not help: 40 epochs, the most that are known to bring anything, "
+        "are over after about 4 min 34 s."
+    )
 
 
 def test_a_training_never_ends_late_by_more_than_an_epoch_whatever_happens() -> None:

@@ -12,11 +12,14 @@ from linnaea.classifiers.finetune.speed import Speed
 
 # More epochs than this bring nothing that was ever measured here.
 MAX_EPOCHS = 40
-PROBE_VIEWS, TUNING_VIEWS = range(1, 17), (1, 2, 4)
+PROBE_VIEWS, TUNING_VIEWS = range(1, 17), (1, 2, 3, 4, 8, 16)
+# More than four views before fine-tuning are for few pictures: so many rows at most.
+MOST_ROWS = 4096
 # What is planned for: a little less than the budget, so that a slow moment does not break it.
 AIM = 0.96
-# A plan is shortened when it would end later than this, and, in its first half, lengthened when earlier.
-LATE, EARLY = 1.05, 0.9
+# A plan is shortened when it would end later than this; in its first three quarters, while the rate is still
+# high, lengthened when earlier. One that is complete and ends earlier leaves time that nothing is known for.
+LATE, EARLY = 1.05, 0.93
 # Pictures seen in training after which fine-tuning has caught up with the probe: two and a half epochs of the
 # 1,020 of Flowers-102. Before that it has only unsettled the network.
 EVEN = 2560
@@ -180,7 +183,9 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
     chosen, expected = _best(work, seconds * AIM - used, used)
     later, then = _best(work, 2 * seconds * AIM - used, used)
     return replace(
-        chosen, reason=_reason(work, chosen, seconds), twice=_twice(chosen, later, then / expected)
+        chosen,
+        reason=_reason(work, chosen, seconds),
+        twice=_twice(chosen, later, then / expected, seconds),
     )
 
 
@@ -195,6 +200,8 @@ def _best(work: Work, free: float, used: float) -> tuple[Plan, float]:
             options.append((mistakes(views), Plan("probe", 0, views, None, 0.99, took)))
     for train_from, first_size, worth, spared in work.ways():
         for views in TUNING_VIEWS:
+            if views > 4 and views * work.train > MOST_ROWS:
+                continue
             left = free - work.judgement(True) - work.probe(views)
             epochs = _epochs_within(work, train_from, first_size, left)
             seen = epochs * work.train * worth
@@ -231,7 +238,8 @@ def _reason(work: Work, chosen: Plan, seconds: float) -> str:
     epoch = work.tuning("all", None, 1)
     if chosen.epochs:
         own = work.tuning(chosen.train_from, chosen.first_size, chosen.epochs) / chosen.epochs
-        saved = "" if own > 0.97 * epoch else f" instead of {duration(epoch)} for everything at full size"
+        same = own > 0.97 * epoch or duration(own) == duration(epoch)
+        saved = "" if same else f" instead of {duration(epoch)} for everything at full size"
         last = f"; more than {MAX_EPOCHS} bring nothing that is known" if chosen.epochs == MAX_EPOCHS else ""
         return f"An epoch takes about {duration(own)} here{saved}, and {chosen.epochs} fit{last}."
     least = -(-EVEN // work.train)
@@ -239,12 +247,33 @@ def _reason(work: Work, chosen: Plan, seconds: float) -> str:
         return f"{_counted(work.train, 'picture')} are too few for fine-tuning to beat the probe."
     return (
         f"An epoch of fine-tuning takes about {duration(epoch)} here, and it takes about "
-        f"{_counted(least, 'epoch')} to beat the probe."
+        f"{_counted(least, 'epoch')} to beat the probe{_rest(chosen, seconds)}."
     )
 
 
-def _twice(chosen: Plan, later: Plan, share: float) -> str:
+def _rest(chosen: Plan, seconds: float) -> str:
+    """Say why a probe on the most views leaves time unused; "" where it does not."""
+    unused = chosen.views == PROBE_VIEWS[-1] and chosen.seconds < EARLY * seconds
+    return (
+        f", for which the {duration(seconds - chosen.seconds)} after the probe are too short"
+        if unused
+        else ""
+    )
+
+
+def _enough(chosen: Plan, end: float) -> str:
+    """Say that everything that is known to help is over at `end` seconds."""
+    if chosen.epochs:
+        most = f"{_counted(chosen.epochs, 'epoch')}, the most that are known to bring anything, are"
+    else:
+        most = f"a probe on {_counted(chosen.views, 'view')}, the most that are known to bring anything, is"
+    return f"More time would not help: {most} over after about {duration(end)}."
+
+
+def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
     """Say what twice the time would bring, if its plan leaves this share of the mistakes."""
+    if later.settings == chosen.settings and chosen.seconds < EARLY * seconds:
+        return _enough(chosen, chosen.seconds)
     if later.settings == chosen.settings:
         return "Twice the time would probably bring nothing."
     fewer = round(100 * (1 - share))
@@ -287,10 +316,13 @@ class Deadline:
         end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement(True)
         room = (self.seconds * AIM - now - self.work.judgement(True)) / pace
         epochs = plan.epochs
-        if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= plan.epochs / 2):
+        if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= 0.75 * plan.epochs):
             epochs = _epochs_within(self.work, *how, room, done)
         if epochs != plan.epochs:
             self.plan = replace(plan, epochs=epochs, notes=self._notes(done, epochs, pace))
+            end = now + pace * self.work.tuning(*how, epochs, done) + self.work.judgement(True)
+            if epochs == MAX_EPOCHS and end < EARLY * self.seconds:
+                self.plan = replace(self.plan, twice=_enough(self.plan, end))
         return self.plan
 
     def _notes(self, done: int, epochs: int, pace: float) -> tuple[str, ...]:
