@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from linnaea.classifiers.finetune.budget import Plan
 from linnaea.cli import main
-from linnaea.commands.choosing import hint, resolve_recipe
+from linnaea.commands.choosing import PLANNED, hint, resolve_recipe
 
 DEFAULT = resolve_recipe(None, {}, "my pictures")
 DIGITS = np.random.default_rng(0).integers(0, 256, (30, 28, 28, 1), np.uint8).repeat(3, axis=3)
@@ -33,3 +34,7 @@ def test_it_is_told_before_training(bars, tmp_path, capsys):
     out = str(tmp_path / "run")
     assert main(["train", str(bars), "--learning-curve", "true", "--out", out]) == 2
     assert "grey and at most 12 pixels a side" in capsys.readouterr().err
+
+
+def test_what_a_plan_decides_is_what_cannot_be_named_beside_a_budget():
+    assert set(PLANNED) == set(Plan("all", 1, 1, None, 0.9, 1.0).settings)

@@ -79,13 +79,25 @@ def test_tensorboard_finds_the_curves(run):
 
 def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
     # Forty pictures are too few for fine-tuning to beat the probe, whatever the time.
-    assert main(["train", str(tiles), *SMALL, "--budget", "30s", "--out", str(tmp_path / "r")]) == 0
+    planned = [*SMALL[:-2], "--budget", "30s", "--out", str(tmp_path / "r")]
+    assert main(["train", str(tiles), *planned]) == 0
     told = capsys.readouterr().err
     assert "Plan      the probe only, on" in told
-    assert "Twice the time would probably" in told
+    assert "More time would not help: a probe on 16 views" in told
+    # Of a probe alone no line tells of epochs, nor an empty one.
+    assert "\n\n" not in told
     info = json.loads((tmp_path / "r" / "run.json").read_text())
     assert info["plan"]["train_from"] == "probe"
-    assert info["recipe"]["budget"] == 30
+    # What was done stands among the settings, so that a rerun does it again.
+    assert {name: info["recipe"][name] for name in ("budget", "epochs", "views", "patience")} == {
+        "budget": 30,
+        "epochs": 0,
+        "views": 16,
+        "patience": 0,
+    }
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "<dt>Chosen</dt><dd>the probe only, on 16 views of each picture</dd>" in page
+    assert "<dt>With more time</dt><dd>More time would not help:" in page
     assert "fine-tuning did not beat" not in told
 
 
@@ -95,6 +107,11 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
         (["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--model", "mlp", "--budget", "10m"], "The model mlp has no setting budget."),
         (["--budget", "soon"], "The setting 'budget' is refused: a length of time is written as 90s"),
+        (
+            ["--budget", "60s", "--train-from", "head", "--epochs", "5", "--views", "1"],
+            "With --budget the plan decides --train-from and --epochs and --views; received both. "
+            "Leave out --budget, or --train-from and --epochs and --views.",
+        ),
         (["--hidden", "50", "--model", "resnet18"], "The model resnet18 has no setting hidden."),
         (["--set", "mixup=0.8"], "mixup 0.8 and cutmix 0.25 are more than all batches together."),
     ],

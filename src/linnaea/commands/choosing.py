@@ -28,6 +28,8 @@ TINY = 32
 GREY = 2.0
 # Pictures that are looked at to tell.
 LOOKED_AT = 20
+# Settings that the plan of a budget decides; what budget.Plan.settings holds.
+PLANNED = ("train_from", "epochs", "views", "first_size", "ema")
 # Where the command line has a shorter name than scikit-learn's convention.
 PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
@@ -111,8 +113,23 @@ def new_classifier(recipe: Recipe) -> Any:
     return chosen
 
 
+def refuse_beside_budget(recipe: Recipe) -> None:
+    """Raise SettingError naming the settings that the plan of a budget would override."""
+    named = [f"--{name.replace('_', '-')}" for name in PLANNED if getattr(recipe, name) is not None]
+    if recipe.budget is not None and named:
+        raise SettingError(
+            f"With --budget the plan decides {' and '.join(named)}; received both.",
+            f"Leave out --budget, or {' and '.join(named)}.",
+        )
+
+
 def used_settings(classifier: Any) -> dict[str, Any]:
-    """Return the settings that were really used, defaults resolved, under the recipe's names."""
+    """Return the settings that were really used, defaults resolved, under the recipe's names.
+
+    Of a classifier that was fitted to a budget: with what its plan came to.
+    """
     names = {parameter: name for name, parameter in PARAMETERS.items()}
     used = {names.get(name, name): value for name, value in classifier.get_params().items()}
+    plan = getattr(classifier, "plan_", None)
+    used |= {} if plan is None else plan.settings
     return {name: value for name, value in used.items() if name in Recipe.model_fields}

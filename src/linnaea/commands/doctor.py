@@ -68,4 +68,5 @@ def _torch() -> str:
         return f"cannot be imported with torchvision ({error}): install both from one place, in one command"
     if torch.cuda.is_available():
         return f"uses {torch.cuda.get_device_name(0)}"
-    return f"no accelerator; the processor with {torch.get_num_threads()} threads"
+    number = torch.get_num_threads()
+    return f"no accelerator; the processor with {number} thread{'' if number == 1 else 's'}"

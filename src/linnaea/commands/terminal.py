@@ -150,20 +150,24 @@ class EpochBar:
     @contextmanager
     def shown(self) -> Iterator["EpochBar"]:
         """Show the line while training lasts, and leave its last state standing."""
-        with self._progress:
-            try:
-                yield self
-            except BaseException:
-                # "starting" above an error would say nothing.
-                self._progress.update(self._task, visible=bool(self._told))
-                raise
-            if not self.epochs:
+        self._progress.start()
+        try:
+            yield self
+            if self._done < self.epochs:
+                # Stopped early: what is left of the epochs takes no time any more.
+                self._show(self._done, self._speed, over=True)
+        except BaseException:
+            # "starting" above an error would say nothing.
+            self._progress.update(self._task, visible=bool(self._told))
+            raise
+        finally:
+            if self.epochs:
+                self._progress.stop()
+            else:
                 # A probe alone has no epochs to tell of, and leaves no empty line in their place.
                 self._progress.update(self._task, visible=False)
                 self._progress.live.transient = True
-            elif self._done < self.epochs:
-                # Stopped early: what is left of the epochs takes no time any more.
-                self._show(self._done, self._speed, over=True)
+                self._progress.live.stop()
 
 
 def comparison_table(

@@ -70,6 +70,7 @@ def train(
     chosen = replace(choosing.resolve_recipe(recipe, asked, data), opened=opened)
     repeating.check_asked(chosen.recipe)
     classifier = choosing.new_classifier(chosen.recipe)
+    choosing.refuse_beside_budget(chosen.recipe)
     folder = out or learning.free_folder(data)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     with claimed(folder):
