@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune import loop
+from linnaea.classifiers.finetune.course import Course
 from linnaea.errors import DivergenceError
 
 
@@ -73,3 +75,15 @@ def test_the_probe_is_kept_where_the_loss_explodes(
     assert (wild.kept_, wild.chosen_epoch_) == ("probe", 0)
     X = val_part[0]
     np.testing.assert_allclose(wild.predict_proba(X), wild.probe_proba(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("probed", "chosen"), [(True, 0), (False, 1)])
+def test_an_epoch_as_accurate_as_the_probe_does_not_replace_it(probed: bool, chosen: int) -> None:
+    course, network = Course(), torch.nn.Linear(1, 3)
+    for epoch, (accuracy, loss) in enumerate([(0.75, 0.5), (0.75, 0.1), (0.5, 0.05)]):
+        record = EpochRecord(epoch, 1.0, 0.001, loss, 1.0, val_loss=loss, val_accuracy=accuracy)
+        course.note(record, network, classes=3, probed=probed)
+    assert course.best_epoch == chosen
+    record = EpochRecord(3, 1.0, 0.001, 0.5, 1.0, val_loss=0.9, val_accuracy=0.76)
+    course.note(record, network, classes=3, probed=probed)
+    assert course.best_epoch == 3

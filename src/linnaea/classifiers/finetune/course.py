@@ -63,10 +63,11 @@ class Course:
     best_epoch: int = 0
     best_score: tuple[float, float] = (-np.inf, -np.inf)
 
-    def note(self, record: EpochRecord, network: torch.nn.Module, *, classes: int) -> None:
+    def note(self, record: EpochRecord, network: torch.nn.Module, *, classes: int, probed: bool) -> None:
         """Keep a copy of the network's state if this epoch is the best so far.
 
-        Best is the higher accuracy on the validation part, and among equals the lower loss. Without a
+        Best is the higher accuracy on the validation part, and among equals the lower loss; the probe (epoch
+        0 where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
         validation part it is the last epoch: accuracy on augmented pictures says little, and the probe has
         learned its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
         """
@@ -74,7 +75,8 @@ class Course:
             return
         score = (float(record.epoch), 0.0)
         if record.val_accuracy is not None and record.val_loss is not None:
-            score = (record.val_accuracy, -record.val_loss)
+            # No loss is below 0: none makes an equal better than the probe.
+            score = (record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss)
         if self.best is None or score > self.best_score:
             self.best_score, self.best_epoch = score, record.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -168,7 +168,7 @@ class FineTuning(FineTuned):
     def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
         course = self._session.course
         self.history_.append(record)
-        course.note(record, self.network_, classes=len(self.classes_))
+        course.note(record, self.network_, classes=len(self.classes_), probed=self.probe_ is not None)
         self.chosen_epoch_ = course.best_epoch
         if on_epoch is not None:
             on_epoch(record, self)
