@@ -58,8 +58,8 @@ def fit(
     validation = study.pair("val") if len(study.rows("val")) else None
     _set_up(classifier, study, recipe, elapsed)
     keeper = Keeper(run, recipe, stops)
-    asked_rate = classifier.get_params()["learning_rate"]
-    bar = terminal.EpochBar(classifier.get_params()["epochs"])
+    asked = classifier.get_params()
+    bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
         bar.catch_up(keeping.go_on_from(checkpoint, classifier, run.info()), len(X))
     stopped: BaseException | None = None
@@ -94,7 +94,7 @@ def fit(
     if getattr(classifier, "history_", None):
         run.check_there()  # save would make the folder again
         classifier.save(run.path)
-        used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked_rate}
+        used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked["learning_rate"]}
         run.update_info(
             recipe={**recipe.model_dump(), **used},
             chosen_epoch=getattr(classifier, "chosen_epoch_", None),

@@ -73,10 +73,13 @@ def shown_path(path: Path) -> str:
 
 
 class EpochBar:
-    """One line that tells how far training is: a listener for on_epoch, and on_step where epochs are long."""
+    """One line that tells how far training is: a listener for on_epoch, and on_step where epochs are long.
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    probed: epoch 0 is a probe, which only a higher accuracy replaces
+    """
+
+    def __init__(self, epochs: int, *, probed: bool = False) -> None:
+        self.epochs, self.probed = epochs, probed
         self.plan: Any = None
         self.best: tuple[tuple[float, float], int] | None = None
         self._wide = messages.width >= 110
@@ -101,7 +104,7 @@ class EpochBar:
             self._told.append(f"training {percent(record.train_accuracy)}")
         else:
             # As the classifiers choose: among equal accuracies the lower loss.
-            score = (record.val_accuracy, -record.val_loss)
+            score = (record.val_accuracy, 0.0 if self.probed and record.epoch == 0 else -record.val_loss)
             if self.best is None or score > self.best[0]:
                 self.best = (score, record.epoch)
             self._told.append(f"validation {percent(record.val_accuracy)}")
