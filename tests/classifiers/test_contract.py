@@ -135,7 +135,7 @@ def test_a_model_saved_before_there_was_a_temperature_has_the_temperature_one(mo
     (tmp_path / "model.json").write_text(json.dumps(described))
     assert type(classifier).load(tmp_path).temperature_ == 1.0
     (tmp_path / "model.json").write_text(json.dumps({**described, "temperature": -1}))
-    with pytest.raises(DataError, match="the temperature is -1 and must be a number from 0.001 to 1000.0"):
+    with pytest.raises(DataError, match=r"the temperature is -1 and must be a number from 0\.001 to 1000\.0"):
         type(classifier).load(tmp_path)
 
 
