@@ -35,17 +35,20 @@ def measure(options: list[str | Path], run: Path) -> str:
     """Train with these options, and return the row: validation, the probe, test with interval, seconds."""
     command = [sys.executable, "-m", "linnaea", "train", "flowers102", "--data-dir", DATA]
     started = time.perf_counter()
-    subprocess.run(
-        [*command, "--split", "official", "--out", run, *options], stdout=subprocess.DEVNULL, check=True
+    done = subprocess.run(
+        [*command, "--split", "official", "--out", run, *options], capture_output=True, text=True, check=False
     )
     seconds = time.perf_counter() - started
+    if done.returncode:
+        return f"not measured: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
     info = json.loads((run / "run.json").read_text())
     test = json.loads((run / "metrics.json").read_text())["accuracy"]
     epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     best = max(epoch["val_accuracy"] for epoch in epochs)
     probe = info["baselines"]["the probe alone"]
     told = f"{percent(test['value'])} ({percent(test['low'])} to {percent(test['high'])})"
-    return f"{percent(best):>11} {percent(probe):>12} {told:>22} {seconds:9.0f}"
+    plan = (info.get("plan") or {}).get("summary", "")
+    return f"{percent(best):>11} {percent(probe):>12} {told:>22} {seconds:9.0f}  {plan}".rstrip()
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """How fast this machine is at what fine-tuning does: each kind of work done for a moment, and timed."""
 
+import statistics
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from linnaea.classifiers.finetune.optimizers import stages
 from linnaea.classifiers.finetune.resident import ResidentPictures, batches
 
 # Training steps of one kind are timed at least so often, and for at least so many seconds.
-_STEPS, _SECONDS = 2, 1.0
+_STEPS, _SECONDS = 3, 1.0
+# Batches of features that are timed.
+_BATCHES = 5
 # The last stages that hold this share of the backbone's weights. The first ones have few weights, but the
 # largest maps: without them a step of MobileNetV2 goes backward through a seventh of its pixels.
 _LAST_SHARE = 0.9
@@ -150,13 +152,16 @@ def _decode_seconds(sample: Sequence[Any], pictures: ResidentPictures) -> float:
 
 def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -> float:
     # From everywhere: some pictures may be kept and others not.
-    rows = np.linspace(0, len(pictures) - 1, 3 * inference.BATCH).round().astype(int)
-    views = (view for some in np.split(rows, 3) for view in _views(pictures, some))
-    # The first batch chooses kernels, and does not count.
-    first = len(inference.features(network, islice(views, 1), pictures.preprocessing, precision))
-    started = time.perf_counter()
-    inference.features(network, views, pictures.preprocessing, precision)
-    return (time.perf_counter() - started) / (len(rows) - first)
+    rows = np.linspace(0, len(pictures) - 1, (1 + _BATCHES) * inference.BATCH).round().astype(int)
+    taken = []
+    for some in np.split(rows, 1 + _BATCHES):
+        started, seen = time.perf_counter(), 0
+        for view in _views(pictures, some):
+            inference.features(network, [view], pictures.preprocessing, precision)
+            seen += len(view)
+        taken.append((time.perf_counter() - started) / seen)
+    # The first batch chooses kernels. The middle of the others: whatever waits for the disk is a moment.
+    return statistics.median(taken[1:])
 
 
 def _views(pictures: ResidentPictures, rows: np.ndarray) -> Iterator[Tensor]:
@@ -166,7 +171,7 @@ def _views(pictures: ResidentPictures, rows: np.ndarray) -> Iterator[Tensor]:
 
 
 def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> float:
-    """Return the seconds of training one picture: the mean of some steps after one that does not count."""
+    """Return the seconds of training one picture: the middle of some steps after one that does not count."""
     session.begin_epoch(1)
     order = part.order(session.seed, 1, balanced=False)
     batch = session.settings.batch_size * session.settings.accumulate
@@ -177,11 +182,12 @@ def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> 
         session.course.step += 1
 
     step()
-    started, steps = time.perf_counter(), 0
-    while steps < _STEPS or time.perf_counter() - started < _SECONDS:
+    taken: list[float] = []
+    while len(taken) < _STEPS or sum(taken) < _SECONDS:
+        started = time.perf_counter()
         step()
-        steps += 1
-    return (time.perf_counter() - started) / (steps * rows.shape[1])
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken) / rows.shape[1]
 
 
 def _probe_seconds(width: int, classes: int) -> tuple[float, float]:
