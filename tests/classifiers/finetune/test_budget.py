@@ -10,7 +10,8 @@ import torch
 
 from linnaea.classifiers.finetune import budget, speed
 from linnaea.classifiers.finetune.backbones import build_backbone
-from linnaea.classifiers.finetune.budget import Deadline, Plan, Work, duration, mistakes, plan
+from linnaea.classifiers.finetune.budget import Plan, Work, duration, mistakes, plan
+from linnaea.classifiers.finetune.deadline import Deadline
 from linnaea.classifiers.finetune.speed import Speed
 from linnaea.errors import SettingError
 
@@ -241,6 +242,32 @@ def test_a_probe_that_took_all_the_time_is_the_end() -> None:
     deadline = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
     assert deadline.revise(0, 890).epochs == 0
     assert deadline.plan.notes == ("The plan was 17 epochs; after the probe it became 0.",)
+
+
+def test_a_probe_that_ends_far_too_early_is_gone_on_from() -> None:
+    planned = plan(FLOWERS, 150)
+    # 1 for the whitening, 9 views of 1,000 pictures at 0.0125, 500 judged at 0.01.
+    assert (planned.epochs, planned.views, FLOWERS.probe(9)) == (0, 9, pytest.approx(118.5))
+    deadline = Deadline(FLOWERS, planned, 150, started=0.0)
+    # In half the time: of the 84.75 that are left judging takes 10, and an epoch of the last stages 15.
+    found = deadline.probed(59.25, 59.25)
+    assert (found.train_from, found.epochs, found.views) == ("blocks.3", 4, 9)
+    assert found.seconds == pytest.approx(59.25 + 4 * 15 + 10)
+    assert found.notes == (
+        "The plan was the probe only; it took 0.5 times as long as was measured before, "
+        "which left time for 4 epochs.",
+    )
+    # What is revised later keeps what was told.
+    deadline.revise(0, 59.25)
+    later = deadline.revise(1, 59.25 + 30)
+    assert later.notes[0] == found.notes[0]
+    assert later.notes[1].startswith("The plan was 4 epochs; after epoch 1 it became ")
+
+
+@pytest.mark.parametrize(("seconds", "took"), [(150, 118.5), (150, 100), (1800, 10)])
+def test_a_probe_that_ends_in_time_or_is_not_alone_changes_no_plan(seconds: float, took: float) -> None:
+    planned = plan(FLOWERS, seconds)
+    assert Deadline(FLOWERS, planned, seconds, started=0.0).probed(took, took + 12) is planned
 
 
 def test_the_last_stages_hold_nearly_all_weights() -> None:

@@ -1,13 +1,11 @@
 """A budget instead of hyper-parameters: from seconds to what is trained, and for how long."""
 
 import math
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from linnaea.classifiers.finetune import loop, speed
+from linnaea.classifiers.finetune import loop
 from linnaea.classifiers.finetune.probe import STRENGTHS
-from linnaea.classifiers.finetune.resident import sequence_of
 from linnaea.classifiers.finetune.speed import Speed
 
 # More epochs than this bring nothing that was ever measured here.
@@ -105,11 +103,11 @@ class Plan:
     def summary(self) -> str:
         """What is done, in a few words."""
         if not self.epochs:
-            return f"the probe only, on {_counted(self.views, 'view')} of each picture"
+            return f"the probe only, on {counted(self.views, 'view')} of each picture"
         what = "everything" if self.train_from == "all" else f"the last stages, from {self.train_from} on"
         growing = f", pictures growing from {self.first_size} px" if self.first_size else ""
-        probe = f"after a probe on {_counted(self.views, 'view')}"
-        return f"{what}, {_counted(self.epochs, 'epoch')}{growing}, {probe}"
+        probe = f"after a probe on {counted(self.views, 'view')}"
+        return f"{what}, {counted(self.epochs, 'epoch')}{growing}, {probe}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for run.json."""
@@ -180,8 +178,8 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
     used: float
         Seconds that are over already. They are gone with twice the time too, but only once.
     """
-    chosen, expected = _best(work, seconds * AIM - used, used)
-    later, then = _best(work, 2 * seconds * AIM - used, used)
+    chosen, expected = best(work, seconds * AIM - used, used)
+    later, then = best(work, 2 * seconds * AIM - used, used)
     return replace(
         chosen,
         reason=_reason(work, chosen, seconds),
@@ -189,21 +187,25 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
     )
 
 
-def _best(work: Work, free: float, used: float) -> tuple[Plan, float]:
-    """Return the best plan of `free` seconds, and its expected mistakes."""
+def best(work: Work, free: float, used: float, probed: int | None = None) -> tuple[Plan, float]:
+    """Return the best plan of `free` seconds, and its expected mistakes.
+
+    probed: int
+        The number of views that is settled already; None: it is chosen.
+    """
     options = []
-    for views in PROBE_VIEWS:
+    for views in PROBE_VIEWS if probed is None else (probed,):
         took = work.probe(views) + work.judgement(False)
         # One view is the least there is, whether it can be afforded or not.
         if views == 1 or took <= free:
             took += used
             options.append((mistakes(views), Plan("probe", 0, views, None, 0.99, took)))
     for train_from, first_size, worth, spared in work.ways():
-        for views in TUNING_VIEWS:
-            if views > 4 and views * work.train > MOST_ROWS:
+        for views in TUNING_VIEWS if probed is None else (probed,):
+            if probed is None and views > 4 and views * work.train > MOST_ROWS:
                 continue
             left = free - work.judgement(True) - work.probe(views)
-            epochs = _epochs_within(work, train_from, first_size, left)
+            epochs = epochs_within(work, train_from, first_size, left)
             seen = epochs * work.train * worth
             if not epochs or (not work.val and mistakes(1, seen, spared) > _UNJUDGED):
                 continue
@@ -217,7 +219,7 @@ def _best(work: Work, free: float, used: float) -> tuple[Plan, float]:
     return best, expected
 
 
-def _epochs_within(work: Work, train_from: str, first_size: int | None, seconds: float, done: int = 0) -> int:
+def epochs_within(work: Work, train_from: str, first_size: int | None, seconds: float, done: int = 0) -> int:
     """Return the most epochs, of MAX_EPOCHS, whose part after the first `done` fits into the seconds."""
     fits = (
         epochs
@@ -244,10 +246,10 @@ def _reason(work: Work, chosen: Plan, seconds: float) -> str:
         return f"An epoch takes about {duration(own)} here{saved}, and {chosen.epochs} fit{last}."
     least = -(-EVEN // work.train)
     if least > MAX_EPOCHS:
-        return f"{_counted(work.train, 'picture')} are too few for fine-tuning to beat the probe."
+        return f"{counted(work.train, 'picture')} are too few for fine-tuning to beat the probe."
     return (
         f"An epoch of fine-tuning takes about {duration(epoch)} here, and it takes about "
-        f"{_counted(least, 'epoch')} to beat the probe{_rest(chosen, seconds)}."
+        f"{counted(least, 'epoch')} to beat the probe{_rest(chosen, seconds)}."
     )
 
 
@@ -261,19 +263,19 @@ def _rest(chosen: Plan, seconds: float) -> str:
     )
 
 
-def _enough(chosen: Plan, end: float) -> str:
+def enough(chosen: Plan, end: float) -> str:
     """Say that everything that is known to help is over at `end` seconds."""
     if chosen.epochs:
-        most = f"{_counted(chosen.epochs, 'epoch')}, the most that are known to bring anything, are"
+        most = f"{counted(chosen.epochs, 'epoch')}, the most that are known to bring anything, are"
     else:
-        most = f"a probe on {_counted(chosen.views, 'view')}, the most that are known to bring anything, is"
+        most = f"a probe on {counted(chosen.views, 'view')}, the most that are known to bring anything, is"
     return f"More time would not help: {most} over after about {duration(end)}."
 
 
 def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
     """Say what twice the time would bring, if its plan leaves this share of the mistakes."""
     if later.settings == chosen.settings and chosen.seconds < EARLY * seconds:
-        return _enough(chosen, chosen.seconds)
+        return enough(chosen, chosen.seconds)
     if later.settings == chosen.settings:
         return "Twice the time would probably bring nothing."
     fewer = round(100 * (1 - share))
@@ -281,110 +283,6 @@ def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
     return f"Twice the time would probably buy {gain}: {later.summary}."
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return "1 epoch" or "1,020 pictures"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-@dataclass(eq=False)
-class Deadline:
-    """Keeps a plan to its time: at every epoch's end it looks at the clock, and drops or adds epochs.
-
-    The rate goes on falling along its cosine to the last epoch that is left, so that a training that must
-    end earlier ends with small steps all the same.
-
-    started: float
-        When the budget's time began, by time.perf_counter.
-    """
-
-    work: Work
-    plan: Plan
-    seconds: float
-    started: float
-    _closed: list[tuple[int, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.planned = self.plan.epochs
-
-    def revise(self, done: int, now: float) -> Plan:
-        """Return the plan for the rest, `done` epochs being over at `now` seconds from the start."""
-        self._closed.append((done, now))
-        plan = self.plan
-        if done >= plan.epochs:
-            return plan
-        how = plan.train_from, plan.first_size
-        pace = self._pace()
-        end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement(True)
-        room = (self.seconds * AIM - now - self.work.judgement(True)) / pace
-        epochs = plan.epochs
-        if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= 0.75 * plan.epochs):
-            epochs = _epochs_within(self.work, *how, room, done)
-        if epochs != plan.epochs:
-            self.plan = replace(plan, epochs=epochs, notes=self._notes(done, epochs, pace))
-            end = now + pace * self.work.tuning(*how, epochs, done) + self.work.judgement(True)
-            if epochs == MAX_EPOCHS and end < EARLY * self.seconds:
-                self.plan = replace(self.plan, twice=_enough(self.plan, end))
-        return self.plan
-
-    def _notes(self, done: int, epochs: int, pace: float) -> tuple[str, ...]:
-        if epochs == self.planned:
-            return ()
-        why = f", because an epoch takes {pace:.2g} times as long as was measured before" if done else ""
-        after = f"epoch {done}" if done else "the probe"
-        return (f"The plan was {_counted(self.planned, 'epoch')}; after {after} it became {epochs}{why}.",)
-
-    def _pace(self) -> float:
-        """Return how much longer than the measured speed told the last tenth of the time took.
-
-        Or the last two epochs, where they are longer: one short epoch says little.
-        """
-        last, now = self._closed[-1]
-        recent = [i for i, (_, at) in enumerate(self._closed) if at >= now - self.seconds / 10]
-        first, since = self._closed[max(min(recent[0], len(self._closed) - 3), 0)]
-        if first == last:
-            return 1.0
-        how = self.plan.train_from, self.plan.first_size, self.plan.epochs
-        return (now - since) / (self.work.tuning(*how, first) - self.work.tuning(*how, last))
-
-    def revised(self, done: int) -> Plan:
-        """Return the plan for the rest as it is now."""
-        return self.revise(done, time.perf_counter() - self.started)
-
-
-def begin(
-    network: Any,
-    settings: dict[str, Any],
-    part: loop.TrainingPart,
-    X: Any,
-    *,
-    pictures_val: int,
-    precision: str,
-    seed: int,
-    started: float,
-) -> Deadline:
-    """Measure the machine, and plan for what is left of settings["budget"], which began at `started`."""
-    seconds, after = float(settings["budget"]), int(settings["pictures_after"])
-    after_tuning = settings["pictures_after_tuning"]
-    # Not read yet: what is timed is reading them.
-    sample = sequence_of(X, part.pictures.preprocessing, keep=False)[: 64 if after else 0]
-    measured = speed.measure(
-        network,
-        settings,
-        part,
-        sample,
-        precision=precision,
-        seed=seed,
-        # Of twice the time, which the plan tells of as well.
-        affordable=2 * seconds / EVEN,
-    )
-    step = settings["batch_size"] * settings["accumulate"]
-    passes = 2 if settings.get("tta") == "flip" else 1
-    work = Work(
-        measured,
-        len(part),
-        pictures_val,
-        after,
-        after if after_tuning is None else after_tuning,
-        step,
-        passes,
-    )
-    return Deadline(work, plan(work, seconds, time.perf_counter() - started), seconds, started)

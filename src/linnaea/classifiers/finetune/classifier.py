@@ -186,6 +186,7 @@ class FineTuneClassifier(FineTuning):
         settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
         settings |= self._planned(settings, X, part, held, started, on_resume)
         features = self._begin(part, held, settings) if on_resume is None else None
+        settings |= self._planned_on() if on_resume is None else {}
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )

@@ -65,6 +65,12 @@ class Speed:
     last_stage: str | None = None
     first_size: int | None = None
 
+    def times(self, pace: float) -> "Speed":
+        """Return the speed of a machine that takes `pace` times as long for everything."""
+        names = ("decode", "feature", "regression", "whitening", "whole", "last", "small")
+        taken = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: pace * was for name, was in taken.items() if was is not None})
+
     def step(self, train_from: str, size: int) -> float:
         """Return the seconds of training one picture of this size, from a stage of `whole` or `last`.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
-from linnaea.classifiers.finetune import batchnorm, budget, construction, inference, loop, state
+from linnaea.classifiers.finetune import batchnorm, budget, construction, deadline, inference, loop, state
 from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
@@ -46,11 +46,11 @@ class FineTuning(FineTuned):
     ) -> dict[str, Any]:
         """Return the settings that the budget decides; a resumed training keeps its plan, not its time."""
         self.plan_: budget.Plan | None = None
-        self._deadline: budget.Deadline | None = None
+        self._deadline: deadline.Deadline | None = None
         if on_resume is not None and "plan" in on_resume[1]:
             self.plan_ = budget.Plan.from_dict(on_resume[1]["plan"])
         elif on_resume is None and self.budget is not None:
-            self._deadline = budget.begin(
+            self._deadline = deadline.begin(
                 self.network_,
                 settings,
                 part,
@@ -62,6 +62,13 @@ class FineTuning(FineTuned):
             )
             self.plan_ = self._deadline.plan
         return {} if self.plan_ is None else self.plan_.settings
+
+    def _planned_on(self) -> dict[str, Any]:
+        """Return the settings that the budget decides after the probe, whose time is now known."""
+        if self._deadline is None or self.probe_ is None:
+            return {}
+        self.plan_ = self._deadline.probed(time.perf_counter() - self._started)
+        return self.plan_.settings
 
     def _begin(
         self, part: loop.TrainingPart, held: Held | None, settings: dict[str, Any]
