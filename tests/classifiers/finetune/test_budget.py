@@ -270,6 +270,17 @@ def test_a_probe_that_ends_in_time_or_is_not_alone_changes_no_plan(seconds: floa
     assert Deadline(FLOWERS, planned, seconds, started=0.0).probed(took, took + 12) is planned
 
 
+def test_what_is_judged_at_the_end_is_as_fast_as_the_probe_was() -> None:
+    planned = plan(FLOWERS, 300)
+    assert (planned.train_from, planned.epochs, planned.views) == ("blocks.3", 7, 4)
+    deadline = Deadline(FLOWERS, planned, 300, started=0.0)
+    assert deadline.probed(FLOWERS.probe(4) / 2, 30) is planned
+    # 1,000 pictures at 0.01 and 0.01 seconds, by half.
+    assert deadline.work.judgement(True) == pytest.approx(10)
+    # 288 - 30 - 10 are left, and an epoch takes 25 seconds and half of 5 for its judging.
+    assert deadline.revise(0, 30).epochs == 9
+
+
 def test_the_last_stages_hold_nearly_all_weights() -> None:
     network = build_backbone("mobilenetv2", weights="none", classes=10).network
     # conv_stem to blocks.2 hold 57,000 of 2.2 million weights.

@@ -49,11 +49,15 @@ class Deadline:
         A probe that was planned alone, and ended so early that there is time to beat it, is gone on from.
         """
         now = time.perf_counter() - self.started if now is None else now
-        old, pace = self.plan, took / self.work.probe(self.plan.views)
-        if old.epochs or now + pace * self.work.judgement(False) >= EARLY * self.seconds:
-            return old
+        old, speed_ = self.plan, self.work.speed
+        pace = took / self.work.probe(old.views)
         # All work is taken to be as much faster as the probe was; its own time is over in both.
-        work = replace(self.work, speed=self.work.speed.times(pace))
+        work = replace(self.work, speed=speed_.times(pace))
+        # What is only looked at is like the probe; training has a pace of its own (see _pace).
+        looked = replace(speed_, decode=pace * speed_.decode, feature=pace * speed_.feature)
+        self.work = replace(self.work, speed=looked)
+        if old.epochs or now + work.judgement(False) >= EARLY * self.seconds:
+            return old
         spent = work.probe(old.views)
         new, _ = best(work, self.seconds * AIM - now + spent, now - spent, old.views)
         if new.epochs:
