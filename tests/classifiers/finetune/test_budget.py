@@ -281,6 +281,14 @@ def test_what_is_judged_at_the_end_is_as_fast_as_the_probe_was() -> None:
     assert deadline.revise(0, 30).epochs == 9
 
 
+@pytest.mark.parametrize(("now", "epochs"), [(35, 8), (45, 7)])
+def test_long_epochs_may_end_within_the_reserve_but_not_after_the_budget(now: float, epochs: int) -> None:
+    # Seven epochs of 30 seconds and judging in 20 would be over after 265 of 300 seconds, eight after 295;
+    # ten seconds later after 275 and 305.
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 300), 300, started=0.0)
+    assert deadline.revise(0, now).epochs == epochs
+
+
 def test_the_last_stages_hold_nearly_all_weights() -> None:
     network = build_backbone("mobilenetv2", weights="none", classes=10).network
     # conv_stem to blocks.2 hold 57,000 of 2.2 million weights.

@@ -76,10 +76,14 @@ class Deadline:
         how = plan.train_from, plan.first_size
         pace = self._pace()
         end = now + pace * self.work.tuning(*how, plan.epochs, done) + self.work.judgement(True)
-        room = (self.seconds * AIM - now - self.work.judgement(True)) / pace
+        left = self.seconds - now - self.work.judgement(True)
         epochs = plan.epochs
         if end > LATE * self.seconds or (end < EARLY * self.seconds and done <= 0.75 * plan.epochs):
-            epochs = epochs_within(self.work, *how, room, done)
+            reserve = (1 - AIM) * self.seconds
+            epochs = epochs_within(self.work, *how, (left - reserve) / pace, done)
+        if epochs == plan.epochs and end < EARLY * self.seconds and done <= 0.75 * epochs:
+            # Epochs are so long that the next would end within the reserve: better there than early.
+            epochs = min(epochs + 1, epochs_within(self.work, *how, left / pace, done))
         if epochs != plan.epochs:
             self.plan = replace(plan, epochs=epochs, notes=self._kept + self._notes(done, epochs, pace))
             end = now + pace * self.work.tuning(*how, epochs, done) + self.work.judgement(True)
