@@ -163,8 +163,15 @@ def test_leaks_edited_in_run_json_are_found_again_from_the_split(leaking, tmp_pa
     assert info["leaks"] == {"pictures": ["test/bar 0/copy.png"], "n": 1, "validation": 0}
 
 
+def surely_right(lines):
+    """Return the first row of a table with all its probability on the true class."""
+    path, true, _ = lines[1].split(",", 2)
+    classes = lines[0].split(",")[3:]
+    return ",".join([path, true, true, *("1" if name == true else "0" for name in classes)])
+
+
 @pytest.mark.parametrize("table", ["predictions.csv", "validation.csv"])
-@pytest.mark.parametrize("edit", ["removed", "doubled", "relabelled"])
+@pytest.mark.parametrize("edit", ["removed", "doubled", "relabelled", "surer", "exchanged"])
 def test_evaluate_writes_nothing_for_rows_edited_so_that_they_sum_to_one(run, capsys, table, edit):
     lines = (run / table).read_text().splitlines()
     path, true, rest = lines[1].split(",", 2)
@@ -176,6 +183,9 @@ def test_evaluate_writes_nothing_for_rows_edited_so_that_they_sum_to_one(run, ca
             [lines[0], f"{path},{other},{rest}", *lines[2:]],
             f"line 2: {path} has the true class '{other}', and '{true}' in split.csv.",
         ),
+        # Nothing in these contradicts anything but the checksum.
+        "surer": ([lines[0], surely_right(lines), *lines[2:]], "was changed since the run wrote it: its"),
+        "exchanged": ([lines[0], *lines[:0:-1]], "was changed since the run wrote it: its SHA-256 is"),
     }[edit]
     (run / table).write_text("\n".join(edited) + "\n")
     before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}

@@ -1,5 +1,7 @@
 """Facts: a table whose rows sum to one is believed only where it is that of the run's own split."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,15 @@ from linnaea.data.split import Split
 from linnaea.errors import DataError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.tables import check_number, judged_table, leaks_of, read_table, split_of, told_leaks
+from linnaea.runs.tables import (
+    check_number,
+    judged_table,
+    leaks_of,
+    read_table,
+    split_of,
+    told_leaks,
+    write_table,
+)
 
 
 def row(path, picture_hash, label, part, group=""):
@@ -74,6 +84,39 @@ def test_rows_removed_doubled_relabelled_or_of_other_pictures_are_refused_by_nam
     with pytest.raises(DataError) as refused:
         judged_table(run)
     assert str(refused.value) == (f"{run.path / 'predictions.csv'}{told} Restore the file, or train again.")
+
+
+def test_a_probability_that_was_changed_contradicts_the_checksum(make):
+    run = make()
+    write_table(run, "test", judged_table(run))  # before, the table had none
+    text = (run.path / "predictions.csv").read_text()
+    assert text.splitlines()[1:] == LINES
+    told = {"predictions.csv": hashlib.sha256(text.encode()).hexdigest()}
+    assert run.info()["tables"] == told
+    assert judged_table(run).paths[0] == "a/2.png"
+    run.write_text("predictions.csv", text.replace("0.4,0.6", "0.3,0.7"))
+    found = hashlib.sha256((run.path / "predictions.csv").read_bytes()).hexdigest()
+    with pytest.raises(DataError) as refused:
+        judged_table(run)
+    assert str(refused.value) == (
+        f"{run.path / 'predictions.csv'} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
+        f"expected {told['predictions.csv'][:12]}…. Restore the file, or train again."
+    )
+
+
+def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monkeypatch):
+    run = make()
+    table = judged_table(run)
+    write_table(run, "test", table)
+    monkeypatch.setattr(RunFolder, "write_text", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(run, "test", table)
+    assert run.info()["tables"] == {}
+    assert judged_table(run).paths == table.paths
+
+
+def power_cut(*_):
+    raise KeyboardInterrupt
 
 
 def test_columns_that_changed_places_are_refused(make):

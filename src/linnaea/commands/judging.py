@@ -33,7 +33,7 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     if len(study.rows("test")) == 0:
         return
     predictions, features = _predicted(classifier, study, "test")
-    run.write_text("predictions.csv", predictions.to_csv())
+    tables.write_table(run, "test", predictions)
     if score is not None:
         unlike.judge(run, score, classifier, features, predictions.probabilities)
     count_look(run, study)
@@ -63,7 +63,7 @@ def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
     run.check_there()  # save would make the folder again
     classifier.save(run.path)
     mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
-    run.write_text("validation.csv", mended.to_csv())
+    tables.write_table(run, "val", mended)
     run.write_json("calibration.json", {"temperature": temperature})
     return True
 

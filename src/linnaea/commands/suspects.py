@@ -21,9 +21,10 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     from linnaea.evaluation.predictions import Predictions
     from linnaea.report.groups import build_group
     from linnaea.report.labels import build_label_errors
+    from linnaea.runs.tables import judged_table
 
-    tables = [Predictions.read_csv(run.path / "predictions.csv") for run in group.runs()]
-    group.write_text("folds.csv", label_errors.joined(tables).to_csv())
+    folds = [judged_table(run) for run in group.runs()]
+    group.write_text("folds.csv", label_errors.joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
     found = label_errors.find_suspects(table)

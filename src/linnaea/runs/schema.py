@@ -125,6 +125,7 @@ class _Run(_Begun):
     probe: _Object | None = None
     leaks: _Leaks | None = None
     looks: _Looks | None = None
+    tables: dict[str, _Text] | None = None
     heat_maps: _Object | None = None
     learning_curve: list[_Object] | None = None
     learning_forecast: _Object | None = None

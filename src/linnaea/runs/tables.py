@@ -1,6 +1,7 @@
 """A run's tables of predictions, believed only where they fit the split that the run was made on."""
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,21 +48,34 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     return rows
 
 
+def write_table(run: RunFolder, part: str, table: Predictions) -> None:
+    """Write the table of the "test" or "val" part, and its checksum (SHA-256) into run.json's "tables"."""
+    name, text = FILES[part], table.to_csv()
+    known = {file: known for file, known in _checksums(run).items() if file != name}
+    # Whoever is killed between the two leaves a table without a checksum, never with a wrong one.
+    run.update_info(tables=known)
+    run.write_text(name, text)
+    run.update_info(tables=known | {name: hashlib.sha256(text.encode()).hexdigest()})
+
+
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
     """Return the table of the "test" or "val" part, with the content hashes that the split knows.
 
     split: what split_of returned; None: the table is read as it stands.
 
     Raises DataError as Predictions.read_csv, and for a table that is not that of the part: the first line
-    whose picture is not in it, stands there twice or has another class, a picture without a row, or columns
-    that are not the classes of training.
+    whose picture is not in it, stands there twice or has another class, a picture without a row, columns
+    that are not the classes of training, or any other change since the run wrote it.
     """
     path = run.path / FILES[part]
     table = Predictions.read_csv(path)
+    if split is not None:
+        _check_classes(path, table, split)
+        _check_pictures(path, table, split, part)
+    # Last, because what is said above tells more.
+    _check_unchanged(run, FILES[part])
     if split is None:
         return table
-    _check_classes(path, table, split)
-    _check_pictures(path, table, split, part)
     hash_of = {row["path"]: row["hash"] for row in split}
     hashes = tuple(hash_of[picture] for picture in table.paths)
     return Predictions(
@@ -129,6 +143,22 @@ def _leaking(split: Sequence[dict[str, str]], part: str, earlier: Sequence[str])
 
 def _data(run: RunFolder) -> dict[str, Any]:
     return run.info().get("data") or {}
+
+
+def _checksums(run: RunFolder) -> dict[str, str]:
+    """Return run.json's "tables", name → checksum; none of a run that is older than they are."""
+    return dict(run.info().get("tables") or {}) if (run.path / "run.json").exists() else {}
+
+
+def _check_unchanged(run: RunFolder, name: str) -> None:
+    expected = _checksums(run).get(name)
+    found = hashlib.sha256(reading.read_bytes(run.path / name, MAX_TABLE)).hexdigest()
+    if expected not in (None, found):
+        raise DataError(
+            f"{run.path / name} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
+            f"expected {expected[:12]}….",
+            _CURE,
+        )
 
 
 def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str]]) -> None:
