@@ -10,6 +10,9 @@ import pytest
 # Where the suite is started in the background, a shell has SIGINT ignored, in this process and its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A width that somebody exported would break the tables that tests read; the parallel runner exports one.
+os.environ.pop("COLUMNS", None)
+
 # Keras reads this at import; without it, it looks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
