@@ -54,7 +54,7 @@ def photographs(tmp_path_factory) -> Path:
             picture.save(folder / "photographs" / name / f"{number:02}.png")
     run = folder / "run"
     assert main(["train", str(folder / "photographs"), "--model", "mobilenetv2_050", "--weights", "none",
-                 "--size", "32", "--views", "2", "--epochs", "1", "--validation", "0.3",
+                 "--size", "32", "--views", "2.5", "--epochs", "1", "--validation", "0.3",
                  "--learning-curve", "true", "--out", str(run)]) == 0  # fmt: skip
     return run
 

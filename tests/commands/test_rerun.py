@@ -102,7 +102,14 @@ def test_what_cannot_be_repeated_is_one_sentence(spoil, sentence, copied, tmp_pa
 
 
 def test_a_plan_is_repeated_as_it_came_out(copied):
-    plan = {"train_from": "probe", "epochs": 0, "views": 3, "first_size": None, "ema": 0.98, "seconds": 9.0}
+    plan = {
+        "train_from": "probe",
+        "epochs": 0,
+        "views": 2.75,
+        "first_size": None,
+        "ema": 0.98,
+        "seconds": 9.0,
+    }
     change(copied, plan=plan, recipe={"model": "mobilenetv2", "budget": 30.0, "epochs": 15, "views": 4})
     folder = module.RunFolder.open(copied)
     settings = module._settings(folder, folder.info())
@@ -110,6 +117,6 @@ def test_a_plan_is_repeated_as_it_came_out(copied):
         "budget": None,
         "train_from": "all",
         "epochs": 0,
-        "views": 3,
+        "views": 2.75,
     }
     assert settings["split_from"] == str(copied)

@@ -259,7 +259,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_work(photos):
         f"{cache_folder()}/pictures/v1-16 cannot be used (only a part of a picture could be written; "
         f"free some space, or name another folder in LINNAEA_CACHE).|{total}\n"
     ), ran.stderr
-    # What was taken is given back. The lock of a set stays, and its name may begin with any letter: ".b*.lock".
+    # What was taken is given back. The lock of a set stays, and its name may begin with any: ".b*.lock".
     assert on_disk("*.bin") == on_disk("*.building") == on_disk("*.json") == []
 
 

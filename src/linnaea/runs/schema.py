@@ -79,7 +79,7 @@ class _Resumed(_Part):
 class _Plan(_Part):
     train_from: _Text
     epochs: _Count
-    views: Annotated[int, Field(ge=1, le=1000)]
+    views: Annotated[float, Field(ge=1, le=1000)]
     first_size: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
     ema: float | None = None
 

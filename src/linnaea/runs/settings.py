@@ -8,7 +8,7 @@ from dataclasses import field, make_dataclass
 from typing import Annotated, Any, Literal, Optional
 
 from cyclopts import Parameter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from linnaea.errors import SettingError, did_you_mean
 from linnaea.runs.durations import parse_duration
@@ -23,6 +23,8 @@ def _sizes(value: Any) -> Any:
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_sizes)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
+# A whole number stays one where it is shown.
+Views = Annotated[float, AfterValidator(lambda v: int(v) if v.is_integer() else v)]
 # Settings that a shell passes as one word of text.
 WORDS = {"hidden", "budget"}
 OPTION: Any = {"option": True}  # shown as an option of its own; the others go through --set
@@ -164,7 +166,7 @@ class Recipe(BaseModel):
     )
     head_first_epochs: int | None = Field(None, ge=0, description="Epochs in which only the head learns.")
     probe: bool | None = Field(None, description="Whether a linear probe comes first.")
-    views: int | None = Field(None, ge=1, description="Views of each picture that the probe sees.")
+    views: Views | None = Field(None, ge=1, description="Views of each picture that the probe sees.")
     layer_decay: float | None = Field(
         None, gt=0, le=1, description="Share of the rate that each layer has of the layer above."
     )

@@ -73,7 +73,7 @@ def test_the_cost_of_each_part_is_what_a_hand_makes_it() -> None:
 
 
 def test_a_short_budget_buys_a_probe_on_as_many_views_as_fit() -> None:
-    # 90 · 0.96 = 86.4 seconds, 10 used, 20 for the end: 56.4 are enough for 4 views (56), not for 5 (69).
+    # 90 · 0.96 = 86.4 seconds, 10 used, 20 for the end: 56.4 are enough for 4 views (56), not for 4.25.
     found = plan(FLOWERS, 90, used=10)
     assert (found.train_from, found.epochs, found.views) == ("probe", 0, 4)
     assert found.seconds == pytest.approx(10 + 56 + 20)
@@ -244,12 +244,51 @@ def test_a_probe_that_took_all_the_time_is_the_end() -> None:
     assert deadline.plan.notes == ("The plan was 17 epochs; after the probe it became 0.",)
 
 
+def test_a_probe_alone_fills_its_time_to_a_quarter_of_a_view() -> None:
+    # 1 for the whitening, 5 to choose on, 20 for the end; a view of 1,000 pictures is 12.5.
+    found = plan(FLOWERS, 60)
+    assert (found.epochs, found.views) == (0, 2.5)
+    assert found.seconds == pytest.approx(26 + 2.5 * 12.5)
+    assert found.summary == "the probe only, on 2 views of each picture and one more of 50 % of them"
+
+
+@pytest.mark.parametrize(("pace", "views"), [(1.0, 2.5), (0.8, 3.5), (1.3, 1.25), (3.0, 1)])
+def test_a_probe_alone_is_planned_anew_at_the_pace_of_its_first_view(pace: float, views: float) -> None:
+    deadline = Deadline(FLOWERS, plan(FLOWERS, 60), 60, started=0.0)
+    first = pace * 10  # features of 1,000 pictures at 0.01
+    assert deadline.settle(first, now=first) == views == deadline.plan.views
+    if views == 2.5:
+        assert deadline.plan.notes == ()
+        return
+    plan_was = "The plan was the probe only, on 2 views of each picture and one more of 50 % of them"
+    assert deadline.plan.notes[0].startswith(f"{plan_was}; the first took {pace:.2g} times as long as was ")
+    assert deadline.plan.settings["views"] == views
+    if pace < 3:
+        # Within a quarter of a view of what is aimed at, if the rest goes at this pace too.
+        end = pace * (26 + views * 12.5)
+        assert 57.6 - pace * 12.5 / 4 < end <= 57.6
+
+
+def test_a_first_view_that_is_far_too_fast_leaves_time_for_fine_tuning() -> None:
+    planned = plan(FLOWERS, 90, used=10)
+    assert planned.epochs == 0
+    deadline = Deadline(FLOWERS, planned, 90, started=0.0)
+    views = deadline.settle(3.0, now=13.0)
+    assert deadline.plan.epochs > 0
+    assert views == deadline.plan.views in budget.TUNING_VIEWS
+    assert "it became the last stages, from blocks.3 on, " in deadline.plan.notes[0]
+    # A plan that was not the probe alone waits for the end of the probe.
+    tuned = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
+    assert tuned.settle(1.0, now=1.0) == plan(FLOWERS, 900).views
+    assert tuned.plan.notes == ()
+
+
 def test_a_probe_that_ends_far_too_early_is_gone_on_from() -> None:
-    planned = plan(FLOWERS, 150)
+    planned = plan(FLOWERS, 145)
     # 1 for the whitening, 9 views of 1,000 pictures at 0.0125, 500 judged at 0.01.
     assert (planned.epochs, planned.views, FLOWERS.probe(9)) == (0, 9, pytest.approx(118.5))
-    deadline = Deadline(FLOWERS, planned, 150, started=0.0)
-    # In half the time: of the 84.75 that are left judging takes 10, and an epoch of the last stages 15.
+    deadline = Deadline(FLOWERS, planned, 145, started=0.0)
+    # In half the time: of the 79.95 that are left judging takes 10, and an epoch of the last stages 15.
     found = deadline.probed(59.25, 59.25)
     assert (found.train_from, found.epochs, found.views) == ("blocks.3", 4, 9)
     assert found.seconds == pytest.approx(59.25 + 4 * 15 + 10)

@@ -6,9 +6,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.probe import fit_probe, views, whitening
-from linnaea.classifiers.finetune.resident import ResidentPictures
+from linnaea.classifiers.finetune.probe import _weights_of_rows, fit_probe, whitening
 
 
 def features(number: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
@@ -85,20 +83,20 @@ def test_a_weight_of_two_is_the_picture_twice() -> None:
     assert agree.float().mean() > 0.95
 
 
-def test_views_are_evaluations_its_mirror_and_then_crops() -> None:
-    preprocessing = Preprocessing(size=32, crop_pct=1.0)
-    pictures = [torch.randint(0, 256, (3, 36, 48), dtype=torch.uint8) for _ in range(5)]
-    resident = ResidentPictures(pictures, preprocessing, torch.device("cpu"))
-    found = torch.cat(list(views(resident, 3, seed=0, batch_size=2)))
-    assert found.shape == (15, 3, 32, 32)
-    expected = preprocessing.fit([picture.permute(1, 2, 0).numpy() for picture in pictures])
-    assert torch.equal(found[:5], expected)
-    assert torch.equal(found[5:10], expected.flip(-1))
-    assert not torch.equal(found[10:], expected)
-    again = torch.cat(list(views(resident, 3, seed=0, batch_size=2)))
-    assert torch.equal(found, again)
-    unmirrored = torch.cat(list(views(resident, 2, seed=0, flip=False, batch_size=2)))
-    assert not torch.equal(unmirrored[5:], expected.flip(-1))
+def test_a_picture_weighs_the_same_however_many_views_it_has() -> None:
+    train, targets = features(40, 4)
+    # Views 2 of ten pictures only, all of class 0 and 1: copies, so that they add nothing but their weight.
+    some = np.flatnonzero(targets < 2)[:10]
+    seen = np.concatenate([np.arange(40), some])
+    probe = fit_probe(train[torch.from_numpy(seen)], targets, seen=seen)
+    once = fit_probe(train, targets)
+    # Nearly the same: the copies count in the whitening. Unweighted, they would pull towards their classes.
+    assert torch.allclose(probe.bias, once.bias, atol=0.25)
+    assert (probe.logits(train).argmax(1) == once.logits(train).argmax(1)).all()
+    # By hand: 50 rows of 40 pictures are 1.25 views on average, half of which a picture with two has in each.
+    shares = _weights_of_rows(seen, None)
+    assert shares[:40][some].tolist() == shares[40:].tolist() == [0.625] * 10
+    assert shares.sum() == pytest.approx(50)
 
 
 def test_fine_tuning_starts_from_a_shorter_head_that_points_the_same_way() -> None:

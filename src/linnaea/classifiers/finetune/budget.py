@@ -10,7 +10,9 @@ from linnaea.classifiers.finetune.speed import Speed
 
 # More epochs than this bring nothing that was ever measured here.
 MAX_EPOCHS = 40
-PROBE_VIEWS, TUNING_VIEWS = range(1, 17), (1, 2, 3, 4, 8, 16)
+TUNING_VIEWS = (1, 2, 3, 4, 8, 16)
+# A probe alone fills its time to a quarter of a view: 1, 1.25, ..., 16.
+PROBE_VIEWS = tuple(quarter / 4 if quarter % 4 else quarter // 4 for quarter in range(4, 65))
 # More than four views before fine-tuning are for few pictures: so many rows at most.
 MOST_ROWS = 4096
 # What is planned for: a little less than the budget, so that a slow moment does not break it.
@@ -43,7 +45,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
-def mistakes(views: int, seen: float = 0.0, spared: float = SPARED) -> float:
+def mistakes(views: float, seen: float = 0.0, spared: float = SPARED) -> float:
     """Return the expected mistakes, as a share of those of a probe on one view of each picture.
 
     seen: float
@@ -65,7 +67,9 @@ class Plan:
 
     train_from: str
         "probe" (no fine-tuning), "all", or a stage: it and everything after it.
-    epochs, views: int
+    epochs: int
+    views: int or float
+        Of each training picture, for the probe; of 1.25, the second is of a quarter of the pictures.
     first_size: int or None
         Side of the pictures in the first epoch; None: full size from the start.
     ema: float
@@ -80,7 +84,7 @@ class Plan:
 
     train_from: str
     epochs: int
-    views: int
+    views: float
     first_size: int | None
     ema: float
     seconds: float
@@ -103,7 +107,7 @@ class Plan:
     def summary(self) -> str:
         """What is done, in a few words."""
         if not self.epochs:
-            return f"the probe only, on {counted(self.views, 'view')} of each picture"
+            return f"the probe only, on {_views(self.views)}"
         what = "everything" if self.train_from == "all" else f"the last stages, from {self.train_from} on"
         growing = f", pictures growing from {self.first_size} px" if self.first_size else ""
         probe = f"after a probe on {counted(self.views, 'view')}"
@@ -140,7 +144,7 @@ class Work:
     batch_size: int = 16
     passes: int = 1
 
-    def probe(self, views: int) -> float:
+    def probe(self, views: float) -> float:
         """Return the seconds of a probe on so many views, judged on the validation part."""
         s = self.speed
         # One more than are tried makes the head that fine-tuning starts from.
@@ -187,10 +191,10 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
     )
 
 
-def best(work: Work, free: float, used: float, probed: int | None = None) -> tuple[Plan, float]:
+def best(work: Work, free: float, used: float, probed: float | None = None) -> tuple[Plan, float]:
     """Return the best plan of `free` seconds, and its expected mistakes.
 
-    probed: int
+    probed: float
         The number of views that is settled already; None: it is chosen.
     """
     options = []
@@ -283,6 +287,12 @@ def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
     return f"Twice the time would probably buy {gain}: {later.summary}."
 
 
-def counted(number: int, what: str) -> str:
-    """Return "1 epoch" or "1,020 pictures"."""
+def _views(views: float) -> str:
+    """Return "2 views of each picture", or what is made of a number that is not whole."""
+    whole = f"{counted(int(views), 'view')} of each picture"
+    return whole if views == int(views) else f"{whole} and one more of {100 * (views % 1):g} % of them"
+
+
+def counted(number: float, what: str) -> str:
+    """Return "1 epoch", "1,020 pictures" or "1.25 views"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

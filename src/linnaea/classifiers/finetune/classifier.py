@@ -45,8 +45,9 @@ class FineTuneClassifier(FineTuning):
         each picture that are computed once; settings that change pictures any further do not apply.
     probe : bool, default=True
         Whether the linear probe comes first.
-    views : int, default=4
-        Views of each training picture that the probe, and a head that learns alone, see.
+    views : float, default=4
+        Of each training picture, for the probe; of 2.25, the third is of a quarter of the pictures. A head
+        that learns alone sees the whole ones.
     epochs : int, default=12
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
@@ -127,7 +128,7 @@ class FineTuneClassifier(FineTuning):
     train_from: str = "all"
     head_first_epochs: int = 0
     probe: bool = True
-    views: int = 4
+    views: float = 4
     epochs: int = 12
     batch_size: int = 16
     solver: str = "adamw"

@@ -43,6 +43,28 @@ class Deadline:
     def __post_init__(self) -> None:
         self.planned = self.plan.epochs
 
+    def settle(self, took: float, now: float | None = None) -> float:
+        """Return the number of the probe's views; the first of each picture took so many seconds.
+
+        A probe that was planned alone is planned anew, so that it fills the time at the pace that it goes at.
+        """
+        now = time.perf_counter() - self.started if now is None else now
+        old, speed_ = self.plan, self.work.speed
+        if old.epochs:
+            return old.views
+        pace = took / (self.work.train * speed_.feature)
+        # All work is taken to be as much faster, for now: `probed` knows more.
+        work = replace(self.work, speed=speed_.times(pace))
+        new, _ = best(work, self.seconds * AIM - now + took, now - took)
+        if new.settings != old.settings:
+            self._kept = (
+                f"The plan was {old.summary}; the first took {pace:.2g} times as long as was measured "
+                f"before, and it became {new.summary}.",
+            )
+            self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
+            self.planned = new.epochs
+        return self.plan.views
+
     def probed(self, took: float, now: float | None = None) -> Plan:
         """Return the plan for the rest, the probe being over at `now` seconds, of which it took so many.
 
@@ -63,7 +85,7 @@ class Deadline:
         if new.epochs:
             note = f"The plan was the probe only; it took {pace:.2g} times as long as was measured before"
             self.work, self.planned = work, new.epochs
-            self._kept = (f"{note}, which left time for {counted(new.epochs, 'epoch')}.",)
+            self._kept += (f"{note}, which left time for {counted(new.epochs, 'epoch')}.",)
             self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
         return self.plan
 

@@ -54,11 +54,14 @@ def probes(
         None, classifier.class_weight, np.zeros((len(y), 1)), y, classifier.classes_
     )
     found = []
-    for rows in subsets:
+    for rows in map(np.sort, subsets):
+        place = np.full(len(y), -1)
+        place[rows] = np.arange(len(rows))
+        seen = place[features.seen]
         probe = fit_probe(
-            features.train[:, torch.from_numpy(rows)].flatten(0, 1),
+            features.rows[torch.from_numpy(seen >= 0)],
             targets[rows],
-            views=number,
+            seen=seen[seen >= 0],
             weights=None if weights is None else weights[rows],
             validation=(features.val, val_targets),
             overwrite_features=True,  # a copy: indexing made it

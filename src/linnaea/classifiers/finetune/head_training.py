@@ -1,6 +1,7 @@
 """Features of the frozen network, made once: the probe and every epoch of the head alone learn from them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +12,26 @@ from torch import Tensor
 
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import inference
-from linnaea.classifiers.finetune.probe import Probe, fit_probe, views
+from linnaea.classifiers.finetune.backbones import feature_width
+from linnaea.classifiers.finetune.probe import Probe, fit_probe
 from linnaea.classifiers.finetune.progress import Stage
 from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
+from linnaea.classifiers.finetune.views import pictures_seen, views
 
 
 @dataclass(eq=False)
 class FrozenFeatures:
     """What the network makes of the pictures before its head, as in evaluation.
 
-    train: Tensor of float32 (views, n, width)
-        Views as `probe.views` orders them: evaluation's, its mirror, random crops.
+    rows: Tensor of float32 (rows, width)
+        Of the views that `views` yields: evaluation's of each picture, its mirror, random crops.
+    seen: ndarray of int (rows,)
+        Which picture each row is a view of.
     val: Tensor of float32 (m, width), or None
     """
 
-    train: Tensor
+    rows: Tensor
+    seen: np.ndarray
     val: Tensor | None
 
     @classmethod
@@ -35,22 +41,43 @@ class FrozenFeatures:
         pictures: ResidentPictures,
         held: EvaluationBatches | None,
         *,
-        number_of_views: int,
+        number_of_views: float,
         precision: str,
         seed: int,
         flip: bool,
+        settle: Callable[[float], float] | None = None,
         on_step: OnStep | None = None,
         bar: str = "",
     ) -> "FrozenFeatures":
-        """Run every view of every picture through the network once. The seed decides the random crops."""
-        how = pictures.preprocessing, precision
-        rows = number_of_views * len(pictures)
-        total = rows + (0 if held is None else len(held))
-        with Stage("probe", total, on_step, bar=bar) as stage:
-            seen = stage.over(views(pictures, number_of_views, seed, flip=flip))
-            train = inference.features(network, seen, *how, rows=rows)
-            val = None if held is None else inference.features(network, stage.over(held), *how)
-        return cls(train.view(number_of_views, len(pictures), -1), val)
+        """Run every view of every picture through the network once. The seed decides the random crops.
+
+        settle: Callable[[float], float] or None
+            Hears how many seconds one view of each picture took, and returns the number of views.
+        """
+        how, n = (pictures.preprocessing, precision), len(pictures)
+        judged = 0 if held is None else len(held)
+        seen = pictures_seen(n, number_of_views, seed)
+        rows = torch.empty((len(seen), feature_width(network)))
+        with Stage("probe", len(seen) + judged, on_step, bar=bar) as stage:
+            started = time.perf_counter()
+            inference.features(network, stage.over(views(pictures, 1, seed)), *how, out=rows[:n])
+            if settle is not None:
+                number_of_views = settle(time.perf_counter() - started)
+                seen = pictures_seen(n, number_of_views, seed)
+                rows = torch.cat([rows[:n], rows.new_empty((len(seen) - n, rows.shape[1]))])
+                stage.expect(len(seen) + judged)
+            more = stage.over(views(pictures, number_of_views, seed, flip=flip, first=1))
+            inference.features(network, more, *how, out=rows[n:])
+            val = None if held is None else torch.empty((judged, rows.shape[1]))
+            if held is not None and val is not None:
+                inference.features(network, stage.over(held), *how, out=val)
+        return cls(rows, seen, val)
+
+    @property
+    def train(self) -> Tensor:
+        """The views that there are of every picture, (views, n, width)."""
+        n = int(self.seen.max()) + 1
+        return self.rows[: len(self.rows) // n * n].view(-1, n, self.rows.shape[1])
 
     def probe(
         self,
@@ -62,9 +89,9 @@ class FrozenFeatures:
     ) -> Probe:
         """Fit the linear probe; overwrite: the features are of no use afterwards."""
         return fit_probe(
-            self.train.flatten(0, 1),
+            self.rows,
             targets.cpu().numpy(),
-            views=len(self.train),
+            seen=self.seen,
             weights=None if weights is None else weights.cpu().numpy(),
             validation=None if self.val is None or val_targets is None else (self.val, val_targets),
             overwrite_features=overwrite,
@@ -72,16 +99,18 @@ class FrozenFeatures:
 
     def uncropped(self, *, flip: bool) -> "FrozenFeatures":
         """Return evaluation's view and, where flip, its mirror; without the random crops."""
-        return FrozenFeatures(self.train[: 2 if flip else 1], self.val)
+        kept = self.train[: 2 if flip else 1]
+        return FrozenFeatures(kept.flatten(0, 1), self.seen[: len(kept) * kept.shape[1]], self.val)
 
     def to(self, device: torch.device) -> "FrozenFeatures":
         """Return the features with those to learn from on this device."""
-        return FrozenFeatures(self.train.to(device), self.val)
+        return FrozenFeatures(self.rows.to(device), self.seen, self.val)
 
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Return features (len(rows), width) of these pictures, each in one of its views."""
-        chosen = rng.integers(len(self.train), size=len(rows))
-        return self.train[torch.from_numpy(chosen), torch.from_numpy(rows)]
+        """Return features (len(rows), width) of these pictures, each in one of the views that all have."""
+        train = self.train
+        chosen = rng.integers(len(train), size=len(rows))
+        return train[torch.from_numpy(chosen), torch.from_numpy(rows)]
 
 
 def begins_with_head(settings: dict[str, Any]) -> bool:

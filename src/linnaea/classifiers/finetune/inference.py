@@ -40,12 +40,12 @@ def features(
     preprocessing: Preprocessing,
     precision: str,
     *,
-    rows: int | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Return the features (n, width), float32 on the processor, of batches of uint8 (b, 3, size, size).
 
-    rows: int
-        n where it is known: they are then written to their place, instead of joined at twice the memory.
+    out: Tensor (n, width)
+        Where they are written to, instead of being joined at twice the memory.
 
     Raises LinnaeaError where the network makes NaN or infinity of a picture.
     """
@@ -53,17 +53,15 @@ def features(
     made = (
         _numbers(forward_features(network, _prepared(batch, preprocessing), precision)) for batch in batches
     )
-    if rows is None:
+    if out is None:
         found = list(made)
         return torch.cat(found) if found else torch.empty((0, 0))
-    whole, filled = torch.empty((0, 0)), 0
+    filled = 0
     for batch in made:
-        if not filled:
-            whole = torch.empty((rows, batch.shape[1]))
-        whole[filled : filled + len(batch)] = batch
+        out[filled : filled + len(batch)] = batch
         filled += len(batch)
-    assert filled == rows
-    return whole
+    assert filled == len(out)
+    return out
 
 
 def _numbers(features: Tensor) -> Tensor:

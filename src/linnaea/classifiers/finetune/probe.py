@@ -7,7 +7,6 @@ and 88.4 to 91.8 % for EfficientNet-Lite0), and it is linear, so that the probe 
 """
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from linnaea.classifiers.finetune import inference
-from linnaea.classifiers.finetune.augment import Augmentation
-from linnaea.classifiers.finetune.resident import ResidentPictures
-from linnaea.streams import Purpose, stream
 
 # Inverse strengths of the L2 penalty that are tried, strong to weak: minimise mean cross-entropy +
 # |w|²/(2·C), for whitened features of mean square one.
@@ -74,37 +70,11 @@ class Probe:
             layer.bias.copy_(bias)
 
 
-def views(
-    pictures: ResidentPictures,
-    number: int,
-    seed: int,
-    *,
-    flip: bool = True,
-    batch_size: int = inference.BATCH,
-) -> Iterator[Tensor]:
-    """Yield `number` views of every picture as batches of uint8 (b, 3, size, size).
-
-    View 0 is evaluation's; view 1 its mirror (where flip); then random crops of half the area and more,
-    mirrored by chance. All views of one kind follow each other, each in the order of the pictures.
-    """
-    size = pictures.preprocessing.size
-    yield from pictures.centres(batch_size)
-    if number > 1 and flip:
-        for batch in pictures.centres(batch_size):
-            yield batch.flip(-1)
-    crops = Augmentation(crop_scale=0.5, flip=flip)
-    for view in range(2 if flip else 1, number):
-        for start in range(0, len(pictures), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(pictures)))
-            rng = stream(seed, Purpose.AUGMENT, view, start)
-            yield crops.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
-
-
 def fit_probe(
     features: Tensor,
     targets: np.ndarray,
     *,
-    views: int = 1,
+    seen: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     validation: tuple[Tensor, np.ndarray] | None = None,
     strengths: tuple[float, ...] = STRENGTHS,
@@ -112,10 +82,12 @@ def fit_probe(
 ) -> Probe:
     """Fit multinomial logistic regressions and keep the one with the best validation accuracy.
 
-    features: Tensor (views·n, width)
-        Evaluation's view of all n pictures first, then the others, picture by picture in the same order.
+    features: Tensor (rows, width)
+        Evaluation's view of all n pictures first, then other views of them.
     targets: ndarray of int (n,)
         Class numbers, each class present.
+    seen: ndarray of int (rows,) or None
+        Which picture each row is a view of, `arange(n)` first; None: there is one view of each.
     weights: ndarray (n,) or None
         Of the pictures.
     validation: (features (m, width), targets (m,)) or None
@@ -123,7 +95,8 @@ def fit_probe(
     overwrite_features: bool
         Whether the features may be whitened in place: they are what takes memory here.
     """
-    rows, repeated = np.tile(targets, views), None if weights is None else np.tile(weights, views)
+    seen = np.arange(len(targets)) if seen is None else seen
+    rows, repeated = targets[seen], _weights_of_rows(seen, weights)
     mean, whitener = whitening(features, rows, int(targets.max()) + 1)
     whitened = _whitened(features, mean, whitener, features if overwrite_features else None)
     best: Probe | None = None
@@ -185,6 +158,15 @@ def whitening(features: Tensor, targets: np.ndarray, classes: int) -> tuple[Tens
     # The mean square of the whitened features, tr(A·total·A)/width.
     size = float((matrix @ total).mul_(matrix).sum() / width) ** 0.5
     return mean, matrix / (size or 1.0)
+
+
+def _weights_of_rows(seen: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    """Return the weight of each row, so that a picture weighs the same however many views it has."""
+    views = np.bincount(seen)
+    if views.min() == views.max():
+        return None if weights is None else weights[seen]
+    share = views.mean() / views
+    return share[seen] if weights is None else (share * weights)[seen]
 
 
 def _whitened(features: Tensor, mean: Tensor, matrix: Tensor, out: Tensor | None) -> Tensor:

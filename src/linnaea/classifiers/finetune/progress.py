@@ -31,6 +31,10 @@ class Stage:
     ) -> None:
         self._bar.close()
 
+    def expect(self, total: int) -> None:
+        """Go on with another total than the stage began with."""
+        self.total = self._bar.total = total
+
     def advance(self, pictures: int, **numbers: float) -> None:
         """Tell that so many more pictures are done; numbers stand behind the bar."""
         self.done += pictures

@@ -174,6 +174,10 @@ class ResidentPictures:
     def _read(self, row: int) -> Tensor:
         return as_tensor(self.pictures[int(row)], self.preprocessing).to(self.device)
 
+    def some(self, rows: np.ndarray) -> "ResidentPictures":
+        """Return the pictures of these rows, read already."""
+        return ResidentPictures(self.take(rows), self.preprocessing, self.device)
+
     def centres(self, size: int) -> Iterator[Tensor]:
         """Yield uint8 (at most `size` pictures, 3, side, side), as evaluation sees the pictures, in order."""
         if isinstance(self.pictures, DecodedPictures):

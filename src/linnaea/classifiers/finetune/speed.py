@@ -3,7 +3,7 @@
 import statistics
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 
 from linnaea.classifiers.finetune import construction, inference, loop
 from linnaea.classifiers.finetune.backbones import feature_width
@@ -162,18 +161,13 @@ def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -
     taken = []
     for some in np.split(rows, 1 + _BATCHES):
         started, seen = time.perf_counter(), 0
-        for view in _views(pictures, some):
+        # Reading them first if they are on the disk.
+        for view in pictures.some(some).centres(len(some)):
             inference.features(network, [view], pictures.preprocessing, precision)
             seen += len(view)
         taken.append((time.perf_counter() - started) / seen)
     # The first batch chooses kernels. The middle of the others: whatever waits for the disk is a moment.
     return statistics.median(taken[1:])
-
-
-def _views(pictures: ResidentPictures, rows: np.ndarray) -> Iterator[Tensor]:
-    """Yield evaluation's view of these pictures, reading them first if they are on the disk."""
-    some = ResidentPictures(pictures.take(rows), pictures.preprocessing, pictures.device)
-    yield from some.centres(len(rows))
 
 
 def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> float:

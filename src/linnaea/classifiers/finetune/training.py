@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +81,8 @@ class FineTuning(FineTuned):
         features, needed = None, begins_with_head(settings)
         self._remembered: dict[str, np.ndarray] = {}
         if self.probe or needed:
-            features = self._features(part, held, settings["views"])
+            settle = None if self._deadline is None else self._deadline.settle
+            features = self._features(part, held, settings["views"], settle)
             # Copies of evaluation's views: the probe whitens its features in place.
             self._remembered = {"train": features.train[0].numpy().copy()}
             if features.val is not None:
@@ -92,7 +94,13 @@ class FineTuning(FineTuned):
             self.probe_.load_into(construction.logits_layer(self.network_), start=not needed)
         return features if needed else None
 
-    def _features(self, part: loop.TrainingPart, held: Held | None, views: int) -> FrozenFeatures:
+    def _features(
+        self,
+        part: loop.TrainingPart,
+        held: Held | None,
+        views: float,
+        settle: Callable[[float], float] | None = None,
+    ) -> FrozenFeatures:
         return FrozenFeatures.of(
             self.network_,
             part.pictures,
@@ -101,12 +109,13 @@ class FineTuning(FineTuned):
             precision=self.precision_,
             seed=self.seed_,
             flip=self.flip,
+            settle=settle,
             on_step=self._on_step,
             bar="Probe" if self.progress else "",
         )
 
     def _resume(
-        self, part: loop.TrainingPart, held: Held | None, views: int, on_resume: Any
+        self, part: loop.TrainingPart, held: Held | None, views: float, on_resume: Any
     ) -> FrozenFeatures | None:
         """Put the training back to where it was; return the features made anew, if they are still needed."""
         self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
