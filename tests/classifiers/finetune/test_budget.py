@@ -261,7 +261,7 @@ def test_a_probe_alone_is_planned_anew_at_the_pace_of_its_first_view(pace: float
         assert deadline.plan.notes == ()
         return
     plan_was = "The plan was the probe only, on 2 views of each picture and one more of 50 % of them"
-    assert deadline.plan.notes[0].startswith(f"{plan_was}; the first took {pace:.2g} times as long as was ")
+    assert deadline.plan.notes[0].startswith(f"{plan_was}; the first view took {pace:.2g} times as ")
     assert deadline.plan.settings["views"] == views
     if pace < 3:
         # Within a quarter of a view of what is aimed at, if the rest goes at this pace too.

@@ -107,7 +107,7 @@ class Plan:
     def summary(self) -> str:
         """What is done, in a few words."""
         if not self.epochs:
-            return f"the probe only, on {_views(self.views)}"
+            return f"the probe only, on {of_views(self.views)}"
         what = "everything" if self.train_from == "all" else f"the last stages, from {self.train_from} on"
         growing = f", pictures growing from {self.first_size} px" if self.first_size else ""
         probe = f"after a probe on {counted(self.views, 'view')}"
@@ -287,7 +287,7 @@ def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
     return f"Twice the time would probably buy {gain}: {later.summary}."
 
 
-def _views(views: float) -> str:
+def of_views(views: float) -> str:
     """Return "2 views of each picture", or what is made of a number that is not whole."""
     whole = f"{counted(int(views), 'view')} of each picture"
     return whole if views == int(views) else f"{whole} and one more of {100 * (views % 1):g} % of them"

@@ -17,6 +17,7 @@ from linnaea.classifiers.finetune.budget import (
     counted,
     enough,
     epochs_within,
+    of_views,
     plan,
 )
 from linnaea.classifiers.finetune.resident import sequence_of
@@ -57,9 +58,10 @@ class Deadline:
         work = replace(self.work, speed=speed_.times(pace))
         new, _ = best(work, self.seconds * AIM - now + took, now - took)
         if new.settings != old.settings:
+            became = new.summary if new.epochs else of_views(new.views)
             self._kept = (
-                f"The plan was {old.summary}; the first took {pace:.2g} times as long as was measured "
-                f"before, and it became {new.summary}.",
+                f"The plan was the probe only, on {of_views(old.views)}; the first view took {pace:.2g} times "
+                f"as long as was measured before, and it became {became}.",
             )
             self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
             self.planned = new.epochs
