@@ -60,8 +60,8 @@ class Deadline:
         if new.settings != old.settings:
             became = new.summary if new.epochs else of_views(new.views)
             self._kept = (
-                f"The plan was the probe only, on {of_views(old.views)}; the first view took {pace:.2g} times "
-                f"as long as was measured before, and it became {became}.",
+                f"The plan was the probe only, on {of_views(old.views)}; the first view took {pace:.2g} "
+                f"times as long as was measured before, and it became {became}.",
             )
             self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
             self.planned = new.epochs
