@@ -103,6 +103,23 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     ) in told.err
 
 
+def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys):
+    asked = ["predict", str(run), str(bars / "bar 0" / "05.png"), "--coverage", "0.5"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    too_seldom = (
+        "on this network's test part its sets for 95 % hold the right class of 92.8 % of the pictures"
+    )
+    for p_value, expected in ((0.004, True), (0.2, False)):
+        metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
+        (run / "metrics.json").write_text(json.dumps(metrics))
+        assert main(asked) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert (too_seldom in told) is expected
+        assert ("chance alone makes it so few in 0.4 % of cases" in told) is expected
+    (run / "metrics.json").unlink()
+    assert main(asked) == 0
+
+
 def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
     asked = ["predict", str(run), str(bars / "bar 0" / "01.png"), "--coverage"]
     assert main([*asked, "0.99"]) == 1

@@ -14,8 +14,10 @@ import pytest
 import linnaea
 from linnaea.cli import main
 from linnaea.commands import suspects
+from linnaea.commands.repeating import sum_up
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
+from linnaea.errors import RunError
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import groups
@@ -317,6 +319,15 @@ def test_evaluate_writes_no_run_of_a_group_where_one_table_was_edited(repeats, t
     assert main(["evaluate", str(group)]) == 1
     assert "has no row for " in capsys.readouterr().err
     assert not (group / "1" / "metrics.json").exists()
+
+
+def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    before = (group / "repeats.json").read_bytes()
+    (group / "2" / "metrics.json").write_text('{"accuracy": {"value": "high"}}')
+    with pytest.raises(RunError, match=r"2/metrics.json cannot be believed: .*accuracy.value is 'high'"):
+        sum_up(RunGroup.open_group(group))
+    assert (group / "repeats.json").read_bytes() == before
 
 
 def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp_path, capsys):

@@ -7,7 +7,14 @@ from scipy.stats import binom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation.metrics import compute_metrics
-from linnaea.evaluation.prediction_sets import METHODS, PredictionSets, fewest_pictures, too_few
+from linnaea.evaluation.prediction_sets import (
+    METHODS,
+    UNLIKELY,
+    PredictionSets,
+    fewest_pictures,
+    in_words,
+    too_few,
+)
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -110,3 +117,43 @@ def test_95_of_100_validation_parts_cover_as_often_as_is_told():
     # A threshold on uniform scores covers as often as it is high; it is the 55th of 60 (61 · 0.9 = 54.9).
     thresholds = np.sort(generator.random((20_000, 60)), axis=1)[:, 54]
     assert sets.likely_coverage() == pytest.approx(np.quantile(thresholds, [0.025, 0.975]), abs=0.005)
+
+
+def test_how_probable_it_is_that_so_few_are_held():
+    generator = np.random.default_rng(5)
+    sets = PredictionSets.fit(draw(60, generator=generator), 0.9)
+    # As above, and of 40 new pictures whose scores are uniform too, those below the threshold.
+    thresholds = np.sort(generator.random((20_000, 60)), axis=1)[:, 54]
+    held = generator.binomial(40, thresholds)
+    for few in (30, 33, 36, 39):
+        assert sets.p_value(few, 40) == pytest.approx((held <= few).mean(), abs=0.01)
+    assert sets.p_value(40, 40) == pytest.approx(1)
+
+
+def test_sets_that_chance_explains_are_not_complained_of():
+    # The same network on pictures like those of validation: so many warnings as are allowed, or fewer.
+    generator = np.random.default_rng(6)
+    warned = [
+        in_words(compute_metrics(draw(200, generator=generator), validation=draw(100, generator=generator)))
+        is not None
+        for _ in range(200)
+    ]
+    assert np.mean(warned) <= UNLIKELY + 3 * (UNLIKELY / 200) ** 0.5
+
+
+def test_sets_that_are_too_small_for_harder_pictures_are_told_of():
+    generator = np.random.default_rng(7)
+    easy, hard = draw(1000, generator=generator, scale=6.0), draw(1000, generator=generator)
+    pictures = np.arange(1000)
+    # The truth of the easy ones is far likelier than that of the hard ones.
+    easy.probabilities[pictures, easy.true_index] += 9
+    easy.probabilities[:] /= easy.probabilities.sum(axis=1, keepdims=True)
+    found = compute_metrics(hard, validation=easy)
+    assert found["set_coverage"]["p_value"] < 1e-6
+    assert in_words(found) == (
+        f"its sets for 95 % hold the right class of {100 * found['set_coverage']['value']:.1f} % of the pictures "
+        "only; chance alone makes it so few in less than 0.1 % of cases: the test pictures are harder than the "
+        "validation pictures that sets and thresholds rest on, and new ones may be too"
+    )
+    # A metrics.json that was written before there were such values.
+    assert in_words({"set_coverage": {"value": 0.9, "wanted": 0.95}}) is in_words({}) is None

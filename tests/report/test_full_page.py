@@ -143,6 +143,17 @@ def test_what_a_threshold_gave_has_its_interval(tmp_path, make_run):
     assert section.thresholds[0]["answered"].replace(NBSP, " ") == "100.0 %"
 
 
+@pytest.mark.parametrize(("p_value", "told"), [(0.0002, "less than 0.1 %"), (0.0241, "2.4 %"), (0.025, "")])
+def test_sets_that_chance_does_not_explain_are_told_of(full, p_value, told):
+    facts = read_run(full[0])
+    entry = facts.metrics["set_coverage"] | {"p_value": p_value}
+    said = trust_section(replace(facts, metrics=facts.metrics | {"set_coverage": entry})).sets
+    harder = (
+        f"Chance alone makes it so few in {told} of cases: the test pictures are harder than the validation"
+    )
+    assert (harder in said.replace(NBSP, " ")) is bool(told)
+
+
 def test_the_page_of_problems_is_linked_where_there_is_one(full):
     run, _, html, _ = full
     assert "check.html" not in html

@@ -11,7 +11,6 @@ from linnaea.data.dataset import counted
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.schema import check_metrics
 
 
 def compare(
@@ -97,9 +96,8 @@ def groups_table(groups: list[RunGroup]) -> Any:
 def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
     info = folder.info()
     row = {"network": (info.get("network") or {}).get("summary") or info.get("model") or "–"}
-    if (folder.path / "metrics.json").exists():
-        metrics = folder.read_json("metrics.json")
-        check_metrics(folder.path / "metrics.json", metrics)
+    metrics = folder.metrics()
+    if metrics:
         accuracy = metrics.get("accuracy", {})
         low, high = accuracy.get("low"), accuracy.get("high")
         row["accuracy"] = terminal.percent(accuracy.get("value"), 2)

@@ -256,16 +256,16 @@ def _how_far(run: RunFolder) -> str:
 
 def show_result(run: RunFolder) -> None:
     """Print the headline: accuracy with its interval, beside the baseline."""
-    if not (run.path / "metrics.json").exists():
+    info, metrics = run.info(), run.metrics()
+    if not metrics:
         return
-    from linnaea.evaluation.calibration import in_words
+    from linnaea.evaluation import calibration, prediction_sets
 
-    info, metrics = run.info(), run.read_json("metrics.json")
     tested = counted(info["data"]["parts"]["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    believed = in_words(metrics)
-    terminal.say("Result", headline, baselines, *([believed] if believed else []), *_kept(run, info))
+    believed = [calibration.in_words(metrics), prediction_sets.in_words(metrics)]
+    terminal.say("Result", headline, baselines, *filter(None, believed), *_kept(run, info))
 
 
 def _kept(run: RunFolder, info: dict[str, Any]) -> list[str]:

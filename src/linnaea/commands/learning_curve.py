@@ -99,10 +99,8 @@ def _tested(run: RunFolder, kind: str) -> float | None:
     """Return the accuracy on the test part of what learned from all pictures, if it was judged."""
     if kind == "probe":
         value = run.info().get("baselines", {}).get("the probe alone")
-    elif (run.path / "metrics.json").exists():
-        value = run.read_json("metrics.json").get("accuracy", {}).get("value")
     else:
-        value = None
+        value = run.metrics().get("accuracy", {}).get("value")
     return None if value is None else float(value)
 
 

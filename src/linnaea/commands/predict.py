@@ -65,6 +65,7 @@ def predict(
             f"hold the right class {100 * sets.coverage:g} % of the time on average; of sets that rest on "
             f"{counted(sets.pictures, 'validation picture')}, 95 in 100 hold it {100 * low:.1f} to "
             f"{terminal.percent(high)} of the time",
+            *_kept(folder),
         )
     if score is not None and score.shortfall():
         terminal.say("Alarms", f"Of the warning “none of the classes”, {score.shortfall()}.")
@@ -112,6 +113,14 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
             "Train with --validation above 0, or leave --coverage out.",
         )
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
+
+
+def _kept(folder: RunFolder) -> list[str]:
+    """Return in a sentence that the run's own sets broke their promise on its test part, or nothing."""
+    from linnaea.evaluation.prediction_sets import in_words
+
+    said = in_words(folder.metrics())
+    return [f"on this network's test part {said}"] if said else []
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:

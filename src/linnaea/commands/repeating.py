@@ -220,7 +220,7 @@ def sum_up(group: RunGroup, **changes: Any) -> None:
     from linnaea.report.groups import build_group
 
     judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
-    metrics = summary([run.read_json("metrics.json") for run in judged])
+    metrics = summary([run.metrics() for run in judged])
     group.update_info(metrics=metrics, judged=len(judged), **changes)
     build_group(group)
 

@@ -55,7 +55,7 @@ def compute_metrics(
 
     validation: the same model's table over the validation part. It fits and chooses what then is judged:
     set_coverage, set_size
-        Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets.
+        Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets, also for "p_value".
     answered, accuracy_answered
         From abstention.next_threshold on: the share that is answered, and the accuracy of these.
     Both are left out where the validation part is too small for them.
@@ -222,7 +222,8 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
         members = sets.members(predictions.probabilities)
         how = {"wanted": SET_COVERAGE, "method": sets.method}
         held = int(members[np.arange(len(true)), true].sum())
-        metrics["set_coverage"] = _proportion(held, len(true)) | how
+        p_value = sets.p_value(held, len(true))
+        metrics["set_coverage"] = _proportion(held, len(true)) | how | {"p_value": p_value}
         sizes = members.sum(axis=1).astype(np.float64)
         low, high = mean_interval(sizes)
         metrics["set_size"] = {"value": float(sizes.mean()), "low": low, "high": high} | how

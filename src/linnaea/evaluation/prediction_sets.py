@@ -3,15 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv
+from scipy.stats import betabinom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation.predictions import Predictions
 
 # RAPS adds this much for every class of a set past the first so many (its authors' values for ImageNet).
 PENALTY, FREE_RANKS = 0.01, 5
+# Sets that hold the truth so seldom that chance does it less often than this were promised too much.
+UNLIKELY = 0.025
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,15 @@ class PredictionSets:
         low, high = betaincinv(rank, self.pictures + 1 - rank, [0.025, 0.975])
         return float(low), float(high)
 
+    def p_value(self, held: int, pictures: int) -> float:
+        """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
+
+        Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures, rank,
+        n + 1 - rank), the binomial error of both parts in one (Vovk 2012; Angelopoulos and Bates 2021).
+        """
+        rank = _rank(self.pictures, self.coverage)
+        return float(betabinom.cdf(held, pictures, rank, self.pictures + 1 - rank))
+
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""
         return _members(METHODS[self.method](probabilities), probabilities, self.threshold)
@@ -99,6 +112,32 @@ def too_few(pictures: int, coverage: float) -> str:
     if pictures >= fewest:
         return ""
     return f"validation has {pictures:,} of the {fewest:,} pictures that promising {100 * coverage:g} % takes"
+
+
+def in_words(metrics: dict[str, Any]) -> str | None:
+    """Return that metrics.json's sets hold the truth too seldom, without full stop; None: they do not."""
+    why = why_too_few(metrics)
+    if why is None:
+        return None
+    found = metrics["set_coverage"]
+    promised, held = f"{100 * found['wanted']:g} %", f"{100 * found['value']:.1f} %"
+    return f"its sets for {promised} hold the right class of {held} of the pictures only; {why}"
+
+
+def why_too_few(metrics: dict[str, Any]) -> str | None:
+    """Return what it means that metrics.json's sets hold the truth too seldom; None where they do not."""
+    found = metrics.get("set_coverage", {})
+    # Runs that were judged earlier have no such value.
+    if any(found.get(name) is None for name in ("value", "wanted", "p_value")):
+        return None
+    chance = found["p_value"]
+    if chance >= UNLIKELY:
+        return None
+    seldom = f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
+    return (
+        f"chance alone makes it so few in {seldom} of cases: the test pictures are harder than the "
+        "validation pictures that sets and thresholds rest on, and new ones may be too"
+    )
 
 
 def _rank(n: int, coverage: float) -> int:

@@ -10,7 +10,6 @@ from linnaea.errors import RunError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.schema import check_metrics
 
 # The quantities of a line of history.jsonl that are drawn, by part.
 PARTS = ("train", "val", "test")
@@ -133,7 +132,7 @@ def read_run(run: RunFolder) -> RunFacts:
         path=run.path,
         info=run.info(),
         history=run.history(),
-        metrics=_metrics(run),
+        metrics=run.metrics(),
         predictions=predictions,
         mistakes=_pictures(run, "mistakes", wrong),
         doubtful=_pictures(run, "doubtful", right),
@@ -155,19 +154,6 @@ def _tables(run: RunFolder) -> list[Predictions | None]:
 
 def _object(run: RunFolder, name: str) -> dict[str, Any]:
     return run.read_json(name) if (run.path / name).exists() else {}
-
-
-def _metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
-    if not (run.path / "metrics.json").exists():
-        return {}
-    metrics = run.read_json("metrics.json")
-    for name, entry in metrics.items():
-        if not isinstance(entry, dict) or "value" not in entry:
-            raise RunError(
-                f"{run.path / 'metrics.json'}: {name} has no value.", "Make it again: linnaea evaluate RUN."
-            )
-    check_metrics(run.path / "metrics.json", metrics)
-    return metrics
 
 
 def _problems(run: RunFolder) -> list[dict[str, Any]] | None:

@@ -6,7 +6,7 @@ from typing import Any
 from linnaea.evaluation import calibration
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
 from linnaea.evaluation.metrics import SET_COVERAGE, wilson
-from linnaea.evaluation.prediction_sets import PredictionSets, too_few
+from linnaea.evaluation.prediction_sets import PredictionSets, too_few, why_too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
 from linnaea.report.facts import RunFacts
@@ -231,6 +231,9 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         f"did so for {percent(coverage)} of the test pictures{between}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. {_likely(fitted)}"
     )
+    why = why_too_few(facts.metrics)
+    if why:
+        sentence += f" {why[0].upper()}{why[1:]}."
     total = len(table)
     shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
     return sentence, shown

@@ -12,7 +12,7 @@ from typing import Any
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs.schema import check_info, check_line
+from linnaea.runs.schema import check_info, check_line, check_metrics
 
 FORMAT_VERSION = 1
 LOCK = "run.lock"
@@ -147,6 +147,18 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """Return run.json."""
         return self.read_json("run.json")
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Return metrics.json, checked; {} where the run was not judged yet."""
+        path = self.path / "metrics.json"
+        if not path.exists():
+            return {}
+        metrics = self.read_json(path.name)
+        for name, entry in metrics.items():
+            if not isinstance(entry, dict) or "value" not in entry:
+                raise RunError(f"{path}: {name} has no value.", "Make it again: linnaea evaluate RUN.")
+        check_metrics(path, metrics)
+        return metrics
 
     def update_info(self, **changes: Any) -> None:
         """Change these keys of run.json and keep the others."""

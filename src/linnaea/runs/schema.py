@@ -161,6 +161,7 @@ class _Metric(_Part):
     left_out: list[_Text] | None = None
     by_chance: float | None = None
     by_chance_high: float | None = None
+    p_value: float | None = None
     temperature: float | None = None
     threshold: float | None = None
     wanted: float | None = None
