@@ -153,8 +153,8 @@ def test_sets_that_are_too_small_for_harder_pictures_are_told_of():
     held = f"{100 * found['set_coverage']['value']:.1f} %"
     assert in_words(found) == (
         f"its sets for 95 % hold the right class of {held} of the pictures only; chance alone makes it so "
-        "few in less than 0.1 % of cases: the test pictures are harder than the validation pictures that sets "
-        "and thresholds rest on, and new ones may be too"
+        "few in less than 0.1 % of cases: the test pictures are harder than the validation pictures that "
+        "sets and thresholds rest on, and new ones may be too"
     )
     # A metrics.json that was written before there were such values.
     assert in_words({"set_coverage": {"value": 0.9, "wanted": 0.95}}) is in_words({}) is None

@@ -148,9 +148,7 @@ def test_sets_that_chance_does_not_explain_are_told_of(full, p_value, told):
     facts = read_run(full[0])
     entry = facts.metrics["set_coverage"] | {"p_value": p_value}
     said = trust_section(replace(facts, metrics=facts.metrics | {"set_coverage": entry})).sets
-    harder = (
-        f"Chance alone makes it so few in {told} of cases: the test pictures are harder than"
-    )
+    harder = f"Chance alone makes it so few in {told} of cases: the test pictures are harder than"
     assert (harder in said.replace(NBSP, " ")) is bool(told)
 
 
