@@ -277,6 +277,8 @@ def test_a_first_view_that_is_far_too_fast_leaves_time_for_fine_tuning() -> None
     assert deadline.plan.epochs > 0
     assert views == deadline.plan.views in budget.TUNING_VIEWS
     assert "it became the last stages, from blocks.3 on, " in deadline.plan.notes[0]
+    # 0.3 · (1,000 · 0.025 + 500 · 0.01): 0.3 times the 30 seconds that were measured.
+    assert deadline.plan.reason.startswith("An epoch takes about 9 s here")
     # A plan that was not the probe alone waits for the end of the probe.
     tuned = Deadline(FLOWERS, plan(FLOWERS, 900), 900, started=0.0)
     assert tuned.settle(1.0, now=1.0) == plan(FLOWERS, 900).views

@@ -56,15 +56,14 @@ class Deadline:
         pace = took / (self.work.train * speed_.feature)
         # All work is taken to be as much faster, for now: `probed` knows more.
         work = replace(self.work, speed=speed_.times(pace))
-        new, _ = best(work, self.seconds * AIM - now + took, now - took)
+        new = plan(work, self.seconds, now - took)
         if new.settings != old.settings:
             became = new.summary if new.epochs else of_views(new.views)
             self._kept = (
                 f"The plan was the probe only, on {of_views(old.views)}; the first view took {pace:.2g} "
                 f"times as long as was measured before, and it became {became}.",
             )
-            self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
-            self.planned = new.epochs
+            self.plan, self.planned = replace(new, notes=self._kept), new.epochs
         return self.plan.views
 
     def probed(self, took: float, now: float | None = None) -> Plan:
