@@ -98,26 +98,31 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "One of" in told.out
     # The second of three scores: Beta(2, 2), whose distribution function is 3x² - 2x³.
     assert (
-        "hold the right class 50 % of the time on average; of sets that rest on 3 validation pictures, 95 in "
-        "100 hold it 9.4 to 90.6 % of the time"
+        "hold the right class at least 50 % of the time on average; of sets that rest on 3 validation "
+        "pictures, 95 in 100 hold it 9.4 to 90.6 % of the time"
     ) in told.err
 
 
 def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys):
     asked = ["predict", str(run), str(bars / "bar 0" / "05.png"), "--coverage", "0.5"]
     metrics = json.loads((run / "metrics.json").read_text())
-    too_seldom = (
-        "on this network's test part its sets for 95 % hold the right class of 92.8 % of the pictures"
-    )
+    broken = "when this network was judged, its sets for 95 % held the right class of only 92.8 % of the test"
     for p_value, expected in ((0.004, True), (0.2, False)):
         metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
         (run / "metrics.json").write_text(json.dumps(metrics))
         assert main(asked) == 0
         told = " ".join(capsys.readouterr().err.split())
-        assert (too_seldom in told) is expected
-        assert ("chance alone makes it so few in 0.4 % of cases" in told) is expected
+        assert (broken in told) is expected
+        assert ("that would happen in 0.4 % of cases" in told) is expected
     (run / "metrics.json").unlink()
     assert main(asked) == 0
+    # What cannot be read is told before any answer.
+    (run / "metrics.json").write_text("{")
+    capsys.readouterr()
+    assert main(asked) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Make it again: linnaea evaluate RUN." in told.err
 
 
 def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
@@ -136,6 +141,23 @@ def test_sets_are_refused_where_the_validation_table_was_edited(run, bars, capsy
     (run / "validation.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
     assert main(["predict", str(run), str(bars / "bar 0" / "01.png"), "--coverage", "0.5"]) == 1
     assert "stands in line 2 already" in " ".join(capsys.readouterr().err.split())
+
+
+def test_evaluate_makes_a_lost_calibration_again(run):
+    before = json.loads((run / "calibration.json").read_text())
+    (run / "calibration.json").unlink()
+    metrics = linnaea.evaluate(run)
+    assert json.loads((run / "calibration.json").read_text()) == before
+    assert "ece_before" in metrics
+
+
+def test_evaluate_misses_a_table_that_the_run_had(run, capsys):
+    before = (run / "metrics.json").read_bytes()
+    (run / "validation.csv").unlink()
+    assert main(["evaluate", str(run)]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "validation.csv is missing; run.json keeps its checksum. Restore the file, or train again." in told
+    assert (run / "metrics.json").read_bytes() == before
 
 
 def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, capsys):

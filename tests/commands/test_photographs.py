@@ -112,6 +112,12 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
             "With --budget the plan decides --train-from and --epochs and --views; received both. "
             "Leave out --budget, or --train-from and --epochs and --views.",
         ),
+        (
+            ["--budget", "60s", "--learning-curve", "true"],
+            "A learning curve takes time that a --budget does not plan for; received both. "
+            "Leave out --budget, or --learning-curve.",
+        ),
+        (["--views", "1e9"], "views"),
         (["--hidden", "50", "--model", "resnet18"], "The model resnet18 has no setting hidden."),
         (["--set", "mixup=0.8"], "mixup 0.8 and cutmix 0.25 are more than all batches together."),
     ],

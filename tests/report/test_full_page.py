@@ -14,6 +14,8 @@ from linnaea.evaluation.calibration import fit_temperature, tempered
 from linnaea.evaluation.metrics import compute_metrics, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
+from linnaea.report.card import model_card
+from linnaea.report.caveats import caveats
 from linnaea.report.facts import read_run
 from linnaea.report.growth import growth_section
 from linnaea.report.page import build_report
@@ -144,12 +146,22 @@ def test_what_a_threshold_gave_has_its_interval(tmp_path, make_run):
 
 
 @pytest.mark.parametrize(("p_value", "told"), [(0.0002, "less than 0.1 %"), (0.0241, "2.4 %"), (0.025, "")])
-def test_sets_that_chance_does_not_explain_are_told_of(full, p_value, told):
+def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_value, told):
     facts = read_run(full[0])
-    entry = facts.metrics["set_coverage"] | {"p_value": p_value}
-    said = trust_section(replace(facts, metrics=facts.metrics | {"set_coverage": entry})).sets
-    harder = f"Chance alone makes it so few in {told} of cases: the test pictures are harder than"
-    assert (harder in said.replace(NBSP, " ")) is bool(told)
+    entry = facts.metrics["set_coverage"] | {"value": 0.928, "p_value": p_value}
+    facts = replace(
+        facts,
+        metrics=facts.metrics | {"set_coverage": entry},
+        info=facts.info | {"leaks": {**facts.info["leaks"], "validation": 2}},
+    )
+    titles = {caveat.title: caveat.text for caveat in caveats(facts)}
+    warned = titles.get("The validation part was probably easier than the test part.", "")
+    assert (f"would happen in {told} of cases" in warned) is bool(told)
+    copied = f"2{NBSP}validation pictures have a copy, or a picture of the same group, in training."
+    assert warned.endswith(copied) is bool(told)
+    assert ("Here it was probably broken" in trust_section(facts).sets) is bool(told)
+    failures = dict(model_card(facts))["How it may fail"]
+    assert any("may promise too much" in sentence for sentence in failures) is bool(told)
 
 
 def test_the_page_of_problems_is_linked_where_there_is_one(full):

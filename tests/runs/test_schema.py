@@ -7,7 +7,7 @@ import pytest
 from linnaea.errors import RunError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.schema import check_metrics
+from linnaea.runs.schema import check_calibration, check_metrics
 
 WRONG = [
     ("rewinds", 3, "rewinds is 3 (Input should be a valid list)"),
@@ -91,6 +91,25 @@ def test_a_metric_that_is_no_number_is_named(tmp_path):
         f"{path} cannot be believed: metrics.ece.value is [1] (Input should be a valid number). "
         "Make it again: linnaea evaluate RUN."
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("value", -0.1), ("wanted", 2), ("p_value", -3), ("p_value", 7), ("p_value", "low")]
+)
+def test_a_metric_that_cannot_be_is_named(tmp_path, key, value):
+    path = tmp_path / "metrics.json"
+    with pytest.raises(RunError, match=f"metrics.set_coverage.{key} is {value!r} "):
+        check_metrics(path, {"set_coverage": {"value": 0.9} | {key: value}})
+
+
+@pytest.mark.parametrize("found", [{"pictures": "x"}, {"temperature": "hot"}, {"prediction_sets": 3}])
+def test_a_calibration_that_cannot_be_is_named(tmp_path, found):
+    (key, value), path = *found.items(), tmp_path / "calibration.json"
+    check_calibration(path, {"temperature": 1.2, "pictures": 20, "prediction_sets": None})
+    with pytest.raises(RunError) as refusal:
+        check_calibration(path, found)
+    assert str(refusal.value).startswith(f"{path} cannot be believed: {key} is {value!r} ")
+    assert refusal.value.cure == "Make it again: linnaea evaluate RUN."
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.tables import (
     check_number,
+    is_there,
     judged_table,
     leaks_of,
     read_table,
@@ -102,6 +103,23 @@ def test_a_probability_that_was_changed_contradicts_the_checksum(make):
         f"{run.path / 'predictions.csv'} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
         f"expected {told['predictions.csv'][:12]}…. Restore the file, or train again."
     )
+
+
+def test_other_ends_of_lines_are_no_change_and_a_lost_table_is_missed(make):
+    run = make()
+    write_table(run, "test", judged_table(run))
+    path = run.path / "predictions.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert judged_table(run).paths[0] == "a/2.png"
+    assert is_there(run, "test")
+    path.unlink()
+    with pytest.raises(DataError) as refused:
+        is_there(run, "test")
+    assert str(refused.value) == (
+        f"{path} is missing; run.json keeps its checksum. Restore the file, or train again."
+    )
+    # Of the validation part the run never had a table.
+    assert not is_there(run, "val")
 
 
 def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monkeypatch):

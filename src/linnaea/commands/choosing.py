@@ -29,7 +29,7 @@ GREY = 2.0
 # Pictures that are looked at to tell.
 LOOKED_AT = 20
 # Settings that the plan of a budget decides; what budget.Plan.settings holds.
-PLANNED = ("train_from", "epochs", "views", "first_size", "ema")
+PLANNED = ("train_from", "epochs", "views", "first_size", "ema", "head_first_epochs")
 # Where the command line has a shorter name than scikit-learn's convention.
 PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
@@ -114,7 +114,12 @@ def new_classifier(recipe: Recipe) -> Any:
 
 
 def refuse_beside_budget(recipe: Recipe) -> None:
-    """Raise SettingError naming the settings that the plan of a budget would override."""
+    """Raise SettingError naming what the plan of a budget would override, or has no time for."""
+    if recipe.budget is not None and recipe.learning_curve:
+        raise SettingError(
+            "A learning curve takes time that a --budget does not plan for; received both.",
+            "Leave out --budget, or --learning-curve.",
+        )
     named = [f"--{name.replace('_', '-')}" for name in PLANNED if getattr(recipe, name) is not None]
     if recipe.budget is not None and named:
         raise SettingError(

@@ -113,7 +113,7 @@ def computed(run: RunFolder) -> Numbers:
     split = tables.split_of(run)
     predictions = tables.read_table(run, "test", split)
     held = {"test": predictions}
-    if (run.path / tables.FILES["val"]).exists():
+    if tables.is_there(run, "val"):
         held["val"] = tables.read_table(run, "val", split)
     for part, table in held.items():
         tables.check_number(run, part, table)
@@ -134,10 +134,12 @@ def computed(run: RunFolder) -> Numbers:
 def _temperature(run: RunFolder) -> float | None:
     """Return the temperature that the run's tables were made with; None where nothing was calibrated.
 
-    Raises DataError where calibration.json has another than the network.
+    Of a run with a validation part that lost its calibration.json: the network's. Raises DataError where the
+    two differ.
     """
     if not (run.path / "calibration.json").exists():
-        return None
+        known = (run.path / tables.FILES["val"]).exists() and (run.path / "model.json").exists()
+        return _saved_temperature(run, "model.json") if known else None
     told = _saved_temperature(run, "calibration.json")
     # The weights may have been taken out of a run that is only to be read.
     own = _saved_temperature(run, "model.json") if (run.path / "model.json").exists() else told
@@ -210,7 +212,7 @@ def _choices(
     if validation is None:
         chosen["temperature"] = "nothing: it stays 1"
     else:
-        chosen |= _calibrated(validation, run.read_json("calibration.json"))
+        chosen |= _calibrated(validation, run.calibration())
     chosen["none of the classes"] = _threshold(score)
     chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
     if info.get("recipe", {}).get("test_curve"):

@@ -47,6 +47,7 @@ def predict(
     """
     folder = RunFolder.open(run)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
+    broken = [] if sets is None else _broken(folder)
     classifier = load(run)
     pixels = _pixels(folder, classifier)
     score = unlike.load(folder)
@@ -62,10 +63,10 @@ def predict(
         low, high = sets.likely_coverage()
         terminal.say(
             "Sets",
-            f"hold the right class {100 * sets.coverage:g} % of the time on average; of sets that rest on "
-            f"{counted(sets.pictures, 'validation picture')}, 95 in 100 hold it {100 * low:.1f} to "
+            f"hold the right class at least {100 * sets.coverage:g} % of the time on average; of sets that "
+            f"rest on {counted(sets.pictures, 'validation picture')}, 95 in 100 hold it {100 * low:.1f} to "
             f"{terminal.percent(high)} of the time",
-            *_kept(folder),
+            *broken,
         )
     if score is not None and score.shortfall():
         terminal.say("Alarms", f"Of the warning “none of the classes”, {score.shortfall()}.")
@@ -115,12 +116,12 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
 
-def _kept(folder: RunFolder) -> list[str]:
+def _broken(folder: RunFolder) -> list[str]:
     """Return in a sentence that the run's own sets broke their promise on its test part, or nothing."""
     from linnaea.evaluation.prediction_sets import in_words
 
     said = in_words(folder.metrics())
-    return [f"on this network's test part {said}"] if said else []
+    return [f"when this network was judged, {said}"] if said else []
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:

@@ -36,8 +36,9 @@ class PredictionSets:
         A class belongs to the set where its score is no larger.
     mean_sizes: dict
         Method → classes in a set, mean over the validation part.
-    pictures: int
-        Of the validation part.
+    pictures, held: int
+        Of the validation part, and how many of them have the truth in their set: more than was wanted, where
+        the likeliest class alone is right that often.
     """
 
     coverage: float
@@ -45,6 +46,7 @@ class PredictionSets:
     threshold: float
     mean_sizes: dict[str, float]
     pictures: int
+    held: int
 
     @classmethod
     def fit(cls, validation: Predictions, coverage: float = 0.95) -> "PredictionSets":
@@ -70,31 +72,32 @@ class PredictionSets:
         for method, score in METHODS.items():
             scores = score(validation.probabilities)
             threshold = float(np.sort(scores[np.arange(n), true])[rank - 1])
-            sizes = _members(scores, validation.probabilities, threshold).sum(axis=1)
-            rules[method] = float(sizes.mean()), threshold
+            members = _members(scores, validation.probabilities, threshold)
+            held = int(members[np.arange(n), true].sum())
+            rules[method] = float(members.sum(axis=1).mean()), threshold, held
         # Of equals the first: the order of METHODS is that of their sets in the literature.
         method = min(rules, key=lambda name: rules[name][0])
-        mean_sizes = {name: size for name, (size, _) in rules.items()}
-        return cls(coverage, method, rules[method][1], mean_sizes, n)
+        mean_sizes = {name: size for name, (size, _, _) in rules.items()}
+        return cls(coverage, method, rules[method][1], mean_sizes, n, rules[method][2])
 
     def likely_coverage(self) -> tuple[float, float]:
         """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts.
 
-        The promise is a mean over validation parts; of one part of n pictures, whose scores differ, the
-        coverage has the law Beta(rank, n + 1 - rank) (Vovk 2012, arXiv:1209.2673).
+        The promise is a mean over validation parts; of one part of n pictures, whose scores differ and of
+        which so many are held, the coverage has the law Beta(held, n + 1 - held) (Vovk 2012,
+        arXiv:1209.2673).
         """
-        rank = _rank(self.pictures, self.coverage)
-        low, high = betaincinv(rank, self.pictures + 1 - rank, [0.025, 0.975])
+        low, high = betaincinv(self.held, self.pictures + 1 - self.held, [0.025, 0.975])
         return float(low), float(high)
 
     def p_value(self, held: int, pictures: int) -> float:
         """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
 
-        Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures, rank,
-        n + 1 - rank), the binomial error of both parts in one (Vovk 2012; Angelopoulos and Bates 2021).
+        Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures,
+        self.held, n + 1 - self.held), the binomial error of both parts in one (Vovk 2012; Angelopoulos and
+        Bates 2021). Pictures that come in groups, many of one plant, say, are fewer than they count here.
         """
-        rank = _rank(self.pictures, self.coverage)
-        return float(betabinom.cdf(held, pictures, rank, self.pictures + 1 - rank))
+        return float(betabinom.cdf(held, pictures, self.held, self.pictures + 1 - self.held))
 
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""
@@ -115,28 +118,21 @@ def too_few(pictures: int, coverage: float) -> str:
 
 
 def in_words(metrics: dict[str, Any]) -> str | None:
-    """Return that metrics.json's sets hold the truth too seldom, without full stop; None: they do not."""
-    why = why_too_few(metrics)
-    if why is None:
-        return None
-    found = metrics["set_coverage"]
-    promised, held = f"{100 * found['wanted']:g} %", f"{100 * found['value']:.1f} %"
-    return f"its sets for {promised} hold the right class of {held} of the pictures only; {why}"
+    """Return that metrics.json's sets broke their promise, without a full stop; None where they did not.
 
-
-def why_too_few(metrics: dict[str, Any]) -> str | None:
-    """Return what it means that metrics.json's sets hold the truth too seldom; None where they do not."""
+    Where they held fewer than was promised and than chance explains.
+    """
     found = metrics.get("set_coverage", {})
-    # Runs that were judged earlier have no such value.
-    if any(found.get(name) is None for name in ("value", "wanted", "p_value")):
-        return None
-    chance = found["p_value"]
-    if chance >= UNLIKELY:
+    value, wanted, chance = (found.get(name) for name in ("value", "wanted", "p_value"))
+    # Runs that were judged earlier have no p_value.
+    if value is None or wanted is None or chance is None or value >= wanted or chance >= UNLIKELY:
         return None
     seldom = f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
     return (
-        f"chance alone makes it so few in {seldom} of cases: the test pictures are harder than the "
-        "validation pictures that sets and thresholds rest on, and new ones may be too"
+        f"its sets for {100 * wanted:g} % held the right class of only {100 * value:.1f} % of the test "
+        f"pictures; were these like the validation pictures, that would happen in {seldom} of cases. Sets "
+        "and thresholds rest on validation, which was probably easier: they may promise too much for new "
+        "pictures as well"
     )
 
 

@@ -6,6 +6,7 @@ Every sentence is a fact from the run folder. What nobody measured is said to be
 from collections.abc import Mapping
 from typing import Any
 
+from linnaea.evaluation import prediction_sets
 from linnaea.evaluation.metrics import most_confused, per_class
 from linnaea.evaluation.outliers import promised_rate
 from linnaea.report import caveats, words
@@ -125,6 +126,8 @@ def _failures(facts: RunFacts) -> list[str]:
             f"It can be surely wrong: {counted(int(sure.sum()), 'mistake')} had a probability of "
             f"90{words.NBSP}% or more."
         )
+    if prediction_sets.in_words(facts.metrics):
+        sentences.append("Its sets and thresholds may promise too much: see the warning at the top.")
     return sentences + _blind_spots(facts)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from linnaea.data.findings import KINDS
+from linnaea.evaluation import prediction_sets
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import counted, percent
@@ -23,7 +24,7 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [_leaks(facts), _looks(facts), _chosen_on_test(facts)]
+    found = [_leaks(facts), _easy_validation(facts), _looks(facts), _chosen_on_test(facts)]
     return [caveat for caveat in found if caveat is not None]
 
 
@@ -52,6 +53,20 @@ def _leaks(facts: RunFacts) -> Caveat | None:
         text += f" Without {them}, {words.metric_text(meaning, clean, interval)} were named right"
         text += f" (95{words.NBSP}%: {between})." if between else "."
     return Caveat("The test part leaks.", text, paths, "Which pictures")
+
+
+def _easy_validation(facts: RunFacts) -> Caveat | None:
+    """Warn where sets that rest on validation did not hold on the test part; thresholds rest on it too."""
+    broken = prediction_sets.in_words(facts.metrics)
+    if broken is None:
+        return None
+    text = f"{broken[0].upper()}{broken[1:]}."
+    copies = facts.part_of_info("leaks").get("validation")
+    if isinstance(copies, int) and copies > 0:
+        have = "has" if copies == 1 else "have"
+        own = counted(copies, "validation picture")
+        text += f" {own} {have} a copy, or a picture of the same group, in training."
+    return Caveat("The validation part was probably easier than the test part.", text)
 
 
 def _looks(facts: RunFacts) -> Caveat | None:

@@ -139,7 +139,7 @@ def read_run(run: RunFolder) -> RunFacts:
         cells=_pictures(run, "cells", wrong | right),
         heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
         validation=validation,
-        calibration=_object(run, "calibration.json"),
+        calibration=run.calibration(),
         outliers=_object(run, "outliers.json"),
         problems=_problems(run),
     )
@@ -147,7 +147,7 @@ def read_run(run: RunFolder) -> RunFacts:
 
 def _tables(run: RunFolder) -> list[Predictions | None]:
     """Return the tables of the test and the validation part, held against the run's split."""
-    there = [part for part, name in tables.FILES.items() if (run.path / name).exists()]
+    there = [part for part in tables.FILES if tables.is_there(run, part)]
     split = tables.split_of(run) if there else None
     return [tables.read_table(run, part, split) if part in there else None for part in ("test", "val")]
 

@@ -6,7 +6,7 @@ from typing import Any
 from linnaea.evaluation import calibration
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
 from linnaea.evaluation.metrics import SET_COVERAGE, wilson
-from linnaea.evaluation.prediction_sets import PredictionSets, too_few, why_too_few
+from linnaea.evaluation.prediction_sets import PredictionSets, in_words, too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
 from linnaea.report.facts import RunFacts
@@ -55,7 +55,7 @@ def _calibration(facts: RunFacts) -> str:
         sentences.append(said[0].upper() + said[1:].rstrip(".") + ".")
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
-        pictures = int(facts.calibration.get("pictures") or 0)
+        pictures = facts.calibration.get("pictures") or 0
         few = calibration.too_few(pictures) if temperature == 1 else ""
         effect = "more cautious" if temperature > 1 else "bolder"
         made = f"; it made the probabilities {effect}" if abs(temperature - 1) > 0.005 else ""
@@ -231,9 +231,8 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         f"did so for {percent(coverage)} of the test pictures{between}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. {_likely(fitted)}"
     )
-    why = why_too_few(facts.metrics)
-    if why:
-        sentence += f" {why[0].upper()}{why[1:]}."
+    if in_words(facts.metrics):
+        sentence += " Here it was probably broken: see what stands beside the score."
     total = len(table)
     shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
     return sentence, shown

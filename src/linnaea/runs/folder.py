@@ -12,7 +12,7 @@ from typing import Any
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs.schema import check_info, check_line, check_metrics
+from linnaea.runs.schema import check_calibration, check_info, check_line, check_metrics
 
 FORMAT_VERSION = 1
 LOCK = "run.lock"
@@ -20,6 +20,7 @@ LOCK = "run.lock"
 RESERVE = ".reserve"
 """Beside it: room that is given back when the run ends; see reserve.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
+_EVALUATE = "Make it again: linnaea evaluate RUN."
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
@@ -153,19 +154,28 @@ class RunFolder:
         path = self.path / "metrics.json"
         if not path.exists():
             return {}
-        metrics = self.read_json(path.name)
+        metrics = self.read_json(path.name, _EVALUATE)
         for name, entry in metrics.items():
             if not isinstance(entry, dict) or "value" not in entry:
-                raise RunError(f"{path}: {name} has no value.", "Make it again: linnaea evaluate RUN.")
+                raise RunError(f"{path}: {name} has no value.", _EVALUATE)
         check_metrics(path, metrics)
         return metrics
+
+    def calibration(self) -> dict[str, Any]:
+        """Return calibration.json, checked; {} where there is none."""
+        path = self.path / "calibration.json"
+        if not path.exists():
+            return {}
+        found = self.read_json(path.name, _EVALUATE)
+        check_calibration(path, found)
+        return found
 
     def update_info(self, **changes: Any) -> None:
         """Change these keys of run.json and keep the others."""
         known = self.info() if (self.path / "run.json").exists() else {"format_version": FORMAT_VERSION}
         self.write_json("run.json", {**known, **changes})
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, cure: str = "Restore it, or train again.") -> dict[str, Any]:
         """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
         path = self.path / name
         try:
@@ -175,9 +185,9 @@ class RunFolder:
         except (ValueError, OSError) as error:
             # A pipe or a device is told as a DataError, which is a ValueError too.
             told = error.message.rstrip(".") if isinstance(error, LinnaeaError) else error
-            raise RunError(f"{path} cannot be read ({told}).", "Restore it, or train again.") from error
+            raise RunError(f"{path} cannot be read ({told}).", cure) from error
         if not isinstance(value, dict):
-            raise RunError(f"{path} is not a JSON object.", "Restore it, or train again.")
+            raise RunError(f"{path} is not a JSON object.", cure)
         return value
 
     def write_json(self, name: str, value: Any) -> None:

@@ -15,6 +15,7 @@ MAX_THREADS = 4096
 _Text = Annotated[str, Field(max_length=100_000)]
 _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
 
 
@@ -153,7 +154,8 @@ class _Group(_Begun):
 
 
 class _Metric(_Part):
-    value: float | None = None
+    # Shares, means of losses, numbers of classes: none is negative.
+    value: Annotated[float, Field(ge=0)] | None = None
     low: float | None = None
     high: float | None = None
     correct: _Count | None = None
@@ -161,16 +163,26 @@ class _Metric(_Part):
     left_out: list[_Text] | None = None
     by_chance: float | None = None
     by_chance_high: float | None = None
-    p_value: float | None = None
+    p_value: _Share | None = None
     temperature: float | None = None
     threshold: float | None = None
-    wanted: float | None = None
+    wanted: _Share | None = None
     on_threshold_part: float | None = None
     part: _Text | None = None
 
 
 class _Metrics(_Part):
     metrics: dict[str, _Metric]
+
+
+class _Calibration(_Part):
+    temperature: float | None = None
+    pictures: _Count | None = None
+    part: _Text | None = None
+    log_loss_before: float | None = None
+    log_loss_after: float | None = None
+    prediction_sets: _Object | None = None
+    abstention: _Object | None = None
 
 
 class _Lasting(_Part):
@@ -260,6 +272,12 @@ def check_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Raise RunError as check_info does, for a metrics.json."""
     cure = "Make it again: linnaea evaluate RUN."
     _check(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
+
+
+def check_calibration(path: Path, found: dict[str, Any]) -> None:
+    """Raise RunError as check_info does, for a calibration.json."""
+    cure = "Make it again: linnaea evaluate RUN."
+    _check(_Calibration, f"{path} cannot be believed", found, cure)
 
 
 def check_line(path: Path, number: int, record: Any) -> None:

@@ -166,7 +166,12 @@ class Recipe(BaseModel):
     )
     head_first_epochs: int | None = Field(None, ge=0, description="Epochs in which only the head learns.")
     probe: bool | None = Field(None, description="Whether a linear probe comes first.")
-    views: Views | None = Field(None, ge=1, description="Views of each picture that the probe sees.")
+    views: Views | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Of each picture, for the probe; of 2.5, the third is of half the pictures.",
+    )
     layer_decay: float | None = Field(
         None, gt=0, le=1, description="Share of the rate that each layer has of the layer above."
     )

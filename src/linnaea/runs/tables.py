@@ -48,6 +48,15 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     return rows
 
 
+def is_there(run: RunFolder, part: str) -> bool:
+    """Return whether the run has the table of a part. Raises DataError where it had one, and has lost it."""
+    name = FILES[part]
+    there = (run.path / name).exists()
+    if not there and name in _checksums(run):
+        raise DataError(f"{run.path / name} is missing; run.json keeps its checksum.", _CURE)
+    return there
+
+
 def write_table(run: RunFolder, part: str, table: Predictions) -> None:
     """Write the table of the "test" or "val" part, and its checksum (SHA-256) into run.json's "tables"."""
     name, text = FILES[part], table.to_csv()
@@ -55,7 +64,7 @@ def write_table(run: RunFolder, part: str, table: Predictions) -> None:
     # Whoever is killed between the two leaves a table without a checksum, never with a wrong one.
     run.update_info(tables=known)
     run.write_text(name, text)
-    run.update_info(tables=known | {name: hashlib.sha256(text.encode()).hexdigest()})
+    run.update_info(tables=known | {name: _checksum(text.encode())})
 
 
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
@@ -150,9 +159,14 @@ def _checksums(run: RunFolder) -> dict[str, str]:
     return dict(run.info().get("tables") or {}) if (run.path / "run.json").exists() else {}
 
 
+def _checksum(table: bytes) -> str:
+    # Another system may have ended its lines in its own way, which changes no number.
+    return hashlib.sha256(table.replace(b"\r\n", b"\n")).hexdigest()
+
+
 def _check_unchanged(run: RunFolder, name: str) -> None:
     expected = _checksums(run).get(name)
-    found = hashlib.sha256(reading.read_bytes(run.path / name, MAX_TABLE)).hexdigest()
+    found = _checksum(reading.read_bytes(run.path / name, MAX_TABLE))
     if expected not in (None, found):
         raise DataError(
             f"{run.path / name} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "

@@ -101,6 +101,7 @@ class Plan:
             "views": self.views,
             "first_size": self.first_size,
             "ema": self.ema,
+            "head_first_epochs": 0,
         }
 
     @property
@@ -176,13 +177,15 @@ class Work:
         return found
 
 
-def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
+def plan(work: Work, seconds: float, used: float = 0.0, probed: float | None = None) -> Plan:
     """Return what is expected to make the fewest mistakes and ends within the seconds.
 
     used: float
         Seconds that are over already. They are gone with twice the time too, but only once.
+    probed: float
+        The number of views that is settled already; None: it is chosen.
     """
-    chosen, expected = best(work, seconds * AIM - used, used)
+    chosen, expected = best(work, seconds * AIM - used, used, probed)
     later, then = best(work, 2 * seconds * AIM - used, used)
     return replace(
         chosen,
@@ -192,11 +195,7 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
 
 
 def best(work: Work, free: float, used: float, probed: float | None = None) -> tuple[Plan, float]:
-    """Return the best plan of `free` seconds, and its expected mistakes.
-
-    probed: float
-        The number of views that is settled already; None: it is chosen.
-    """
+    """Return the best plan of `free` seconds, and its expected mistakes; the rest is as in `plan`."""
     options = []
     for views in PROBE_VIEWS if probed is None else (probed,):
         took = work.probe(views) + work.judgement(False)
@@ -288,9 +287,8 @@ def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
 
 
 def of_views(views: float) -> str:
-    """Return "2 views of each picture", or what is made of a number that is not whole."""
-    whole = f"{counted(int(views), 'view')} of each picture"
-    return whole if views == int(views) else f"{whole} and one more of {100 * (views % 1):g} % of them"
+    """Return "2 views of each picture" or "2.25 views of each picture on average"."""
+    return f"{counted(views, 'view')} of each picture{'' if views == int(views) else ' on average'}"
 
 
 def counted(number: float, what: str) -> str:

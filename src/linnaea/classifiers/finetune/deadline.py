@@ -13,7 +13,6 @@ from linnaea.classifiers.finetune.budget import (
     MAX_EPOCHS,
     Plan,
     Work,
-    best,
     counted,
     enough,
     epochs_within,
@@ -54,16 +53,18 @@ class Deadline:
         if old.epochs:
             return old.views
         pace = took / (self.work.train * speed_.feature)
-        # All work is taken to be as much faster, for now: `probed` knows more.
-        work = replace(self.work, speed=speed_.times(pace))
-        new = plan(work, self.seconds, now - took)
-        if new.settings != old.settings:
+        # The whole probe is taken to be as much faster, for now: `probed` knows more. Training has a pace of
+        # its own (see _pace), and `revise` goes by what was measured.
+        as_fast = speed_.times(pace)
+        as_fast = replace(as_fast, whole=speed_.whole, last=speed_.last, small=speed_.small)
+        new = plan(replace(self.work, speed=as_fast), self.seconds, now - took)
+        if new.epochs or abs(new.views - old.views) >= 1:
             became = new.summary if new.epochs else of_views(new.views)
             self._kept = (
                 f"The plan was the probe only, on {of_views(old.views)}; the first view took {pace:.2g} "
                 f"times as long as was measured before, and it became {became}.",
             )
-            self.plan, self.planned = replace(new, notes=self._kept), new.epochs
+        self.plan, self.planned = replace(new, notes=self._kept), new.epochs
         return self.plan.views
 
     def probed(self, took: float, now: float | None = None) -> Plan:
@@ -82,12 +83,12 @@ class Deadline:
         if old.epochs or now + work.judgement(False) >= EARLY * self.seconds:
             return old
         spent = work.probe(old.views)
-        new, _ = best(work, self.seconds * AIM - now + spent, now - spent, old.views)
+        new = plan(work, self.seconds, now - spent, old.views)
         if new.epochs:
             note = f"The plan was the probe only; it took {pace:.2g} times as long as was measured before"
             self.work, self.planned = work, new.epochs
             self._kept += (f"{note}, which left time for {counted(new.epochs, 'epoch')}.",)
-            self.plan = replace(new, reason=old.reason, twice=old.twice, notes=self._kept)
+            self.plan = replace(new, notes=self._kept)
         return self.plan
 
     def revise(self, done: int, now: float) -> Plan:

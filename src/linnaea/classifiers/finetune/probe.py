@@ -96,6 +96,7 @@ def fit_probe(
         Whether the features may be whitened in place: they are what takes memory here.
     """
     seen = np.arange(len(targets)) if seen is None else seen
+    # The whitening counts views and not pictures: it needs only the directions in which they differ.
     rows, repeated = targets[seen], _weights_of_rows(seen, weights)
     mean, whitener = whitening(features, rows, int(targets.max()) + 1)
     whitened = _whitened(features, mean, whitener, features if overwrite_features else None)
