@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from linnaea.cli import main
 from linnaea.data.fingerprints import content_hash
 from linnaea.data.frozen import COLUMNS, read_split, split_hash
@@ -43,4 +45,25 @@ def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):
     (run / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
     assert main(["compare", str(trained), str(run), "--out", str(tmp_path / "c.html")]) == 1
     assert "1 of 11 rows are missing" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "c.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("predictions.csv", None, "predictions.csv is missing; run.json keeps its checksum."),
+        ("validation.csv", None, "validation.csv is missing; run.json keeps its checksum."),
+        ("calibration.json", '{"pictures": "x"}', "calibration.json cannot be believed: pictures is 'x'"),
+        ("metrics.json", "{", "metrics.json cannot be read"),
+    ],
+)
+def test_compare_tells_nothing_of_a_run_that_lost_something(trained, tmp_path, capsys, name, content, told):
+    run = shutil.copytree(trained, tmp_path / "copy")
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_text(content)
+    assert main(["compare", str(trained), str(run), "--out", str(tmp_path / "c.html")]) == 1
+    printed = capsys.readouterr()
+    assert told in " ".join(printed.err.split())
+    assert printed.out == ""
     assert not (tmp_path / "c.html").exists()

@@ -36,16 +36,17 @@ def compare(
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
     # Before anything is told or written: a comparison of different pictures would be none.
     sentences = _sentences(folders, common) + _group_sentences(groups, common)
+    # Before anything is told: the page reads everything that a run left, and refuses what is damaged.
+    if groups:
+        page = build_group_comparison(folders, groups, out, common=common)
+    else:
+        page = build_comparison(folders, out, common=common)
     if folders:
         terminal.results.print(runs_table(folders))
     if groups:
         terminal.results.print(groups_table(groups))
     for sentence in sentences:
         terminal.say("", sentence)
-    if groups:
-        page = build_group_comparison(folders, groups, out, common=common)
-    else:
-        page = build_comparison(folders, out, common=common)
     terminal.say("Page", terminal.shown_path(page))
     return page
 
@@ -124,11 +125,11 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     """
     from linnaea.evaluation import comparison
     from linnaea.report.entries import distinct_names
-    from linnaea.runs.tables import judged_table
+    from linnaea.runs.tables import is_there, judged_table
 
     judged: list[tuple[float, str, Any]] = []
     for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
-        if (folder.path / "predictions.csv").exists():
+        if is_there(folder, "test"):
             predictions = judged_table(folder)
             accuracy = float((predictions.predicted == predictions.true).mean())
             judged.append((accuracy, name, predictions))

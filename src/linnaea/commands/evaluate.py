@@ -90,8 +90,9 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     from linnaea.commands.judging import computed, keep
     from linnaea.commands.repeating import sum_up, tell
     from linnaea.report.page import build_report
+    from linnaea.runs.tables import is_there
 
-    judged = [run for run in group.runs() if (run.path / "predictions.csv").exists()]
+    judged = [run for run in group.runs() if is_there(run, "test")]
     if not judged:
         raise RunError(
             f"None of the {group.kind} in {group.path} has judged a test part.",

@@ -15,7 +15,7 @@ from linnaea.report.facts import read_run
 from linnaea.report.words import percent
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.tables import judged_table
+from linnaea.runs.tables import is_there, judged_table
 
 NO_PAIRS: dict[str, Any] = {"pairs": [], "folded": []}
 NO_GROUPS: dict[str, Any] = {"groups": [], "group_pairs": []}
@@ -192,4 +192,4 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
 
 
 def _judged(run: RunFolder) -> bool:
-    return (run.path / "predictions.csv").exists()
+    return is_there(run, "test")
