@@ -30,7 +30,7 @@ def test_the_temperature_is_that_of_the_validation_table_and_lives_in_the_model(
     assert linnaea.load(trained).temperature_ == temperature
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
     assert (chosen["epoch"], chosen["temperature"]) == ("validation accuracy", "validation log loss")
-    assert chosen["prediction sets"] == "validation set size"
+    assert chosen["prediction sets"] == "validation coverage"
     assert chosen["none of the classes"] == "validation scores: the threshold"
     assert chosen["test part"].startswith("nothing")
 
@@ -96,10 +96,11 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert main(asked) == 0
     told = capsys.readouterr()
     assert "One of" in told.out
-    # The second of three scores: Beta(2, 2), whose distribution function is 3x² - 2x³.
+    # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "hold the right class at least 50 % of the time on average; of sets that rest on 3 validation "
-        "pictures, 95 in 100 hold it 9.4 to 90.6 % of the time"
+        "hold the right class at least 50 % of the time on average, with 87 % confidence only, because 95 % "
+        "takes 5 validation pictures: of sets that rest on 3 validation pictures, 95 in 100 hold it 29.2 to "
+        "99.2 % of the time"
     ) in told.err
 
 

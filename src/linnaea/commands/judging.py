@@ -182,9 +182,9 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
         fitted = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
         sets = {
             "wanted": SET_COVERAGE,
-            "method": fitted.method,
             "threshold": fitted.threshold,
-            "mean_size": fitted.mean_sizes,
+            "confidence": fitted.confidence,
+            "mean_size": fitted.mean_size,
         }
     return {
         "temperature": temperature,
@@ -229,7 +229,7 @@ def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str
     no_sets = prediction_sets.too_few(len(validation), SET_COVERAGE)
     return {
         "temperature": f"nothing: it stays 1, because {few}" if few else "validation log loss",
-        "prediction sets": f"nothing: {no_sets}" if no_sets else "validation set size",
+        "prediction sets": f"nothing: {no_sets}" if no_sets else "validation coverage",
         "confidence threshold": (
             f"nothing: {abstention.why_none(validation)}"
             if found.get("abstention") is None

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal, unlike
 from linnaea.commands.evaluate import load
-from linnaea.data.dataset import counted
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
 
@@ -41,7 +40,8 @@ def predict(
         Picture files.
     coverage
         How often the truth must be among the answers, 0.95 say: each picture is then answered with the
-        smallest set of classes that keeps this promise, by split conformal prediction on the validation part.
+        smallest set of classes that keeps this promise with 95 % confidence, by split conformal prediction on
+        the validation part.
     format
         table for people; csv and json for programs.
     """
@@ -60,14 +60,7 @@ def predict(
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
     if sets is not None:
-        low, high = sets.likely_coverage()
-        terminal.say(
-            "Sets",
-            f"hold the right class at least {100 * sets.coverage:g} % of the time on average; of sets that "
-            f"rest on {counted(sets.pictures, 'validation picture')}, 95 in 100 hold it {100 * low:.1f} to "
-            f"{terminal.percent(high)} of the time",
-            *broken,
-        )
+        terminal.say("Sets", sets.promise(), *broken)
     if score is not None and score.shortfall():
         terminal.say("Alarms", f"Of the warning “none of the classes”, {score.shortfall()}.")
     unread = sum("error" in answer for answer in answers)

@@ -220,7 +220,7 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
     if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):
         sets = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
         members = sets.members(predictions.probabilities)
-        how = {"wanted": SET_COVERAGE, "method": sets.method}
+        how = {"wanted": SET_COVERAGE}
         held = int(members[np.arange(len(true)), true].sum())
         p_value = sets.p_value(held, len(true))
         metrics["set_coverage"] = _proportion(held, len(true)) | how | {"p_value": p_value}

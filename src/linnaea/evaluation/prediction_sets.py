@@ -1,50 +1,50 @@
 """Prediction sets: the few classes that hold the truth as often as was promised (split conformal)."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincc, betaincinv
 from scipy.stats import betabinom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation.predictions import Predictions
 
-# RAPS adds this much for every class of a set past the first so many (its authors' values for ImageNet).
-PENALTY, FREE_RANKS = 0.01, 5
+# Of so many validation parts, as a share, the sets keep their promise; as sure as the intervals are.
+CONFIDENCE = 0.95
 # Sets that hold the truth so seldom that chance does it less often than this were promised too much.
 UNLIKELY = 0.025
 
 
 @dataclass(frozen=True)
 class PredictionSets:
-    """A rule that answers a picture with a set of classes.
+    """A rule that answers a picture with a set of classes: those that are probable enough.
+
+    Of all rules with a coverage, that with one threshold for all probabilities makes the smallest sets on
+    average (least ambiguous sets: Sadinle, Lei and Wasserman 2019, JASA 114:223-234).
 
     Over pictures drawn as those of the validation part were, the truth lies in the set with at least this
-    coverage, whatever the network (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2021,
-    arXiv:2107.07511). It holds on average over pictures, not for each class. Temperature, epoch and method
-    were chosen on the same pictures, which the theory does not foresee: measured, the loss is far below what
-    chance does to one validation part (docs/trust.md; likely_coverage).
+    coverage, whatever the network: on average over validation parts (split conformal prediction: Vovk,
+    Gammerman and Shafer 2005), and, which asks for more, with 95 % confidence for the one part that a person
+    has (Vovk 2012, arXiv:1209.2673; Park et al. 2020, arXiv:2001.00106). It holds on average over pictures,
+    not for each class. Temperature and epoch were chosen on the same pictures, which the theory does not
+    foresee: measured, the loss is far below what chance does to one validation part (docs/trust.md).
 
     coverage: float
         Wanted, 0..1.
-    method: "lac", "aps" or "raps"
-        The one whose sets are smallest on the validation part; see METHODS.
     threshold: float
-        A class belongs to the set where its score is no larger.
-    mean_sizes: dict
-        Method → classes in a set, mean over the validation part.
+        A class belongs to the set where 1 - its probability is no larger.
+    mean_size: float
+        Classes in a set, mean over the validation part.
     pictures, held: int
         Of the validation part, and how many of them have the truth in their set: more than was wanted, where
         the likeliest class alone is right that often.
     """
 
     coverage: float
-    method: str
     threshold: float
-    mean_sizes: dict[str, float]
+    mean_size: float
     pictures: int
     held: int
 
@@ -52,8 +52,9 @@ class PredictionSets:
     def fit(cls, validation: Predictions, coverage: float = 0.95) -> "PredictionSets":
         """Return the rule with this coverage.
 
-        The threshold is the ceil((n + 1) · coverage)-th smallest score of the n validation pictures' truths:
-        the + 1 makes the promise hold for every n, not only in the limit.
+        The threshold is a score of the n validation pictures' truths, the k-th smallest. The coverage of new
+        pictures then has the law Beta(k, n + 1 - k): k is the least with which it is as high as wanted in
+        95 of 100 cases. Fewer than surest_pictures have none; of theirs it is the last.
 
         Raises SettingError for a coverage outside 0..1, DataError where n is too small for it, or a picture
         has a class that is not in the class list.
@@ -68,24 +69,25 @@ class PredictionSets:
                 f"{fewest_pictures(coverage):,} validation pictures; there are {n:,}.",
                 "Ask for a lower coverage, or train with a larger --validation.",
             )
-        rules = {}
-        for method, score in METHODS.items():
-            scores = score(validation.probabilities)
-            threshold = float(np.sort(scores[np.arange(n), true])[rank - 1])
-            members = _members(scores, validation.probabilities, threshold)
-            held = int(members[np.arange(n), true].sum())
-            rules[method] = float(members.sum(axis=1).mean()), threshold, held
-        # Of equals the first: the order of METHODS is that of their sets in the literature.
-        method = min(rules, key=lambda name: rules[name][0])
-        mean_sizes = {name: size for name, (size, _, _) in rules.items()}
-        return cls(coverage, method, rules[method][1], mean_sizes, n, rules[method][2])
+        scores = 1 - validation.probabilities
+        threshold = float(np.sort(scores[np.arange(n), true])[rank - 1])
+        members = _members(validation.probabilities, threshold)
+        held = int(members[np.arange(n), true].sum())
+        return cls(coverage, threshold, float(members.sum(axis=1).mean()), n, held)
+
+    @property
+    def confidence(self) -> float:
+        """How sure it is that the coverage of new pictures is as high as wanted, 0..1; see likely_coverage.
+
+        CONFIDENCE or more, where there are surest_pictures.
+        """
+        return float(betaincc(self.held, self.pictures + 1 - self.held, self.coverage))
 
     def likely_coverage(self) -> tuple[float, float]:
         """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts.
 
-        The promise is a mean over validation parts; of one part of n pictures, whose scores differ and of
-        which so many are held, the coverage has the law Beta(held, n + 1 - held) (Vovk 2012,
-        arXiv:1209.2673).
+        With sets from n pictures, whose scores differ and of which so many are held, the coverage has the
+        law Beta(held, n + 1 - held) (Vovk 2012, arXiv:1209.2673).
         """
         low, high = betaincinv(self.held, self.pictures + 1 - self.held, [0.025, 0.975])
         return float(low), float(high)
@@ -99,14 +101,38 @@ class PredictionSets:
         """
         return float(betabinom.cdf(held, pictures, self.held, self.pictures + 1 - self.held))
 
+    def promise(self) -> str:
+        """Return what "these sets …" do, for a person, without a full stop."""
+        least = f"hold the right class at least {100 * self.coverage:g} % of the time"
+        if self.confidence >= CONFIDENCE:
+            said = f"{least}, with {100 * CONFIDENCE:g} % confidence"
+        else:
+            # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
+            said = (
+                f"{least} on average, with {math.floor(100 * self.confidence)} % confidence only, because "
+                f"{100 * CONFIDENCE:g} % takes {surest_pictures(self.coverage):,} validation pictures"
+            )
+        low, high = self.likely_coverage()
+        parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
+        between = f"{100 * low:.1f} to {100 * high:.1f} %"
+        return f"{said}: of sets that rest on {parts}, 95 in 100 hold it {between} of the time"
+
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""
-        return _members(METHODS[self.method](probabilities), probabilities, self.threshold)
+        return _members(probabilities, self.threshold)
 
 
 def fewest_pictures(coverage: float) -> int:
     """Return how many validation pictures a coverage needs: below, no score is large enough."""
     return math.ceil(round(coverage / (1 - coverage), 9))
+
+
+def surest_pictures(coverage: float) -> int:
+    """Return how many validation pictures make a coverage 95 % sure.
+
+    The largest of n scores is lower than a share `coverage` of all with probability coverage^n.
+    """
+    return math.ceil(round(math.log(1 - CONFIDENCE) / math.log(coverage), 9))
 
 
 def too_few(pictures: int, coverage: float) -> str:
@@ -137,39 +163,17 @@ def in_words(metrics: dict[str, Any]) -> str | None:
 
 
 def _rank(n: int, coverage: float) -> int:
+    """Return which of n sorted scores is the threshold, 1..n; n + 1: none is large enough."""
     # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
-    return math.ceil(round((n + 1) * coverage, 9))
+    on_average = math.ceil(round((n + 1) * coverage, 9))
+    ranks = np.arange(on_average, n + 1)
+    sure = ranks[betainc(ranks, n + 1 - ranks, coverage) <= 1 - CONFIDENCE]
+    return int(sure[0]) if len(sure) else max(n, on_average)
 
 
-def _members(scores: np.ndarray, probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    members = scores <= threshold
+def _members(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    # As in fit: 1 - p, because p >= 1 - threshold can round to the other side.
+    members = 1 - probabilities <= threshold
     # An empty set helps nobody; the likeliest class can only add to the coverage.
     members[np.arange(len(members)), probabilities.argmax(axis=1)] = True
     return members
-
-
-def _lac(probabilities: np.ndarray) -> np.ndarray:
-    """Least ambiguous sets: 1 - probability (Sadinle, Lei and Wasserman 2019, JASA 114:223-234)."""
-    return 1 - probabilities
-
-
-def _aps(probabilities: np.ndarray, penalty: float = 0.0) -> np.ndarray:
-    """Adaptive sets: the probability of a class and of all likelier ones, without randomisation.
-
-    Romano, Sesia and Candès 2020, arXiv:2006.02544. So the same picture always gets the same set; it is then
-    larger than need be, never too small.
-    """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    mass = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    mass += penalty * np.maximum(np.arange(1, probabilities.shape[1] + 1) - FREE_RANKS, 0)
-    scores = np.empty_like(mass)
-    np.put_along_axis(scores, order, mass, axis=1)
-    return scores
-
-
-def _raps(probabilities: np.ndarray) -> np.ndarray:
-    """The same, with a price on long sets (Angelopoulos et al. 2021, arXiv:2009.14193)."""
-    return _aps(probabilities, PENALTY)
-
-
-METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": _lac, "aps": _aps, "raps": _raps}

@@ -229,19 +229,11 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     sentence = (
         f"Asked for a set of classes that holds the right one {percent(float(wanted), 0)} of the time, it "
         f"did so for {percent(coverage)} of the test pictures{between}, "
-        f"with {number(facts.metric('set_size'), 2)} classes a picture on average. {_likely(fitted)}"
+        f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
+        f"Such sets {words.unbroken(fitted.promise())}."
     )
     if in_words(facts.metrics):
         sentence += " Here it was probably broken: see what stands beside the score."
     total = len(table)
     shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
     return sentence, shown
-
-
-def _likely(sets: PredictionSets) -> str:
-    """Say how far the promise of sets goes that rest on so many validation pictures."""
-    low, high = sets.likely_coverage()
-    return (
-        f"The promise is kept on average; of sets from {counted(sets.pictures, 'validation picture')}, 95 in "
-        f"100 hold the right class {low * 100:.1f} to {percent(high)} of the time."
-    )
