@@ -110,6 +110,9 @@ def new_classifier(recipe: Recipe) -> Any:
         )
     chosen = unset.set_params(**{name: value for name, value in asked.items() if name in known})
     chosen.check_settings()
+    if contract.takes_photographs(chosen):
+        # So that the run says what was done, and a later version with other defaults repeats it.
+        chosen.set_params(**chosen.suited())
     return chosen
 
 

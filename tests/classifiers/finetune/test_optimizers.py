@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from linnaea.classifiers.finetune import batchnorm
-from linnaea.classifiers.finetune.construction import put_head, rate_for
+from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
 from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.optimizers import (
     build_optimizer,
@@ -19,6 +19,7 @@ from linnaea.classifiers.finetune.optimizers import (
     stages,
 )
 from linnaea.classifiers.finetune.precision import choose_precision
+from linnaea.classifiers.finetune.speed import last_stages
 from linnaea.errors import SettingError
 
 
@@ -100,6 +101,32 @@ def test_each_family_has_its_rate() -> None:
     assert rate_for("mobilenetv2", "adamw") == 3e-4
     assert rate_for("efficientnet_lite0", "adamw") == 2e-4
     assert rate_for("resnet50", "nesterov") == 0.01
+
+
+@pytest.mark.parametrize(
+    ("backbone", "asked", "used"),
+    [
+        ("efficientnet_lite0", (None, None), ("blocks.4", 25)),
+        ("tf_efficientnet_lite0", (None, None), ("blocks.4", 25)),
+        ("tf_efficientnet_lite1", (None, None), ("all", 12)),
+        ("mobilenetv2", (None, None), ("all", 12)),
+        # Twenty-five epochs are for those stages: with others it is twelve, as elsewhere.
+        ("efficientnet_lite0", ("all", None), ("all", 12)),
+        ("efficientnet_lite0", ("blocks.4", None), ("blocks.4", 25)),
+        ("efficientnet_lite0", (None, 3), ("blocks.4", 3)),
+        ("efficientnet_lite0", (None, 0), ("blocks.4", 0)),
+        ("resnet50", ("head", 40), ("head", 40)),
+    ],
+)
+def test_what_is_trained_and_how_long_suits_the_backbone_or_is_as_asked(
+    backbone: str, asked: tuple[str | None, int | None], used: tuple[str, int]
+) -> None:
+    assert length_for(backbone, *asked) == used
+
+
+def test_the_stages_that_suit_lite0_are_those_that_a_budget_calls_the_last() -> None:
+    network = timm.create_model("tf_efficientnet_lite0")
+    assert last_stages(network) == length_for("efficientnet_lite0", None, None)[0]
 
 
 def test_the_average_of_weights_is_the_closed_formula() -> None:

@@ -38,8 +38,10 @@ class FineTuneClassifier(FineTuning):
         Units of a dense ReLU layer in the head; the probe is then only the baseline.
     dropout : float, default=0.2
         Before the last layer.
-    train_from : str, default="all"
-        "all", "head", or a stage such as "blocks.4": it and everything after it.
+    train_from : str, default=None
+        "all", "head", or a stage such as "blocks.4": it and everything after it. None: what suits the
+        backbone, as are epochs and learning_rate: of efficientnet_lite0 blocks.4 for 25 epochs, of all
+        others everything for 12.
     head_first_epochs : int, default=0
         Epochs in which only the head learns. Where it learns alone, it does from features of `views` views of
         each picture that are computed once; settings that change pictures any further do not apply.
@@ -48,7 +50,8 @@ class FineTuneClassifier(FineTuning):
     views : float, default=4
         Of each training picture, for the probe; of 2.25, the third is of a quarter of the pictures. A head
         that learns alone sees the whole ones.
-    epochs : int, default=12
+    epochs : int, default=None
+        None: what suits the backbone.
     batch_size : int, default=16
     solver : "adamw" or "nesterov", default="adamw"
     learning_rate : float, default=None
@@ -125,11 +128,11 @@ class FineTuneClassifier(FineTuning):
     size: int | None = None
     head_hidden: int | None = None
     dropout: float = 0.2
-    train_from: str = "all"
+    train_from: str | None = None
     head_first_epochs: int = 0
     probe: bool = True
     views: float = 4
-    epochs: int = 12
+    epochs: int | None = None
     batch_size: int = 16
     solver: str = "adamw"
     learning_rate: float | None = None
@@ -184,7 +187,7 @@ class FineTuneClassifier(FineTuning):
         started = time.perf_counter()
         self._on_step = on_step
         part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
-        settings = self.get_params(deep=False) | {"learning_rate": self.learning_rate_}
+        settings = self.get_params(deep=False) | self.suited() | {"learning_rate": self.learning_rate_}
         settings |= self._planned(settings, X, part, held, started, on_resume)
         features = self._begin(part, held, settings) if on_resume is None else None
         settings |= self._planned_on() if on_resume is None else {}

@@ -42,7 +42,8 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     weights: str | Path
     size: int | None
     preprocessing: str
-    train_from: str
+    train_from: str | None
+    epochs: int | None
     tta: str
     chosen_epoch_: int
     temperature_: float
@@ -67,7 +68,15 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             classes=2,
             seed=0,
         )
-        choose_trained(opened.network, self.train_from)
+        choose_trained(opened.network, self.suited()["train_from"])
+
+    def suited(self) -> dict[str, Any]:
+        """Return train_from and epochs as they are used: what is None is what suits the backbone.
+
+        Raises UsageError for an unknown backbone.
+        """
+        train_from, epochs = construction.length_for(self.backbone, self.train_from, self.epochs)
+        return {"train_from": train_from, "epochs": epochs}
 
     def kept_side(self) -> int:
         """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.

@@ -72,7 +72,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dropout": _below_one,
     "head_first_epochs": ("an integer of 0 or more", _integer(0)),
     "views": ("a number from 1 to 1,000", _real(1, 1000)),
-    "epochs": ("an integer of 0 or more", _integer(0)),
+    "epochs": ("None or an integer of 0 or more", _or_none(_integer(0))),
     "batch_size": ("an integer of 1 or more", _integer(1)),
     "learning_rate": ("None or a number above 0", _or_none(_real(0, open_low=True))),
     "layer_decay": ("a number above 0 and at most 1", _real(0, 1, open_low=True)),
