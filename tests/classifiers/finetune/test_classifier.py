@@ -299,7 +299,7 @@ def test_bfloat16_finds_nearly_the_same_probabilities(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": -1}, "epochs must be an integer of 0 or more; received -1."),
+        ({"epochs": -1}, "epochs must be None or an integer of 0 or more; received -1."),
         ({"dropout": 1.0}, "dropout must be a number from 0 to below 1; received 1.0."),
         ({"learning_rate": float("nan")}, "learning_rate must be None or a number above 0; received nan."),
         (
