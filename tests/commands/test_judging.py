@@ -7,6 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+from tests.commands.conftest import draw
 
 import linnaea
 from linnaea.cli import main
@@ -258,3 +260,32 @@ def test_without_a_validation_part_nothing_is_calibrated(bars, tmp_path):
     chosen = json.loads((out / "run.json").read_text())["chosen"]
     assert chosen["temperature"] == "nothing: it stays 1"
     assert chosen["epoch"] == "nothing: the last epoch is kept"
+
+
+def test_the_intervals_of_a_run_on_groups_are_those_of_independent_pictures(tmp_path, capsys):
+    bars = draw(tmp_path / "bars", count=40)
+    # Five pictures of one plant, which are one picture to the network: it names all five right, or none.
+    lines = ["path,label,plant"]
+    for picture in sorted(bars.rglob("*.png")):
+        plant = int(picture.stem) // 5
+        first = picture.with_name(f"{5 * plant:02}.png")
+        if picture != first:
+            # One brighter dot each: no copies.
+            pixels = np.asarray(Image.open(first)).copy()
+            pixels[0, int(picture.stem) % 5] ^= 255
+            Image.fromarray(pixels).save(picture)
+        lines.append(f"{picture.relative_to(tmp_path)},{picture.parent.name},{picture.parent.name} {plant}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    run = tmp_path / "run"
+    asked = ["--hidden", "2", "--epochs", "1", "--size", "12", "--group-column", "plant", "--split", "0.4"]
+    assert main(["train", str(tmp_path / "table.csv"), *asked, "--out", str(run)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    accuracy = json.loads((run / "metrics.json").read_text())["accuracy"]
+    assert accuracy["pictures"] == 5 * accuracy["groups"]
+    assert accuracy["independent"] <= accuracy["groups"] + 1
+    said = f"its {accuracy['pictures']} test pictures come in {accuracy['groups']} groups"
+    assert said in told
+    assert main(["evaluate", str(run)]) == 0
+    assert said in " ".join(capsys.readouterr().err.split())
+    page = " ".join((run / "report.html").read_text().split())
+    assert f"Its {accuracy['pictures']} test pictures come in {accuracy['groups']} groups" in page

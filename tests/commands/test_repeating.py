@@ -14,7 +14,7 @@ import pytest
 import linnaea
 from linnaea.cli import main
 from linnaea.commands import suspects
-from linnaea.commands.repeating import sum_up
+from linnaea.commands.repeating import sum_up, tell
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
 from linnaea.errors import RunError
@@ -106,6 +106,20 @@ def test_evaluate_computes_every_run_and_their_summary_again(repeats, tmp_path, 
     told = json.loads(capsys.readouterr().out)["accuracy"]
     assert told["values"] == before["metrics"]["accuracy"]["values"][:1]
     assert told["deviation"] is None
+
+
+def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, capsys):
+    group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
+    for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
+        broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
+        run.write_json("metrics.json", run.metrics() | {"set_coverage": broken})
+    sum_up(group)
+    tell(group)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "they hold fewer than they promise in run 2: see its report" in told
+    page = " ".join(words(group.path / "report.html").split())
+    assert "In 1 run (2) the sets of classes held the right one less often" in page
+    assert "Sets of classes that hold the right one (%)" in page
 
 
 def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):

@@ -11,14 +11,13 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from linnaea.errors import DataError
-from linnaea.evaluation.intervals import class_mean_interval
+from linnaea.evaluation.intervals import class_mean_interval, wilson
 from linnaea.evaluation.metrics import (
     RESAMPLES,
     compute_metrics,
     confusion,
     most_confused,
     per_class,
-    wilson,
 )
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, weighted_area

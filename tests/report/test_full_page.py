@@ -11,7 +11,8 @@ from PIL import Image
 
 from linnaea.errors import RunError
 from linnaea.evaluation.calibration import fit_temperature, tempered
-from linnaea.evaluation.metrics import compute_metrics, wilson
+from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.metrics import compute_metrics
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
 from linnaea.report.card import model_card

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from linnaea.errors import DataError, RunError
-from linnaea.evaluation.metrics import confusion, per_class, wilson
+from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.metrics import confusion, per_class
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report.page import build_report
 

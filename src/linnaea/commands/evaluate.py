@@ -65,7 +65,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     import json
 
     from linnaea.commands.judging import recompute
-    from linnaea.evaluation import prediction_sets
+    from linnaea.evaluation import grouped, prediction_sets
     from linnaea.report.page import build_report
 
     if RunGroup.is_group(run):
@@ -78,8 +78,8 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
-        broken = prediction_sets.in_words(metrics)
-        terminal.say("Sets", *([broken] if broken else []))
+        for label, said in (("Groups", grouped), ("Sets", prediction_sets)):
+            terminal.say(label, *filter(None, [said.in_words(metrics)]))
     return metrics
 
 

@@ -35,7 +35,7 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if score is not None:
-        unlike.judge(run, score, classifier, features, predictions.probabilities)
+        unlike.judge(run, score, classifier, features, predictions)
     count_look(run, study)
     recompute(run)
     run.update_info(
@@ -168,6 +168,7 @@ def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, n
         true=y,
         classes=tuple(str(name) for name in classifier.classes_),
         probabilities=probabilities,
+        groups=study.grouped(part),
     )
     return table, features
 
@@ -178,7 +179,7 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
     from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
 
     sets = None
-    if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):
+    if not prediction_sets.too_few(validation, SET_COVERAGE):
         fitted = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
         sets = {
             "wanted": SET_COVERAGE,
@@ -226,7 +227,7 @@ def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str
     from linnaea.evaluation.metrics import SET_COVERAGE
 
     few = calibration.too_few(len(validation))
-    no_sets = prediction_sets.too_few(len(validation), SET_COVERAGE)
+    no_sets = prediction_sets.too_few(validation, SET_COVERAGE)
     return {
         "temperature": f"nothing: it stays 1, because {few}" if few else "validation log loss",
         "prediction sets": f"nothing: {no_sets}" if no_sets else "validation coverage",

@@ -259,12 +259,12 @@ def show_result(run: RunFolder) -> None:
     info, metrics = run.info(), run.metrics()
     if not metrics:
         return
-    from linnaea.evaluation import calibration, prediction_sets
+    from linnaea.evaluation import calibration, grouped, prediction_sets
 
     tested = counted(info["data"]["parts"]["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    believed = [calibration.in_words(metrics), prediction_sets.in_words(metrics)]
+    believed = [said.in_words(metrics) for said in (grouped, calibration, prediction_sets)]
     terminal.say("Result", headline, baselines, *filter(None, believed), *_kept(run, info))
 
 

@@ -14,7 +14,7 @@ from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.commands import choosing, keeping, road, study, suspects, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
-from linnaea.data.dataset import counted
+from linnaea.data.dataset import counted, listed
 from linnaea.data.split import Split
 from linnaea.errors import DataError, SettingError
 from linnaea.runs import provenance
@@ -26,7 +26,13 @@ from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
 
 # What is told of several runs in the terminal; repeats.json has every metric.
-_TOLD = {"accuracy": "Accuracy", "macro_auc": "Macro AUC", "log_loss": "Log loss"}
+_TOLD = {
+    "accuracy": "Accuracy",
+    "macro_auc": "Macro AUC",
+    "log_loss": "Log loss",
+    "set_coverage": "Sets that hold the truth",
+}
+_SHARES = ("accuracy", "set_coverage")
 
 
 @dataclass(frozen=True)
@@ -217,11 +223,17 @@ def sum_up(group: RunGroup, **changes: Any) -> None:
 
     changes: further keys of repeats.json or folds.json.
     """
+    from linnaea.evaluation import prediction_sets
     from linnaea.report.groups import build_group
 
     judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
-    metrics = summary([run.metrics() for run in judged])
-    group.update_info(metrics=metrics, judged=len(judged), **changes)
+    found = [run.metrics() for run in judged]
+    broken = [
+        run.path.name
+        for run, metrics in zip(judged, found, strict=True)
+        if prediction_sets.in_words(metrics) is not None
+    ]
+    group.update_info(metrics=summary(found), judged=len(judged), broken_sets=broken, **changes)
     build_group(group)
 
 
@@ -231,7 +243,7 @@ def tell(group: RunGroup) -> None:
     rows = []
     for name, heading in _TOLD.items():
         if name in metrics:
-            scale, digits = (100, 2) if name == "accuracy" else (1, 4)
+            scale, digits = (100, 2) if name in _SHARES else (1, 4)
             values = {key: metrics[name][key] for key in ("mean", "deviation", "min", "max")}
             shown = {k: "–" if v is None else f"{scale * v:.{digits}f}" for k, v in values.items()}
             rows.append({"metric": heading + (" (%)" if scale == 100 else ""), **shown})
@@ -239,4 +251,6 @@ def tell(group: RunGroup) -> None:
     columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
+    if broken := group.info().get("broken_sets"):
+        terminal.say("Sets", f"they hold fewer than they promise in run {listed(broken)}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

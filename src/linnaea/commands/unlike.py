@@ -6,9 +6,11 @@ import numpy as np
 
 from linnaea.commands.study import SAMPLE, Study, spread
 from linnaea.errors import RunError
+from linnaea.evaluation import grouped
 from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score
+from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
 
 
@@ -62,11 +64,15 @@ def fit(
 
 
 def judge(
-    run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, probabilities: np.ndarray
+    run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions
 ) -> None:
     """Add to outliers.json how many pictures of the test part the score calls none of the classes."""
-    scores = score.scores(features, tempered(probabilities, 1 / classifier.temperature_))
-    _write(run, score, {"pictures": len(scores), "above": int(score.unlike(scores).sum())})
+    scores = score.scores(features, tempered(table.probabilities, 1 / classifier.temperature_))
+    above = score.unlike(scores)
+    found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
+    if table.groups is not None:
+        found["independent"] = grouped.independent(above, table.groups)
+    _write(run, score, found)
 
 
 def metric(run: RunFolder) -> dict[str, Any] | None:
@@ -78,12 +84,12 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
     test = run.read_json("outliers.json").get("test") if score is not None else None
     if score is None or test is None:
         return None
-    above, pictures = (test.get(name) for name in ("above", "pictures")) if isinstance(test, dict) else (0, 0)
-    if type(above) is not int or type(pictures) is not int or not 0 <= above <= pictures or not pictures:
+    if (counts := _counts(test)) is None:
         raise RunError(
             f"{run.path / 'outliers.json'} is damaged: test is {test!r}.", "Restore it, or train again."
         )
-    low, high = wilson(above, pictures)
+    above, pictures, independent = counts
+    low, high = wilson(above / pictures * independent, independent)
     # "wanted" is what evaluate and the report call allowed: a rate that the threshold can keep.
     return {
         "value": above / pictures,
@@ -95,6 +101,19 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
         "on_threshold_part": score.seen,
         "part": score.part,
     }
+
+
+def _counts(test: Any) -> tuple[int, int, float] | None:
+    """Return how many pictures lie above, are there, are independent, as judge wrote; None: it cannot be."""
+    if not isinstance(test, dict):
+        return None
+    above, pictures = test.get("above"), test.get("pictures")
+    if type(above) is not int or type(pictures) is not int or not 0 <= above <= pictures or not pictures:
+        return None
+    independent = test.get("independent", pictures)
+    if type(independent) not in (int, float) or not 0 < independent <= pictures:
+        return None
+    return above, pictures, independent
 
 
 def load(run: RunFolder) -> OutlierScore | None:
@@ -111,7 +130,7 @@ def _remembered(classifier: Any, part: str) -> np.ndarray | None:
     return classifier.remembered(part) if hasattr(classifier, "remembered") else None
 
 
-def _write(run: RunFolder, score: OutlierScore, test: dict[str, int] | None) -> None:
+def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:
     tensors, values = score.to_files()
     run.write_bytes("outliers.safetensors", tensors)
     run.write_json("outliers.json", {**values, "test": test})

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation import grouped
 from linnaea.evaluation.predictions import Predictions
 
 # What a person may want, one step at a time: the first that lies above what the model reaches unasked.
@@ -18,18 +18,20 @@ def risk_coverage(predictions: Predictions, most: int = 200) -> list[dict[str, f
     {"threshold"}: {"coverage"} is the share that it answers, {"pictures"} their number, {"accuracy"} the
     share of these that is right, with Wilson's 95 % interval {"low", "high"}.
     """
-    confidence, correct, ends = _answered(predictions)
+    order, right, ends = _answered(predictions)
+    confidence = predictions.confidence[order]
     if len(ends) > most:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, most).round().astype(int))]
     points = []
     for last in ends[::-1]:
-        pictures, right = int(last) + 1, int(correct[last])
-        low, high = wilson(right, pictures)
+        pictures = int(last) + 1
+        answered = right[:pictures]
+        low, high = grouped.share_interval(answered, predictions.groups_of(order[:pictures]))
         points.append(
             {
                 "threshold": float(confidence[last]),
                 "coverage": pictures / len(predictions),
-                "accuracy": right / pictures,
+                "accuracy": float(answered.mean()),
                 "low": low,
                 "high": high,
                 "pictures": pictures,
@@ -49,8 +51,8 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
     Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
     where no threshold keeps the promise.
     """
-    confidence, correct, ends = _answered(validation)
-    answered = ends + 1
+    order, right, ends = _answered(validation)
+    correct, answered = np.cumsum(right), ends + 1
     # A hair's breadth of room: 1 - 0.99 is not quite a hundredth in binary.
     allowed = (answered - correct[ends] + 1) / (answered + 1) <= 1 - wanted + 1e-12
     if not allowed.any():
@@ -58,7 +60,7 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
     last = int(ends[allowed][-1])
     return {
         "wanted": wanted,
-        "threshold": float(confidence[last]),
+        "threshold": float(validation.confidence[order[last]]),
         "answered": (last + 1) / len(validation),
         "accuracy": int(correct[last]) / (last + 1),
     }
@@ -85,11 +87,11 @@ def _next_wanted(validation: Predictions) -> float | None:
 
 
 def _answered(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return confidences falling, right answers up to each, and the positions where a threshold can stand.
+    """Return the rows, the surest first, whether each is right, and where among them a threshold can stand.
 
     Pictures of equal confidence are answered together or not at all.
     """
     order = np.argsort(-predictions.confidence, kind="stable")
-    confidence = predictions.confidence[order]
-    correct = np.cumsum((predictions.probabilities.argmax(axis=1) == predictions.true_index)[order])
-    return confidence, correct, np.append(np.flatnonzero(np.diff(confidence)), len(confidence) - 1)
+    right = (predictions.probabilities.argmax(axis=1) == predictions.true_index)[order]
+    steps = np.flatnonzero(np.diff(predictions.confidence[order]))
+    return order, right, np.append(steps, len(order) - 1)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
-from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation import grouped
 from linnaea.evaluation.predictions import Predictions
 from linnaea.streams import Purpose, stream
 
@@ -95,8 +95,7 @@ def reliability(
     points = []
     for b in np.unique(number):
         inside = number == b
-        pictures, correct = int(inside.sum()), int(right[inside].sum())
-        low, high = wilson(correct, pictures)
+        low, high = grouped.share_interval(right[inside], predictions.groups_of(inside))
         seen = confidence[inside]
         edges = (float(seen.min()), float(seen.max())) if adaptive else (b / bins, (b + 1) / bins)
         points.append(
@@ -104,10 +103,10 @@ def reliability(
                 "from": edges[0],
                 "to": edges[1],
                 "confidence": float(seen.mean()),
-                "accuracy": correct / pictures,
+                "accuracy": float(right[inside].mean()),
                 "low": low,
                 "high": high,
-                "pictures": pictures,
+                "pictures": int(inside.sum()),
             }
         )
     return points
@@ -130,7 +129,7 @@ def error_by_chance(predictions: Predictions, bins: int = BINS, *, seed: int = 0
     """Return the mean and the 95th percentile of the calibration error if every confidence were honest.
 
     A finite table shows an error even then: outcomes are drawn anew from the stated confidences (Bröcker and
-    Smith 2007, Weather and Forecasting 22:651-661).
+    Smith 2007, Weather and Forecasting 22:651-661). Each by itself, as if no two pictures belonged together.
     """
     confidence = predictions.confidence
     number = _bin_numbers(confidence, bins, adaptive=False)

@@ -1,13 +1,14 @@
 """Comparison: is one model better than the other on the same pictures, and could it be luck?"""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binom
 
 from linnaea.errors import DataError
+from linnaea.evaluation import grouped
 from linnaea.evaluation.intervals import percentile_interval, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.streams import Purpose, stream
@@ -21,6 +22,8 @@ class Comparison:
 
     both_right, only_a, only_b, both_wrong: int
         Pictures; together n.
+    independent: float
+        How many independent pictures tell as much of the difference; n, where each stands alone.
     p_value: float
         McNemar's exact test, two-sided: the chance of a split of the discordant pictures at least this uneven
         if both models were equally good.
@@ -35,6 +38,7 @@ class Comparison:
     only_a: int
     only_b: int
     both_wrong: int
+    independent: float
     p_value: float
     difference: float
     low: float
@@ -66,7 +70,9 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
 
     McNemar's test, exact on the discordant pictures (McNemar 1947, Psychometrika 12:153-157), the interval
     for a paired difference (Newcombe 1998, Stat. Med. 17:2635-2650, method 10), which the sentence tells, and
-    that of the paired bootstrap (Efron 1979, Ann. Stat. 7:1-26) beside it.
+    that of the paired bootstrap (Efron 1979, Ann. Stat. 7:1-26) beside it. Where pictures come in groups
+    (those that a's table knows, else b's), whole groups change sides and are drawn, and the interval is that
+    of as many pictures as are independent.
 
     Raises DataError where the tables hold different pictures (unless common_only, which compares those that
     both hold) or give the same picture different labels.
@@ -77,31 +83,63 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
     right_b = (b.predicted == b.true)[rows_b]
     both_right, only_a = int((right_a & right_b).sum()), int((right_a & ~right_b).sum())
     only_b, both_wrong = int((~right_a & right_b).sum()), int((~right_a & ~right_b).sum())
-    discordant = only_a + only_b
-    p_value = float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
-    low, high = paired_interval(both_right, only_a, only_b, both_wrong)
-    difference = (only_a - only_b) / len(rows_a)
-    drawn = paired_bootstrap(only_a, only_b, len(rows_a))
+    gains = right_a.astype(np.float64) - right_b
+    groups = b.groups_of(rows_b) if a.groups is None else a.groups_of(rows_a)
+    independent = grouped.independent(gains, groups)
+    weight = independent / len(gains)
+    low, high = paired_interval(*(weight * cell for cell in (both_right, only_a, only_b, both_wrong)))
     return Comparison(
-        len(rows_a), both_right, only_a, only_b, both_wrong, p_value, difference, low, high, *drawn
+        len(gains),
+        both_right,
+        only_a,
+        only_b,
+        both_wrong,
+        independent,
+        p_value=sign_flip_test(grouped.totals(gains, groups)[0]),
+        difference=(only_a - only_b) / len(gains),
+        low=low,
+        high=high,
+        **dict(zip(("bootstrap_low", "bootstrap_high"), paired_bootstrap(gains, groups), strict=True)),
     )
 
 
-def paired_bootstrap(
-    only_a: int, only_b: int, n: int, *, resamples: int = 10_000, seed: int = 0
-) -> tuple[float | None, float | None]:
-    """Return the 95 % percentile bootstrap interval of the difference, pictures drawn with replacement.
+def sign_flip_test(gains: np.ndarray) -> float:
+    """Return the exact two-sided p-value of the sum of gains, whole numbers (groups,).
 
-    A picture is drawn with both answers to it, so the pairing is kept. Only three kinds of picture differ, so
-    drawing n pictures is one draw from a multinomial.
+    If both models were equally good, each group's gain would be as probable with the other sign (Fisher
+    1935, The Design of Experiments, section 21). Of pictures that stand alone, whose gains are -1, 0 and 1,
+    this is McNemar's exact test (McNemar 1947).
     """
-    shares = np.array([only_a, only_b, n - only_a - only_b]) / n
-    drawn = stream(seed, Purpose.BOOTSTRAP).multinomial(n, shares, size=resamples)
-    return percentile_interval((drawn[:, 0] - drawn[:, 1]) / n, LEVEL)
+    sizes = Counter(np.abs(gains).astype(int).tolist())
+    sizes.pop(0, None)
+    law = np.ones(1)  # of the sum of those that kept their sign, from 0
+    for size, number in sizes.items():
+        own = np.zeros(size * number + 1)
+        own[::size] = binom.pmf(np.arange(number + 1), number, 0.5)
+        law = np.convolve(law, own)
+    sums = 2 * np.arange(len(law)) - (len(law) - 1)
+    return float(min(law[np.abs(sums) >= abs(round(float(gains.sum())))].sum(), 1.0))
 
 
-def paired_interval(both_right: int, only_a: int, only_b: int, both_wrong: int) -> tuple[float, float]:
+def paired_bootstrap(
+    gains: np.ndarray, groups: np.ndarray | None = None, *, resamples: int = 10_000, seed: int = 0
+) -> tuple[float | None, float | None]:
+    """Return the 95 % percentile bootstrap interval of the mean of gains (n,), drawn with replacement.
+
+    A picture is drawn with both answers to it, so the pairing is kept, and whole groups are drawn. Only a few
+    kinds of group differ (by size and gain), so drawing them all is one draw from a multinomial.
+    """
+    kinds, counts = np.unique(np.stack(grouped.totals(gains, groups), axis=1), axis=0, return_counts=True)
+    drawn = stream(seed, Purpose.BOOTSTRAP).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    return percentile_interval((drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1]), LEVEL)
+
+
+def paired_interval(
+    both_right: float, only_a: float, only_b: float, both_wrong: float
+) -> tuple[float, float]:
     """Return the 95 % interval of accuracy a minus accuracy b (Newcombe 1998, method 10), each end in -1..1.
+
+    Of pictures, or of as many as are independent.
 
     Two Wilson intervals, joined with the correlation phi of the pair, which is corrected for continuity where
     it is positive.

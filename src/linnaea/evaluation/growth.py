@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation import grouped
 from linnaea.streams import Purpose, stream
 
 _RESAMPLES = 1000
@@ -34,29 +34,34 @@ class Step:
     probabilities: np.ndarray
 
 
-def points(steps: list[Step], targets: np.ndarray) -> list[dict[str, Any]]:
+def points(steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
 
-    targets: int (m,), the true column of each judged picture.
+    targets: int (m,), the true column of each judged picture. groups (m,): see grouped.
     """
     found = []
     for step in steps:
-        right = int((step.probabilities.argmax(axis=1) == targets).sum())
-        low, high = wilson(right, len(targets))
-        accuracy = right / len(targets)
+        right = step.probabilities.argmax(axis=1) == targets
+        low, high = grouped.share_interval(right, groups)
         known = {"share": step.share, "pictures": step.pictures}
-        found.append({**known, "accuracy": accuracy, "low": low, "high": high})
+        found.append({**known, "accuracy": float(right.mean()), "low": low, "high": high})
     return found
 
 
-def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: int = 0) -> dict[str, Any]:
+def forecast(
+    steps: list[Step],
+    targets: np.ndarray,
+    classes: list[str],
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Return what twice the training pictures would probably give, and which classes would gain most.
 
     The error is taken to fall as a power of the number of pictures, error = a · n^-b (Cortes et al. 1994;
     Hestness et al. 2017, arXiv:1712.00409), fitted on logarithms, each point weighted by the mistakes that it
     rests on; from the largest step on it goes on as that slope says. The 95 % interval is a bootstrap over
-    the judged pictures, the same ones at every step (Wilson's at 0 and 1): what the law itself gets wrong is
-    not in it.
+    the judged pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
+    itself gets wrong is not in it.
 
     steps: in rising order, at least two. classes: the name of each column.
 
@@ -67,7 +72,13 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
     numbers = np.array([step.pictures for step in steps], np.float64)
     wrong = np.stack([step.probabilities.argmax(axis=1) != targets for step in steps]).astype(np.float64)
     m = len(targets)
-    drawn = stream(seed, Purpose.BOOTSTRAP).multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
+    generator = stream(seed, Purpose.BOOTSTRAP)
+    if groups is None:
+        drawn = generator.multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
+    else:
+        drawn = grouped.drawn(np.zeros(m, int), groups, _RESAMPLES, generator).T.astype(np.float64)
+        # Groups of other sizes make other numbers of pictures; what counts is the share.
+        drawn *= m / drawn.sum(axis=1, keepdims=True)
     counts = np.vstack([wrong.sum(axis=1), drawn @ wrong.T])  # the sample itself first
     # Half a mistake more, out of one picture more: no mistakes at all have no logarithm.
     errors = (counts + 0.5) / (m + 1)
@@ -76,7 +87,7 @@ def forecast(steps: list[Step], targets: np.ndarray, classes: list[str], seed: i
     low, high = np.quantile(later[1:], [0.025, 0.975])
     if low == high:
         # Nothing was wrong, or nothing right: no resample differs, and what m pictures can tell is Wilson's.
-        low, high = wilson(m - int(counts[0, -1]), m)
+        low, high = grouped.share_interval(wrong[-1] == 0, groups)
     gain = float(later[0] - (1 - counts[0, -1] / m))
     return {
         "pictures": 2 * steps[-1].pictures,

@@ -10,14 +10,22 @@ from scipy import stats
 FEWEST_PER_CLASS = 5
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval for a proportion of n independent trials, both ends in 0..1.
+
+    n need not be a whole number: see grouped.independent.
 
     Wilson (1927), J. Am. Stat. Assoc. 22:209-212; recommended over the normal approximation by Brown, Cai and
     DasGupta (2001), Stat. Sci. 16:101-133.
     """
-    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
+    # Of a share times n, rounding may leave a hair outside.
+    share, z = min(max(successes / n, 0.0), 1.0), two_sided(level)
+    centre = share + z**2 / (2 * n)
+    reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # Exactly 0 and 1 at the ends, where the formula is only nearly so.
+    low = 0.0 if share <= 0 else (centre - reach) / (1 + z**2 / n)
+    high = 1.0 if share >= 1 else (centre + reach) / (1 + z**2 / n)
+    return low, high
 
 
 def class_mean_interval(
@@ -34,19 +42,8 @@ def class_mean_interval(
     if value not in (0, 1):
         return None, None
     trials = len(pictures) ** 2 / float((1 / pictures).sum())
-    reach = _z(level) ** 2 / (trials + _z(level) ** 2)
+    reach = two_sided(level) ** 2 / (trials + two_sided(level) ** 2)
     return (0.0, reach) if value == 0 else (1 - reach, 1.0)
-
-
-def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Return the normal interval of the mean of values (n,), from its standard error.
-
-    (None, None) for fewer than two, or where all agree: that no spread was seen does not mean it is zero.
-    """
-    if len(values) < 2 or (values == values[0]).all():
-        return None, None
-    half = _z(level) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def logit_interval(
@@ -60,7 +57,7 @@ def logit_interval(
     if not 0 < value < 1 or not standard_error > 0:
         return None, None
     centre = math.log(value / (1 - value))
-    half = _z(level) * standard_error / (value * (1 - value))
+    half = two_sided(level) * standard_error / (value * (1 - value))
     return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
 
 
@@ -75,5 +72,6 @@ def percentile_interval(resampled: np.ndarray, level: float = 0.95) -> tuple[flo
     return (float(low), float(high)) if low < high else (None, None)
 
 
-def _z(level: float) -> float:
+def two_sided(level: float) -> float:
+    """Return how many standard errors on either side hold this share of a normal law: 1.96 for 0.95."""
     return float(stats.norm.ppf((1 + level) / 2))

@@ -6,19 +6,12 @@ from typing import Any
 import numpy as np
 
 from linnaea.errors import DataError
-from linnaea.evaluation import abstention, calibration, prediction_sets
-from linnaea.evaluation.intervals import (
-    FEWEST_PER_CLASS,
-    class_mean_interval,
-    mean_interval,
-    percentile_interval,
-    wilson,
-)
+from linnaea.evaluation import abstention, calibration, grouped, prediction_sets
+from linnaea.evaluation.class_means import class_means, confusion
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, ranked_classes
-from linnaea.streams import Purpose, stream
 
-__all__ = ["compute_metrics", "confusion", "most_confused", "per_class", "wilson"]
+__all__ = ["compute_metrics", "confusion", "most_confused", "per_class"]
 
 # A probability of zero for the truth would cost infinitely much; scikit-learn's log_loss clips here too.
 CLIP = float(np.finfo(np.float64).eps)
@@ -37,11 +30,12 @@ def compute_metrics(
     """Return name → {"value", "low", "high", …}: each number with its 95 % interval, ready for metrics.json.
 
     accuracy, top_3 (4 to 6 classes), top_5 (6 and more)
-        Wilson's interval; also "correct" and "pictures", the counts behind the number.
+        Wilson's interval; also "correct" and "pictures", the counts behind the number, and of pictures that
+        come in groups "groups" and "independent", how many these tell as much as (see grouped).
     balanced_accuracy = mean_per_class_accuracy, macro_f1
         Means over the classes that have a picture in the table: recall, and F1 with 0 for 0/0 (scikit-learn:
-        labels= those classes, zero_division=0). Bootstrap interval, pictures drawn within each class; at 0
-        and 1 that of balanced_accuracy is Wilson's (intervals.class_mean_interval).
+        labels= those classes, zero_division=0). Bootstrap interval, pictures or whole groups drawn within
+        each class; at 0 and 1 that of balanced_accuracy is Wilson's (intervals.class_mean_interval).
     macro_auc
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
@@ -68,20 +62,22 @@ def compute_metrics(
     a picture whose class training did not have.
     """
     true = _checked_truth(predictions)
-    table = confusion(predictions)
-    n, k = len(predictions), len(predictions.classes)
-    metrics = {"accuracy": _proportion(int(np.trace(table)), n)}
-    metrics |= _class_means(table, seed)
+    k = len(predictions.classes)
+    groups = predictions.groups
+    metrics = {"accuracy": _proportion(predictions.probabilities.argmax(axis=1) == true, groups)}
+    metrics |= class_means(predictions, resamples=RESAMPLES, seed=seed)
     rank = _rank_of_truth(predictions.probabilities, true)
     for top, wanted in ((3, 4 <= k <= 6), (5, k >= 6)):
         if wanted:
-            metrics[f"top_{top}"] = _proportion(int((rank < top).sum()), n)
-    value, low, high = macro_auc(true, predictions.probabilities, resamples=RESAMPLES, seed=seed)
+            metrics[f"top_{top}"] = _proportion(rank < top, groups)
+    value, low, high = macro_auc(
+        true, predictions.probabilities, groups=groups, resamples=RESAMPLES, seed=seed
+    )
     ranked = set(ranked_classes(true, k).tolist())
     left_out = [name for column, name in enumerate(predictions.classes) if column not in ranked]
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
-    metrics["log_loss"] = _log_loss(predictions.probabilities, true)
-    metrics["brier"] = _brier(predictions.probabilities, true)
+    metrics["log_loss"] = _mean(_losses(predictions.probabilities, true), groups)
+    metrics["brier"] = _mean(_squared_errors(predictions.probabilities, true), groups)
     metrics |= _calibration_errors(predictions, temperature, seed)
     if validation is not None:
         metrics |= _by_validation(predictions, validation)
@@ -90,30 +86,39 @@ def compute_metrics(
     return metrics
 
 
-def confusion(predictions: Predictions) -> np.ndarray:
-    """Return counts, int64 (classes, classes): rows the true class, columns the predicted one."""
-    k = len(predictions.classes)
-    pairs = predictions.true_index * k + predictions.probabilities.argmax(axis=1)
-    return np.bincount(pairs, minlength=k * k).reshape(k, k)
-
-
 def per_class(predictions: Predictions) -> list[dict[str, Any]]:
     """Return one {"class", "pictures", "precision", "recall", "f1"} a class, in the order of the class list.
 
-    A class without pictures has no recall and no F1, one never predicted no precision: None.
+    "precision_interval" and "recall_interval" beside them: Wilson's, (low, high). A class without pictures
+    has no recall and no F1, one never predicted no precision: None.
     """
-    table = confusion(predictions)
-    right, pictures, predicted = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-    return [
-        {
-            "class": name,
-            "pictures": int(pictures[c]),
-            "precision": _ratio(right[c], predicted[c]),
-            "recall": _ratio(right[c], pictures[c]),
-            "f1": _ratio(2 * right[c], pictures[c] + predicted[c]) if pictures[c] else None,
-        }
-        for c, name in enumerate(predictions.classes)
-    ]
+    true = predictions.true_index
+    named = predictions.probabilities.argmax(axis=1)
+
+    def share(rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
+        hits = (true == named)[rows]
+        if not len(hits):
+            return None, None
+        return float(hits.mean()), grouped.share_interval(hits, predictions.groups_of(rows))
+
+    found = []
+    for c, name in enumerate(predictions.classes):
+        recall, recall_interval = share(np.flatnonzero(true == c))
+        precision, precision_interval = share(np.flatnonzero(named == c))
+        pictures, predicted = int((true == c).sum()), int((named == c).sum())
+        right = int(((true == c) & (named == c)).sum())
+        found.append(
+            {
+                "class": name,
+                "pictures": pictures,
+                "precision": precision,
+                "precision_interval": precision_interval,
+                "recall": recall,
+                "recall_interval": recall_interval,
+                "f1": 2 * right / (pictures + predicted) if pictures else None,
+            }
+        )
+    return found
 
 
 def most_confused(predictions: Predictions, limit: int = 10) -> list[dict[str, Any]]:
@@ -151,11 +156,23 @@ def _checked_truth(predictions: Predictions) -> np.ndarray:
     return predictions.true_index
 
 
-def _proportion(correct: int, n: int) -> dict[str, Any]:
+def _proportion(hits: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
+    """Return the share of hits, bool (n,), with its interval; groups (n,), see grouped."""
+    n = len(hits)
     if not n:
         return {"value": None, "low": None, "high": None, "correct": 0, "pictures": 0}
-    low, high = wilson(correct, n)
-    return {"value": correct / n, "low": low, "high": high, "correct": correct, "pictures": n}
+    correct = int(hits.sum())
+    low, high = grouped.share_interval(hits, groups)
+    entry = {"value": correct / n, "low": low, "high": high, "correct": correct, "pictures": n}
+    if groups is None:
+        return entry
+    return entry | {"groups": len(np.unique(groups)), "independent": grouped.independent(hits, groups)}
+
+
+def _mean(values: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
+    """Return the mean of values (n,) that are not below 0, with its interval."""
+    low, high = grouped.mean_interval(values, groups)
+    return {"value": float(values.mean()), "low": None if low is None else max(low, 0.0), "high": high}
 
 
 def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -175,18 +192,10 @@ def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(own.astype(np.float64), CLIP, 1 - CLIP))
 
 
-def _log_loss(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
-    losses = _losses(probabilities, true)
-    low, high = mean_interval(losses)
-    return {"value": float(losses.mean()), "low": None if low is None else max(low, 0.0), "high": high}
-
-
-def _brier(probabilities: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+def _squared_errors(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     missed = probabilities.astype(np.float64)
     missed[np.arange(len(true)), true] -= 1
-    scores = np.einsum("ij,ij->i", missed, missed) / (2 if probabilities.shape[1] == 2 else 1)
-    low, high = mean_interval(scores)
-    return {"value": float(scores.mean()), "low": None if low is None else max(low, 0.0), "high": high}
+    return np.einsum("ij,ij->i", missed, missed) / (2 if probabilities.shape[1] == 2 else 1)
 
 
 def _calibration_errors(
@@ -216,79 +225,28 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
             "Restore them, or train again.",
         )
     metrics: dict[str, dict[str, Any]] = {}
-    true = predictions.true_index
-    if len(validation) >= prediction_sets.fewest_pictures(SET_COVERAGE):
+    true, groups = predictions.true_index, predictions.groups
+    if not prediction_sets.too_few(validation, SET_COVERAGE):
         sets = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
         members = sets.members(predictions.probabilities)
         how = {"wanted": SET_COVERAGE}
-        held = int(members[np.arange(len(true)), true].sum())
-        p_value = sets.p_value(held, len(true))
-        metrics["set_coverage"] = _proportion(held, len(true)) | how | {"p_value": p_value}
-        sizes = members.sum(axis=1).astype(np.float64)
-        low, high = mean_interval(sizes)
-        metrics["set_size"] = {"value": float(sizes.mean()), "low": low, "high": high} | how
+        held = members[np.arange(len(true)), true]
+        independent = round(grouped.independent(held, groups))
+        p_value = sets.p_value(round(float(held.mean()) * independent), independent)
+        metrics["set_coverage"] = _proportion(held, groups) | how | {"p_value": p_value}
+        metrics["set_size"] = _mean(members.sum(axis=1).astype(np.float64), groups) | how
     chosen = abstention.next_threshold(validation)
     if chosen is not None:
         how = {"wanted": chosen["wanted"], "threshold": chosen["threshold"]}
         answered = predictions.confidence >= chosen["threshold"]
         right = (predictions.probabilities.argmax(axis=1) == true)[answered]
-        metrics["answered"] = _proportion(len(right), len(true)) | how
-        metrics["accuracy_answered"] = _proportion(int(right.sum()), len(right)) | how
+        metrics["answered"] = _proportion(answered, groups) | how
+        metrics["accuracy_answered"] = _proportion(right, predictions.groups_of(answered)) | how
     return metrics
 
 
 def _without_leaks(predictions: Predictions, leaked: Collection[str]) -> dict[str, dict[str, Any]]:
     kept = ~np.isin(np.asarray(predictions.paths), list(leaked))
     right = (predictions.predicted == predictions.true)[kept]
-    clean = _proportion(int(right.sum()), len(right))
+    clean = _proportion(right, predictions.groups_of(kept))
     return {"accuracy_without_leaks": clean | {"leaked": int((~kept).sum())}}
-
-
-def _class_means(table: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
-    """Return balanced_accuracy and macro_f1 of a confusion matrix (k, k), with bootstrap intervals."""
-    present = np.flatnonzero(table.sum(axis=1))
-    pictures = table.sum(axis=1)[present]
-    right, predicted = _resample(table, present, pictures, seed)
-    # Row 0 of both is the table itself, the others its resamples.
-    recall = (right / pictures).mean(axis=1)
-    f1 = (2 * right / (pictures + predicted)).mean(axis=1)
-    metrics = {}
-    for name, values in (("balanced_accuracy", recall), ("macro_f1", f1)):
-        low, high = percentile_interval(values[1:])
-        # F1 is no share, and has no such interval.
-        if name == "balanced_accuracy" and low is None and len(values) > 1:
-            low, high = class_mean_interval(float(values[0]), pictures)
-        metrics[name] = {"value": float(values[0]), "low": low, "high": high}
-    # Two names of one number: scikit-learn's, and that of the literature on Flowers-102.
-    return {
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "mean_per_class_accuracy": dict(metrics["balanced_accuracy"]),
-        "macro_f1": metrics["macro_f1"],
-    }
-
-
-def _resample(
-    table: np.ndarray, present: np.ndarray, pictures: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (right, predicted), each (1 + resamples, present classes); none where a class is too small.
-
-    Drawing a class's pictures again with replacement is drawing its row of the confusion matrix from a
-    multinomial, so the pictures themselves are not needed.
-    """
-    resamples = RESAMPLES if pictures.min() >= FEWEST_PER_CLASS else 0
-    right = np.zeros((1 + resamples, len(present)))
-    predicted = np.zeros((1 + resamples, table.shape[1]))
-    right[0], predicted[0] = table.diagonal()[present], table.sum(axis=0)
-    generator = stream(seed, Purpose.BOOTSTRAP)
-    for position, row in enumerate(present):
-        # Most cells of a row are empty: drawing only the others keeps a thousand classes affordable.
-        columns = np.flatnonzero(table[row])
-        share = table[row, columns] / pictures[position]
-        drawn = generator.multinomial(pictures[position], share, size=resamples)
-        predicted[1:, columns] += drawn
-        right[1:, position] = drawn[:, columns == row].sum(axis=1)
-    return right, predicted[:, present]
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None

@@ -9,6 +9,7 @@ from scipy.special import betainc, betaincc, betaincinv
 from scipy.stats import betabinom
 
 from linnaea.errors import DataError, SettingError
+from linnaea.evaluation import grouped
 from linnaea.evaluation.predictions import Predictions
 
 # Of so many validation parts, as a share, the sets keep their promise; as sure as the intervals are.
@@ -40,6 +41,8 @@ class PredictionSets:
     pictures, held: int
         Of the validation part, and how many of them have the truth in their set: more than was wanted, where
         the likeliest class alone is right that often.
+    independent: int
+        How many independent pictures those tell as much as: see grouped. All that is promised rests on them.
     """
 
     coverage: float
@@ -47,6 +50,7 @@ class PredictionSets:
     mean_size: float
     pictures: int
     held: int
+    independent: int
 
     @classmethod
     def fit(cls, validation: Predictions, coverage: float = 0.95) -> "PredictionSets":
@@ -54,7 +58,8 @@ class PredictionSets:
 
         The threshold is a score of the n validation pictures' truths, the k-th smallest. The coverage of new
         pictures then has the law Beta(k, n + 1 - k): k is the least with which it is as high as wanted in
-        95 of 100 cases. Fewer than surest_pictures have none; of theirs it is the last.
+        95 of 100 cases. Fewer than surest_pictures have none; of theirs it is the last. Of pictures that come
+        in groups n and k are those of the independent ones, and the threshold is the score at the share k/n.
 
         Raises SettingError for a coverage outside 0..1, DataError where n is too small for it, or a picture
         has a class that is not in the class list.
@@ -62,18 +67,20 @@ class PredictionSets:
         if not 0 < coverage < 1:
             raise SettingError(f"coverage must lie between 0 and 1; received {coverage:g}.", "Try 0.95.")
         n, true = len(validation), validation.true_index
-        rank = _rank(n, coverage)
-        if rank > n:
+        independent = independent_pictures(validation, coverage)
+        rank = _rank(independent, coverage)
+        if rank > independent:
+            alike = f", which tell no more than {independent:,} independent ones" if independent < n else ""
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
-                f"{fewest_pictures(coverage):,} validation pictures; there are {n:,}.",
+                f"{fewest_pictures(coverage):,} validation pictures; there are {n:,}{alike}.",
                 "Ask for a lower coverage, or train with a larger --validation.",
             )
-        scores = 1 - validation.probabilities
-        threshold = float(np.sort(scores[np.arange(n), true])[rank - 1])
+        scores = np.sort((1 - validation.probabilities)[np.arange(n), true])
+        threshold = float(scores[math.ceil(round(rank * n / independent, 9)) - 1])
         members = _members(validation.probabilities, threshold)
         held = int(members[np.arange(n), true].sum())
-        return cls(coverage, threshold, float(members.sum(axis=1).mean()), n, held)
+        return cls(coverage, threshold, float(members.sum(axis=1).mean()), n, held, independent)
 
     @property
     def confidence(self) -> float:
@@ -81,7 +88,7 @@ class PredictionSets:
 
         CONFIDENCE or more, where there are surest_pictures.
         """
-        return float(betaincc(self.held, self.pictures + 1 - self.held, self.coverage))
+        return float(betaincc(*self._law, self.coverage))
 
     def likely_coverage(self) -> tuple[float, float]:
         """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts.
@@ -89,17 +96,25 @@ class PredictionSets:
         With sets from n pictures, whose scores differ and of which so many are held, the coverage has the
         law Beta(held, n + 1 - held) (Vovk 2012, arXiv:1209.2673).
         """
-        low, high = betaincinv(self.held, self.pictures + 1 - self.held, [0.025, 0.975])
+        low, high = betaincinv(*self._law, [0.025, 0.975])
         return float(low), float(high)
+
+    @property
+    def _law(self) -> tuple[float, float]:
+        """Both parameters of the beta law of the coverage of new pictures."""
+        held = self.held * self.independent / self.pictures
+        return held, self.independent + 1 - held
 
     def p_value(self, held: int, pictures: int) -> float:
         """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
 
         Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures,
         self.held, n + 1 - self.held), the binomial error of both parts in one (Vovk 2012; Angelopoulos and
-        Bates 2021). Pictures that come in groups, many of one plant, say, are fewer than they count here.
+        Bates 2021).
+
+        held, pictures: independent ones.
         """
-        return float(betabinom.cdf(held, pictures, self.held, self.pictures + 1 - self.held))
+        return float(betabinom.cdf(held, pictures, *self._law))
 
     def promise(self) -> str:
         """Return what "these sets …" do, for a person, without a full stop."""
@@ -114,6 +129,8 @@ class PredictionSets:
             )
         low, high = self.likely_coverage()
         parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
+        if self.independent < self.pictures:
+            parts += f" (as much as {self.independent:,} independent ones)"
         between = f"{100 * low:.1f} to {100 * high:.1f} %"
         return f"{said}: of sets that rest on {parts}, 95 in 100 hold it {between} of the time"
 
@@ -135,12 +152,25 @@ def surest_pictures(coverage: float) -> int:
     return math.ceil(round(math.log(1 - CONFIDENCE) / math.log(coverage), 9))
 
 
-def too_few(pictures: int, coverage: float) -> str:
-    """Return why so many validation pictures make no sets of a coverage, without a full stop; "": they do."""
-    fewest = fewest_pictures(coverage)
-    if pictures >= fewest:
+def independent_pictures(validation: Predictions, coverage: float) -> int:
+    """Return how many independent pictures tell as much of a coverage as a validation part does."""
+    n = len(validation)
+    if validation.groups is None or not n:
+        return n
+    scores = (1 - validation.probabilities)[np.arange(n), validation.true_index]
+    held = scores <= np.sort(scores)[min(_on_average(n, coverage), n) - 1]
+    return math.floor(grouped.independent(held, validation.groups))
+
+
+def too_few(validation: Predictions, coverage: float) -> str:
+    """Return why a validation part makes no sets of a coverage, without a full stop; "" where it does."""
+    fewest, independent = fewest_pictures(coverage), independent_pictures(validation, coverage)
+    if independent >= fewest:
         return ""
-    return f"validation has {pictures:,} of the {fewest:,} pictures that promising {100 * coverage:g} % takes"
+    kind = "pictures" if independent == len(validation) else "independent pictures"
+    return (
+        f"validation has {independent:,} of the {fewest:,} {kind} that promising {100 * coverage:g} % takes"
+    )
 
 
 def in_words(metrics: dict[str, Any]) -> str | None:
@@ -164,11 +194,16 @@ def in_words(metrics: dict[str, Any]) -> str | None:
 
 def _rank(n: int, coverage: float) -> int:
     """Return which of n sorted scores is the threshold, 1..n; n + 1: none is large enough."""
-    # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
-    on_average = math.ceil(round((n + 1) * coverage, 9))
+    on_average = _on_average(n, coverage)
     ranks = np.arange(on_average, n + 1)
     sure = ranks[betainc(ranks, n + 1 - ranks, coverage) <= 1 - CONFIDENCE]
     return int(sure[0]) if len(sure) else max(n, on_average)
+
+
+def _on_average(n: int, coverage: float) -> int:
+    """Return which of n sorted scores holds the coverage on average over validation parts."""
+    # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
+    return math.ceil(round((n + 1) * coverage, 9))
 
 
 def _members(probabilities: np.ndarray, threshold: float) -> np.ndarray:

@@ -28,6 +28,9 @@ class Predictions:
     hashes: tuple of str
         Of each picture's content, by which it is known under another path; () where they are not known. They
         stand in split.csv and not in the table's own file.
+    groups: ndarray of int64, (n,), or None
+        Equal for pictures that belong together (one plant, one patient, copies), which tell less than as many
+        independent ones: see grouped. None where each stands alone. From split.csv, too.
     """
 
     paths: tuple[str, ...]
@@ -35,6 +38,7 @@ class Predictions:
     classes: tuple[str, ...]
     probabilities: np.ndarray
     hashes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.paths), len(self.classes)
@@ -47,12 +51,20 @@ class Predictions:
             raise DataError(
                 f"A prediction table of {n} pictures needs {n} hashes; received {len(self.hashes)}."
             )
+        if self.groups is not None and self.groups.shape != (n,):
+            raise DataError(
+                f"A prediction table of {n} pictures needs {n} groups; received {self.groups.shape}."
+            )
         if len(set(self.classes)) != k:
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
             raise DataError(f"The class list of a prediction table names '{twice}' more than once.")
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the groups of these rows (a mask, or numbers), None where every picture stands alone."""
+        return None if self.groups is None else self.groups[rows]
 
     @property
     def true_index(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from linnaea.evaluation import grouped
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS, logit_interval
 from linnaea.streams import Purpose, stream
 
@@ -10,7 +11,12 @@ BLOCK = 250  # resamples at once: 10 MB at 10,000 pictures
 
 
 def macro_auc(
-    true: np.ndarray, probabilities: np.ndarray, *, resamples: int = 1000, seed: int = 0
+    true: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> tuple[float | None, float | None, float | None]:
     """Return (value, low, high): the unweighted mean of the one-vs-rest areas under the ROC curve.
 
@@ -19,16 +25,18 @@ def macro_auc(
 
     The areas are scikit-learn's, exact. The interval is normal on the logit scale with the bootstrap's
     standard error (Efron and Tibshirani 1993, chapter 13); the plain percentiles are too narrow where areas
-    are near one, as they are here. None where a class has fewer than FEWEST_PER_CLASS pictures.
+    are near one, as they are here. None where a class has fewer than FEWEST_PER_CLASS pictures, or groups.
+
+    groups: see grouped; whole ones are drawn.
     """
     classes = ranked_classes(true, probabilities.shape[1])
     if not len(classes):
         return None, None, None
     areas = [float(roc_auc_score(true == c, probabilities[:, c])) for c in classes]
     value = sum(areas) / len(areas)
-    if np.bincount(true)[classes].min() < FEWEST_PER_CLASS or not 0 < value < 1:
+    if grouped.fewest_in_a_class(true, groups) < FEWEST_PER_CLASS or not 0 < value < 1:
         return value, None, None
-    drawn = resampled_areas(true, probabilities, classes, resamples, seed)
+    drawn = resampled_areas(true, probabilities, classes, groups, resamples, seed)
     return value, *logit_interval(value, float(drawn.std(ddof=1)))
 
 
@@ -39,15 +47,21 @@ def ranked_classes(true: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def resampled_areas(
-    true: np.ndarray, probabilities: np.ndarray, classes: np.ndarray, resamples: int, seed: int
+    true: np.ndarray,
+    probabilities: np.ndarray,
+    classes: np.ndarray,
+    groups: np.ndarray | None,
+    resamples: int,
+    seed: int,
 ) -> np.ndarray:
     """Return the mean area of each resample, (resamples,): how often a picture was drawn is its weight."""
     generator = stream(seed, Purpose.BOOTSTRAP, index=2)
     areas = []
     for start in range(0, resamples, BLOCK):
-        weights = _drawn(true, min(BLOCK, resamples - start), generator)
+        weights = grouped.drawn(true, groups, min(BLOCK, resamples - start), generator)
         of_classes = [weighted_area(true == c, probabilities[:, c], weights) for c in classes]
-        areas.append(np.mean(of_classes, axis=0))
+        # A class whose pictures all lie in groups of others may happen not to be drawn.
+        areas.append(np.nanmean(of_classes, axis=0))
     return np.concatenate(areas)
 
 
@@ -67,20 +81,5 @@ def weighted_area(inside: np.ndarray, scores: np.ndarray, weights: np.ndarray) -
     total = np.concatenate([np.zeros_like(stretches[:1]), np.cumsum(stretches, axis=0)])
     beaten = (total[np.searchsorted(edges, below)] + total[np.searchsorted(edges, up_to)]) / 2
     won = np.einsum("ij,ij->j", weights[inside], beaten)
-    return won / (weights[inside].sum(axis=0) * total[-1])
-
-
-def _drawn(true: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Return how often each picture is drawn among those of its class, float32 (n, resamples).
-
-    One fewer than the class has, which makes the variance right for small classes too (Rao and Wu 1988,
-    J. Am. Stat. Assoc. 83:231-241); weighted_area asks only for their proportions.
-    """
-    weights = np.empty((len(true), resamples), dtype=np.float32)
-    for c in np.unique(true):
-        rows = np.flatnonzero(true == c)
-        # A class of one picture cannot vary.
-        draws = generator.integers(len(rows), size=(max(len(rows) - 1, 1), resamples))
-        cells = (draws * resamples + np.arange(resamples)).ravel()
-        weights[rows] = np.bincount(cells, minlength=len(rows) * resamples).reshape(-1, resamples)
-    return weights
+    with np.errstate(invalid="ignore"):
+        return won / (weights[inside].sum(axis=0) * total[-1])

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from linnaea.errors import DataError
+from linnaea.evaluation import grouped
 from linnaea.evaluation.comparison import LEVEL, Comparison, compare, matching_rows
 from linnaea.evaluation.predictions import Predictions
 
@@ -110,23 +111,31 @@ def _one_part(tables: Sequence[Predictions]) -> bool:
 
 
 def _variance_by_chance(result: Comparison) -> float:
-    """Return the variance of a difference of two accuracies that its n pictures give (McNemar's)."""
+    """Return the variance of a difference of two accuracies that its pictures give (McNemar's)."""
     discordant = (result.only_a + result.only_b) / result.n
-    return (discordant - result.difference**2) / result.n
+    return (discordant - result.difference**2) / result.independent
 
 
 def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) -> float:
     """Return the variance of the mean difference that comes from which pictures are in the test part."""
+    rows = _rows_in_order(a[0], b[0])[0]
     gains = np.mean([_gains(x, y) for x, y in zip(a, b, strict=True)], axis=0)
-    return float(gains.var(ddof=1)) / len(gains) if len(gains) > 1 else 0.0
+    variance = grouped.variance_of_mean(gains, a[0].groups_of(rows))
+    # Of a single picture there is none, and none is added.
+    return 0.0 if math.isnan(variance) else variance
 
 
 def _gains(x: Predictions, y: Predictions) -> np.ndarray:
-    """Return 1 for each picture of both that x alone names right, -1 where y alone does, else 0.
+    """Return 1 for each picture of both that x alone names right, -1 where y alone does, else 0."""
+    rows_x, rows_y = _rows_in_order(x, y)
+    return (x.predicted == x.true)[rows_x].astype(np.float64) - (y.predicted == y.true)[rows_y]
 
-    In the order of x's paths: each run lists the same pictures, though perhaps in another order.
+
+def _rows_in_order(x: Predictions, y: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of x and of y that hold the same pictures, in the order of x's paths.
+
+    Each run lists the same pictures, though perhaps in another order.
     """
     rows_x, rows_y = matching_rows(x, y, common_only=True)
     order = np.argsort(np.asarray(x.paths)[rows_x], kind="stable")
-    right_x, right_y = (table.predicted == table.true for table in (x, y))
-    return (right_x[rows_x].astype(np.float64) - right_y[rows_y])[order]
+    return rows_x[order], rows_y[order]

@@ -67,7 +67,7 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     rows = []
     for name, values in metrics.items():
         # The second name of balanced accuracy, and what a page tells in its section on probabilities only.
-        if name == "mean_per_class_accuracy" or name.startswith(("ece_", "set_")):
+        if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
         meaning = words.meaning_of(name)
         row = {"title": meaning.title, "meaning": meaning.meaning}
@@ -105,7 +105,19 @@ def _verdict(info: dict[str, Any]) -> str:
         f"The accuracies lie between {accuracy['min'] * 100:.2f} and {percent(accuracy['max'], 2)}; "
         f"their standard deviation is {accuracy['deviation'] * 100:.2f} points."
     )
-    return unfinished + spread
+    return unfinished + spread + _broken(info)
+
+
+def _broken(info: dict[str, Any]) -> str:
+    """Warn where sets of classes held fewer than was promised; see prediction_sets.in_words."""
+    runs = info.get("broken_sets")
+    if not runs:
+        return ""
+    where = f"{words.counted(len(runs), 'run')} ({words.listed(runs)})"
+    return (
+        f" In {where} the sets of classes held the right one less often than they promise: validation was "
+        "probably easier there than the test part."
+    )
 
 
 def _about(kind: str) -> str:

@@ -118,6 +118,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "accuracy": accuracy,
         "accuracy_interval": words.interval_text(meaning, facts.interval("accuracy")),
         "headline": headline_figure(facts, accuracy),
+        "in_groups": sections.in_groups(facts),
         "metrics": sections.metric_rows(facts),
         "curves": learning_curves(facts),
         "caveats": caveats.caveats(facts),

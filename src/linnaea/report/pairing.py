@@ -60,12 +60,12 @@ class Pairing:
         return (
             f"{'' if r.decided else difference}{drawn}"
             f"Only {a} was right {words.times(r.only_a)}, only {b} {words.times(r.only_b)}; "
-            f"{chance(r.p_value)}."
+            f"{chance(r.p_value, 'McNemar' if r.independent == r.n else 'whole groups changing sides,')}."
         )
 
 
-def chance(p_value: float) -> str:
-    """Return McNemar's p in words: how often luck alone would split the pictures so unevenly."""
+def chance(p_value: float, test: str = "McNemar") -> str:
+    """Return an exact test's p in words: how often luck alone would split the pictures so unevenly."""
     if p_value >= 0.5:
         often = "as much more often than not"
     elif p_value >= 0.0001:
@@ -73,7 +73,7 @@ def chance(p_value: float) -> str:
     else:
         often = "so much less than once in 10,000 tests"
     shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
-    return f"two equally good classifiers differ {often} (McNemar p{words.NBSP}{shown})"
+    return f"two equally good classifiers differ {often} ({test} p{words.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry], *, common: bool = False) -> tuple[list[Pairing], list[Pairing]]:

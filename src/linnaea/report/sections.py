@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation.metrics import confusion, most_confused, per_class, wilson
+from linnaea.evaluation import grouped
+from linnaea.evaluation.metrics import confusion, most_confused, per_class
 from linnaea.report import words
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
@@ -78,6 +79,12 @@ def remark(facts: RunFacts) -> str:
     return f"{made}; the commonest, {words.times(top['pictures'])}, was to take {taking}."
 
 
+def in_groups(facts: RunFacts) -> str:
+    """Say that the test pictures come in groups, and what that does to intervals; "" where they do not."""
+    said = grouped.in_words(facts.metrics)
+    return "" if said is None else f"{said[0].upper()}{said[1:]}."
+
+
 def one_of(facts: RunFacts) -> str:
     """Return which repeat or fold the run is, "" for a run that stands alone: "Fold 2 of 5"."""
     known = facts.part_of_info("one_of")
@@ -117,7 +124,6 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     if facts.predictions is None or not len(facts.predictions):
         return []
     matrix = confusion(facts.predictions)
-    named = matrix.sum(axis=0)
     np.fill_diagonal(matrix, 0)
     rows = []
     for i, entry in enumerate(per_class(facts.predictions)):
@@ -126,8 +132,8 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
         rows.append(
             {
                 **entry,
-                "found": _between(entry["recall"], entry["pictures"]),
-                "named": _between(entry["precision"], int(named[i])),
+                "found": _between(entry["recall_interval"]),
+                "named": _between(entry["precision_interval"]),
                 "taken_for": facts.predictions.classes[other] if times else "",
                 "times": times,
                 # Sorting reads these: a class without a value goes last.
@@ -139,12 +145,9 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     return rows
 
 
-def _between(share: float | None, pictures: int) -> str:
-    """Return Wilson's 95 % interval of a class's share, e.g. '88 to 97'; a class is small, so no decimals."""
-    if share is None:
-        return ""
-    low, high = wilson(round(share * pictures), pictures)
-    return f"{low * 100:.0f} to {high * 100:.0f}"
+def _between(interval: tuple[float, float] | None) -> str:
+    """Return a class's 95 % interval, e.g. '88 to 97'; a class is small, so no decimals."""
+    return "" if interval is None else f"{interval[0] * 100:.0f} to {interval[1] * 100:.0f}"
 
 
 def data_section(facts: RunFacts) -> dict[str, Any] | None:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from linnaea.evaluation import calibration
+from linnaea.evaluation import calibration, grouped
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
-from linnaea.evaluation.metrics import SET_COVERAGE, wilson
+from linnaea.evaluation.metrics import SET_COVERAGE
 from linnaea.evaluation.prediction_sets import PredictionSets, in_words, too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
@@ -201,7 +201,7 @@ def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
             row["threshold"] = percent(found["threshold"])
             row["answered"] = percent(float(answered.mean()))
             if answered.any():
-                low, high = wilson(int(right[answered].sum()), int(answered.sum()))
+                low, high = grouped.share_interval(right[answered], table.groups_of(answered))
                 between = f"({low * 100:.1f} to {percent(high)})"
                 row["accuracy"] = f"{percent(float(right[answered].mean()))} {between}"
         rows.append(row)
@@ -216,7 +216,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     if validation is None or table is None:
         return "", []
     if coverage is None or not isinstance(wanted, (int, float)):
-        few = too_few(len(validation), SET_COVERAGE)
+        few = too_few(validation, SET_COVERAGE)
         return f"No sets of classes were made: {words.unbroken(few)}." if few else "", []
     fitted = PredictionSets.fit(validation, coverage=float(wanted))
     sizes = fitted.members(table.probabilities).sum(axis=1)

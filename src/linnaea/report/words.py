@@ -136,6 +136,8 @@ _MEANINGS = {
         higher_is_better=False,
     ),
     "accuracy_answered": Meaning("Right among those answered", "", percent=True),
+    "set_coverage": Meaning("Sets of classes that hold the right one", "", percent=True),
+    "set_size": Meaning("Classes in such a set", "", decimals=2, higher_is_better=False),
 }
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

@@ -149,6 +149,7 @@ class _Group(_Begun):
     judged: _Count | None = None
     metrics: dict[str, _Spread] | None = None
     classes: list[_Text] | None = None
+    broken_sets: list[_Text] | None = None
     suspects: _Count | None = None
     relabel: _Text | None = None
 
@@ -160,6 +161,8 @@ class _Metric(_Part):
     high: float | None = None
     correct: _Count | None = None
     pictures: _Count | None = None
+    groups: _Count | None = None
+    independent: Annotated[float, Field(ge=0)] | None = None
     left_out: list[_Text] | None = None
     by_chance: float | None = None
     by_chance_high: float | None = None

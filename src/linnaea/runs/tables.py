@@ -3,6 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from linnaea import reading
 from linnaea.data.frozen import read_split, split_hash
 from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
+from linnaea.evaluation import grouped
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
 
@@ -68,7 +70,7 @@ def write_table(run: RunFolder, part: str, table: Predictions) -> None:
 
 
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
-    """Return the table of the "test" or "val" part, with the content hashes that the split knows.
+    """Return the table of the "test" or "val" part, with the content hashes and groups that the split knows.
 
     split: what split_of returned; None: the table is read as it stands.
 
@@ -85,11 +87,10 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
     _check_unchanged(run, FILES[part])
     if split is None:
         return table
-    hash_of = {row["path"]: row["hash"] for row in split}
-    hashes = tuple(hash_of[picture] for picture in table.paths)
-    return Predictions(
-        table.paths, table.true, table.classes, table.probabilities, hashes if all(hashes) else ()
-    )
+    known = {row["path"]: row for row in split}
+    hashes = tuple(known[picture]["hash"] for picture in table.paths)
+    groups = grouped.numbered([known[picture]["group"] for picture in table.paths])
+    return replace(table, hashes=hashes if all(hashes) else (), groups=groups)
 
 
 def judged_table(run: RunFolder) -> Predictions:

@@ -1,0 +1,106 @@
+"""Class means: balanced accuracy and macro F1, each class counting alike, with bootstrap intervals."""
+
+from typing import Any
+
+import numpy as np
+
+from linnaea.evaluation import grouped
+from linnaea.evaluation.intervals import FEWEST_PER_CLASS, class_mean_interval, percentile_interval
+from linnaea.evaluation.predictions import Predictions
+from linnaea.streams import Purpose, stream
+
+
+def confusion(predictions: Predictions) -> np.ndarray:
+    """Return counts, int64 (classes, classes): rows the true class, columns the predicted one."""
+    k = len(predictions.classes)
+    pairs = predictions.true_index * k + predictions.probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=k * k).reshape(k, k)
+
+
+def class_means(predictions: Predictions, *, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Return balanced_accuracy = mean_per_class_accuracy, and macro_f1: {"value", "low", "high"} each.
+
+    Means over the classes that have a picture. The interval is the percentile bootstrap's, pictures (or whole
+    groups of them) being drawn within each class; None where a class has fewer than FEWEST_PER_CLASS.
+    """
+    true, groups = predictions.true_index, predictions.groups
+    table = confusion(predictions)
+    present = np.flatnonzero(table.sum(axis=1))
+    right, predicted, pictures = (
+        counts[None, present] for counts in (table.diagonal(), table.sum(axis=0), table.sum(axis=1))
+    )
+    if resamples and grouped.fewest_in_a_class(true, groups) >= FEWEST_PER_CLASS:
+        generator = stream(seed, Purpose.BOOTSTRAP)
+        if groups is None:
+            drawn = _resampled(table, present, resamples, generator)
+        else:
+            weights = grouped.drawn(true, groups, resamples, generator)
+            drawn = _resampled_groups(predictions, weights, present)
+        # Row 0 is the table itself, the others are its resamples.
+        right, predicted, pictures = map(np.vstack, zip((right, predicted, pictures), drawn, strict=True))
+    # A class whose pictures all lie in groups of others may happen not to be drawn.
+    with np.errstate(invalid="ignore"):
+        recall = np.nanmean(right / pictures, axis=1)
+        f1 = np.nanmean(2 * right / (pictures + predicted), axis=1)
+    metrics = {}
+    for name, values in (("balanced_accuracy", recall), ("macro_f1", f1)):
+        low, high = percentile_interval(values[1:])
+        # F1 is no share, and has no such interval.
+        if name == "balanced_accuracy" and low is None and len(values) > 1:
+            low, high = class_mean_interval(float(values[0]), _independent(predictions))
+        metrics[name] = {"value": float(values[0]), "low": low, "high": high}
+    # Two names of one number: scikit-learn's, and that of the literature on Flowers-102.
+    return {
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "mean_per_class_accuracy": dict(metrics["balanced_accuracy"]),
+        "macro_f1": metrics["macro_f1"],
+    }
+
+
+def _resampled(
+    table: np.ndarray, present: np.ndarray, resamples: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return right, predicted and pictures, each (resamples, present classes).
+
+    Drawing a class's pictures again with replacement is drawing its row of the confusion matrix from a
+    multinomial, so the pictures themselves are not needed.
+    """
+    pictures = table.sum(axis=1)[present]
+    right = np.zeros((resamples, len(present)))
+    predicted = np.zeros((resamples, table.shape[1]))
+    for position, row in enumerate(present):
+        # Most cells of a row are empty: drawing only the others keeps a thousand classes affordable.
+        columns = np.flatnonzero(table[row])
+        share = table[row, columns] / pictures[position]
+        drawn = generator.multinomial(pictures[position], share, size=resamples)
+        predicted[:, columns] += drawn
+        right[:, position] = drawn[:, columns == row].sum(axis=1)
+    return right, predicted[:, present], np.broadcast_to(pictures, right.shape)
+
+
+def _resampled_groups(
+    predictions: Predictions, weights: np.ndarray, present: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same by how often each picture was drawn: weights (n, resamples)."""
+    from scipy.sparse import csr_array
+
+    true, named = predictions.true_index, predictions.probabilities.argmax(axis=1)
+    n, k = predictions.probabilities.shape
+
+    def summed(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        counted = csr_array((np.ones(len(rows), np.float32), (classes[rows], rows)), shape=(k, n))
+        return (counted @ weights)[present].T
+
+    every = np.arange(n)
+    return summed(true, np.flatnonzero(true == named)), summed(named, every), summed(true, every)
+
+
+def _independent(predictions: Predictions) -> np.ndarray:
+    """Return how many independent pictures each class has, (present classes,), where all were named alike."""
+    true = predictions.true_index
+    return np.array(
+        [
+            grouped.independent(np.ones((true == c).sum()), predictions.groups_of(true == c))
+            for c in np.unique(true)
+        ]
+    )

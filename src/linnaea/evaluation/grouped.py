@@ -1,0 +1,139 @@
+"""Pictures that come in groups, and how many independent ones they are worth.
+
+Thirty pictures of one plant are right or wrong together and tell less of new plants than thirty plants do.
+Their variance is that of a cluster sample, and an interval for a share uses the number of independent
+pictures that would have the same: the effective sample size (Kish 1965, Survey Sampling), with the variance
+of a ratio estimator (Rao and Scott 1992, Biometrics 48:577-585) and the correction for few groups of Korn and
+Graubard (1998, Survey Methodology 24:193-201).
+
+groups, everywhere: int (n,), equal for pictures that belong together; None where each stands alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from linnaea.evaluation.intervals import two_sided, wilson
+
+# Where groups cost less than this share of the pictures, a few copies perhaps, there is nothing to be told.
+_WORTH_TELLING = 0.95
+
+
+def numbered(names: Sequence[str]) -> np.ndarray | None:
+    """Return the groups that are named so; "" stands alone. None where no two pictures share one."""
+    known: dict[str, int] = {}
+    return shared([known.setdefault(name or f"\0{row}", len(known)) for row, name in enumerate(names)])
+
+
+def shared(ids: Sequence[int] | np.ndarray) -> np.ndarray | None:
+    """Return ids, int (n,), as groups; None where no two pictures share one."""
+    ids = np.asarray(ids, dtype=np.int64)
+    return None if len(np.unique(ids)) == len(ids) else ids
+
+
+def totals(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of values (n,) in each group, and its pictures, each (groups,)."""
+    if groups is None:
+        return values.astype(np.float64), np.ones(len(values))
+    _, place = np.unique(groups, return_inverse=True)
+    return np.bincount(place, values), np.bincount(place).astype(np.float64)
+
+
+def variance_of_mean(values: np.ndarray, groups: np.ndarray | None) -> float:
+    """Return the variance of the mean of values (n,), whole groups being drawn; NaN for fewer than two.
+
+    That of the ratio of two sums over groups, g / (g - 1) · Σ (own sum - mean · own pictures)² / n². Where
+    each stands alone: the sample variance divided by n.
+    """
+    sums, pictures = totals(values, groups)
+    if len(sums) < 2:
+        return float("nan")
+    off = sums - values.mean() * pictures
+    return float(len(sums) / (len(sums) - 1) * (off @ off) / len(values) ** 2)
+
+
+def independent(values: np.ndarray, groups: np.ndarray | None) -> float:
+    """Return how many independent pictures tell as much of the mean of values (n,), 1 to n.
+
+    n where each stands alone. Where all values agree their variance tells nothing, and pictures of a group
+    are taken to be alike altogether: n² / Σ size².
+    """
+    n = len(values)
+    if groups is None or not n:
+        return float(n)
+    _, pictures = totals(values, groups)
+    if len(pictures) == 1:
+        return 1.0
+    if (values == values[0]).all():
+        return float(n**2 / (pictures @ pictures))
+    alone = variance_of_mean(values, None)
+    # Luck may make groups look more unlike than strangers: nobody has more pictures than he has.
+    effect = max(variance_of_mean(values, groups) / alone, 1.0)
+    # A variance from few groups is uncertain itself: Student's t instead of the normal.
+    few = float(stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, len(pictures) - 1)) ** 2
+    return max(n / effect * few, 1.0)
+
+
+def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of the share of hits, bool (n,), of as many trials as are independent."""
+    trials = independent(hits.astype(np.float64), groups)
+    return wilson(float(hits.mean()) * trials, trials)
+
+
+def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the mean of values (n,): normal, and of groups Student's.
+
+    (None, None) for fewer than two, or where all agree: that no spread was seen does not mean it is zero.
+    """
+    variance = variance_of_mean(values, groups)
+    if not variance > 0 or (values == values[0]).all():
+        return None, None
+    reach = two_sided(0.95)
+    if groups is not None:
+        reach = float(stats.t.ppf(0.975, len(np.unique(groups)) - 1))
+    half = reach * math.sqrt(variance)
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def fewest_in_a_class(true: np.ndarray, groups: np.ndarray | None) -> int:
+    """Return how many pictures the smallest class of true, int (n,), has, or how many groups."""
+    if groups is None:
+        return int(np.unique(true, return_counts=True)[1].min())
+    return min(len(np.unique(groups[true == c])) for c in np.unique(true))
+
+
+def drawn(
+    true: np.ndarray, groups: np.ndarray | None, resamples: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Return how often each picture is drawn among those of its class, float32 (n, resamples).
+
+    Whole groups are drawn, among those whose first picture has the same class. One fewer than there are,
+    which makes the variance right for small classes too (Rao and Wu 1988, J. Am. Stat. Assoc. 83:231-241);
+    who uses the weights asks only for their proportions.
+    """
+    _, first, place = np.unique(
+        np.arange(len(true)) if groups is None else groups, return_index=True, return_inverse=True
+    )
+    weights = np.empty((len(first), resamples), dtype=np.float32)
+    for c in np.unique(true[first]):
+        rows = np.flatnonzero(true[first] == c)
+        # A class of one cannot vary.
+        draws = generator.integers(len(rows), size=(max(len(rows) - 1, 1), resamples))
+        cells = (draws * resamples + np.arange(resamples)).ravel()
+        weights[rows] = np.bincount(cells, minlength=len(rows) * resamples).reshape(-1, resamples)
+    return weights[place]
+
+
+def in_words(metrics: dict[str, Any]) -> str | None:
+    """Return what groups do to metrics.json's intervals, without a full stop; None where next to nothing."""
+    accuracy = metrics.get("accuracy", {})
+    pictures, groups, alone = (accuracy.get(name) for name in ("pictures", "groups", "independent"))
+    if pictures is None or groups is None or alone is None or alone >= _WORTH_TELLING * pictures:
+        return None
+    return (
+        f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, are right or wrong "
+        f"together, and tell as much as {round(alone):,} that do not; every interval allows for that"
+    )
