@@ -6,13 +6,12 @@ from scipy.special import softmax
 from scipy.stats import binom
 
 from linnaea.errors import DataError, SettingError
+from linnaea.evaluation import conformal
 from linnaea.evaluation.metrics import compute_metrics
 from linnaea.evaluation.prediction_sets import (
     UNLIKELY,
     PredictionSets,
-    fewest_pictures,
     in_words,
-    surest_pictures,
     too_few,
 )
 from linnaea.evaluation.predictions import Predictions
@@ -51,12 +50,12 @@ def test_nearly_all_validation_parts_keep_the_promise():
 def test_the_promise_is_the_least_that_is_sure_enough(coverage):
     # P(Beta(k, n + 1 - k) < c) = P(Binomial(n, c) >= k): scipy's binomial law says it in its own way.
     generator = np.random.default_rng(8)
-    for n in (surest_pictures(coverage), 700):
+    for n in (conformal.surest(coverage), 700):
         sets = PredictionSets.fit(draw(n, generator=generator, sure=0.0), coverage)
         rank = int(binom.isf(0.05, n, coverage)) + 1
         assert sets.confidence >= 0.95
         assert sets.confidence == pytest.approx(binom.cdf(rank - 1, n, coverage))
-    fewer = PredictionSets.fit(draw(surest_pictures(coverage) - 1, generator=generator, sure=0.0), coverage)
+    fewer = PredictionSets.fit(draw(conformal.surest(coverage) - 1, generator=generator, sure=0.0), coverage)
     assert fewer.confidence == pytest.approx(1 - coverage**fewer.pictures)
     assert fewer.confidence < 0.95
 
@@ -108,8 +107,8 @@ def test_no_set_is_empty():
 
 
 def test_too_few_pictures_and_impossible_coverages_are_refused():
-    assert [fewest_pictures(c) for c in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
-    assert [surest_pictures(c) for c in (0.5, 0.9, 0.95, 0.99)] == [5, 29, 59, 299]
+    assert [conformal.fewest(c) for c in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
+    assert [conformal.surest(c) for c in (0.5, 0.9, 0.95, 0.99)] == [5, 29, 59, 299]
     generator = np.random.default_rng(2)
     PredictionSets.fit(draw(19, generator=generator), 0.95)
     with pytest.raises(DataError) as few:

@@ -3,15 +3,20 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from linnaea.evaluation import grouped
+from linnaea.evaluation.conformal import CONFIDENCE
 from linnaea.evaluation.predictions import Predictions
 
 # What a person may want, one step at a time: the first that lies above what the model reaches unasked.
 WANTED = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+# Shares of the validation part, the surest pictures first, from which a threshold is looked for.
+STARTS = (0.2, 0.4, 0.6, 0.8, 1.0)
+MOST = 200  # thresholds that are looked at, and points of a curve
 
 
-def risk_coverage(predictions: Predictions, most: int = 200) -> list[dict[str, float]]:
+def risk_coverage(predictions: Predictions, most: int = MOST) -> list[dict[str, float]]:
     """Return accuracy against coverage, coverage falling from 1, at most `most` points.
 
     El-Yaniv and Wiener 2010 (JMLR 11:1605-1641). The model answers a picture when its confidence is at least
@@ -20,10 +25,8 @@ def risk_coverage(predictions: Predictions, most: int = 200) -> list[dict[str, f
     """
     order, right, ends = _answered(predictions)
     confidence = predictions.confidence[order]
-    if len(ends) > most:
-        ends = ends[np.unique(np.linspace(0, len(ends) - 1, most).round().astype(int))]
     points = []
-    for last in ends[::-1]:
+    for last in _thinned(ends, most)[::-1]:
         pictures = int(last) + 1
         answered = right[:pictures]
         low, high = grouped.share_interval(answered, predictions.groups_of(order[:pictures]))
@@ -41,29 +44,55 @@ def risk_coverage(predictions: Predictions, most: int = 200) -> list[dict[str, f
 
 
 def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | None:
-    """Return the lowest confidence from which on the answers reach the wanted accuracy, 0..1.
+    """Return the lowest confidence from which on answers are right as often as wanted, 0..1.
 
-    Chosen on the validation part, as if one more picture were answered, and wrongly: (mistakes + 1) of
-    (answered + 1) may not pass 1 - wanted. That is the correction of conformal risk control (Angelopoulos et
-    al. 2022, arXiv:2208.02814), and keeps a lucky handful of pictures from promising anything. It is no
-    guarantee here, since accuracy need not rise with confidence: the test part says what came of it.
+    With 95 % confidence ("sure") where validation can promise that: see _surely. Else on average, as if one
+    more picture were answered, and wrongly: (mistakes + 1) of (answered + 1) may not pass 1 - wanted. That is
+    the correction of conformal risk control (Angelopoulos et al. 2022, arXiv:2208.02814), and no guarantee
+    here, since accuracy need not rise with confidence: the test part says what came of it.
 
-    Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
-    where no threshold keeps the promise.
+    Returns {"wanted", "threshold", "answered", "accuracy", "sure"}, the middle two shares of the validation
+    part; None where no threshold keeps the promise.
     """
     order, right, ends = _answered(validation)
-    correct, answered = np.cumsum(right), ends + 1
-    # A hair's breadth of room: 1 - 0.99 is not quite a hundredth in binary.
-    allowed = (answered - correct[ends] + 1) / (answered + 1) <= 1 - wanted + 1e-12
-    if not allowed.any():
+    answered, sure = _surely(right, validation.groups_of(order), ends, wanted), True
+    if not answered:
+        mistakes = np.cumsum(~right)[ends]
+        # A hair's breadth of room: 1 - 0.99 is not quite a hundredth in binary.
+        allowed = ends[(mistakes + 1) / (ends + 2) <= 1 - wanted + 1e-12]
+        answered, sure = (int(allowed[-1]) + 1 if len(allowed) else 0), False
+    if not answered:
         return None
-    last = int(ends[allowed][-1])
     return {
         "wanted": wanted,
-        "threshold": float(validation.confidence[order[last]]),
-        "answered": (last + 1) / len(validation),
-        "accuracy": int(correct[last]) / (last + 1),
+        "threshold": float(validation.confidence[order[answered - 1]]),
+        "answered": answered / len(right),
+        "accuracy": float(right[:answered].mean()),
+        "sure": sure,
     }
+
+
+def _surely(right: np.ndarray, groups: np.ndarray | None, ends: np.ndarray, wanted: float) -> int:
+    """Return how many of the surest pictures may be answered with 95 % confidence of being right so often.
+
+    Learn then test (Angelopoulos et al. 2021, arXiv:2110.01052, fixed sequences from several starts): from
+    each of STARTS on to more pictures as long as Clopper and Pearson's lower bound (1934) of the accuracy is
+    no less than wanted. Each start has an equal part of the doubt, so that a lucky handful promises nothing.
+    Pictures that come in groups count as so many as are independent. 0: none.
+
+    right: bool (n,), the surest first. ends: where a threshold can stand.
+    """
+    answered = _thinned(ends, MOST) + 1
+    doubt = (1 - CONFIDENCE) / len(STARTS)
+    kept = np.array(
+        [_least(right[:n], None if groups is None else groups[:n], doubt) >= wanted for n in answered]
+    )
+    starts = np.searchsorted(answered, np.array(STARTS) * len(right) - 1e-9)
+    # The end of the unbroken row of kept promises from each start; before it, where the first is broken.
+    lasts = [start + int(np.append(~kept[start:], True).argmax()) - 1 for start in starts]
+    return max(
+        (int(answered[last]) for start, last in zip(starts, lasts, strict=True) if last >= start), default=0
+    )
 
 
 def next_threshold(validation: Predictions) -> dict[str, Any] | None:
@@ -84,6 +113,18 @@ def why_none(validation: Predictions) -> str:
 def _next_wanted(validation: Predictions) -> float | None:
     accuracy = float((validation.predicted == validation.true).mean())
     return next((wanted for wanted in WANTED if wanted > accuracy), None)
+
+
+def _least(right: np.ndarray, groups: np.ndarray | None, doubt: float) -> float:
+    """Return Clopper and Pearson's lower bound of the share that is right, missed with a chance of doubt."""
+    trials = grouped.independent(right, groups)
+    hits = float(right.mean()) * trials
+    return float(betaincinv(hits, trials - hits + 1, doubt)) if hits > 0 else 0.0
+
+
+def _thinned(ends: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of these positions, evenly, the first and the last among them."""
+    return ends[np.unique(np.linspace(0, len(ends) - 1, min(most, len(ends))).round().astype(int))]
 
 
 def _answered(predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from scipy import stats
 
 from linnaea.evaluation.intervals import two_sided, wilson
 
-# Where groups cost less than this share of the pictures, a few copies perhaps, there is nothing to be told.
-_WORTH_TELLING = 0.95
+# Of the pictures: where so large a share is independent, a few copies perhaps, there is nothing to be told.
+_NEARLY_ALL = 0.95
 
 
 def numbered(names: Sequence[str]) -> np.ndarray | None:
@@ -127,11 +127,16 @@ def drawn(
     return weights[place]
 
 
+def matters(independent: float, pictures: int) -> bool:
+    """Tell whether so few of the pictures are independent that a person should know."""
+    return independent < _NEARLY_ALL * pictures
+
+
 def in_words(metrics: dict[str, Any]) -> str | None:
     """Return what groups do to metrics.json's intervals, without a full stop; None where next to nothing."""
     accuracy = metrics.get("accuracy", {})
     pictures, groups, alone = (accuracy.get(name) for name in ("pictures", "groups", "independent"))
-    if pictures is None or groups is None or alone is None or alone >= _WORTH_TELLING * pictures:
+    if pictures is None or groups is None or alone is None or not matters(alone, pictures):
         return None
     return (
         f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, are right or wrong "

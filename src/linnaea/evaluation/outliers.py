@@ -22,6 +22,7 @@ import numpy as np
 from scipy.special import softmax
 
 from linnaea.errors import DataError
+from linnaea.evaluation import conformal
 from linnaea.reading import read_bytes
 
 # Of the distance beside the doubt. AUROC on held-out classes is flat between 0.15 and 0.3; noise needs 0.15.
@@ -83,9 +84,10 @@ class OutlierScore:
         """Return why the promised rate is not the asked one, without a full stop; "" where it is."""
         if self.promised <= self.asked:
             return ""
+        fewest = conformal.fewest(1 - self.asked)
         return (
             f"no fewer than {100 * self.promised:.3g} % false alarms can be promised, because it rests on "
-            f"{self.pictures} of the {fewest_pictures(self.asked)} pictures that {100 * self.asked:g} % takes"
+            f"{self.pictures} of the {fewest} pictures that {100 * self.asked:g} % takes"
         )
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -200,13 +202,12 @@ def fit_outlier_score(
 def conformal_threshold(scores: np.ndarray, asked: float) -> float:
     """Return the value that a new score of the same kind exceeds with a chance of `asked` at most.
 
-    It is the score of rank ⌈(n + 1)(1 - asked)⌉ (split conformal: Vovk, Gammerman and Shafer 2005; for
-    outliers Bates et al. 2023, Annals of Statistics 51:149), or the largest where n is too small for any:
-    with 5 %, below 19 pictures. The chance is then that of promised_rate.
+    On average over the pictures that set it (split conformal, for outliers Bates et al. 2023, Annals of
+    Statistics 51:149). The largest score, where there are too few for any: with 5 %, below 19 pictures. The
+    chance is then that of promised_rate.
     """
-    # A hair less, so that 0.95 · 20, which is not 19 in binary, has the rank 19.
-    rank = math.ceil((len(scores) + 1) * (1 - asked) - 1e-9)
-    return float(np.sort(scores)[min(max(rank, 1), len(scores)) - 1])
+    found = conformal.threshold(scores, 1 - asked, sure=False)
+    return float(scores.max()) if found is None else found
 
 
 def promised_rate(asked: float, pictures: int) -> float:
@@ -216,12 +217,6 @@ def promised_rate(asked: float, pictures: int) -> float:
     chance of 1 / (n + 1): no threshold among them promises less.
     """
     return max(asked, 1 / (pictures + 1))
-
-
-def fewest_pictures(asked: float) -> int:
-    """Return how many pictures a threshold needs to promise a false-alarm rate: 1 / (n + 1) <= asked."""
-    # Rounded first: 1 / 0.05 - 1 is 19 and not a hair above it.
-    return math.ceil(round(1 / asked - 1, 9))
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:

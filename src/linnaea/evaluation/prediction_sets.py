@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaincinv
 from scipy.stats import betabinom
 
 from linnaea.errors import DataError, SettingError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import conformal, grouped
 from linnaea.evaluation.predictions import Predictions
 
-# Of so many validation parts, as a share, the sets keep their promise; as sure as the intervals are.
-CONFIDENCE = 0.95
 # Sets that hold the truth so seldom that chance does it less often than this were promised too much.
 UNLIKELY = 0.025
 
@@ -26,11 +23,9 @@ class PredictionSets:
     average (least ambiguous sets: Sadinle, Lei and Wasserman 2019, JASA 114:223-234).
 
     Over pictures drawn as those of the validation part were, the truth lies in the set with at least this
-    coverage, whatever the network: on average over validation parts (split conformal prediction: Vovk,
-    Gammerman and Shafer 2005), and, which asks for more, with 95 % confidence for the one part that a person
-    has (Vovk 2012, arXiv:1209.2673; Park et al. 2020, arXiv:2001.00106). It holds on average over pictures,
-    not for each class. Temperature and epoch were chosen on the same pictures, which the theory does not
-    foresee: measured, the loss is far below what chance does to one validation part (docs/trust.md).
+    coverage, whatever the network (split conformal prediction; see conformal). It holds on average over
+    pictures, not for each class. Temperature and epoch were chosen on the same pictures, which the theory
+    does not foresee: measured, the loss is far below what chance does to one part (docs/trust.md).
 
     coverage: float
         Wanted, 0..1.
@@ -56,10 +51,7 @@ class PredictionSets:
     def fit(cls, validation: Predictions, coverage: float = 0.95) -> "PredictionSets":
         """Return the rule with this coverage.
 
-        The threshold is a score of the n validation pictures' truths, the k-th smallest. The coverage of new
-        pictures then has the law Beta(k, n + 1 - k): k is the least with which it is as high as wanted in
-        95 of 100 cases. Fewer than surest_pictures have none; of theirs it is the last. Of pictures that come
-        in groups n and k are those of the independent ones, and the threshold is the score at the share k/n.
+        The threshold is a score of the validation pictures' truths: see conformal.threshold.
 
         Raises SettingError for a coverage outside 0..1, DataError where n is too small for it, or a picture
         has a class that is not in the class list.
@@ -68,68 +60,60 @@ class PredictionSets:
             raise SettingError(f"coverage must lie between 0 and 1; received {coverage:g}.", "Try 0.95.")
         n, true = len(validation), validation.true_index
         independent = independent_pictures(validation, coverage)
-        rank = _rank(independent, coverage)
-        if rank > independent:
+        threshold = conformal.threshold(_scores_of_truth(validation), coverage, independent)
+        if threshold is None:
             alike = f", which tell no more than {independent:,} independent ones" if independent < n else ""
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
-                f"{fewest_pictures(coverage):,} validation pictures; there are {n:,}{alike}.",
+                f"{conformal.fewest(coverage):,} validation pictures; there are {n:,}{alike}.",
                 "Ask for a lower coverage, or train with a larger --validation.",
             )
-        scores = np.sort((1 - validation.probabilities)[np.arange(n), true])
-        threshold = float(scores[math.ceil(round(rank * n / independent, 9)) - 1])
         members = _members(validation.probabilities, threshold)
         held = int(members[np.arange(n), true].sum())
         return cls(coverage, threshold, float(members.sum(axis=1).mean()), n, held, independent)
 
     @property
     def confidence(self) -> float:
-        """How sure it is that the coverage of new pictures is as high as wanted, 0..1; see likely_coverage.
+        """How sure it is that the coverage of new pictures is as high as wanted, 0..1.
 
-        CONFIDENCE or more, where there are surest_pictures.
+        conformal.CONFIDENCE or more, where there are conformal.surest pictures.
         """
-        return float(betaincc(*self._law, self.coverage))
+        return conformal.confidence(self._held, self.independent, self.coverage)
 
     def likely_coverage(self) -> tuple[float, float]:
-        """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts.
-
-        With sets from n pictures, whose scores differ and of which so many are held, the coverage has the
-        law Beta(held, n + 1 - held) (Vovk 2012, arXiv:1209.2673).
-        """
-        low, high = betaincinv(*self._law, [0.025, 0.975])
-        return float(low), float(high)
+        """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts."""
+        return conformal.likely(self._held, self.independent)
 
     @property
-    def _law(self) -> tuple[float, float]:
-        """Both parameters of the beta law of the coverage of new pictures."""
-        held = self.held * self.independent / self.pictures
-        return held, self.independent + 1 - held
+    def _held(self) -> float:
+        """How many of the independent pictures are held."""
+        return self.held * self.independent / self.pictures
 
     def p_value(self, held: int, pictures: int) -> float:
         """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
 
         Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures,
-        self.held, n + 1 - self.held), the binomial error of both parts in one (Vovk 2012; Angelopoulos and
-        Bates 2021).
+        held, n + 1 - held), the binomial error of both parts in one (Vovk 2012; Angelopoulos and Bates 2021).
 
         held, pictures: independent ones.
         """
-        return float(betabinom.cdf(held, pictures, *self._law))
+        return float(betabinom.cdf(held, pictures, self._held, self.independent + 1 - self._held))
 
     def promise(self) -> str:
         """Return what "these sets …" do, for a person, without a full stop."""
-        least = f"hold the right class at least {100 * self.coverage:g} % of the time"
-        if self.confidence >= CONFIDENCE:
-            said = f"{least}, with {100 * CONFIDENCE:g} % confidence"
+        least, sure = f"hold the right class at least {100 * self.coverage:g} % of the time", self.confidence
+        if sure >= conformal.CONFIDENCE:
+            said = f"{least}, with {100 * conformal.CONFIDENCE:g} % confidence"
         else:
             # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
+            enough = f"{conformal.surest(self.coverage):,} validation pictures"
             said = (
-                f"{least} on average, with {math.floor(100 * self.confidence)} % confidence only, because "
-                f"{100 * CONFIDENCE:g} % takes {surest_pictures(self.coverage):,} validation pictures"
+                f"{least} on average, with {math.floor(100 * sure)} % confidence only, because "
+                f"{100 * conformal.CONFIDENCE:g} % takes {enough}"
             )
         low, high = self.likely_coverage()
         parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
-        if self.independent < self.pictures:
+        if grouped.matters(self.independent, self.pictures):
             parts += f" (as much as {self.independent:,} independent ones)"
         between = f"{100 * low:.1f} to {100 * high:.1f} %"
         return f"{said}: of sets that rest on {parts}, 95 in 100 hold it {between} of the time"
@@ -139,32 +123,14 @@ class PredictionSets:
         return _members(probabilities, self.threshold)
 
 
-def fewest_pictures(coverage: float) -> int:
-    """Return how many validation pictures a coverage needs: below, no score is large enough."""
-    return math.ceil(round(coverage / (1 - coverage), 9))
-
-
-def surest_pictures(coverage: float) -> int:
-    """Return how many validation pictures make a coverage 95 % sure.
-
-    The largest of n scores is lower than a share `coverage` of all with probability coverage^n.
-    """
-    return math.ceil(round(math.log(1 - CONFIDENCE) / math.log(coverage), 9))
-
-
 def independent_pictures(validation: Predictions, coverage: float) -> int:
     """Return how many independent pictures tell as much of a coverage as a validation part does."""
-    n = len(validation)
-    if validation.groups is None or not n:
-        return n
-    scores = (1 - validation.probabilities)[np.arange(n), validation.true_index]
-    held = scores <= np.sort(scores)[min(_on_average(n, coverage), n) - 1]
-    return math.floor(grouped.independent(held, validation.groups))
+    return conformal.independent(_scores_of_truth(validation), coverage, validation.groups)
 
 
 def too_few(validation: Predictions, coverage: float) -> str:
     """Return why a validation part makes no sets of a coverage, without a full stop; "" where it does."""
-    fewest, independent = fewest_pictures(coverage), independent_pictures(validation, coverage)
+    fewest, independent = conformal.fewest(coverage), independent_pictures(validation, coverage)
     if independent >= fewest:
         return ""
     kind = "pictures" if independent == len(validation) else "independent pictures"
@@ -192,18 +158,8 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     )
 
 
-def _rank(n: int, coverage: float) -> int:
-    """Return which of n sorted scores is the threshold, 1..n; n + 1: none is large enough."""
-    on_average = _on_average(n, coverage)
-    ranks = np.arange(on_average, n + 1)
-    sure = ranks[betainc(ranks, n + 1 - ranks, coverage) <= 1 - CONFIDENCE]
-    return int(sure[0]) if len(sure) else max(n, on_average)
-
-
-def _on_average(n: int, coverage: float) -> int:
-    """Return which of n sorted scores holds the coverage on average over validation parts."""
-    # Rounded first: (19 + 1) · 0.95 is 19 and not a hair above it.
-    return math.ceil(round((n + 1) * coverage, 9))
+def _scores_of_truth(table: Predictions) -> np.ndarray:
+    return (1 - table.probabilities)[np.arange(len(table)), table.true_index]
 
 
 def _members(probabilities: np.ndarray, threshold: float) -> np.ndarray:

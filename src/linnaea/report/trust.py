@@ -27,6 +27,7 @@ class Trust:
     coverage: Figure | None
     answered: str
     thresholds: list[dict[str, str]]
+    unsure: bool
     sets: str
     sizes: list[tuple[str, str, float, str]] = field(default_factory=list)
 
@@ -36,13 +37,14 @@ def trust_section(facts: RunFacts) -> Trust | None:
     table = facts.predictions
     if table is None or not len(table) or len(table.classes) < 2:
         return None
-    sets, sizes = _sets(facts)
+    (sets, sizes), thresholds = _sets(facts), _thresholds(facts)
     return Trust(
         calibration=_calibration(facts),
         reliability=_reliability_figure(facts),
         coverage=_coverage_figure(facts),
         answered=_answered(facts),
-        thresholds=_thresholds(facts),
+        thresholds=thresholds,
+        unsure=any(row["threshold"].endswith("*") for row in thresholds),
         sets=sets,
         sizes=sizes,
     )
@@ -174,8 +176,11 @@ def _answered(facts: RunFacts) -> str:
         if facts.validation is None or not len(facts.validation):
             return ""
         return f"No threshold was chosen: {words.unbroken(why_none(facts.validation))}."
+    # Runs that were judged earlier do not say how sure they are.
+    sure = entry.get("sure")
+    how = "" if sure is None else f" with 95{words.NBSP}% confidence" if sure else " on average"
     said = (
-        f"For {percent(wanted, 0)} right answers, validation asks to answer only from a probability of "
+        f"For {percent(wanted, 0)} right answers{how}, validation asks to answer only from a probability of "
         f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
     )
     accuracy = facts.metric("accuracy_answered")
@@ -198,7 +203,7 @@ def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
         row = {"wanted": percent(wanted, 0), "threshold": "–", "answered": "–", "accuracy": "–"}
         if found is not None:
             answered = table.confidence >= found["threshold"]
-            row["threshold"] = percent(found["threshold"])
+            row["threshold"] = percent(found["threshold"]) + ("" if found["sure"] else "*")
             row["answered"] = percent(float(answered.mean()))
             if answered.any():
                 low, high = grouped.share_interval(right[answered], table.groups_of(answered))

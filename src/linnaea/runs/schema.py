@@ -170,6 +170,7 @@ class _Metric(_Part):
     temperature: float | None = None
     threshold: float | None = None
     wanted: _Share | None = None
+    sure: bool | None = None
     on_threshold_part: float | None = None
     part: _Text | None = None
 
