@@ -41,6 +41,36 @@ def test_agrees_with_timms_evaluation_transform(
     assert levels.mean() < 0.01
 
 
+@pytest.mark.parametrize("crop_mode", ["squash", "border"])
+@pytest.mark.parametrize(("size", "crop_pct"), [(96, 1.0), (95, 0.9), (224, 0.875)])
+def test_the_other_ways_to_a_square_are_timms(
+    photographs: list[np.ndarray], crop_mode: str, size: int, crop_pct: float
+) -> None:
+    ours = Preprocessing(size=size, crop_pct=crop_pct, crop_mode=crop_mode)
+    theirs = timm.data.create_transform(
+        (3, size, size),
+        interpolation="bicubic",
+        mean=ours.mean,
+        std=ours.std,
+        crop_pct=crop_pct,
+        crop_mode=crop_mode,
+    )
+    # A tall picture that is squashed Pillow resizes down first and then across, torchvision the other way
+    # round, and both round in between: five levels of 255.
+    pictures = [p for p in photographs if crop_mode == "border" or p.shape[0] <= p.shape[1] + 2]
+    assert len(pictures) >= 3
+    expected = torch.stack([theirs(Image.fromarray(picture)) for picture in pictures])
+    levels = (ours.apply(pictures) - expected).abs() * torch.tensor(ours.std).view(3, 1, 1) * 255
+    assert levels.max() < 1.01
+    assert levels.mean() < 0.01
+
+
+def test_a_model_that_is_older_than_the_other_ways_cuts_out_the_middle() -> None:
+    values = Preprocessing(size=160).as_dict()
+    del values["crop_mode"]
+    assert Preprocessing.from_dict(values) == Preprocessing(size=160, crop_mode="center")
+
+
 def test_the_mean_becomes_zero_and_one_deviation_becomes_one() -> None:
     ours = Preprocessing(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 0.125))
     pixels = torch.tensor([127.5, 63.75, 0.0]).view(1, 3, 1, 1)
@@ -85,7 +115,11 @@ def test_travels_through_json_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet50.tv_in1k", "tf_efficientnet_lite0.in1k", "mobilenetv2_100.ra_in1k"]
+    "name",
+    [
+        *("resnet50.tv_in1k", "tf_efficientnet_lite0.in1k", "mobilenetv2_100.ra_in1k"),
+        "vit_base_patch16_siglip_224.webli",  # squash
+    ],
 )
 def test_reads_a_timm_configuration_as_timm_does(name: str) -> None:
     config = timm.get_pretrained_cfg(name).to_dict()
@@ -93,7 +127,7 @@ def test_reads_a_timm_configuration_as_timm_does(name: str) -> None:
     theirs = timm.data.resolve_data_config(pretrained_cfg=config)
     assert ours["size"] == theirs["input_size"][-1]
     assert (ours["mean"], ours["std"]) == (list(theirs["mean"]), list(theirs["std"]))
-    assert ours["crop_pct"] == theirs["crop_pct"]
+    assert (ours["crop_pct"], ours["crop_mode"]) == (theirs["crop_pct"], theirs["crop_mode"])
     assert ours["interpolation"] == theirs["interpolation"]
 
 

@@ -17,7 +17,7 @@ from linnaea.errors import DataError, SettingError, did_you_mean
 VARIANTS = ("weights", "report")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CROP_MODES = ("center", "squash", "border")
-"""timm's ways from a picture to a square; here it is always the middle that is cut out."""
+"""timm's ways from a picture to a square."""
 
 # The original report shrank every picture to this many pixels a side before enlarging it again.
 REPORT_SMALL_SIZE = 150
@@ -34,13 +34,16 @@ class Preprocessing:
     scale: float
         What 0..255 is multiplied with; 1/255 brings it to 0..1.
     crop_pct: float
-        The shorter side is resized to size / crop_pct (rounded down), then the middle is cut out. From 0.5
-        to 1: with less, pictures would be enlarged for pixels that nobody looks at.
+        The picture is resized to size / crop_pct (rounded down), then the middle is cut out. From 0.5 to 1:
+        with less, pictures would be enlarged for pixels that nobody looks at.
+    crop_mode: str
+        What is resized to that: "center" the shorter side, "squash" both, whatever the proportions, "border"
+        the longer side, with a border in the colour of the mean around the rest.
     interpolation: str
         "nearest", "bilinear", "bicubic" or "lanczos", always with antialiasing, as Pillow does it.
     variant: str
         "weights": as above. "report": the original report's way: scaled only, squeezed to 150 x 150
-        whatever its proportions, then enlarged to size x size; crop_pct is not used.
+        whatever its proportions, then enlarged to size x size; crop_pct and crop_mode are not used.
     """
 
     size: int = 224
@@ -50,6 +53,7 @@ class Preprocessing:
     crop_pct: float = 0.875
     interpolation: str = "bicubic"
     variant: str = "weights"
+    crop_mode: str = "center"
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -60,6 +64,10 @@ class Preprocessing:
             raise SettingError(
                 f"There is no interpolation {_shown(self.interpolation)}.",
                 _near(self.interpolation, INTERPOLATIONS),
+            )
+        if self.crop_mode not in CROP_MODES:
+            raise SettingError(
+                f"There is no crop_mode {_shown(self.crop_mode)}.", _near(self.crop_mode, CROP_MODES)
             )
         for name, (expected, accepts) in _RULES.items():
             value = getattr(self, name)
@@ -80,21 +88,20 @@ class Preprocessing:
         A key that is missing takes timm's own default (`timm.data.resolve_data_config`). Raises SettingError,
         naming the key, for a value of another kind or out of range.
         """
-        sides, crop_mode = config.get("input_size", (3, 224, 224)), config.get("crop_mode") or "center"
+        sides = config.get("input_size", (3, 224, 224))
         crop_pct = config.get("crop_pct") or 0.875
         if not isinstance(sides, (list, tuple)) or len(sides) != 3 or not _is_side(sides[-1]):
             raise SettingError(
                 f"input_size must be [3, height, width] with sides from 1 to {MAX_SIZE:,}; "
                 f"received {_shown(sides)}."
             )
-        if crop_mode not in CROP_MODES:
-            raise SettingError(f"There is no crop_mode {_shown(crop_mode)}.", _near(crop_mode, CROP_MODES))
         return cls(
             size=size or sides[-1],
             mean=_three(config.get("mean", (0.485, 0.456, 0.406))),
             std=_three(config.get("std", (0.229, 0.224, 0.225))),
             crop_pct=float(crop_pct) if _RULES["crop_pct"][1](crop_pct) else crop_pct,
             interpolation=config.get("interpolation") or "bilinear",
+            crop_mode=config.get("crop_mode") or "center",
         )
 
     @classmethod
@@ -111,6 +118,8 @@ class Preprocessing:
                 f"The preprocessing has no setting {_shown(unknown[0])}.",
                 _near(unknown[0], cls.__dataclass_fields__),
             )
+        # Older models were always cut out of the middle.
+        values = {"crop_mode": "center", **values}
         missing = [name for name in cls.__dataclass_fields__ if name not in values]
         if missing:
             raise SettingError(f"The preprocessing lacks {', '.join(missing)}.")
@@ -150,8 +159,24 @@ class Preprocessing:
         if self.variant == "report":
             small = self._scaled(pictures, [REPORT_SMALL_SIZE, REPORT_SMALL_SIZE])
             return self._scaled(small, [self.size, self.size])
-        shorter_side = math.floor(self.size / self.crop_pct)
-        return functional.center_crop(self._scaled(pictures, [shorter_side]), [self.size, self.size])
+        side = math.floor(self.size / self.crop_pct)
+        if self.crop_mode == "squash":
+            scaled = self._scaled(pictures, [side, side])
+        elif self.crop_mode == "border":
+            scaled = self._framed(pictures, side)
+        else:
+            scaled = self._scaled(pictures, [side])
+        return functional.center_crop(scaled, [self.size, self.size])
+
+    def _framed(self, pictures: torch.Tensor, side: int) -> torch.Tensor:
+        """Resize the longer side to `side`, and put a border around what is smaller than the square then."""
+        ratio = max(pictures.shape[-2:]) / side
+        height, width = (max(round(length / ratio), 1) for length in pictures.shape[-2:])
+        across, down = max(self.size - width, 0), max(self.size - height, 0)
+        # Left, top, right, bottom: an odd pixel goes to the right and to the bottom, as timm has it.
+        border = [across // 2, down // 2, (across + 1) // 2, (down + 1) // 2]
+        colour = [min(max(round(255 * value), 0), 255) for value in self.mean]
+        return functional.pad(self._scaled(pictures, [height, width]), border, fill=colour)
 
     def _scaled(self, pictures: torch.Tensor, size: list[int]) -> torch.Tensor:
         mode = InterpolationMode(self.interpolation)
