@@ -119,6 +119,14 @@ def test_more_time_is_never_expected_to_make_more_mistakes_and_no_plan_is_late()
     assert plan(FLOWERS, 1960).twice == "Twice the time would probably bring nothing."
 
 
+def test_stages_that_suit_a_backbone_are_trained_however_much_time_there_is() -> None:
+    # Their epochs are shorter, so that more of them fit, and everything has nothing to offer above them.
+    suited = replace(FLOWERS, suited="blocks.3")
+    assert {plan(suited, seconds).train_from for seconds in range(400, 3000, 50)} == {"blocks.3"}
+    assert plan(FLOWERS, 1500).train_from == "all"
+    assert plan(suited, 1000).epochs > plan(FLOWERS, 1000).epochs
+
+
 def test_a_budget_that_is_too_short_for_anything_gets_the_least_and_is_told_so() -> None:
     found = plan(FLOWERS, 20)
     assert (found.epochs, found.views) == (0, 1)

@@ -23,9 +23,9 @@ LATE, EARLY = 1.05, 0.93
 # Pictures seen in training after which fine-tuning has caught up with the probe: two and a half epochs of the
 # 1,020 of Flowers-102. Before that it has only unsettled the network.
 EVEN = 2560
-# With all the time in the world fine-tuning spares this share of the probe's mistakes (the last stages
-# alone: assumed, so that everything is trained where twelve epochs and more are affordable); how fast it
-# gets there; what a further doubling of the views spares.
+# With all the time in the world fine-tuning spares this share of the probe's mistakes (the last stages alone,
+# where they are not what suits the backbone: assumed, so that everything is trained where twelve epochs and
+# more are affordable); how fast it gets there; what a further doubling of the views spares.
 SPARED, SPARED_BY_LAST = 0.65, 0.5
 _POWER, _SPARED_BY_VIEWS = 0.75, 0.03
 # What seeing a picture is worth where the first epochs see small ones.
@@ -135,6 +135,8 @@ class Work:
         Pictures that are judged after fit, where the probe is all there is, and where there was fine-tuning.
     passes: int
         How often each picture is looked at after fit: twice, where its mirror is judged with it.
+    suited: str
+        The train_from that suits the backbone (construction.length_for).
     """
 
     speed: Speed
@@ -144,6 +146,7 @@ class Work:
     after_tuning: int = 0
     batch_size: int = 16
     passes: int = 1
+    suited: str = "all"
 
     def probe(self, views: float) -> float:
         """Return the seconds of a probe on so many views, judged on the validation part."""
@@ -173,7 +176,7 @@ class Work:
         if s.small is not None:
             found.append(("all", s.first_size, WORTH_SMALL, SPARED))
         if s.last is not None and s.last_stage is not None:
-            found.append((s.last_stage, None, 1.0, SPARED_BY_LAST))
+            found.append((s.last_stage, None, 1.0, SPARED if s.last_stage == self.suited else SPARED_BY_LAST))
         return found
 
 

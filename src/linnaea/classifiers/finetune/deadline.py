@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from linnaea.classifiers.finetune import loop, speed
+from linnaea.classifiers.finetune import construction, loop, speed
 from linnaea.classifiers.finetune.budget import (
     AIM,
     EARLY,
@@ -176,5 +176,6 @@ def begin(
         after if after_tuning is None else after_tuning,
         step,
         passes,
+        suited=construction.length_for(settings["backbone"], None, None)[0],
     )
     return Deadline(work, plan(work, seconds, time.perf_counter() - started), seconds, started)
