@@ -5,7 +5,7 @@ from typing import Any
 
 from linnaea.evaluation import calibration, grouped
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
-from linnaea.evaluation.metrics import SET_COVERAGE
+from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
 from linnaea.evaluation.prediction_sets import PredictionSets, in_words, too_few
 from linnaea.report import trust_charts, words
 from linnaea.report.charts import Drawing
@@ -59,8 +59,7 @@ def _calibration(facts: RunFacts) -> str:
     if isinstance(temperature, (int, float)):
         pictures = facts.calibration.get("pictures") or 0
         few = calibration.too_few(pictures) if temperature == 1 else ""
-        effect = "more cautious" if temperature > 1 else "bolder"
-        made = f"; it made the probabilities {effect}" if abs(temperature - 1) > 0.005 else ""
+        made = _made_by(facts, float(temperature)) if abs(temperature - 1) > 0.005 else ""
         sentences.append(
             f"The temperature stays 1, because {few}."
             if few
@@ -68,6 +67,23 @@ def _calibration(facts: RunFacts) -> str:
             f"{counted(pictures, 'validation picture')}{made}."
         )
     return " ".join(sentences)
+
+
+def _made_by(facts: RunFacts, temperature: float) -> str:
+    """Say what a temperature did: to the probabilities, and to the loss that it is fitted to make small.
+
+    The calibration error is another thing, and may rise where that loss falls.
+    """
+    effect = "more cautious" if temperature > 1 else "bolder"
+    if facts.predictions is None:
+        return f"; it made the probabilities {effect}"
+    before = mean_log_loss(calibration.untempered(facts.predictions, temperature))
+    after = mean_log_loss(facts.predictions)
+    moved = "lowered" if after < before else "raised"
+    return (
+        f"; it made the probabilities {effect}, and {moved} the log loss on the test part from "
+        f"{number(before, 3)} to {number(after, 3)}"
+    )
 
 
 def _reliability_figure(facts: RunFacts) -> Figure | None:
