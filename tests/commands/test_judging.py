@@ -14,6 +14,7 @@ import linnaea
 from linnaea.cli import main
 from linnaea.evaluation.calibration import fit_temperature, untempered
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
     broken = "when this network was judged, its sets for 95 % held the right class of only 92.8 % of the test"
     for p_value, expected in ((0.004, True), (0.2, False)):
         metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
-        (run / "metrics.json").write_text(json.dumps(metrics))
+        RunFolder.open(run).write_numbers("metrics.json", metrics)
         assert main(asked) == 0
         told = " ".join(capsys.readouterr().err.split())
         assert (broken in told) is expected
@@ -172,6 +173,61 @@ def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, caps
     assert main(["evaluate", str(run)]) == 1
     assert "line 2: the true class 'bar 9' has no column in this table" in capsys.readouterr().err
     assert {name: (run / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "calibration.json"])
+def test_numbers_that_were_edited_are_not_believed_until_they_are_made_again(run, capsys, file):
+    whole = (run / file).read_bytes()
+    values = json.loads(whole)
+    if file == "metrics.json":
+        values["accuracy"]["value"] /= 2
+    else:
+        values["pictures"] += 1
+    (run / file).write_text(json.dumps(values, indent=2))
+    page = (run / "report.html").read_bytes()
+    for asked in (["report", str(run)], ["compare", str(run), "--out", str(run.parent / "c.html")]):
+        assert main(asked) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{file} was changed since the run wrote it: its SHA-256 is" in told
+        assert "Make it again: linnaea evaluate RUN." in told
+    assert (run / "report.html").read_bytes() == page
+    assert not (run.parent / "c.html").exists()
+    assert main(["evaluate", str(run)]) == 0
+    assert (run / file).read_bytes() == whole
+    assert main(["report", str(run)]) == 0
+
+
+def test_groups_that_were_edited_are_refused(bars, tmp_path, capsys):
+    run = tmp_path / "run"
+    asked = [
+        "--hidden",
+        "4",
+        "--epochs",
+        "1",
+        "--size",
+        "12",
+        "--group-pattern",
+        r"/(\d)",
+        "--validation",
+        "0",
+    ]
+    assert main(["train", str(bars), *asked, "--out", str(run)]) == 0
+    rows = list(csv.DictReader(io.StringIO((run / "split.csv").read_text())))
+    table = RunFolder.open(run)
+    # Other names for the same groups change nothing.
+    for row in rows:
+        row["group"] = f"plant {row['group']}"
+    table.write_csv("split.csv", list(rows[0]), rows)
+    assert main(["evaluate", str(run)]) == 0
+    before = (run / "metrics.json").read_bytes()
+    table.write_csv("split.csv", list(rows[0]), [row | {"group": ""} for row in rows])
+    capsys.readouterr()
+    for verb in ("evaluate", "report"):
+        assert main([verb, str(run)]) == 1
+        assert "does not have the groups that the run was made with" in " ".join(
+            capsys.readouterr().err.split()
+        )
+    assert (run / "metrics.json").read_bytes() == before
 
 
 @pytest.fixture(scope="module")

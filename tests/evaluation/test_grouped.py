@@ -51,8 +51,30 @@ def test_the_variance_of_a_mean_is_that_of_the_ratio_of_sums_by_hand():
     assert grouped.variance_of_mean(values, groups) == pytest.approx(by_hand)
     alone = grouped.variance_of_mean(values, None)
     assert alone == pytest.approx(values.var(ddof=1) / 5)
-    few = (stats.t.ppf(0.975, 4) / stats.t.ppf(0.975, 2)) ** 2
-    assert grouped.independent(values, groups) == pytest.approx(max(5 * alone / by_hand * few, 1))
+
+
+def test_the_worst_effect_is_averaged_in_as_one_more_group_by_hand():
+    # Five groups of two, of which two hold a mistake: 7 of 10 right, 1.4 of each two.
+    values = np.array([1.0, 1, 1, 1, 1, 1, 1, 0, 0, 0])
+    groups = np.repeat(np.arange(5), 2)
+    off = np.array([2 - 1.4, 2 - 1.4, 2 - 1.4, 1 - 1.4, 0 - 1.4])
+    grouped_variance = 5 / 4 * (off @ off) / 100
+    effect = grouped_variance / (values.var(ddof=1) / 10)
+    # Two groups tell; the worst is 2, that of pairs which are alike altogether.
+    effect = (2 * effect + 2) / 3
+    few = (stats.t.ppf(0.975, 9) / stats.t.ppf(0.975, 4)) ** 2
+    assert grouped.independent(values, groups) == pytest.approx(10 / effect * few)
+
+
+def test_few_large_groups_among_many_small_ones_count_as_few():
+    # Kish: 3 of 10 and 10 of 1 vary as 40² / (300 + 10) = 5.2 groups of one size.
+    values = np.repeat([1.0, 0, 1, 1, 0], [10, 10, 10, 5, 5])
+    groups = np.array([0] * 10 + [1] * 10 + [2] * 10 + list(range(3, 13)))
+    few = (stats.t.ppf(0.975, 39) / stats.t.ppf(0.975, 40**2 / 310 - 1)) ** 2
+    effect = grouped.variance_of_mean(values, groups) / grouped.variance_of_mean(values, None)
+    telling = 15**2 / (10**2 + 5)  # one group of ten mistakes, five of one
+    effect = (telling * effect + 310 / 40) / (telling + 1)
+    assert grouped.independent(values, groups) == pytest.approx(40 / effect * few)
 
 
 def test_pictures_that_stand_alone_count_as_they_are():
@@ -68,7 +90,9 @@ def test_groups_that_are_alike_altogether_count_as_one_picture_each():
     groups = np.repeat(np.arange(10), 6)
     few = (stats.t.ppf(0.975, 59) / stats.t.ppf(0.975, 9)) ** 2
     # The two sample variances have 59 and 9 in their denominators.
-    assert grouped.independent(right, groups) == pytest.approx(10 * (9 / 10) / (59 / 60) * few)
+    effect = 6 * (59 / 60) / (9 / 10)
+    effect = (2 * effect + 6) / 3  # two groups hold mistakes
+    assert grouped.independent(right, groups) == pytest.approx(60 / effect * few)
     # Where none is wrong, nothing tells how alike they are: groups of 6 and 2 weigh as 8² / (36 + 4).
     assert grouped.independent(np.ones(8), np.repeat([0, 1], [6, 2])) == pytest.approx(1.6)
     assert grouped.independent(np.array([1.0, 0, 1]), np.zeros(3)) == 1.0
@@ -76,6 +100,7 @@ def test_groups_that_are_alike_altogether_count_as_one_picture_each():
 
 @pytest.mark.parametrize("alike", [0.05, 0.3, 0.9])
 def test_the_effect_on_the_variance_is_kishs(alike):
+    # So many groups that the worst, which counts as one more, does not.
     right, groups = drawn(4000, 8, 0.8, alike, np.random.default_rng(1))
     effect = len(right) / grouped.independent(right, groups)
     assert effect == pytest.approx(1 + 7 * alike, rel=0.06)

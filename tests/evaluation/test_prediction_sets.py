@@ -124,7 +124,7 @@ def test_too_few_pictures_and_impossible_coverages_are_refused():
 
 def test_metrics_judge_the_sets_and_the_threshold_on_the_test_part():
     generator = np.random.default_rng(3)
-    validation, test = draw(500, generator=generator), draw(700, generator=generator)
+    validation, test = draw(2000, generator=generator), draw(700, generator=generator)
     metrics = compute_metrics(test, validation=validation, leaked=["0", "1", "not in the table"])
     sets = PredictionSets.fit(validation, 0.95)
     assert metrics["set_coverage"]["correct"] == covered(sets, test).sum()

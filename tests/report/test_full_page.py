@@ -98,6 +98,26 @@ def full(tmp_path_factory, make_run):
     return run, table, html, words.replace(NBSP, " ")
 
 
+def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, make_run):
+    run = make_run(tmp_path / "run", classes=CLASSES, n=6000, right=0.85, pictures=0)
+    table = Predictions.read_csv(run.path / "predictions.csv")
+    # Mistakes that doubt themselves: there is something to choose by.
+    wrong = (table.predicted != table.true)[:, None]
+    doubtful = np.where(wrong, 0.4 * table.probabilities + 0.6 / len(CLASSES), table.probabilities)
+    run.write_text("predictions.csv", replace(table, probabilities=doubtful).to_csv())
+    leave_everything(run)
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    html = build_report(run).read_text(encoding="utf-8")
+    words = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&nbsp;", " ").replace(NBSP, " ").split())
+    threshold = f"{100 * metrics['answered']['threshold']:.1f} %"
+    assert (
+        "For 90 % right answers, with 95 % confidence, validation asks to answer only from a probability of "
+        f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
+        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were named right" in words
+    )
+    assert f"90 % {threshold}" in words
+
+
 def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
     _, table, html, _ = full
     columns = {name: number for number, name in enumerate(table.classes)}
@@ -199,7 +219,7 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     run, _, _, words = full
     metrics = json.loads((run.path / "metrics.json").read_text())
     assert f"off by {metrics['ece']['value'] * 100:.1f} points on average" in words
-    assert f"{metrics['answered']['value'] * 100:.1f} % of the test pictures, of which" in words
+    assert "No threshold was chosen: validation is too small, or too hard, to promise" in words
     assert f"did so for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures" in words
     # Beta(292, 9): of 300 validation pictures the 292nd score is the threshold; P(Binomial(300, 0.95) >= 291)
     # is 6.5 %.

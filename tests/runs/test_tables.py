@@ -93,7 +93,7 @@ def test_a_probability_that_was_changed_contradicts_the_checksum(make):
     text = (run.path / "predictions.csv").read_text()
     assert text.splitlines()[1:] == LINES
     told = {"predictions.csv": hashlib.sha256(text.encode()).hexdigest()}
-    assert run.info()["tables"] == told
+    assert run.info()["checksums"] == told
     assert judged_table(run).paths[0] == "a/2.png"
     run.write_text("predictions.csv", text.replace("0.4,0.6", "0.3,0.7"))
     found = hashlib.sha256((run.path / "predictions.csv").read_bytes()).hexdigest()
@@ -129,7 +129,7 @@ def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monk
     monkeypatch.setattr(RunFolder, "write_text", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_table(run, "test", table)
-    assert run.info()["tables"] == {}
+    assert run.info()["checksums"] == {}
     assert judged_table(run).paths == table.paths
 
 

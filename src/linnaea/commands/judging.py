@@ -64,7 +64,7 @@ def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
     classifier.save(run.path)
     mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
     tables.write_table(run, "val", mended)
-    run.write_json("calibration.json", {"temperature": temperature})
+    run.write_numbers("calibration.json", {"temperature": temperature})
     return True
 
 
@@ -93,8 +93,8 @@ def keep(run: RunFolder, numbers: Numbers) -> dict[str, Any]:
     if numbers.leaks not in (None, run.info().get("leaks")):
         run.update_info(leaks=numbers.leaks)
     if numbers.calibration is not None:
-        run.write_json("calibration.json", numbers.calibration)
-    run.write_json("metrics.json", numbers.metrics)
+        run.write_numbers("calibration.json", numbers.calibration)
+    run.write_numbers("metrics.json", numbers.metrics)
     return numbers.metrics
 
 

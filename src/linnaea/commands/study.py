@@ -251,6 +251,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "fingerprint": fingerprint(dataset, study.hashes or None),
             "protocol": study.split.protocol,
             "split_hash": frozen.split_hash(rows),
+            "groups_hash": frozen.groups_hash(rows),
             "notes": list(dataset.notes),
             "parts": counts,
             "per_class": per_class,

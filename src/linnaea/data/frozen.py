@@ -48,6 +48,17 @@ def split_hash(rows: Sequence[dict[str, str]]) -> str:
     return text_hash(sorted("\t".join((row["path"], row["hash"], row["label"], row["part"])) for row in rows))
 
 
+def groups_hash(rows: Sequence[dict[str, str]]) -> str:
+    """Return one hash of what belongs together, whatever the groups are called.
+
+    Apart from split_hash, because the same pictures in the same parts may be grouped later, or otherwise.
+    """
+    first: dict[str, str] = {}
+    in_order = sorted(rows, key=lambda row: row["path"])
+    pairs = [(row["path"], first.setdefault(row["group"], row["path"])) for row in in_order if row["group"]]
+    return text_hash(["\t".join(pair) for pair in pairs])
+
+
 def read_split(text: str) -> list[dict[str, str]]:
     """Return the rows of a split.csv. Raises DataError where columns are missing or a part is unknown."""
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")

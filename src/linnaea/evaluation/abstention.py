@@ -44,55 +44,33 @@ def risk_coverage(predictions: Predictions, most: int = MOST) -> list[dict[str, 
 
 
 def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | None:
-    """Return the lowest confidence from which on answers are right as often as wanted, 0..1.
-
-    With 95 % confidence ("sure") where validation can promise that: see _surely. Else on average, as if one
-    more picture were answered, and wrongly: (mistakes + 1) of (answered + 1) may not pass 1 - wanted. That is
-    the correction of conformal risk control (Angelopoulos et al. 2022, arXiv:2208.02814), and no guarantee
-    here, since accuracy need not rise with confidence: the test part says what came of it.
-
-    Returns {"wanted", "threshold", "answered", "accuracy", "sure"}, the middle two shares of the validation
-    part; None where no threshold keeps the promise.
-    """
-    order, right, ends = _answered(validation)
-    answered, sure = _surely(right, validation.groups_of(order), ends, wanted), True
-    if not answered:
-        mistakes = np.cumsum(~right)[ends]
-        # A hair's breadth of room: 1 - 0.99 is not quite a hundredth in binary.
-        allowed = ends[(mistakes + 1) / (ends + 2) <= 1 - wanted + 1e-12]
-        answered, sure = (int(allowed[-1]) + 1 if len(allowed) else 0), False
-    if not answered:
-        return None
-    return {
-        "wanted": wanted,
-        "threshold": float(validation.confidence[order[answered - 1]]),
-        "answered": answered / len(right),
-        "accuracy": float(right[:answered].mean()),
-        "sure": sure,
-    }
-
-
-def _surely(right: np.ndarray, groups: np.ndarray | None, ends: np.ndarray, wanted: float) -> int:
-    """Return how many of the surest pictures may be answered with 95 % confidence of being right so often.
+    """Return the lowest confidence from which on answers are right as often as wanted, with 95 % confidence.
 
     Learn then test (Angelopoulos et al. 2021, arXiv:2110.01052, fixed sequences from several starts): from
     each of STARTS on to more pictures as long as Clopper and Pearson's lower bound (1934) of the accuracy is
-    no less than wanted. Each start has an equal part of the doubt, so that a lucky handful promises nothing.
-    Pictures that come in groups count as so many as are independent. 0: none.
+    no less than wanted, 0..1. Each start has an equal part of the doubt, so that a lucky handful promises
+    nothing. Pictures that come in groups count as so many as are independent.
 
-    right: bool (n,), the surest first. ends: where a threshold can stand.
+    Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
+    where no threshold can promise so much.
     """
+    order, right, ends = _answered(validation)
     answered = _thinned(ends, MOST) + 1
     doubt = (1 - CONFIDENCE) / len(STARTS)
-    kept = np.array(
-        [_least(right[:n], None if groups is None else groups[:n], doubt) >= wanted for n in answered]
-    )
+    kept = np.array([_least(right[:n], validation.groups_of(order[:n]), doubt) >= wanted for n in answered])
     starts = np.searchsorted(answered, np.array(STARTS) * len(right) - 1e-9)
     # The end of the unbroken row of kept promises from each start; before it, where the first is broken.
     lasts = [start + int(np.append(~kept[start:], True).argmax()) - 1 for start in starts]
-    return max(
-        (int(answered[last]) for start, last in zip(starts, lasts, strict=True) if last >= start), default=0
-    )
+    best = max((last for start, last in zip(starts, lasts, strict=True) if last >= start), default=None)
+    if best is None:
+        return None
+    number = int(answered[best])
+    return {
+        "wanted": wanted,
+        "threshold": float(validation.confidence[order[number - 1]]),
+        "answered": number / len(right),
+        "accuracy": float(right[:number].mean()),
+    }
 
 
 def next_threshold(validation: Predictions) -> dict[str, Any] | None:

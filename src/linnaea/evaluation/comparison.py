@@ -70,9 +70,9 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
 
     McNemar's test, exact on the discordant pictures (McNemar 1947, Psychometrika 12:153-157), the interval
     for a paired difference (Newcombe 1998, Stat. Med. 17:2635-2650, method 10), which the sentence tells, and
-    that of the paired bootstrap (Efron 1979, Ann. Stat. 7:1-26) beside it. Where pictures come in groups
-    (those that a's table knows, else b's), whole groups change sides and are drawn, and the interval is that
-    of as many pictures as are independent.
+    that of the paired bootstrap (Efron 1979, Ann. Stat. 7:1-26) beside it. Where pictures come in groups (by
+    either table), whole groups change sides and are drawn, and the interval is that of as many pictures as
+    are independent.
 
     Raises DataError where the tables hold different pictures (unless common_only, which compares those that
     both hold) or give the same picture different labels.
@@ -84,7 +84,7 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
     both_right, only_a = int((right_a & right_b).sum()), int((right_a & ~right_b).sum())
     only_b, both_wrong = int((~right_a & right_b).sum()), int((~right_a & ~right_b).sum())
     gains = right_a.astype(np.float64) - right_b
-    groups = b.groups_of(rows_b) if a.groups is None else a.groups_of(rows_a)
+    groups = grouped.joined(a.groups_of(rows_a), b.groups_of(rows_b))
     independent = grouped.independent(gains, groups)
     weight = independent / len(gains)
     low, high = paired_interval(*(weight * cell for cell in (both_right, only_a, only_b, both_wrong)))

@@ -4,7 +4,7 @@ Thirty pictures of one plant are right or wrong together and tell less of new pl
 Their variance is that of a cluster sample, and an interval for a share uses the number of independent
 pictures that would have the same: the effective sample size (Kish 1965, Survey Sampling), with the variance
 of a ratio estimator (Rao and Scott 1992, Biometrics 48:577-585) and the correction for few groups of Korn and
-Graubard (1998, Survey Methodology 24:193-201).
+Graubard (1998, Survey Methodology 24:193-201). benchmarks/groups.py measures how often it covers the truth.
 
 groups, everywhere: int (n,), equal for pictures that belong together; None where each stands alone.
 """
@@ -34,6 +34,26 @@ def shared(ids: Sequence[int] | np.ndarray) -> np.ndarray | None:
     return None if len(np.unique(ids)) == len(ids) else ids
 
 
+def joined(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """Return the groups of pictures that either puts together, directly or through others."""
+    if first is None or second is None:
+        return second if first is None else first
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(first)
+    # Each picture is tied to the first of its group, in both.
+    ends = [
+        place[inverse]
+        for _, place, inverse in (
+            np.unique(groups, return_index=True, return_inverse=True) for groups in (first, second)
+        )
+    ]
+    edges = np.tile(np.arange(n), 2), np.concatenate(ends)
+    graph = coo_array((np.ones(2 * n, bool), edges), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
 def totals(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of values (n,) in each group, and its pictures, each (groups,)."""
     if groups is None:
@@ -58,23 +78,39 @@ def variance_of_mean(values: np.ndarray, groups: np.ndarray | None) -> float:
 def independent(values: np.ndarray, groups: np.ndarray | None) -> float:
     """Return how many independent pictures tell as much of the mean of values (n,), 1 to n.
 
-    n where each stands alone. Where all values agree their variance tells nothing, and pictures of a group
-    are taken to be alike altogether: n² / Σ size².
+    values: right or wrong, or of few kinds.
+
+    n where each stands alone. The effect of the groups on the variance is estimated from those that hold
+    another value than the commonest, a mistake say. A handful of these tells little, and errs to the
+    flattering side; so the worst effect there can be, that of groups which are alike altogether, is averaged
+    in with the weight of one such group. Where all values agree, it is all that is known.
     """
     n = len(values)
     if groups is None or not n:
         return float(n)
-    _, pictures = totals(values, groups)
-    if len(pictures) == 1:
-        return 1.0
-    if (values == values[0]).all():
-        return float(n**2 / (pictures @ pictures))
-    alone = variance_of_mean(values, None)
+    pictures = totals(values, groups)[1]
+    worst = float(pictures @ pictures) / n
+    if (values == values[0]).all() or len(pictures) == 1:
+        return n / worst
     # Luck may make groups look more unlike than strangers: nobody has more pictures than he has.
-    effect = max(variance_of_mean(values, groups) / alone, 1.0)
+    effect = max(variance_of_mean(values, groups) / variance_of_mean(values, None), 1.0)
+    kinds, counts = np.unique(values, return_counts=True)
+    telling = pictures[totals(values != kinds[counts.argmax()], groups)[0] > 0]
+    seen = _as_equals(telling)
+    effect = (seen * effect + worst) / (seen + 1)
     # A variance from few groups is uncertain itself: Student's t instead of the normal.
-    few = float(stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, len(pictures) - 1)) ** 2
-    return max(n / effect * few, 1.0)
+    few = _t(n - 1) / _t(_as_equals(pictures) - 1)
+    return max(n / effect * few**2, 1.0)
+
+
+def _as_equals(pictures: np.ndarray) -> float:
+    """Return how many groups of one size vary as much as these, of so many pictures each (Kish 1965)."""
+    return float(pictures.sum() ** 2 / (pictures @ pictures))
+
+
+def _t(freedom: float) -> float:
+    # Below one degree of freedom there is no interval that a person could use.
+    return float(stats.t.ppf(0.975, max(freedom, 1.0)))
 
 
 def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
@@ -93,7 +129,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple
         return None, None
     reach = two_sided(0.95)
     if groups is not None:
-        reach = float(stats.t.ppf(0.975, len(np.unique(groups)) - 1))
+        reach = _t(_as_equals(totals(values, groups)[1]) - 1)
     half = reach * math.sqrt(variance)
     return float(values.mean()) - half, float(values.mean()) + half
 

@@ -237,7 +237,7 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
         metrics["set_size"] = _mean(members.sum(axis=1).astype(np.float64), groups) | how
     chosen = abstention.next_threshold(validation)
     if chosen is not None:
-        how = {name: chosen[name] for name in ("wanted", "threshold", "sure")}
+        how = {name: chosen[name] for name in ("wanted", "threshold")}
         answered = predictions.confidence >= chosen["threshold"]
         right = (predictions.probabilities.argmax(axis=1) == true)[answered]
         metrics["answered"] = _proportion(answered, groups) | how

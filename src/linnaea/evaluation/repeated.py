@@ -118,9 +118,10 @@ def _variance_by_chance(result: Comparison) -> float:
 
 def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) -> float:
     """Return the variance of the mean difference that comes from which pictures are in the test part."""
-    rows = _rows_in_order(a[0], b[0])[0]
+    rows_a, rows_b = _rows_in_order(a[0], b[0])
     gains = np.mean([_gains(x, y) for x, y in zip(a, b, strict=True)], axis=0)
-    variance = grouped.variance_of_mean(gains, a[0].groups_of(rows))
+    groups = grouped.joined(a[0].groups_of(rows_a), b[0].groups_of(rows_b))
+    variance = grouped.variance_of_mean(gains, groups)
     # Of a single picture there is none, and none is added.
     return 0.0 if math.isnan(variance) else variance
 

@@ -27,7 +27,6 @@ class Trust:
     coverage: Figure | None
     answered: str
     thresholds: list[dict[str, str]]
-    unsure: bool
     sets: str
     sizes: list[tuple[str, str, float, str]] = field(default_factory=list)
 
@@ -37,14 +36,13 @@ def trust_section(facts: RunFacts) -> Trust | None:
     table = facts.predictions
     if table is None or not len(table) or len(table.classes) < 2:
         return None
-    (sets, sizes), thresholds = _sets(facts), _thresholds(facts)
+    sets, sizes = _sets(facts)
     return Trust(
         calibration=_calibration(facts),
         reliability=_reliability_figure(facts),
         coverage=_coverage_figure(facts),
         answered=_answered(facts),
-        thresholds=thresholds,
-        unsure=any(row["threshold"].endswith("*") for row in thresholds),
+        thresholds=_thresholds(facts),
         sets=sets,
         sizes=sizes,
     )
@@ -192,12 +190,10 @@ def _answered(facts: RunFacts) -> str:
         if facts.validation is None or not len(facts.validation):
             return ""
         return f"No threshold was chosen: {words.unbroken(why_none(facts.validation))}."
-    # Runs that were judged earlier do not say how sure they are.
-    sure = entry.get("sure")
-    how = "" if sure is None else f" with 95{words.NBSP}% confidence" if sure else " on average"
     said = (
-        f"For {percent(wanted, 0)} right answers{how}, validation asks to answer only from a probability of "
-        f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
+        f"For {wanted_share(wanted)} right answers, with 95{words.NBSP}% confidence, validation asks to "
+        f"answer only from a probability of {percent(threshold)} on: "
+        f"{percent(facts.metric('answered') or 0)} of the test pictures"
     )
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
@@ -207,6 +203,11 @@ def _answered(facts: RunFacts) -> str:
     return f"{said}, of which {percent(accuracy)} were named right{between}."
 
 
+def wanted_share(share: float) -> str:
+    """Return a share that somebody asked for, with no more decimals than it has: 95 %, 99.9 %."""
+    return f"{100 * share:.6g}{words.NBSP}%"
+
+
 def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
     """Return, for each accuracy one may want, validation's threshold and what the test says to it."""
     validation, table = facts.validation, facts.predictions
@@ -214,12 +215,14 @@ def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
         return []
     rows = []
     right = table.predicted == table.true
-    for wanted in WANTED:
+    chosen = facts.metrics.get("answered", {}).get("wanted")
+    # The one that the sentence above tells of is among them.
+    for wanted in sorted({*WANTED, *([float(chosen)] if isinstance(chosen, (int, float)) else [])}):
         found = threshold_for(validation, wanted)
-        row = {"wanted": percent(wanted, 0), "threshold": "–", "answered": "–", "accuracy": "–"}
+        row = {"wanted": wanted_share(wanted), "threshold": "–", "answered": "–", "accuracy": "–"}
         if found is not None:
             answered = table.confidence >= found["threshold"]
-            row["threshold"] = percent(found["threshold"]) + ("" if found["sure"] else "*")
+            row["threshold"] = percent(found["threshold"])
             row["answered"] = percent(float(answered.mean()))
             if answered.any():
                 low, high = grouped.share_interval(right[answered], table.groups_of(answered))
@@ -248,7 +251,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     interval = facts.interval("set_coverage")
     between = f" (95{words.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
     sentence = (
-        f"Asked for a set of classes that holds the right one {percent(float(wanted), 0)} of the time, it "
+        f"Asked for a set of classes that holds the right one {wanted_share(float(wanted))} of the time, it "
         f"did so for {percent(coverage)} of the test pictures{between}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
         f"Such sets {words.unbroken(fitted.promise())}."

@@ -12,6 +12,7 @@ from typing import Any
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
+from linnaea.runs import checksums
 from linnaea.runs.schema import check_calibration, check_info, check_line, check_metrics
 
 FORMAT_VERSION = 1
@@ -159,6 +160,8 @@ class RunFolder:
             if not isinstance(entry, dict) or "value" not in entry:
                 raise RunError(f"{path}: {name} has no value.", _EVALUATE)
         check_metrics(path, metrics)
+        # Last, because what is said above tells more.
+        self._check_unchanged(path.name)
         return metrics
 
     def calibration(self) -> dict[str, Any]:
@@ -168,7 +171,16 @@ class RunFolder:
             return {}
         found = self.read_json(path.name, _EVALUATE)
         check_calibration(path, found)
+        self._check_unchanged(path.name)
         return found
+
+    def write_numbers(self, name: str, value: dict[str, Any]) -> None:
+        """Write metrics.json or calibration.json, and its checksum into run.json."""
+        checksums.write_text(self, name, files.json_text(value))
+
+    def _check_unchanged(self, name: str) -> None:
+        if fault := checksums.fault(self, name):
+            raise RunError(f"{fault}.", _EVALUATE)
 
     def update_info(self, **changes: Any) -> None:
         """Change these keys of run.json and keep the others."""

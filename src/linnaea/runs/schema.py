@@ -41,6 +41,7 @@ class _Data(_Part):
     protocol: _Text | None = None
     fingerprint: _Text | None = None
     split_hash: _Text | None = None
+    groups_hash: _Text | None = None
 
 
 class _Opened(_Part):
@@ -126,7 +127,7 @@ class _Run(_Begun):
     probe: _Object | None = None
     leaks: _Leaks | None = None
     looks: _Looks | None = None
-    tables: dict[str, _Text] | None = None
+    checksums: dict[str, _Text] | None = None
     heat_maps: _Object | None = None
     learning_curve: list[_Object] | None = None
     learning_forecast: _Object | None = None
@@ -170,7 +171,6 @@ class _Metric(_Part):
     temperature: float | None = None
     threshold: float | None = None
     wanted: _Share | None = None
-    sure: bool | None = None
     on_threshold_part: float | None = None
     part: _Text | None = None
 

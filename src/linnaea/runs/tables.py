@@ -1,18 +1,18 @@
 """A run's tables of predictions, believed only where they fit the split that the run was made on."""
 
 import csv
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from linnaea import reading
-from linnaea.data.frozen import read_split, split_hash
+from linnaea.data.frozen import groups_hash, read_split, split_hash
 from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
 from linnaea.evaluation import grouped
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
 
 FILES = {"test": "predictions.csv", "val": "validation.csv"}
@@ -47,6 +47,12 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
             f"{path} is not the split that the run was made with: its hash is {found}, expected {told}.",
             _CURE,
         )
+    told = _data(run).get("groups_hash")
+    if isinstance(told, str) and told != groups_hash(rows):
+        raise DataError(
+            f"{path} does not have the groups that the run was made with, on which every interval rests.",
+            _CURE,
+        )
     return rows
 
 
@@ -54,19 +60,14 @@ def is_there(run: RunFolder, part: str) -> bool:
     """Return whether the run has the table of a part. Raises DataError where it had one, and has lost it."""
     name = FILES[part]
     there = (run.path / name).exists()
-    if not there and name in _checksums(run):
+    if not there and name in checksums.known(run):
         raise DataError(f"{run.path / name} is missing; run.json keeps its checksum.", _CURE)
     return there
 
 
 def write_table(run: RunFolder, part: str, table: Predictions) -> None:
-    """Write the table of the "test" or "val" part, and its checksum (SHA-256) into run.json's "tables"."""
-    name, text = FILES[part], table.to_csv()
-    known = {file: known for file, known in _checksums(run).items() if file != name}
-    # Whoever is killed between the two leaves a table without a checksum, never with a wrong one.
-    run.update_info(tables=known)
-    run.write_text(name, text)
-    run.update_info(tables=known | {name: _checksum(text.encode())})
+    """Write the table of the "test" or "val" part, and its checksum into run.json."""
+    checksums.write_text(run, FILES[part], table.to_csv())
 
 
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
@@ -84,7 +85,8 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
         _check_classes(path, table, split)
         _check_pictures(path, table, split, part)
     # Last, because what is said above tells more.
-    _check_unchanged(run, FILES[part])
+    if fault := checksums.fault(run, FILES[part]):
+        raise DataError(f"{fault}.", _CURE)
     if split is None:
         return table
     known = {row["path"]: row for row in split}
@@ -153,27 +155,6 @@ def _leaking(split: Sequence[dict[str, str]], part: str, earlier: Sequence[str])
 
 def _data(run: RunFolder) -> dict[str, Any]:
     return run.info().get("data") or {}
-
-
-def _checksums(run: RunFolder) -> dict[str, str]:
-    """Return run.json's "tables", name → checksum; none of a run that is older than they are."""
-    return dict(run.info().get("tables") or {}) if (run.path / "run.json").exists() else {}
-
-
-def _checksum(table: bytes) -> str:
-    # Another system may have ended its lines in its own way, which changes no number.
-    return hashlib.sha256(table.replace(b"\r\n", b"\n")).hexdigest()
-
-
-def _check_unchanged(run: RunFolder, name: str) -> None:
-    expected = _checksums(run).get(name)
-    found = _checksum(reading.read_bytes(run.path / name, MAX_TABLE))
-    if expected not in (None, found):
-        raise DataError(
-            f"{run.path / name} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
-            f"expected {expected[:12]}….",
-            _CURE,
-        )
 
 
 def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str]]) -> None:

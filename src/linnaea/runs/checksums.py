@@ -1,0 +1,50 @@
+"""Checksums that run.json keeps of a run's tables and numbers: an edit by hand is told, not believed.
+
+They protect from accidents, not from fraud: whoever rewrites a file and its checksum can still lie.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from linnaea import reading
+
+if TYPE_CHECKING:
+    from linnaea.runs.folder import RunFolder
+
+MAX_SIZE = 2 << 30  # bytes of a file that is summed; a table of a million pictures takes 1.2 GB
+
+
+def known(run: "RunFolder") -> dict[str, str]:
+    """Return run.json's "checksums", name → SHA-256; none of a run that is older than they are."""
+    return dict(run.info().get("checksums") or {}) if (run.path / "run.json").exists() else {}
+
+
+def write_text(run: "RunFolder", name: str, text: str) -> None:
+    """Write a text file of the run, and its checksum into run.json."""
+    others = {file: checksum for file, checksum in known(run).items() if file != name}
+    # Whoever is killed between the two leaves a file without a checksum, never with a wrong one.
+    run.update_info(checksums=others)
+    run.write_text(name, text)
+    run.update_info(checksums=others | {name: _checksum(text.encode())})
+
+
+def fault(run: "RunFolder", name: str) -> str:
+    """Return how a file differs from what the run wrote, a sentence without full stop; "" where it does not.
+
+    Of a file that run.json has no checksum of: "".
+    """
+    expected = known(run).get(name)
+    if expected is None:
+        return ""
+    found = _checksum(reading.read_bytes(run.path / name, MAX_SIZE))
+    if found == expected:
+        return ""
+    return (
+        f"{run.path / name} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
+        f"expected {expected[:12]}…"
+    )
+
+
+def _checksum(content: bytes) -> str:
+    # Another system may have ended its lines in its own way, which changes no number.
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
