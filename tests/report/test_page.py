@@ -178,7 +178,20 @@ def test_any_number_of_classes(tmp_path, make_run, page_of, classes):
     assert ("confusion-map" in drawn) == (classes > 20)
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 2, 300])
+def test_a_beginning_alone_is_told_in_a_sentence(tmp_path, make_run, make_history, page_of):
+    run = make_run(tmp_path / "run", n=60, history=make_history(0, validation=True))
+    record = run.history()[0]
+    page = page_of(run)
+    said = (
+        f"No epoch was trained: it names {100 * record['train_accuracy']:.1f} % of the training pictures and "
+        f"{100 * record['val_accuracy']:.1f} % of the validation pictures right."
+    )
+    assert said in page.text.replace("\u00a0", " ")
+    assert "accuracy-curve" not in page.ids
+    assert not any(rows[0][0] == "Epoch" for rows in page.tables)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 300])
 def test_any_number_of_epochs(tmp_path, make_run, make_history, page_of, epochs):
     history = make_history(epochs, validation=epochs != 2, test=epochs == 1)
     page = page_of(make_run(tmp_path / "run", n=60, history=history))

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from linnaea.commands import terminal
 from linnaea.errors import printable
-from linnaea.runs.folder import RunFolder
+from linnaea.runs.folder import RunFolder, refuse_own_file
 
 if TYPE_CHECKING:
     from linnaea.data.dataset import Dataset
@@ -41,18 +41,21 @@ def check(
     format
         table for people; json for programs: a list of {"kind", "severity", "paths", "message"}.
     out
-        The page with the pictures. Default: check.html, and none beside json.
+        The page with the pictures, or a folder for it. Default: check.html, and none beside json.
     """
     from linnaea.data.dataset import counted
     from linnaea.data.problems import scan
     from linnaea.data.sources import open_dataset
     from linnaea.report.checking import build_check
 
+    page = PAGE if out is None and format == "table" else out
+    # A name without an ending is a folder's, whether it is there already or not.
+    if page is not None and (page.is_dir() or not page.suffix):
+        page = page / PAGE
+    if page is not None:
+        refuse_own_file(page)
     dataset = open_dataset(data, data_dir=data_dir)
     found = scan(dataset)
-    page = PAGE if out is None and format == "table" else out
-    if page is not None and page.is_dir():
-        page = page / PAGE
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in found])
     else:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.commands import terminal
-from linnaea.data.dataset import counted
+from linnaea.data.dataset import counted, listed
 from linnaea.errors import DataError
-from linnaea.runs.folder import RunFolder
+from linnaea.runs.folder import RunFolder, refuse_own_file
 from linnaea.runs.repeated import RunGroup
 
 
@@ -32,6 +32,7 @@ def compare(
     from linnaea.report.groups import build_group_comparison
     from linnaea.report.page import build_comparison
 
+    refuse_own_file(out)
     groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
     # Before anything is told or written: a comparison of different pictures would be none.
@@ -43,6 +44,7 @@ def compare(
         page = build_comparison(folders, out, common=common)
     if folders:
         terminal.results.print(runs_table(folders))
+        sentences += _left_out(folders, groups)
     if groups:
         terminal.results.print(groups_table(groups))
     for sentence in sentences:
@@ -143,6 +145,17 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
         told = f"{better} and {worse}: {result.sentence(better, worse)}"
         sentences.append(told + (f", on {counted(result.n, 'picture')}" if common else ""))
     return sentences
+
+
+def _left_out(folders: list[RunFolder], groups: list[RunGroup]) -> list[str]:
+    """Say what is compared with nothing."""
+    from linnaea.runs.tables import is_there
+
+    unjudged = [terminal.shown_path(folder.path) for folder in folders if not is_there(folder, "test")]
+    told = [f"{listed(unjudged)}: no test part was judged, nothing is compared"] if unjudged else []
+    if groups:
+        told.append("Single runs are compared with each other, not with repeats.")
+    return told
 
 
 def _group_sentences(groups: list[RunGroup], common: bool) -> list[str]:

@@ -207,9 +207,16 @@ def _choices(
     """
     info = run.info()
     on = info.get("chosen_on")
-    chosen = {"epoch": on or "nothing: the last epoch is kept"}
-    if takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None:
-        chosen["probe or fine-tuning"] = on or "nothing: fine-tuning is kept"
+    chosen = {}
+    probed = takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None
+    if probed:
+        validated = classifier.probe_.val is not None
+        chosen["strength of the probe"] = "validation accuracy" if validated else "nothing: one for all"
+    if not probed or len(classifier.history_) > 1:
+        chosen["epoch"] = on or "nothing: the last epoch is kept"
+    if probed:
+        only = "nothing: the probe is all there is" if len(classifier.history_) == 1 else ""
+        chosen["probe or fine-tuning"] = on or only or "nothing: fine-tuning is kept"
     if validation is None:
         chosen["temperature"] = "nothing: it stays 1"
     else:

@@ -21,6 +21,7 @@ from linnaea.runs import provenance, reserve
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.
@@ -143,9 +144,14 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
 
 
 def _chooses(classifier: Any, validation: Any) -> bool:
-    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last."""
-    return validation is not None and (
-        takes_photographs(classifier) or classifier.get_params()["patience"] > 0
+    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last.
+
+    A probe alone is all there is.
+    """
+    return (
+        validation is not None
+        and len(classifier.history_) > 1
+        and (takes_photographs(classifier) or classifier.get_params()["patience"] > 0)
     )
 
 
@@ -242,9 +248,11 @@ def _tell_how_to_go_on(run: RunFolder, state: str) -> None:
         found = checkpoints.read()
     except LinnaeaError:
         return  # none is whole: resume would refuse it
-    # An interrupted run without any begins anew.
+    # An interrupted run without any begins anew. One of several is gone on with together with the others.
     if state == "interrupted" or found is not None:
-        terminal.say("Go on", f"linnaea resume {shlex.quote(terminal.shown_path(run.path))}")
+        group = RunGroup.around(run)
+        path = terminal.shown_path(run.path if group is None else group.path)
+        terminal.say("Go on", f"linnaea resume {shlex.quote(path)}")
 
 
 def _how_far(run: RunFolder) -> str:
@@ -265,7 +273,19 @@ def show_result(run: RunFolder) -> None:
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
     believed = [said.in_words(metrics) for said in (grouped, calibration, prediction_sets)]
-    terminal.say("Result", headline, baselines, *filter(None, believed), *_kept(run, info))
+    told = [_without_leaks(metrics), baselines, *believed]
+    terminal.say("Result", headline, *filter(None, told), *_kept(run, info))
+
+
+def _without_leaks(metrics: dict[str, Any]) -> str:
+    """Return the accuracy on the pictures that no other part holds; "" where nothing leaks."""
+    clean = metrics.get("accuracy_without_leaks")
+    if clean is None:
+        return ""
+    if clean["value"] is None:
+        return "every test picture leaks: the score tells nothing of new pictures"
+    leaked = clean["leaked"]
+    return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
 
 
 def _kept(run: RunFolder, info: dict[str, Any]) -> list[str]:

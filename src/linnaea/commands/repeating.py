@@ -218,8 +218,8 @@ def _begun(group: RunGroup) -> dict[str, Any]:
     return {name: known[name] for name in ("runs", "started") if name in known}
 
 
-def sum_up(group: RunGroup, **changes: Any) -> None:
-    """Compute a group's metrics from those of its runs, and draw its page again.
+def sum_up(group: RunGroup, **changes: Any) -> Path:
+    """Compute a group's metrics from those of its runs, draw its page again, and return its path.
 
     changes: further keys of repeats.json or folds.json.
     """
@@ -234,7 +234,7 @@ def sum_up(group: RunGroup, **changes: Any) -> None:
         if prediction_sets.in_words(metrics) is not None
     ]
     group.update_info(metrics=summary(found), judged=len(judged), broken_sets=broken, **changes)
-    build_group(group)
+    return build_group(group)
 
 
 def tell(group: RunGroup) -> None:

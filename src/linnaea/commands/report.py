@@ -27,7 +27,7 @@ def report(run: Path, /) -> Path:
 
 
 def _group_page(group: RunGroup) -> Path:
-    from linnaea.report.groups import build_group
+    from linnaea.commands.repeating import sum_up
     from linnaea.report.labels import build_label_errors
     from linnaea.report.page import build_report
 
@@ -35,5 +35,5 @@ def _group_page(group: RunGroup) -> Path:
         build_label_errors(group)
     for run in group.runs():
         build_report(run)
-    # Last: it links to the others.
-    return build_group(group)
+    # Last: it links to the others. Summed up anew: one of them may have been gone on with by itself.
+    return sum_up(group)

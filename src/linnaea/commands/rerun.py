@@ -13,6 +13,7 @@ from linnaea.data import sources
 from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs import provenance, sameness
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.lock import refuse_claimed
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
 
@@ -40,7 +41,8 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     settings = _settings(first, info)
     data, data_dir = where(first, info)
     folder = out or free_folder(data)
-    RunFolder.refuse_taken(folder)
+    refuse_claimed(folder)
+    RunFolder.refuse_taken(folder, cure="Choose another --out.")
     with ExitStack() as while_training:
         # What computes must be loaded before its threads can be counted out.
         contract.classifier_class(settings["model"])

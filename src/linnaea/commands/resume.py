@@ -1,5 +1,6 @@
 """linnaea resume: go on with a run that was stopped, to the result that it would have had."""
 
+import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,14 @@ def resume(run: Path, /) -> RunFolder:
         if RunGroup.is_group(run):
             return _go_on_with_group(RunGroup.open_group(run))
         folder = RunFolder.open(run)
-        return _finished(folder) if folder.info().get("state") == "finished" else _go_on(folder)
+        if folder.info().get("state") == "finished":
+            return _finished(folder)
+        _go_on(folder)
+    if (group := RunGroup.around(folder)) is not None:
+        repeating.sum_up(group)
+        told = shlex.quote(terminal.shown_path(group.path))
+        terminal.say("Go on", f"with the other {group.kind}: linnaea resume {told}")
+    return folder
 
 
 def _finished(folder: RunFolder) -> RunFolder:

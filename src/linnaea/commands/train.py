@@ -10,7 +10,7 @@ from linnaea.classifiers import contract
 from linnaea.commands import choosing, learning, learning_curve, repeating, road, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.lock import claimed
+from linnaea.runs.lock import claimed, refuse_claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
 
@@ -72,6 +72,7 @@ def train(
     classifier = choosing.new_classifier(chosen.recipe)
     choosing.refuse_beside_budget(chosen.recipe)
     folder = out or learning.free_folder(data)
+    refuse_claimed(folder)
     RunFolder.refuse_taken(folder, overwrite=overwrite)
     with claimed(folder):
         with phases.measure("data"):

@@ -126,7 +126,13 @@ def _column(dataset: Dataset, column: str) -> list[str]:
         raise SettingError(
             f"{dataset.source} has no column '{column}' to group by.", did_you_mean(column, columns)
         )
-    return [values.get(path, "") for path in dataset.paths]
+    found = [values.get(path, "") for path in dataset.paths]
+    if not any(found):
+        raise SettingError(
+            f"The column '{column}' of {dataset.source} is empty: it groups nothing.",
+            "Fill it in, or leave group_column out.",
+        )
+    return found
 
 
 def _matched(dataset: Dataset, pattern: str) -> list[str]:

@@ -5,6 +5,7 @@ import io
 import os
 import posixpath
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +83,8 @@ def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
             f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."
         ) from error
     except OSError as error:
-        raise DataError(
-            f"{source} could not be read ({error.strerror}).", "Check its permissions."
-        ) from error
+        cure = "Check its name." if isinstance(error, FileNotFoundError) else "Check its permissions."
+        raise DataError(f"{source} could not be read ({error.strerror}).", cure) from error
     first = text.split("\n", 1)[0]
     # The one that the first line uses most: a German spreadsheet saves "CSV" with semicolons.
     separator = max(",;\t", key=first.count)
@@ -97,6 +97,11 @@ def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
                 f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
                 f"its columns are: {', '.join(names) or 'none'}.",
                 "The first line must name the columns: path,label or path,label,part.",
+            )
+        twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
+        if twice:
+            raise DataError(
+                f"{source} has the column {listed(map(repr, twice))} more than once.", "Rename or remove one."
             )
         reader.fieldnames = names
         return [

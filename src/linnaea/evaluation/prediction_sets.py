@@ -106,7 +106,8 @@ class PredictionSets:
             said = f"{least}, with {100 * conformal.CONFIDENCE:g} % confidence"
         else:
             # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
-            enough = f"{conformal.surest(self.coverage):,} validation pictures"
+            kind = "independent" if self.independent < self.pictures else "validation"
+            enough = f"{conformal.surest(self.coverage):,} {kind} pictures"
             said = (
                 f"{least} on average, with {math.floor(100 * sure)} % confidence only, because "
                 f"{100 * conformal.CONFIDENCE:g} % takes {enough}"

@@ -52,6 +52,8 @@ def _leaks(facts: RunFacts) -> Caveat | None:
         between = words.interval_text(meaning, interval)
         text += f" Without {them}, {words.metric_text(meaning, clean, interval)} were named right"
         text += f" (95{words.NBSP}%: {between})." if between else "."
+    elif len(paths) == facts.tested:
+        text += " No test picture is free of that: the score tells nothing of new pictures."
     return Caveat("The test part leaks.", text, paths, "Which pictures")
 
 

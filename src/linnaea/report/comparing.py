@@ -41,8 +41,10 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     lead = f"{best.name} named {percent(best.accuracy or 0, 2)}{pictures} right"
     if len(ranked) == 1:
         return f"{lead}."
-    if any(pair.result is None for pair in pairs):
-        return f"{lead}; not all runs were tested on the same pictures, so the table ranks nobody."
+    if any(not pair.whole for pair in pairs):
+        told = f" On those that both were tested on: {pairs[0].sentence}" if len(pairs) == 1 else ""
+        common = told if len(pairs) == 1 and pairs[0].result is not None else ""
+        return f"{lead}; not all runs were tested on the same pictures, so the table ranks nobody.{common}"
     level = [
         pair.second if pair.first is best else pair.first
         for pair in pairs
@@ -72,13 +74,10 @@ def table_rows(entries: Sequence[Entry], out: Path, *, same_test: bool) -> list[
     """Return one row a run. Bests are marked among runs of one test part only."""
     judged = "accuracy", *_COLUMNS
     best = {name: _best(entries, name) if same_test else None for name in judged}
-    seconds = [entry.facts.training_seconds for entry in entries]
-    one_machine = len({str(e.facts.part_of_info("hardware")) for e in entries}) == 1
-    known = [s for s in seconds if s is not None]
-    fastest = min(known) if one_machine and len(known) > 1 else None
     rows = []
-    for entry, spent in zip(entries, seconds, strict=True):
+    for entry in entries:
         facts, network = entry.facts, entry.facts.part_of_info("network")
+        spent = facts.training_seconds
         parameters = network.get("parameters")
         cells = {name: _metric_cell(facts, name, best[name]) for name in judged}
         reported = entry.reported.get("accuracy")
@@ -92,9 +91,8 @@ def table_rows(entries: Sequence[Entry], out: Path, *, same_test: bool) -> list[
                 "reported": f"{reported * 100:.2f}{words.NBSP}%"
                 if isinstance(reported, (int, float))
                 else "–",
-                "seconds": Cell(
-                    "–" if spent is None else words.duration(spent), best=spent == fastest is not None
-                ),
+                # Of none the best: what else the machine did meanwhile is not known.
+                "seconds": Cell("–" if spent is None else words.duration(spent)),
                 **cells,
             }
         )

@@ -44,9 +44,12 @@ def entries_of(runs: Sequence[RunFacts], reference: dict[str, dict[str, Any]]) -
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest endings of paths that tell them apart; the same folder given twice is numbered."""
+    """Return the shortest endings of paths that tell them apart; the same folder given twice is numbered.
+
+    A repeat or fold, whose folder is called by its number, takes the name of its group with it.
+    """
     resolved = [path.resolve().parts for path in paths]
-    depth = [1] * len(paths)
+    depth = [min(2, len(parts)) if parts and parts[-1].isdecimal() else 1 for parts in resolved]
     while True:
         names = ["/".join(parts[-d:]) for parts, d in zip(resolved, depth, strict=True)]
         twice = {name for name, times in Counter(names).items() if times > 1}

@@ -29,13 +29,20 @@ class Figure:
 
 
 def learning_curves(facts: RunFacts) -> list[Figure]:
-    """Return the accuracy graph and the loss graph of one run, each only where it has a finite value."""
+    """Return the accuracy graph and the loss graph of one run, each only where it has a finite value.
+
+    None of a run that knows its beginning alone: sections.beginning says it in a sentence.
+    """
     figures: list[Figure] = []
+    if not any(record["epoch"] for record in facts.history):
+        return figures
     chosen = facts.info.get("chosen_epoch") if facts.info.get("chosen_on") else None
     chosen = chosen if isinstance(chosen, int) else None
     note = ""
     if facts.part_of_info("probe"):
-        note += "Epoch 0 is the linear probe; from epoch 1 on, training pictures are cropped and mixed. "
+        note += (
+            "Epoch 0 is the linear probe; from epoch 1 on, training figures are of pictures as augmented. "
+        )
     if facts.series("test", "accuracy"):
         note += "The test curve is shown for comparison and chose nothing. "
     for quantity, title, axis in (

@@ -41,7 +41,7 @@ def build_group(group: RunGroup) -> Path:
     info = group.info()
     path = group.path / "report.html"
     entries = [
-        replace(entry, name=f"{group.kind.removesuffix('s')} {entry.name}")
+        replace(entry, name=f"{group.kind.removesuffix('s')} {entry.facts.name}")
         for entry in entries_of([read_run(run) for run in group.runs()], {})
     ]
     data = info.get("data") or {}
@@ -70,13 +70,14 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
         if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
         meaning = words.meaning_of(name)
-        row = {"title": meaning.title, "meaning": meaning.meaning}
+        unit = " (%)" if meaning.percent else " (points)" if meaning.points else ""
+        row = {"title": f"{meaning.title}{unit}", "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):
             value = values.get(key)
             shown = "–" if value is None else words.number(value, meaning.decimals)
             # A deviation is in points of percent, a mean is a percentage.
-            row[key] = f"{100 * value:.2f}" if meaning.percent and value is not None else shown
-        rows.append({**row, "title": f"{meaning.title} (%)" if meaning.percent else meaning.title})
+            row[key] = f"{100 * value:.2f}" if unit and value is not None else shown
+        rows.append(row)
     return rows
 
 
@@ -159,7 +160,8 @@ def build_group_comparison(
     context = {
         **page.comparison_context(everything, out, title, common),
         "verdict": told[0][1] if len(told) == 1 else "Each recipe is judged by the mean of its runs.",
-        "about": "The runs one by one. ",
+        "about": "The runs one by one. "
+        + ("Single runs are compared with each other, not with repeats. " if runs else ""),
         "pairs": alone["pairs"],
         "folded": alone["folded"],
         "groups": [_row(group, out) for group in groups],
@@ -180,7 +182,9 @@ def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
             sentence = compare_groups(a, b, common=common).sentence(*names)
         except DataError as error:
             sentence = error.message.rstrip(".")
-        told.append((" and ".join(names), f"{sentence[0].upper()}{sentence[1:]}."))
+        # A recipe is written as its folder is called, at the beginning of a sentence too.
+        begins = sentence.startswith(names)
+        told.append((" and ".join(names), f"{sentence if begins else sentence[0].upper() + sentence[1:]}."))
     return told
 
 

@@ -121,6 +121,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "in_groups": sections.in_groups(facts),
         "metrics": sections.metric_rows(facts),
         "curves": learning_curves(facts),
+        "beginning": sections.beginning(facts),
         "caveats": caveats.caveats(facts),
         "confusion": confusions.confusion_section(facts),
         "mistakes": mistakes,
@@ -137,7 +138,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         (ident, title)
         for ident, title, shown in (
             ("result", "Result", context["headline"]),
-            ("learning", "Learning", context["curves"]),
+            ("learning", "Learning", context["curves"] or context["beginning"]),
             ("confusion", "Confusions", context["confusion"]),
             ("mistakes", "Mistakes", mistakes.pictures),
             ("doubtful", "Doubtful", doubtful.pictures),

@@ -79,6 +79,20 @@ def remark(facts: RunFacts) -> str:
     return f"{made}; the commonest, {words.times(top['pictures'])}, was to take {taking}."
 
 
+def beginning(facts: RunFacts) -> str:
+    """Return what a run says that has no epoch, a probe alone or one that stopped at once; "" of others."""
+    if not facts.history or any(record["epoch"] for record in facts.history):
+        return ""
+    named = {"train": "training", "val": "validation"}
+    found = [
+        f"{percent(facts.series(part, 'accuracy')[0][1])} of the {word} pictures"
+        for part, word in named.items()
+        if facts.series(part, "accuracy")
+    ]
+    what = "The linear probe alone was fitted" if facts.part_of_info("probe") else "No epoch was trained"
+    return f"{what}: it names {words.listed(found)} right." if found else f"{what}."
+
+
 def in_groups(facts: RunFacts) -> str:
     """Say that the test pictures come in groups, and what that does to intervals; "" where they do not."""
     said = grouped.in_words(facts.metrics)

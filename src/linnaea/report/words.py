@@ -135,6 +135,7 @@ _MEANINGS = {
         percent=True,
         higher_is_better=False,
     ),
+    "answered": Meaning("Answered, for the accuracy that was wanted", "", percent=True),
     "accuracy_answered": Meaning("Right among those answered", "", percent=True),
     "set_coverage": Meaning("Sets of classes that hold the right one", "", percent=True),
     "set_size": Meaning("Classes in such a set", "", decimals=2, higher_is_better=False),

@@ -22,6 +22,7 @@ RESERVE = ".reserve"
 """Beside it: room that is given back when the run ends; see reserve.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 _EVALUATE = "Make it again: linnaea evaluate RUN."
+_OVERWRITE = "Pass --overwrite to replace it, or choose another --out."
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
@@ -48,10 +49,10 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     @staticmethod
-    def refuse_taken(path: str | Path, *, overwrite: bool = False) -> None:
+    def refuse_taken(path: str | Path, *, overwrite: bool = False, cure: str = _OVERWRITE) -> None:
         """Raise RunError where no run can begin: path holds a run (unless overwrite) or other files.
 
-        A run that failed before its first line of history gives way.
+        A run that failed before its first line of history gives way. cure: what else to do about a run.
         """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
@@ -61,14 +62,10 @@ class RunFolder:
                 raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
             if not overwrite and not _came_to_nothing(folder):
                 # A finished run has no checkpoint any more.
-                stopped = (folder / "checkpoint").is_dir()
-                held, cure = ("a run that was stopped", f"Go on with it: linnaea resume {path}. Or pass")
-                if not stopped:
-                    held, cure = "a run", "Pass"
-                raise RunError(
-                    f"{path} already holds {held}.",
-                    f"{cure} --overwrite to replace it, or choose another --out.",
-                )
+                if (folder / "checkpoint").is_dir():
+                    cure = f"Go on with it: linnaea resume {path}. Or {cure[0].lower()}{cure[1:]}"
+                    raise RunError(f"{path} already holds a run that was stopped.", cure)
+                raise RunError(f"{path} already holds a run.", cure)
 
     @classmethod
     def create(cls, path: str | Path, *, overwrite: bool = False) -> "RunFolder":
@@ -329,6 +326,13 @@ def _came_to_nothing(folder: Path) -> bool:
         return reading.read_json(folder / "run.json").get("state") == "failed"
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def refuse_own_file(path: Path) -> None:
+    """Raise RunError where a page that is to be written would replace a file of a run."""
+    own = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
+    if own and path.name in ("run.json", *GROUP_FILES, *FILES):
+        raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
 
 
 def is_plain_name(name: str) -> bool:

@@ -9,6 +9,13 @@ from linnaea.errors import RunError
 from linnaea.runs.folder import LOCK
 
 
+def refuse_claimed(path: str | Path) -> None:
+    """Raise RunError where another process writes the folder path; nothing is made there."""
+    if (Path(path) / LOCK).exists():
+        with claimed(path):
+            pass
+
+
 @contextmanager
 def claimed(
     path: str | Path, *, cure: str = "Wait for it to end, or choose another folder with --out."

@@ -33,6 +33,14 @@ class RunGroup(RunFolder):
         return any((Path(path) / name).is_file() for name in GROUP_FILES)
 
     @classmethod
+    def around(cls, run: RunFolder) -> "RunGroup | None":
+        """Return the group that a run belongs to; None for one that stands alone, or was taken out of its."""
+        if "one_of" not in run.info() or not cls.is_group(run.path.parent):
+            return None
+        group = cls.open_group(run.path.parent)
+        return group if run.path.name in group._named() else None
+
+    @classmethod
     def begin(cls, path: str | Path, kind: Kind, *, overwrite: bool = False) -> "RunGroup":
         """Begin a group in path; overwrite removes the files of old runs and no others.
 
