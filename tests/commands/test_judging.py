@@ -101,9 +101,8 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "One of" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "hold the right class at least 50 % of the time on average, with 87 % confidence only, because 95 % "
-        "takes 5 validation pictures: of sets that rest on 3 validation pictures, 95 in 100 hold it 29.2 to "
-        "99.2 % of the time"
+        "hold the right class 50 % of the time or more on average, and with 87 % confidence: they rest on 3 "
+        "validation pictures, and 95 % confidence takes 5 validation pictures"
     ) in told.err
 
 

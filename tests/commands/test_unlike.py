@@ -63,7 +63,7 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     told = capsys.readouterr()
     assert "None of" in told.out
     assert (
-        "Of the warning “none of the classes”, no fewer than 25 % false alarms can be promised, because it "
+        "Of the warning of something else, no fewer than 25 % false alarms can be promised, because it "
         "rests on 3 of the 19 pictures that 5 % takes."
     ) in told.err
 

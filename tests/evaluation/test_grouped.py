@@ -262,7 +262,7 @@ def test_what_groups_do_is_told_where_it_matters():
     right, ids = drawn(60, 10, 0.8, 0.4, np.random.default_rng(4))
     said = grouped.in_words(compute_metrics(table(right, ids)))
     assert said.startswith(
-        "its 600 test pictures come in 60 groups, are right or wrong together, and tell as"
+        "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
     )
     # One pair of copies among sixty.
     pair = np.arange(60)

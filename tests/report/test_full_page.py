@@ -223,9 +223,9 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     assert f"did so for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures" in words
     # Beta(292, 9): of 300 validation pictures the 292nd score is the threshold; P(Binomial(300, 0.95) >= 291)
     # is 6.5 %.
-    assert "Such sets hold the right class at least 95 % of the time, with 95 % confidence:" in words
     assert (
-        "of sets that rest on 300 validation pictures, 95 in 100 hold it 94.8 to 98.6 % of the time" in words
+        "Such sets hold the right class at least 95 % of the time, with 95 % confidence, and 97.0 % of the time "
+        "on average (they rest on 300 validation pictures)." in words
     )
     assert "Right before temperature" in words
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from linnaea.data.findings import Problem
 
 PAGE = Path("check.html")
+ROOM = 40  # columns of a terminal that an example takes at least
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
@@ -82,15 +83,16 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     ]
     heads = ("Severity", "Problem", "How many", "For example")
     widths = [max(len(row[column]) for row in (heads, *rows)) + 2 for column in range(3)]
-    # Whatever is left of the line: the page has the whole sentence.
-    room = max(terminal.results.width - sum(widths), len(heads[-1]))
+    room = terminal.results.width - sum(widths)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for head in heads:
+    # A narrow terminal goes without examples: a few letters of each would say nothing, and the page has all.
+    for head in heads if room >= ROOM else heads[:3]:
         table.add_column(head, no_wrap=True)
     for severity, title, count, message in rows:
         example = Text(printable(message, keep=""))
         example.truncate(room, overflow="ellipsis")
-        table.add_row(Text(severity, style=COLOURS[severity]), title, count, example)
+        cells = Text(severity, style=COLOURS[severity]), title, count, example
+        table.add_row(*cells[: len(table.columns)])
     terminal.results.print(table)
 
 

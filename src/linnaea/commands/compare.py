@@ -25,7 +25,7 @@ def compare(
     runs
         Run folders, or folders of repeats.
     out
-        Where the page is written.
+        Where the page is written. Default: comparison.html.
     common
         Compare runs that were tested on different pictures on those that both were tested on.
     """
@@ -143,7 +143,8 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
         told = f"{better} and {worse}: {result.sentence(better, worse)}"
-        sentences.append(told + (f", on {counted(result.n, 'picture')}" if common else ""))
+        # What shows no difference names the pictures already.
+        sentences.append(told + (f", on {counted(result.n, 'picture')}" if common and result.decided else ""))
     return sentences
 
 

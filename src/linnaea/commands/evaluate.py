@@ -9,31 +9,8 @@ from linnaea.errors import RunError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 
-# key in metrics.json → what a person calls it
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "accuracy_without_leaks": "Accuracy without leaked pictures",
-    "balanced_accuracy": "Balanced accuracy (mean per-class accuracy)",
-    "top_3": "Among the first 3",
-    "top_5": "Among the first 5",
-    "macro_f1": "Macro F1",
-    "macro_auc": "Macro AUC",
-    "log_loss": "Log loss (nats)",
-    "brier": "Brier score",
-    "ece": "Calibration error",
-    "ece_before": "Calibration error before temperature",
-    "ece_adaptive": "Calibration error, adaptive bins",
-    "ece_adaptive_before": "Calibration error, adaptive bins, before temperature",
-    "set_coverage": "Prediction sets of {wanted} that hold the truth",
-    "set_size": "Classes in such a set",
-    "answered": "Answered, if {wanted} are to be right",
-    "accuracy_answered": "Accuracy of the answered",
-    "outliers": "Called none of the classes ({wanted} allowed)",
-}
 # Written under two names in metrics.json, and told once.
 TOLD_ONCE = {"mean_per_class_accuracy"}
-# Not shares: decimals, no percent.
-DECIMALS = {"macro_auc": 4, "log_loss": 4, "brier": 4, "set_size": 2}
 
 
 def load(run: str | Path) -> Any:
@@ -113,18 +90,22 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
 
 
 def metrics_table(metrics: dict[str, Any]) -> Any:
-    """Return metrics with their intervals as a table, percent where they are shares."""
+    """Return metrics with their intervals as a table, by the names and in the units of the report."""
+    from linnaea.report import words
+
     rows = []
     for key, metric in metrics.items():
         if key in TOLD_ONCE:
             continue
-        digits, scale, unit = (DECIMALS[key], 1, "") if key in DECIMALS else (2, 100, " %")
-        name = METRIC_NAMES.get(key, key).format(wanted=f"{100 * metric.get('wanted', 0):.3g} %")
+        meaning = words.meaning_of(key)
+        shares = meaning.percent or meaning.points
+        digits, scale = (2, 100) if shares else (min(meaning.decimals, 4), 1)
+        unit = " %" if meaning.percent else " points" if meaning.points else ""
         value = "–" if metric["value"] is None else f"{scale * metric['value']:.{digits}f}{unit}"
         bounds = "–"
         if metric.get("low") is not None:
             bounds = f"{scale * metric['low']:.{digits}f} to {scale * metric['high']:.{digits}f}{unit}"
-        rows.append({"metric": name, "value": value, "interval": bounds})
+        rows.append({"metric": words.title_of(key, metric), "value": value, "interval": bounds})
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )

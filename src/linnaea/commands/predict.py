@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal, unlike
 from linnaea.commands.evaluate import load
+from linnaea.data.dataset import counted
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
 
@@ -61,13 +62,12 @@ def predict(
     _show(answers, format, [str(name) for name in classifier.classes_])
     if sets is not None:
         terminal.say("Sets", sets.promise(), *broken)
-    if score is not None and score.shortfall():
-        terminal.say("Alarms", f"Of the warning “none of the classes”, {score.shortfall()}.")
     unread = sum("error" in answer for answer in answers)
+    if score is not None and score.shortfall() and unread < len(answers):
+        terminal.say("Alarms", f"Of the warning of something else, {score.shortfall()}.")
     if unread:
-        raise LinnaeaError(
-            f"{unread} of {len(answers)} pictures could not be read.", "Their reasons stand above."
-        )
+        of = counted(len(answers), "picture")
+        raise LinnaeaError(f"{unread} of {of} could not be read.", "The reasons stand above.")
     return answers
 
 
@@ -198,8 +198,8 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
     if any("set" in answer for answer in answers):
         columns["next"] = "One of"
     if any("unlike" in answer for answer in answers):
-        columns["unlike"] = "None of the classes?"
-    terminal.results.print(terminal.comparison_table(rows, columns))
+        columns["unlike"] = "Something else?"
+    terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:
         if "error" in answer:
             terminal.say("Unread", answer["error"])

@@ -7,10 +7,11 @@ import math
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -35,11 +36,24 @@ results = Console(
 
 
 def say(label: str, *sentences: str) -> None:
-    """Print sentences beside their label, the second and later ones below, aligned."""
-    for number, sentence in enumerate(sentences):
-        head = label if number == 0 else ""
-        messages.print(f"[bold]{head:<{LABEL_WIDTH}}[/bold]", end="")
-        messages.print(printable(sentence, keep=""), markup=False)
+    """Print sentences beside their label, the second and later ones below, aligned.
+
+    On a terminal they are broken between words; a file keeps each on a line of its own.
+    """
+    head = label
+    for sentence in sentences:
+        for line in _lines(printable(sentence, keep="")):
+            # In one piece: a progress bar below is drawn again after each.
+            messages.print(Text.assemble((f"{head:<{LABEL_WIDTH}}", "bold"), line))
+            head = ""
+
+
+def _lines(sentence: str) -> list[str]:
+    if not messages.is_terminal:
+        return [sentence]
+    room = max(messages.width - LABEL_WIDTH, 20)
+    # A path is copied whole: it may be longer than the line.
+    return textwrap.wrap(sentence, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -174,11 +188,15 @@ class EpochBar:
 
 
 def comparison_table(
-    rows: list[dict[str, Any]], columns: dict[str, str], spare: tuple[str, ...] = ()
+    rows: list[dict[str, Any]],
+    columns: dict[str, str],
+    spare: tuple[str, ...] = (),
+    long: tuple[str, ...] = (),
 ) -> Table:
     """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left.
 
     spare: keys of the columns that a narrow terminal goes without, the first to go first.
+    long: keys of columns, to the left too, that a narrow terminal breaks into lines, as it does the first.
     """
     rows = [{key: printable(str(row.get(key, "–")), keep="") for key in columns} for row in rows]
     width = {key: max(cell_len(str(row.get(key, "–"))) for row in [*rows, columns]) + 2 for key in columns}
@@ -187,7 +205,10 @@ def comparison_table(
             width.pop(key, None)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for number, key in enumerate(width):
-        table.add_column(columns[key], justify="right" if number else "left", no_wrap=number > 0)
+        broken = number == 0 or key in long
+        justify: Literal["left", "right"] = "left" if broken else "right"
+        # A path has no blanks to be broken at.
+        table.add_column(columns[key], justify=justify, no_wrap=not broken, overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[key]) for key in width))
     return table

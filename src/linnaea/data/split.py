@@ -235,7 +235,8 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         subject = "A class lies" if len(held) == 1 else f"{len(held):,} classes lie"
         raise DataError(
             f"{subject} in one group, which cannot be divided between training and {part}: {found}.",
-            f"Add pictures of such a class that belong to another group, or leave it out{instead}.",
+            f"Together are {groups.words}, joined where they share a picture. Add pictures of such a class "
+            f"that belong to another group, or leave it out{instead}.",
         )
 
 

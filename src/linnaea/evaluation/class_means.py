@@ -42,11 +42,14 @@ def class_means(predictions: Predictions, *, resamples: int, seed: int) -> dict[
     with np.errstate(invalid="ignore"):
         recall = np.nanmean(right / pictures, axis=1)
         f1 = np.nanmean(2 * right / (pictures + predicted), axis=1)
-    metrics = {}
+    metrics: dict[str, dict[str, Any]] = {}
     for name, values in (("balanced_accuracy", recall), ("macro_f1", f1)):
         low, high = percentile_interval(values[1:])
         # F1 is no share, and has no such interval.
-        if name == "balanced_accuracy" and low is None and len(values) > 1:
+        if name == "balanced_accuracy" and len(present) == 1:
+            # The mean over one class is its accuracy, and has the same interval.
+            low, high = grouped.share_interval(true == predictions.probabilities.argmax(axis=1), groups)
+        elif name == "balanced_accuracy" and low is None and len(values) > 1:
             low, high = class_mean_interval(float(values[0]), _independent(predictions))
         metrics[name] = {"value": float(values[0]), "low": low, "high": high}
     # Two names of one number: scikit-learn's, and that of the literature on Flowers-102.

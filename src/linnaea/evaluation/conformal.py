@@ -12,7 +12,7 @@ Pictures that come in groups count as so many as are independent (see grouped).
 import math
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaincinv
+from scipy.special import betainc, betaincc
 
 from linnaea.evaluation import grouped
 
@@ -51,12 +51,6 @@ def confidence(below: float, independent: float, share: float) -> float:
     below: how many of the scores that it comes from do, as independent ones.
     """
     return float(betaincc(below, independent + 1 - below, share))
-
-
-def likely(below: float, independent: float) -> tuple[float, float]:
-    """Return between which shares of new scores keep below a threshold for 95 of 100 samples."""
-    low, high = betaincinv(below, independent + 1 - below, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def fewest(share: float) -> int:

@@ -120,18 +120,20 @@ def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of the mean of values (n,): normal, and of groups Student's.
+    """Return the 95 % interval of the mean of values (n,), 0 or more: normal, and of groups Student's.
+
+    On the logarithm of the mean (delta method): losses are skewed, and their mean is never 0.
 
     (None, None) for fewer than two, or where all agree: that no spread was seen does not mean it is zero.
     """
-    variance = variance_of_mean(values, groups)
+    variance, mean = variance_of_mean(values, groups), float(values.mean())
     if not variance > 0 or (values == values[0]).all():
         return None, None
     reach = two_sided(0.95)
     if groups is not None:
         reach = _t(_as_equals(totals(values, groups)[1]) - 1)
-    half = reach * math.sqrt(variance)
-    return float(values.mean()) - half, float(values.mean()) + half
+    factor = math.exp(reach * math.sqrt(variance) / mean)
+    return mean / factor, mean * factor
 
 
 def fewest_in_a_class(true: np.ndarray, groups: np.ndarray | None) -> int:
@@ -175,6 +177,7 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     if pictures is None or groups is None or alone is None or not matters(alone, pictures):
         return None
     return (
-        f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, are right or wrong "
-        f"together, and tell as much as {round(alone):,} that do not; every interval allows for that"
+        f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, and pictures of one "
+        f"group tend to be right or wrong together: they tell as much as {round(alone):,} independent ones, "
+        "which the intervals allow for"
     )

@@ -39,10 +39,11 @@ def compute_metrics(
     macro_auc
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
-        Mean of -ln(probability of the truth), in nats, clipped to CLIP..1-CLIP first. Normal interval.
+        Mean of -ln(probability of the truth), in nats, clipped to CLIP..1-CLIP first. Its interval is normal
+        on the logarithm (grouped.mean_interval).
     brier
         Squared error of the probabilities, summed over the classes (Brier 1950, Monthly Weather Review
-        78:1-3), mean over the pictures; halved for two classes, as scikit-learn does. Normal interval.
+        78:1-3), mean over the pictures; halved for two classes, as scikit-learn does. Interval as log_loss.
     ece, ece_adaptive
         calibration.expected_calibration_error; "by_chance", "by_chance_high" beside ece are what an honest
         model would show. No interval: the error is biased upwards, and so would be its resamples.
@@ -169,10 +170,12 @@ def _proportion(hits: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
     return entry | {"groups": len(np.unique(groups)), "independent": grouped.independent(hits, groups)}
 
 
-def _mean(values: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
-    """Return the mean of values (n,) that are not below 0, with its interval."""
-    low, high = grouped.mean_interval(values, groups)
-    return {"value": float(values.mean()), "low": None if low is None else max(low, 0.0), "high": high}
+def _mean(values: np.ndarray, groups: np.ndarray | None, least: float = 0.0) -> dict[str, Any]:
+    """Return the mean of values (n,), none of them below the least, with its interval."""
+    low, high = grouped.mean_interval(values - least, groups)
+    if low is None or high is None:
+        return {"value": float(values.mean()), "low": None, "high": None}
+    return {"value": float(values.mean()), "low": least + low, "high": least + high}
 
 
 def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -234,7 +237,7 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
         independent = round(grouped.independent(held, groups))
         p_value = sets.p_value(round(float(held.mean()) * independent), independent)
         metrics["set_coverage"] = _proportion(held, groups) | how | {"p_value": p_value}
-        metrics["set_size"] = _mean(members.sum(axis=1).astype(np.float64), groups) | how
+        metrics["set_size"] = _mean(members.sum(axis=1).astype(np.float64), groups, least=1.0) | how
     chosen = abstention.next_threshold(validation)
     if chosen is not None:
         how = {name: chosen[name] for name in ("wanted", "threshold")}

@@ -80,9 +80,10 @@ class PredictionSets:
         """
         return conformal.confidence(self._held, self.independent, self.coverage)
 
-    def likely_coverage(self) -> tuple[float, float]:
-        """Return between which shares the coverage of new pictures lies for 95 of 100 validation parts."""
-        return conformal.likely(self._held, self.independent)
+    @property
+    def mean_coverage(self) -> float:
+        """The coverage of new pictures on average over validation parts, 0..1."""
+        return self._held / (self.independent + 1)
 
     @property
     def _held(self) -> float:
@@ -101,23 +102,24 @@ class PredictionSets:
 
     def promise(self) -> str:
         """Return what "these sets …" do, for a person, without a full stop."""
-        least, sure = f"hold the right class at least {100 * self.coverage:g} % of the time", self.confidence
-        if sure >= conformal.CONFIDENCE:
-            said = f"{least}, with {100 * conformal.CONFIDENCE:g} % confidence"
-        else:
-            # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
-            kind = "independent" if self.independent < self.pictures else "validation"
-            enough = f"{conformal.surest(self.coverage):,} {kind} pictures"
-            said = (
-                f"{least} on average, with {math.floor(100 * sure)} % confidence only, because "
-                f"{100 * conformal.CONFIDENCE:g} % takes {enough}"
-            )
-        low, high = self.likely_coverage()
+        wanted, sure = f"{100 * self.coverage:g} %", self.confidence
         parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
         if grouped.matters(self.independent, self.pictures):
-            parts += f" (as much as {self.independent:,} independent ones)"
-        between = f"{100 * low:.1f} to {100 * high:.1f} %"
-        return f"{said}: of sets that rest on {parts}, 95 in 100 hold it {between} of the time"
+            parts += f", which tell as much as {self.independent:,} independent ones"
+        if sure >= conformal.CONFIDENCE:
+            return (
+                f"hold the right class at least {wanted} of the time, with {100 * conformal.CONFIDENCE:g} % "
+                f"confidence, and {100 * self.mean_coverage:.1f} % of the time on average (they rest on "
+                f"{parts})"
+            )
+        kind = "independent" if self.independent < self.pictures else "validation"
+        # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
+        return (
+            f"hold the right class {wanted} of the time or more on average, and with "
+            f"{math.floor(100 * sure)} % confidence: they rest on {parts}, and "
+            f"{100 * conformal.CONFIDENCE:g} % confidence takes {conformal.surest(self.coverage):,} {kind} "
+            "pictures"
+        )
 
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""

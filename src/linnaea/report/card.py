@@ -141,9 +141,12 @@ def _blind_spots(facts: RunFacts) -> list[str]:
         more = ""
         if isinstance(pictures, int) and rate > asked:
             more = f"; {counted(pictures, f'{part} picture')} can promise no less"
+        seen = facts.metric("outliers")
+        found = "" if seen is None else f", and of {percent(seen)} on the test part"
         sentences.append(
-            "A picture of something else gets one of these names too; prediction may warn of it, at a false "
-            f"alarm for about {percent(rate)} of the right pictures{more}."
+            "A picture of something else gets one of these names too; prediction may warn of it, with a "
+            f"threshold that allows false alarms for {percent(rate)} of the pictures that belong here{more}"
+            f"{found}."
         )
     else:
         sentences.append("A picture of something else gets one of these names too, and no warning.")

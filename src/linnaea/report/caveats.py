@@ -102,20 +102,21 @@ def choices(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
-    """Return the data's problems by kind: {"kind", "severity", "messages", "pictures"}, gravest first.
+    """Return the data's problems by severity and kind: {"kind", "severity", "messages", "pictures"}.
+
+    The gravest first; one kind may be an error in one place and a warning in another.
 
     kind: in the words of findings.KINDS.
     pictures: how many are named, as text; a dash for what is about classes or the whole set.
     """
-    kinds: dict[str, dict[str, Any]] = {}
+    kinds: dict[tuple[str, str], dict[str, Any]] = {}
     for problem in facts.problems or []:
         kind = str(problem.get("kind") or "problem")
         # Another version's check may know further kinds.
         title = KINDS.get(kind, kind.replace("_", " ").capitalize())
-        entry = kinds.setdefault(kind, {"kind": title, "severity": "", "messages": [], "paths": 0})
         severity = str(problem.get("severity") or "")
-        if _rank(severity) < _rank(entry["severity"]):
-            entry["severity"] = severity
+        begun = {"kind": title, "severity": severity, "messages": [], "paths": 0}
+        entry = kinds.setdefault((severity, kind), begun)
         entry["messages"].append(str(problem.get("message") or ""))
         paths = problem.get("paths")
         entry["paths"] += len(paths) if isinstance(paths, list) else 0

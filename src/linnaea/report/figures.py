@@ -68,10 +68,17 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
                 lines,
                 share=quantity == "accuracy",
                 chosen=chosen,
-                note="" if figures else note,
+                note=_untempered(facts) if figures else note,
             )
             figures.append(drawn)
     return figures
+
+
+def _untempered(facts: RunFacts) -> str:
+    """Say why a loss here is not the log loss of the result."""
+    if facts.loss_name != "cross-entropy" or facts.calibration.get("temperature", 1) == 1:
+        return ""
+    return "Before the temperature, which the log loss of the result has. "
 
 
 def loss_axis(loss_name: str) -> str:

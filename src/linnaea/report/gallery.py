@@ -1,6 +1,7 @@
 """The galleries: the most confident mistakes and the least certain right answers, each with its heat map."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
@@ -13,6 +14,7 @@ DOUBTFUL_BYTES = 500_000
 FIRST_MISTAKES = 24  # shown at once; the others fold away
 FIRST_WITH_HEAT = 12  # each takes the place of two
 MOST_DOUBTFUL = 12
+LETTERS = 24  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Shown:
     """One picture that was judged, ready to be shown."""
 
     path: str
+    file: str  # its name, short enough to stand below it
     true: str
     predicted: str
     probability: str
@@ -91,6 +94,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         other = "" if column is None else table.classes[column]
     return Shown(
         path=table.paths[row],
+        file=words.cut_inside(PurePath(table.paths[row]).name, LETTERS),
         true=str(table.true[row]),
         predicted=str(table.predicted[row]),
         probability=probability(table.confidence[row]),

@@ -70,8 +70,8 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
         if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
         meaning = words.meaning_of(name)
-        unit = " (%)" if meaning.percent else " (points)" if meaning.points else ""
-        row = {"title": f"{meaning.title}{unit}", "meaning": meaning.meaning}
+        unit = ", %" if meaning.percent else ", points" if meaning.points else ""
+        row = {"title": f"{words.title_of(name, values)}{unit}", "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):
             value = values.get(key)
             shown = "–" if value is None else words.number(value, meaning.decimals)

@@ -16,13 +16,16 @@
   const decisionOf = (item) => {
     const chosen = item.querySelector("input[type=radio]:checked");
     const other = item.querySelector("input[type=text]");
+    const unknown = item.querySelector(".unknown");
     other.removeAttribute("aria-invalid");
+    unknown.hidden = true;
     if (!chosen) return null;
     if (chosen.value === "out") return "";
     if (chosen.value !== "other") return item.dataset[chosen.value];
     const name = other.value.trim();
     if (known.has(name)) return name;
     if (name) other.setAttribute("aria-invalid", "true");
+    unknown.hidden = !name;
     return null;
   };
 

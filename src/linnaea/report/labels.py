@@ -9,6 +9,7 @@ from markupsafe import Markup
 from linnaea import files
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.report import page, words
+from linnaea.report.gallery import probability
 from linnaea.report.thumbnails import Album
 from linnaea.runs.repeated import RunGroup
 
@@ -44,7 +45,7 @@ def build_label_errors(group: RunGroup) -> Path:
         thumbnail = album.take(folder / f"{number:06}.jpg", SIDE)
         if thumbnail is None:
             break
-        confidence = words.percent(suspect.confidence)
+        confidence = probability(suspect.confidence)
         named = suspect.path, suspect.given, suspect.suggested
         shown.append(Shown(number, *named, confidence, thumbnail.source, thumbnail.tiny))
     data = info.get("data") or {}

@@ -56,7 +56,7 @@ class Pairing:
             turn = -1 if r.decided and r.difference < 0 else 1
             ends = sorted(turn * end * 100 for end in (r.bootstrap_low, r.bootstrap_high))
             low, high = (f"{end:+.2f}".replace("-", "−") for end in ends)
-            drawn = f"Drawing the pictures again gives {low} to {high} points (paired bootstrap). "
+            drawn = f"The paired bootstrap, surer where many pictures differ, gives {low} to {high} points. "
         return (
             f"{'' if r.decided else difference}{drawn}"
             f"Only {a} was right {words.times(r.only_a)}, only {b} {words.times(r.only_b)}; "
@@ -67,13 +67,13 @@ class Pairing:
 def chance(p_value: float, test: str = "McNemar") -> str:
     """Return an exact test's p in words: how often luck alone would split the pictures so unevenly."""
     if p_value >= 0.5:
-        often = "as much more often than not"
+        often = "by so much or more in most tests"
     elif p_value >= 0.0001:
-        often = f"so much once in {count(round(1 / p_value))} tests"
+        often = f"by so much once in {count(round(1 / p_value))} tests"
     else:
-        often = "so much less than once in 10,000 tests"
+        often = "by so much less than once in 10,000 tests"
     shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
-    return f"two equally good classifiers differ {often} ({test} p{words.NBSP}{shown})"
+    return f"two equally good classifiers would differ {often} ({test} p{words.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry], *, common: bool = False) -> tuple[list[Pairing], list[Pairing]]:

@@ -124,7 +124,7 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": name,
-                "title": meaning.title,
+                "title": words.title_of(name, entry),
                 "value": words.metric_text(meaning, facts.metric(name), facts.interval(name)),
                 "interval": words.interval_text(meaning, facts.interval(name)),
                 "meaning": line,
@@ -141,14 +141,17 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     np.fill_diagonal(matrix, 0)
     rows = []
     for i, entry in enumerate(per_class(facts.predictions)):
-        other = int(matrix[i].argmax())
-        times = int(matrix[i, other])
+        other, times = int(matrix[i].argmax()), int(matrix[i].max())
+        alike = int((matrix[i] == times).sum()) if times else 0
+        taken = (
+            "" if not times else facts.predictions.classes[other] if alike == 1 else f"{alike} others, each"
+        )
         rows.append(
             {
                 **entry,
                 "found": _between(entry["recall_interval"]),
                 "named": _between(entry["precision_interval"]),
-                "taken_for": facts.predictions.classes[other] if times else "",
+                "taken_for": taken,
                 "times": times,
                 # Sorting reads these: a class without a value goes last.
                 "sort": {

@@ -166,8 +166,9 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
             ),
         ),
         caption=(
-            "When it answers only the pictures it is surest of (to the left), more of its answers are right. "
-            "The band is the 95 % interval."
+            "What is right where it answers only the pictures it is surest of: the further to the left, the "
+            "fewer. A curve that does not rise to the left says that its certainty is worth little. The band "
+            "is the 95 % interval."
         ),
         headers=["Answered", "Right among those", "95 % interval", "Least probability"],
         rows=[

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 # A number and its unit stay on one line.
 NBSP = "\u00a0"
@@ -131,14 +132,19 @@ _MEANINGS = {
     ),
     "outliers": Meaning(
         "Called something else",
-        "test pictures that are warned of as none of the classes: false alarms, every one",
+        "false alarms: test pictures, each of one of the classes, that prediction would warn of",
         percent=True,
         higher_is_better=False,
     ),
-    "answered": Meaning("Answered, for the accuracy that was wanted", "", percent=True),
+    "ece_before": Meaning("Calibration error before temperature", "", points=True, higher_is_better=False),
+    "ece_adaptive": Meaning("Calibration error, adaptive bins", "", points=True, higher_is_better=False),
+    "ece_adaptive_before": Meaning(
+        "Calibration error, adaptive bins, before", "", points=True, higher_is_better=False
+    ),
+    "answered": Meaning("Answered", "", percent=True),
     "accuracy_answered": Meaning("Right among those answered", "", percent=True),
-    "set_coverage": Meaning("Sets of classes that hold the right one", "", percent=True),
-    "set_size": Meaning("Classes in such a set", "", decimals=2, higher_is_better=False),
+    "set_coverage": Meaning("Sets that hold the right class", "", percent=True),
+    "set_size": Meaning("Classes in a set", "", decimals=2, higher_is_better=False),
 }
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -156,6 +162,14 @@ def meaning_of(name: str, classes: int | None = None) -> Meaning:
         line = f"{known.meaning}, equal guesses give {math.log(classes):.2f}"
         return Meaning(known.title, line, higher_is_better=False)
     return known
+
+
+def title_of(name: str, entry: Mapping[str, Any]) -> str:
+    """Return a metric's name with what was asked for; entry: that of metrics.json."""
+    title, wanted = meaning_of(name).title, entry.get("wanted")
+    if not isinstance(wanted, (int, float)):
+        return title
+    return f"{title} ({100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'})"
 
 
 def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, float] | None = None) -> str:

@@ -117,18 +117,22 @@ class RunGroup(RunFolder):
 
 
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Return name → {"mean", "deviation", "min", "max", "values"} of the metrics of several runs.
+    """Return name → {"mean", "deviation", "min", "max", "values"}, and "wanted", of the metrics of runs.
 
-    deviation is that of a sample (n - 1), None for a single run. A metric that some run lacks is left out: a
-    mean over the others would be another number.
+    deviation is that of a sample (n - 1), None for a single run. A metric that some run lacks, or that answers
+    another question there (its "wanted" is another), is left out: a mean would be another number.
     """
     together = {}
     for name in metrics[0] if metrics else ():
+        if len({run.get(name, {}).get("wanted") for run in metrics}) > 1:
+            continue
         found = [run.get(name, {}).get("value") for run in metrics]
         values = [float(value) for value in found if isinstance(value, (int, float))]
         if len(values) < len(found):
             continue
+        wanted = metrics[0][name].get("wanted")
         together[name] = {
+            **({} if wanted is None else {"wanted": wanted}),
             "mean": float(np.mean(values)),
             "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "min": min(values),

@@ -138,6 +138,7 @@ class _Run(_Begun):
 
 
 class _Spread(_Part):
+    wanted: _Share | None = None
     mean: float
     deviation: float | None = None
     min: float

@@ -187,7 +187,7 @@ class FineTuneClassifier(FineTuning):
         started = time.perf_counter()
         self._on_step = on_step
         part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
-        settings = self.get_params(deep=False) | self.suited() | {"learning_rate": self.learning_rate_}
+        settings = self.get_params(deep=False) | self.suited()
         settings |= self._planned(settings, X, part, held, started, on_resume)
         features = self._begin(part, held, settings) if on_resume is None else None
         settings |= self._planned_on() if on_resume is None else {}
@@ -243,7 +243,7 @@ class FineTuneClassifier(FineTuning):
             )
         else:
             self.precision_ = on_resume[1]["precision"]
-        self.learning_rate_ = self.learning_rate or construction.rate_for(self.backbone, self.solver)
+        self.learning_rate_ = self.suited()["learning_rate"]
         where = next(opened.network.parameters()).device
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
         held = None

@@ -44,6 +44,8 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     preprocessing: str
     train_from: str | None
     epochs: int | None
+    learning_rate: float | None
+    solver: str
     tta: str
     chosen_epoch_: int
     temperature_: float
@@ -71,12 +73,13 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         choose_trained(opened.network, self.suited()["train_from"])
 
     def suited(self) -> dict[str, Any]:
-        """Return train_from and epochs as they are used: what is None is what suits the backbone.
+        """Return train_from, epochs and learning_rate as they are used: None is what suits the backbone.
 
         Raises UsageError for an unknown backbone.
         """
         train_from, epochs = construction.length_for(self.backbone, self.train_from, self.epochs)
-        return {"train_from": train_from, "epochs": epochs}
+        rate = self.learning_rate or construction.rate_for(self.backbone, self.solver)
+        return {"train_from": train_from, "epochs": epochs, "learning_rate": rate}
 
     def kept_side(self) -> int:
         """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.
