@@ -25,7 +25,7 @@ def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
     assert lines[0][0] == "Severity"
     assert [line[0] for line in lines[1:3]] == ["error", "warning"]
     assert "Cannot be read" in said.out
-    assert "Exact copies of two labels" in said.out
+    assert "Exact copies of several labels" in said.out
     # Aligned: the examples begin in one column.
     starts = {line.index("For example") for line in said.out.splitlines()[:1]}
     assert {said.out.splitlines()[1].index("bar 1/02.png is empty")} == starts

@@ -78,8 +78,8 @@ def test_what_was_refused_is_told_in_the_report(trained):
         in html
     )
     assert (
-        "at a false alarm for about 25.0 % of the right pictures; 3 validation pictures can promise no less"
-        in html
+        "with a threshold that allows false alarms for 25.0 % of the pictures that belong here; "
+        "3 validation pictures can promise no less" in html
     )
     assert "fitted on 3 validation pictures" not in html
 

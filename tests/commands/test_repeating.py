@@ -119,7 +119,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     assert "they hold fewer than they promise in run 2: see its report" in told
     page = " ".join(words(group.path / "report.html").split())
     assert "In 1 run (2) the sets of classes held the right one less often" in page
-    assert "Sets of classes that hold the right one (%)" in page
+    assert "Sets that hold the right class (95 % wanted), %" in page
 
 
 def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):

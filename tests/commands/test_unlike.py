@@ -42,7 +42,7 @@ def test_evaluate_keeps_it(trained, tmp_path, capsys):
     (copy / "metrics.json").unlink()
     assert main(["evaluate", str(copy)]) == 0
     assert json.loads((copy / "metrics.json").read_text())["outliers"] == before
-    assert "Called none of the classes (25 % allowed)" in capsys.readouterr().out
+    assert "Called something else (25\u00a0% allowed)" in capsys.readouterr().out
 
 
 def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
@@ -61,7 +61,7 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     assert float(rows[1]["unlike_score"]) == pytest.approx(answers[1]["unlike_score"], rel=1e-8)
     assert main(["predict", str(trained), *pictures]) == 0
     told = capsys.readouterr()
-    assert "None of" in told.out
+    assert "Something else?" in told.out
     assert (
         "Of the warning of something else, no fewer than 25 % false alarms can be promised, because it "
         "rests on 3 of the 19 pictures that 5 % takes."

@@ -117,11 +117,12 @@ def test_names_are_as_long_as_needed_to_differ(tmp_path):
 @pytest.mark.parametrize(
     ("p_value", "words"),
     [
-        (1.0, "two equally good classifiers differ as much more often than not (McNemar p = 1)"),
-        (0.004, "two equally good classifiers differ so much once in 250 tests (McNemar p = 0.004)"),
+        (1.0, "two equally good classifiers would differ by so much or more in most tests (McNemar p = 1)"),
+        (0.004, "two equally good classifiers would differ by so much once in 250 tests (McNemar p = 0.004)"),
         (
             1e-9,
-            "two equally good classifiers differ so much less than once in 10,000 tests (McNemar p < 0.0001)",
+            "two equally good classifiers would differ by so much less than once in 10,000 tests "
+            "(McNemar p < 0.0001)",
         ),
     ],
 )

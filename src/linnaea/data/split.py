@@ -233,10 +233,12 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
             for name, group in held.items()
         )
         subject = "A class lies" if len(held) == 1 else f"{len(held):,} classes lie"
+        # Of two reasons to belong together, the one that made this group may not be the one it is named by.
+        several = f"Kept together are {groups.words}, joined where they share a picture. "
         raise DataError(
             f"{subject} in one group, which cannot be divided between training and {part}: {found}.",
-            f"Together are {groups.words}, joined where they share a picture. Add pictures of such a class "
-            f"that belong to another group, or leave it out{instead}.",
+            f"{several if ', ' in groups.words else ''}Add pictures of such a class that belong to another "
+            f"group, or leave it out{instead}.",
         )
 
 

@@ -119,8 +119,8 @@ class RunGroup(RunFolder):
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Return name → {"mean", "deviation", "min", "max", "values"}, and "wanted", of the metrics of runs.
 
-    deviation is that of a sample (n - 1), None for a single run. A metric that some run lacks, or that answers
-    another question there (its "wanted" is another), is left out: a mean would be another number.
+    deviation is that of a sample (n - 1), None for a single run. A metric that some run lacks, or that
+    answers another question there (its "wanted" is another), is left out: a mean would be another number.
     """
     together = {}
     for name in metrics[0] if metrics else ():
