@@ -79,7 +79,7 @@ def test_tensorboard_finds_the_curves(run):
 
 def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
     # Forty pictures are too few for fine-tuning to beat the probe, whatever the time.
-    planned = [*SMALL[:-2], "--budget", "30s", "--out", str(tmp_path / "r")]
+    planned = [*SMALL[:-2], "--budget", "120s", "--out", str(tmp_path / "r")]
     assert main(["train", str(tiles), *planned]) == 0
     told = capsys.readouterr().err
     assert "Plan      the probe only, on" in told
@@ -90,7 +90,7 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
     assert info["plan"]["train_from"] == "probe"
     # What was done stands among the settings, so that a rerun does it again.
     assert {name: info["recipe"][name] for name in ("budget", "epochs", "views", "patience")} == {
-        "budget": 30,
+        "budget": 120,
         "epochs": 0,
         "views": 16,
         "patience": 0,

@@ -267,6 +267,19 @@ def test_a_split_is_refused_when_the_pictures_changed(make_folder):
     )
 
 
+def test_a_picture_that_vanished_has_not_moved_to_its_copy(make_folder):
+    root = make_folder({"a": 6, "b": 6})
+    (root / "a/1.png").write_bytes((root / "a/0.png").read_bytes())
+    dataset = open_dataset(root)
+    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    (root / "a/0.png").unlink()
+    with pytest.raises(DataError, match=r"\(1 missing: a/0.png\)"):
+        split_from_rows(open_dataset(root), rows)
+    (root / "b/new.png").write_bytes((root / "a/1.png").read_bytes())
+    with pytest.raises(DataError, match=r"\(1 moved: a/0.png \(now b/new.png\)\)"):
+        split_from_rows(open_dataset(root), rows)
+
+
 def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     root = make_folder({"a": 4, "b": 4})
     dataset = open_dataset(root)

@@ -286,6 +286,8 @@ def test_the_bootstrap_depends_on_the_seed_alone():
 def test_classes_with_few_pictures_have_no_interval_of_their_own():
     computed = compute_metrics(CASES["rare classes"])
     assert computed["macro_f1"]["low"] is computed["macro_auc"]["low"] is None
+    fewest = int(np.unique(CASES["rare classes"].true, return_counts=True)[1].min())
+    assert computed["macro_f1"]["fewest"] == computed["macro_auc"]["fewest"] == fewest < 5
     assert computed["accuracy"]["low"] is not None
 
 

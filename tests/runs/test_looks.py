@@ -64,7 +64,7 @@ def test_a_cache_that_cannot_be_written_stops_nothing(make_run, tmp_path, monkey
 
 def test_the_count_is_told_in_words():
     assert sentence(None) == ""
-    assert sentence({"earlier": 0}) == "This is the first run that judged this test part."
+    assert sentence({"earlier": 0}) == "This is the first run on this computer that judged this test part."
     assert sentence({"earlier": 1}) == (
         "1 earlier run has judged this very test part: "
         "if its score decided anything about this one, the score flatters."

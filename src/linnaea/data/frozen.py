@@ -102,8 +102,9 @@ def split_from_rows(
     """
     hashes = content_hashes(dataset) if hashes is None else hashes
     place = {path: row for row, path in enumerate(dataset.paths)}
-    # Of pictures that are the same byte for byte the last is named; any of them answers "where is it now?".
-    by_hash = dict(zip(hashes, dataset.paths, strict=True))
+    # A copy that the split knows under its own name is not where a missing picture has gone.
+    known_paths = {row["path"] for row in rows}
+    by_hash = {key: path for key, path in zip(hashes, dataset.paths, strict=True) if path not in known_paths}
     kinds = ("missing", "moved", "unreadable or not listed", "changed", "relabelled")
     differences: dict[str, list[str]] = {kind: [] for kind in kinds}
     members: dict[str, list[int]] = {part: [] for part in PARTS}
@@ -126,7 +127,7 @@ def split_from_rows(
             f"'{dataset.name}' is not what the split was made from ({'; '.join(found)}).",
             "Restore the pictures, or make a new split.",
         )
-    new = len(place.keys() - {row["path"] for row in rows})
+    new = len(place.keys() - known_paths)
     if new:
         protocol += f", {counted(new, 'picture')} outside it left out"
     train, val, test = (np.array(members[part], dtype=np.int64) for part in PARTS)

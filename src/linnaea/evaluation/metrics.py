@@ -8,6 +8,7 @@ import numpy as np
 from linnaea.errors import DataError
 from linnaea.evaluation import abstention, calibration, grouped, prediction_sets
 from linnaea.evaluation.class_means import class_means, confusion
+from linnaea.evaluation.intervals import FEWEST_PER_CLASS
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, ranked_classes
 
@@ -48,6 +49,9 @@ def compute_metrics(
         calibration.expected_calibration_error; "by_chance", "by_chance_high" beside ece are what an honest
         model would show. No interval: the error is biased upwards, and so would be its resamples.
 
+    "fewest" beside one of these means over classes says why it has no interval: so few pictures has the
+    smallest class, or groups, where they come in groups.
+
     validation: the same model's table over the validation part. It fits and chooses what then is judged:
     set_coverage, set_size
         Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets, also for "p_value".
@@ -77,6 +81,10 @@ def compute_metrics(
     ranked = set(ranked_classes(true, k).tolist())
     left_out = [name for column, name in enumerate(predictions.classes) if column not in ranked]
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
+    fewest = grouped.fewest_in_a_class(true, groups)
+    for name in ("balanced_accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auc"):
+        if metrics[name]["low"] is None and fewest < FEWEST_PER_CLASS:
+            metrics[name]["fewest"] = fewest
     metrics["log_loss"] = _mean(_losses(predictions.probabilities, true), groups)
     metrics["brier"] = _mean(_squared_errors(predictions.probabilities, true), groups)
     metrics |= _calibration_errors(predictions, temperature, seed)

@@ -8,6 +8,7 @@ from linnaea.evaluation import prediction_sets
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import counted, percent
+from linnaea.runs import looks
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,15 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
 
 
 def _looks(facts: RunFacts) -> Caveat | None:
-    looks = facts.part_of_info("looks")
-    earlier = looks.get("earlier")
+    found = facts.part_of_info("looks")
+    earlier = found.get("earlier")
     if not isinstance(earlier, int) or earlier < 1:
         return None
     return Caveat(
         f"This test part has been looked at {words.times(earlier)} before.",
         "Each look is a chance to prefer what happens to suit these very pictures; the more looks, the more "
         "the score flatters. A part that no run has seen would tell.",
-        _texts(looks.get("runs")),
+        _texts(found.get("runs")),
         "Which runs",
     )
 
@@ -97,8 +98,10 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
 
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:
-    """Return (what was chosen, on what), in words, from run.json."""
-    return [(what[:1].upper() + what[1:], str(on)) for what, on in facts.part_of_info("chosen").items()]
+    """Return (what was chosen, on what), in words, from run.json; and how often the test part was judged."""
+    found = [(what[:1].upper() + what[1:], str(on)) for what, on in facts.part_of_info("chosen").items()]
+    told = looks.sentence(facts.part_of_info("looks"))
+    return [*found, ("Looks at the test part", told)] if told else found
 
 
 def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,7 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
         left_out = entry.get("left_out")
         if isinstance(left_out, list) and left_out:
             line += f"; without {words.listed([str(name) for name in left_out])}, which cannot be ranked here"
+        line += _why_no_interval(facts, entry)
         rows.append(
             {
                 "name": name,
@@ -131,6 +133,17 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
+    """Return what metrics.json knows of it, as the end of a line."""
+    fewest = entry.get("fewest")
+    if not isinstance(fewest, int):
+        return ""
+    grouped = facts.predictions is not None and facts.predictions.groups is not None
+    kind = "group of test pictures" if grouped else "test picture"
+    many = "groups of test pictures" if grouped else None
+    return f"; no interval, because a class has only {words.counted(fewest, kind, many)}"
 
 
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:

@@ -52,10 +52,10 @@ def sentence(looks: dict[str, Any] | None) -> str:
     if not looks:
         return ""
     earlier = looks.get("earlier")
-    if earlier is None:
+    if not isinstance(earlier, int):
         return "How often this test part was judged before could not be counted."
     if earlier == 0:
-        return "This is the first run that judged this test part."
+        return "This is the first run on this computer that judged this test part."
     one = earlier == 1
     return (
         f"{'1 earlier run has' if one else f'{earlier:,} earlier runs have'} judged this very test part: if "
