@@ -83,8 +83,9 @@ def compute_metrics(
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
     fewest = grouped.fewest_in_a_class(true, groups)
     for name in ("balanced_accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auc"):
-        if metrics[name]["low"] is None and fewest < FEWEST_PER_CLASS:
-            metrics[name]["fewest"] = fewest
+        found = metrics[name]
+        if found["value"] is not None and found["low"] is None and fewest < FEWEST_PER_CLASS:
+            found["fewest"] = fewest
     metrics["log_loss"] = _mean(_losses(predictions.probabilities, true), groups)
     metrics["brier"] = _mean(_squared_errors(predictions.probabilities, true), groups)
     metrics |= _calibration_errors(predictions, temperature, seed)

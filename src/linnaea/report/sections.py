@@ -157,7 +157,7 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
         other, times = int(matrix[i].argmax()), int(matrix[i].max())
         alike = int((matrix[i] == times).sum()) if times else 0
         taken = (
-            "" if not times else facts.predictions.classes[other] if alike == 1 else f"{alike} others, each"
+            "" if not times else facts.predictions.classes[other] if alike == 1 else f"each of {alike} others"
         )
         rows.append(
             {
