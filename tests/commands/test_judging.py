@@ -125,7 +125,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
     assert main(asked) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert "Make it again: linnaea evaluate RUN." in told.err
+    assert f"Make it again: linnaea evaluate {run}." in told.err
 
 
 def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
@@ -188,7 +188,7 @@ def test_numbers_that_were_edited_are_not_believed_until_they_are_made_again(run
         assert main(asked) == 1
         told = " ".join(capsys.readouterr().err.split())
         assert f"{file} was changed since the run wrote it: its SHA-256 is" in told
-        assert "Make it again: linnaea evaluate RUN." in told
+        assert f"Make it again: linnaea evaluate {run}." in told
     assert (run / "report.html").read_bytes() == page
     assert not (run.parent / "c.html").exists()
     assert main(["evaluate", str(run)]) == 0

@@ -270,7 +270,7 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
     with pytest.raises(RunError) as refusal:
         build_report(run)
     assert str(refusal.value) == (
-        f"{run.path / 'metrics.json'}: accuracy has no value. Make it again: linnaea evaluate RUN."
+        f"{run.path / 'metrics.json'}: accuracy has no value. Make it again: linnaea evaluate {run.path}."
     )
     (run.path / "predictions.csv").write_text("path,true,predicted,a,b\nx.png,a,a,0.9\n")
     with pytest.raises(DataError, match="line 2: expected 5 values, received 4"):

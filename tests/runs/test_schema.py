@@ -84,12 +84,13 @@ def test_a_group_of_another_format_is_refused(tmp_path, version):
 
 def test_a_metric_that_is_no_number_is_named(tmp_path):
     path = tmp_path / "metrics.json"
-    check_metrics(path, {"accuracy": {"value": None, "wanted": 0.9}, "ece": {"value": 1, "temperature": 2.5}})
+    check_metrics(
+        path, {"accuracy": {"value": None, "wanted": 0.9}, "ece": {"value": 1, "temperature": 2.5}}, ""
+    )
     with pytest.raises(RunError) as refusal:
-        check_metrics(path, {"ece": {"value": [1]}})
+        check_metrics(path, {"ece": {"value": [1]}}, "Mend it.")
     assert str(refusal.value) == (
-        f"{path} cannot be believed: metrics.ece.value is [1] (Input should be a valid number). "
-        "Make it again: linnaea evaluate RUN."
+        f"{path} cannot be believed: metrics.ece.value is [1] (Input should be a valid number). Mend it."
     )
 
 
@@ -99,17 +100,17 @@ def test_a_metric_that_is_no_number_is_named(tmp_path):
 def test_a_metric_that_cannot_be_is_named(tmp_path, key, value):
     path = tmp_path / "metrics.json"
     with pytest.raises(RunError, match=f"metrics.set_coverage.{key} is {value!r} "):
-        check_metrics(path, {"set_coverage": {"value": 0.9} | {key: value}})
+        check_metrics(path, {"set_coverage": {"value": 0.9} | {key: value}}, "")
 
 
 @pytest.mark.parametrize("found", [{"pictures": "x"}, {"temperature": "hot"}, {"prediction_sets": 3}])
 def test_a_calibration_that_cannot_be_is_named(tmp_path, found):
     (key, value), path = *found.items(), tmp_path / "calibration.json"
-    check_calibration(path, {"temperature": 1.2, "pictures": 20, "prediction_sets": None})
+    check_calibration(path, {"temperature": 1.2, "pictures": 20, "prediction_sets": None}, "")
     with pytest.raises(RunError) as refusal:
-        check_calibration(path, found)
+        check_calibration(path, found, "Mend it.")
     assert str(refusal.value).startswith(f"{path} cannot be believed: {key} is {value!r} ")
-    assert refusal.value.cure == "Make it again: linnaea evaluate RUN."
+    assert refusal.value.cure == "Mend it."
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ LOCK = "run.lock"
 RESERVE = ".reserve"
 """Beside it: room that is given back when the run ends; see reserve.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
-_EVALUATE = "Make it again: linnaea evaluate RUN."
 _OVERWRITE = "Pass --overwrite to replace it, or choose another --out."
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
@@ -152,11 +151,11 @@ class RunFolder:
         path = self.path / "metrics.json"
         if not path.exists():
             return {}
-        metrics = self.read_json(path.name, _EVALUATE)
+        metrics = self.read_json(path.name, self._again())
         for name, entry in metrics.items():
             if not isinstance(entry, dict) or "value" not in entry:
-                raise RunError(f"{path}: {name} has no value.", _EVALUATE)
-        check_metrics(path, metrics)
+                raise RunError(f"{path}: {name} has no value.", self._again())
+        check_metrics(path, metrics, self._again())
         # Last, because what is said above tells more.
         self._check_unchanged(path.name)
         return metrics
@@ -166,8 +165,8 @@ class RunFolder:
         path = self.path / "calibration.json"
         if not path.exists():
             return {}
-        found = self.read_json(path.name, _EVALUATE)
-        check_calibration(path, found)
+        found = self.read_json(path.name, self._again())
+        check_calibration(path, found, self._again())
         self._check_unchanged(path.name)
         return found
 
@@ -175,9 +174,12 @@ class RunFolder:
         """Write metrics.json or calibration.json, and its checksum into run.json."""
         checksums.write_text(self, name, files.json_text(value))
 
+    def _again(self) -> str:
+        return f"Make it again: linnaea evaluate {shlex.quote(str(self.path))}."
+
     def _check_unchanged(self, name: str) -> None:
         if fault := checksums.fault(self, name):
-            raise RunError(f"{fault}.", _EVALUATE)
+            raise RunError(f"{fault}.", self._again())
 
     def update_info(self, **changes: Any) -> None:
         """Change these keys of run.json and keep the others."""

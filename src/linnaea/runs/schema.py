@@ -273,15 +273,13 @@ def check_state(path: Path, state: dict[str, Any], cure: str) -> None:
     _check(_State, f"{path} cannot be believed", state, cure)
 
 
-def check_metrics(path: Path, metrics: dict[str, Any]) -> None:
+def check_metrics(path: Path, metrics: dict[str, Any], cure: str) -> None:
     """Raise RunError as check_info does, for a metrics.json."""
-    cure = "Make it again: linnaea evaluate RUN."
     _check(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
 
 
-def check_calibration(path: Path, found: dict[str, Any]) -> None:
+def check_calibration(path: Path, found: dict[str, Any], cure: str) -> None:
     """Raise RunError as check_info does, for a calibration.json."""
-    cure = "Make it again: linnaea evaluate RUN."
     _check(_Calibration, f"{path} cannot be believed", found, cure)
 
 
