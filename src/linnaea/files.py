@@ -52,15 +52,16 @@ def append_text(path: Path, text: str) -> None:
         raise refusal(path, error) from error
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path) -> list[Path]:
     """Make a folder and those above it, as far as they are missing, so that they last through a power cut.
 
-    Raises OSError as mkdir does.
+    Returns those that were missing, the innermost first. Raises OSError as mkdir does.
     """
     missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         sync_folder(folder.parent)
+    return missing
 
 
 def refusal(path: Path, error: OSError) -> LinnaeaError:

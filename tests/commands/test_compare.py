@@ -39,6 +39,11 @@ def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys
     assert not page.exists()
 
 
+def test_a_run_that_stands_alone_is_compared_with_nothing(trained, tmp_path, capsys):
+    assert main(["compare", str(trained), "--out", str(tmp_path / "c.html")]) == 0
+    assert "Only one was named: there is nothing to compare it with." in capsys.readouterr().err
+
+
 def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):
     run = shutil.copytree(trained, tmp_path / "copy")
     lines = (run / "predictions.csv").read_text().splitlines()

@@ -371,6 +371,10 @@ def test_a_folder_in_which_nothing_came_to_be_is_removed(tmp_path):
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
         RunFolder.refuse_taken(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+    # With those that were made for it, and no others.
+    with claimed(tmp_path / "runs" / "mine" / "1"):
+        (tmp_path / "runs" / "yours").mkdir()
+    assert [path.name for path in (tmp_path / "runs").rglob("*")] == ["yours"]
 
 
 def test_state_json_is_plain_json(checkpoints):

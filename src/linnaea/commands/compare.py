@@ -47,6 +47,8 @@ def compare(
         sentences += _left_out(folders, groups)
     if groups:
         terminal.results.print(groups_table(groups))
+    if len(runs) == 1:
+        sentences.append("Only one was named: there is nothing to compare it with.")
     for sentence in sentences:
         terminal.say("", sentence)
     terminal.say("Page", terminal.shown_path(page))

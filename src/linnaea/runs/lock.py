@@ -22,7 +22,7 @@ def claimed(
 ) -> Iterator[None]:
     """Make the folder path, if need be, and keep other processes from writing it while the context lasts.
 
-    A folder that is still empty afterwards is removed again.
+    A folder that is still empty afterwards is removed again, with those above it that were made for it.
 
     Raises RunError where another process writes it, or where the folder cannot be made or written.
     """
@@ -31,7 +31,7 @@ def claimed(
     folder = Path(path)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        files.make_folder(folder)
+        made = files.make_folder(folder)
         lock.acquire()
     except Timeout as error:
         raise RunError(
@@ -52,3 +52,5 @@ def claimed(
         lock.release()
         with suppress(OSError):  # not empty, as a rule
             folder.rmdir()
+            for above in made[1:]:
+                above.rmdir()
