@@ -26,9 +26,15 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.childNodes);
+    const put = () => {
+      button.append(...head.childNodes);
+      head.append(button);
+    };
+    put();
     button.addEventListener("click", () => sortBy(column));
-    head.append(button);
+    // On paper a table's head stands on each of its pages; Chromium repeats none that holds a button.
+    addEventListener("beforeprint", () => button.replaceWith(...button.childNodes));
+    addEventListener("afterprint", put);
   });
 }
 
