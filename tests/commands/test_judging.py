@@ -174,6 +174,19 @@ def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, caps
     assert {name: (run / name).read_bytes() for name in before} == before
 
 
+def test_a_run_that_lost_its_numbers_is_not_told_as_one_that_was_never_judged(run, capsys):
+    (run / "metrics.json").unlink()
+    for asked in (["report", str(run)], ["compare", str(run), "--out", str(run.parent / "c.html")]):
+        assert main(asked) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert (
+            f"metrics.json is missing; run.json keeps its checksum. Make it again: linnaea evaluate {run}."
+            in told
+        )
+    assert main(["evaluate", str(run)]) == 0
+    assert main(["report", str(run)]) == 0
+
+
 @pytest.mark.parametrize("file", ["metrics.json", "calibration.json"])
 def test_numbers_that_were_edited_are_not_believed_until_they_are_made_again(run, capsys, file):
     whole = (run / file).read_bytes()

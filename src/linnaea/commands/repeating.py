@@ -226,6 +226,8 @@ def sum_up(group: RunGroup, **changes: Any) -> Path:
     from linnaea.evaluation import prediction_sets
     from linnaea.report.groups import build_group
 
+    for run in group.runs():
+        run.refuse_lost_numbers()
     judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
     found = [run.metrics() for run in judged]
     broken = [

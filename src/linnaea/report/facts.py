@@ -119,8 +119,10 @@ class RunFacts:
 def read_run(run: RunFolder) -> RunFacts:
     """Read what a run has left so far.
 
-    Raises RunError or DataError, naming the file, for one that is damaged; a missing one is no error.
+    Raises RunError or DataError, naming the file, for one that is damaged; a missing one is no error, but for
+    numbers that were there.
     """
+    run.refuse_lost_numbers()
     predictions, validation = _tables(run)
     wrong = frozenset[int]()
     rows = 0

@@ -174,6 +174,12 @@ class RunFolder:
         """Write metrics.json or calibration.json, and its checksum into run.json."""
         checksums.write_text(self, name, files.json_text(value))
 
+    def refuse_lost_numbers(self) -> None:
+        """Raise RunError where metrics.json is gone: without it a judged run looks like one that was not."""
+        path = self.path / "metrics.json"
+        if not path.exists() and path.name in checksums.known(self):
+            raise RunError(f"{path} is missing; run.json keeps its checksum.", self._again())
+
     def _again(self) -> str:
         return f"Make it again: linnaea evaluate {shlex.quote(str(self.path))}."
 
