@@ -1,6 +1,7 @@
 """Facts: runs are compared on the pictures themselves, whatever their names, and on tables as they were."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,15 @@ def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys
 def test_a_run_that_stands_alone_is_compared_with_nothing(trained, tmp_path, capsys):
     assert main(["compare", str(trained), "--out", str(tmp_path / "c.html")]) == 0
     assert "Only one was named: there is nothing to compare it with." in capsys.readouterr().err
+
+
+def test_a_page_replaces_nothing_but_a_page(trained, bars, tmp_path, capsys):
+    picture = Path(shutil.copy(bars / "bar 1" / "05.png", tmp_path))
+    before = picture.read_bytes()
+    for asked in (["compare", str(trained)], ["check", str(bars)]):
+        assert main([*asked, "--out", str(picture)]) == 1
+        assert f"{picture} is there already and is no page." in capsys.readouterr().err
+    assert picture.read_bytes() == before
 
 
 def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):

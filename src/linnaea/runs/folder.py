@@ -337,10 +337,12 @@ def _came_to_nothing(folder: Path) -> bool:
 
 
 def refuse_own_file(path: Path) -> None:
-    """Raise RunError where a page that is to be written would replace a file of a run."""
+    """Raise RunError where a page to be written would replace a file of a run, or one that is no page."""
     own = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
     if own and path.name in ("run.json", *GROUP_FILES, *FILES):
         raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
+    if path.is_file() and path.suffix.lower() not in (".html", ".htm"):
+        raise RunError(f"{path} is there already and is no page.", "Choose another place with --out.")
 
 
 def is_plain_name(name: str) -> bool:
