@@ -47,11 +47,18 @@ def test_a_run_that_stands_alone_is_compared_with_nothing(trained, tmp_path, cap
 
 def test_a_page_replaces_nothing_but_a_page(trained, bars, tmp_path, capsys):
     picture = Path(shutil.copy(bars / "bar 1" / "05.png", tmp_path))
-    before = picture.read_bytes()
-    for asked in (["compare", str(trained)], ["check", str(bars)]):
-        assert main([*asked, "--out", str(picture)]) == 1
-        assert f"{picture} is there already and is no page." in capsys.readouterr().err
-    assert picture.read_bytes() == before
+    letter = tmp_path / "letter.html"
+    letter.write_text("<!doctype html><title>On Linnaea's travels</title>")
+    for kept in (picture, letter):
+        before = kept.read_bytes()
+        for asked in (["compare", str(trained)], ["check", str(bars)]):
+            assert main([*asked, "--out", str(kept)]) == 1
+            told = " ".join(capsys.readouterr().err.split())
+            assert f"{kept} is there already and is no page of Linnaea's. Choose another place" in told
+        assert kept.read_bytes() == before
+    page = str(tmp_path / "page.html")
+    for asked in (["compare", str(trained)], ["check", str(bars)], ["compare", str(trained)]):
+        assert main([*asked, "--out", page]) == 0
 
 
 def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):

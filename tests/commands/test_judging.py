@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from tests.commands.conftest import draw
+from tests.commands.conftest import draw, forget_checksums
 
 import linnaea
 from linnaea.cli import main
@@ -135,6 +135,9 @@ def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
     assert main([*asked, "1.5"]) == 2
     (run / "validation.csv").unlink()
     assert main([*asked, "0.5"]) == 1
+    assert "validation.csv is missing; run.json keeps its checksum." in capsys.readouterr().err
+    forget_checksums(run)
+    assert main([*asked, "0.5"]) == 1
     told = " ".join(capsys.readouterr().err.split())
     assert "has no predictions on a validation part, which sets of classes are fitted on." in told
 
@@ -154,12 +157,13 @@ def test_evaluate_makes_a_lost_calibration_again(run):
     assert "ece_before" in metrics
 
 
-def test_evaluate_misses_a_table_that_the_run_had(run, capsys):
+@pytest.mark.parametrize("table", ["validation.csv", "predictions.csv"])
+def test_evaluate_misses_a_table_that_the_run_had(run, capsys, table):
     before = (run / "metrics.json").read_bytes()
-    (run / "validation.csv").unlink()
+    (run / table).unlink()
     assert main(["evaluate", str(run)]) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert "validation.csv is missing; run.json keeps its checksum. Restore the file, or train again." in told
+    assert f"{table} is missing; run.json keeps its checksum. Restore the file, or train again." in told
     assert (run / "metrics.json").read_bytes() == before
 
 
@@ -174,14 +178,14 @@ def test_evaluate_writes_nothing_for_a_validation_table_edited_by_hand(run, caps
     assert {name: (run / name).read_bytes() for name in before} == before
 
 
-def test_a_run_that_lost_its_numbers_is_not_told_as_one_that_was_never_judged(run, capsys):
-    (run / "metrics.json").unlink()
+@pytest.mark.parametrize("file", ["metrics.json", "calibration.json"])
+def test_a_run_that_lost_its_numbers_is_not_told_as_one_that_was_never_judged(run, capsys, file):
+    (run / file).unlink()
     for asked in (["report", str(run)], ["compare", str(run), "--out", str(run.parent / "c.html")]):
         assert main(asked) == 1
         told = " ".join(capsys.readouterr().err.split())
         assert (
-            f"metrics.json is missing; run.json keeps its checksum. Make it again: linnaea evaluate {run}."
-            in told
+            f"{file} is missing; run.json keeps its checksum. Make it again: linnaea evaluate {run}." in told
         )
     assert main(["evaluate", str(run)]) == 0
     assert main(["report", str(run)]) == 0

@@ -157,6 +157,35 @@ def test_report_draws_every_page_of_folds_again_and_they_lead_to_each_other(fold
     assert pages[1].exists()
 
 
+@pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])
+def test_joint_tables_that_were_edited_or_lost_are_not_believed(folds, tmp_path, capsys, file):
+    group = shutil.copytree(folds, tmp_path / "group")
+    page = (group / "label_errors.html").read_bytes()
+    for change, told in (
+        (lambda path: path.write_text("garbage\n"), f"{file} was changed since the run wrote it"),
+        (lambda path: path.unlink(), f"{file} is missing; folds.json keeps its checksum."),
+    ):
+        change(group / file)
+        for verb in ("evaluate", "report"):
+            assert main([verb, str(group)]) == 1
+            assert told in " ".join(capsys.readouterr().err.split())
+    assert (group / "label_errors.html").read_bytes() == page
+
+
+def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    first = json.loads((group / "repeats.json").read_text())["metrics"]
+    shutil.rmtree(group / "2")
+    assert main(["evaluate", str(group)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "repeat 2: these numbers are without it" in told
+    assert f"train it again: linnaea resume {group}" in told
+    assert " runs, 2 is gone. " in words(group / "report.html")
+    assert main(["resume", str(group)]) == 0
+    assert "these numbers are without" not in capsys.readouterr().err
+    assert json.loads((group / "repeats.json").read_text())["metrics"] == first
+
+
 def test_folds_judge_every_picture_once(folds):
     table = Predictions.read_csv(folds / "folds.csv")
     assert len(table) == len(set(table.paths)) == 36

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from tests.commands.conftest import forget_checksums
 
 from linnaea.cli import main
 
@@ -94,12 +95,34 @@ def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tm
 def test_a_run_older_than_the_score_predicts_without_it(trained, stripes, tmp_path, capsys):
     copy = shutil.copytree(trained, tmp_path / "run")
     (copy / "outliers.json").unlink()
+    forget_checksums(copy)
     assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
     assert "unlike" not in json.loads(capsys.readouterr().out)[0]
 
 
+@pytest.mark.parametrize("file", ["outliers.json", "outliers.safetensors"])
+def test_a_score_that_was_edited_or_lost_is_not_believed(trained, stripes, tmp_path, capsys, file):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    whole = (copy / file).read_bytes()
+    before = (copy / "metrics.json").read_bytes()
+    asked = (["predict", str(copy), str(stripes)], ["evaluate", str(copy)], ["report", str(copy)])
+    # The last byte of both is one that any other byte makes a valid file of.
+    for change, told in (
+        (lambda path: path.write_bytes(whole[:-1] + b" "), f"{file} was changed since the run wrote it"),
+        (lambda path: path.unlink(), f"{file} is missing; run.json keeps its checksum."),
+    ):
+        change(copy / file)
+        for command in asked:
+            assert main(command) == 1
+            err = " ".join(capsys.readouterr().err.split())
+            assert told in err
+            assert "Restore the file, or train again." in err
+    assert (copy / "metrics.json").read_bytes() == before
+
+
 def test_a_damaged_score_is_one_sentence(trained, stripes, tmp_path, capsys):
     copy = shutil.copytree(trained, tmp_path / "run")
+    forget_checksums(copy)
     kept = json.loads((copy / "outliers.json").read_text())
     (copy / "outliers.json").write_text(json.dumps(kept | {"width": 9}))
     assert main(["predict", str(copy), str(stripes)]) == 1

@@ -158,7 +158,7 @@ def test_official_parts_are_taken_as_they_are():
     split = make_split(dataset, "official", validation=0.5)
     for part, rows in split.parts().items():
         assert rows.tolist() == [row for row in range(16) if parts[row] == part]
-    assert split.protocol == "official parts"
+    assert split.protocol == "official parts, 4 pictures without a part left out"
 
 
 def test_official_without_validation_carves_it_out_when_asked():

@@ -43,6 +43,7 @@ def test_what_spreadsheets_write_is_read(pictures, separator):
     dataset = open_dataset(write(pictures, text.replace(";", separator), encoding="utf-8-sig"))
     assert dataset.paths == ("files/0.png", "files/1.png", "files/2.png")
     assert dataset.parts.tolist() == ["train", "val", ""]
+    assert dataset.notes == ("1 picture has no part.",)
 
 
 def test_every_fault_is_told_at_once(pictures):

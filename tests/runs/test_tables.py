@@ -126,7 +126,7 @@ def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monk
     run = make()
     table = judged_table(run)
     write_table(run, "test", table)
-    monkeypatch.setattr(RunFolder, "write_text", power_cut)
+    monkeypatch.setattr(RunFolder, "write_bytes", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_table(run, "test", table)
     assert run.info()["checksums"] == {}
@@ -182,6 +182,7 @@ def test_a_damaged_split_is_told_as_one(make, content, told):
 def test_a_run_without_split_is_held_against_its_numbers(make):
     run = make(lines=LINES[1:])
     (run.path / "split.csv").unlink()
+    run.update_info(data={"parts": run.info()["data"]["parts"]})  # as a run that is older than split.csv
     assert split_of(run) is None
     table = read_table(run, "test", None)
     assert table.hashes == ()
@@ -189,6 +190,16 @@ def test_a_run_without_split_is_held_against_its_numbers(make):
         check_number(run, "test", table)
     assert refused.value.message == (
         f"{run.path / 'predictions.csv'} has 3 rows; run.json gives the test part 4 pictures."
+    )
+
+
+def test_a_split_that_is_gone_is_missed(make):
+    run = make()
+    (run.path / "split.csv").unlink()
+    with pytest.raises(DataError) as refused:
+        judged_table(run)
+    assert str(refused.value) == (
+        f"{run.path / 'split.csv'} is missing; run.json keeps its hash. Restore the file, or train again."
     )
 
 

@@ -69,6 +69,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     from linnaea.report.page import build_report
     from linnaea.runs.tables import is_there
 
+    group.check_tables()
     judged = [run for run in group.runs() if is_there(run, "test")]
     if not judged:
         raise RunError(

@@ -98,10 +98,9 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     table was edited.
     """
     from linnaea.evaluation.prediction_sets import PredictionSets
-    from linnaea.runs.tables import read_table, split_of
+    from linnaea.runs.tables import is_there, read_table, split_of
 
-    path = folder.path / "validation.csv"
-    if not path.exists():
+    if not is_there(folder, "val"):
         raise RunError(
             f"{folder.path} has no predictions on a validation part, which sets of classes are fitted on.",
             "Train with --validation above 0, or leave --coverage out.",

@@ -253,6 +253,14 @@ def tell(group: RunGroup) -> None:
     columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
+    if lost := group.lost():
+        again = shlex.join(["linnaea", "resume", str(group.path)])
+        word, them = (group.kind, "them") if len(lost) > 1 else (group.kind.removesuffix("s"), "it")
+        terminal.say(
+            "Missing",
+            f"{word} {listed(lost)}: these numbers are without {them}",
+            f"train {them} again: {again}",
+        )
     if broken := group.info().get("broken_sets"):
         terminal.say("Sets", f"they hold fewer than they promise in run {listed(broken)}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

@@ -86,7 +86,7 @@ def _go_on(folder: RunFolder) -> RunFolder:
 def _go_on_with_group(group: RunGroup) -> RunFolder:
     """Go on with repeats or folds: with the run that was stopped, then with those that were not begun."""
     info = group.info()
-    if info.get("state") == "finished":
+    if info.get("state") == "finished" and not group.lost():
         terminal.say(
             "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to go on with"
         )
@@ -122,7 +122,7 @@ def _chosen(folder: RunFolder, info: dict[str, Any]) -> tuple[Chosen, Any]:
 
     Raises RunError where its file does not say, or says what cannot have been asked for.
     """
-    file = folder.path / (folder.file if isinstance(folder, RunGroup) else "run.json")
+    file = folder.path / folder.file
     recipe, opened, data = (info.get(key) for key in ("recipe", "opened", "data"))
     if not recipe or not opened or not (opened.get("data") or (data or {}).get("source")):
         raise RunError(f"{file} does not say how the run was made.", "Train again.")

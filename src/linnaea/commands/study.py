@@ -258,7 +258,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "pixels": {"size": study.size, "colour": study.colour},
         }
     )
-    sizes = [sum(parts.values()) for parts in per_class.values()]
+    sizes = [int((dataset.labels == name).sum()) for name in per_class]
     spread = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
     terminal.say(
         "Data",

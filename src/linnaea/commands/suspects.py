@@ -6,6 +6,7 @@ from typing import Any
 
 from linnaea.commands import terminal
 from linnaea.data.dataset import Dataset, counted
+from linnaea.runs import checksums
 from linnaea.runs.repeated import RunGroup
 
 SHOWN = 200  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
@@ -24,11 +25,11 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     from linnaea.runs.tables import judged_table
 
     folds = [judged_table(run) for run in group.runs()]
-    group.write_text("folds.csv", label_errors.joined(folds).to_csv())
+    checksums.write_text(group, "folds.csv", label_errors.joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
     found = label_errors.find_suspects(table)
-    group.write_text("label_errors.csv", label_errors.to_csv(found))
+    checksums.write_text(group, "label_errors.csv", label_errors.to_csv(found))
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(found[:SHOWN], start=1):
         group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))

@@ -11,6 +11,7 @@ from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
 
 
@@ -81,7 +82,7 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
     None for a run without outlier score, or whose test part it has not seen.
     """
     score = load(run)
-    test = run.read_json("outliers.json").get("test") if score is not None else None
+    test = run.outliers().get("test")
     if score is None or test is None:
         return None
     if (counts := _counts(test)) is None:
@@ -119,11 +120,10 @@ def _counts(test: Any) -> tuple[int, int, float] | None:
 def load(run: RunFolder) -> OutlierScore | None:
     """Return a run's outlier score; None for runs that are older than it.
 
-    Raises RunError or DataError for damaged files.
+    Raises RunError or DataError for damaged files, and for those that were edited or lost.
     """
-    if not (run.path / "outliers.json").exists():
-        return None
-    return OutlierScore.read(run.path, run.read_json("outliers.json"))
+    values = run.outliers()
+    return OutlierScore.read(run.path, values) if (run.path / "outliers.json").exists() else None
 
 
 def _remembered(classifier: Any, part: str) -> np.ndarray | None:
@@ -132,5 +132,5 @@ def _remembered(classifier: Any, part: str) -> np.ndarray | None:
 
 def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:
     tensors, values = score.to_files()
-    run.write_bytes("outliers.safetensors", tensors)
-    run.write_json("outliers.json", {**values, "test": test})
+    checksums.write_bytes(run, "outliers.safetensors", tensors)
+    run.write_numbers("outliers.json", {**values, "test": test})

@@ -53,7 +53,8 @@ class Problem:
         "error": training cannot use these pictures, or no score can be believed while they stay; "warning":
         training can use them, and should not; "note": worth knowing.
     paths: tuple of str
-        The pictures, by their path in the data set. Of a kind in DUPLICATES: all of one group.
+        The pictures, by their path in the data set; none where it is about classes, or about all
+        pictures. Of a kind in DUPLICATES: all of one group.
     message: str
         One sentence for a person.
     """

@@ -7,7 +7,7 @@ import numpy as np
 
 from linnaea.data.dataset import Dataset, classes_have, counted
 from linnaea.data.groups import Groups
-from linnaea.data.split import OFFICIAL, TRAINVAL, Split
+from linnaea.data.split import OFFICIAL, TRAINVAL, Split, without_part
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
 
@@ -51,7 +51,7 @@ def make_folds(
                 f"'{dataset.name}' has no official split.", "Leave --split out: folds are of all pictures."
             )
         rows = rows[np.isin(dataset.parts[rows], ("train", "val"))]
-        words = "train and val, test untouched"
+        words = f"train and val, test untouched{without_part(dataset)}"
     if number > len(rows):
         raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
     together = np.arange(len(dataset)) if groups is None else groups.ids

@@ -138,7 +138,7 @@ def _in_memory(dataset: Dataset) -> list[Problem]:
         return []
     problems = even_pictures(dataset.paths, pixels)
     if min(pixels.shape[1:3]) < duplicates.SMALLEST:
-        problems.append(small_pictures(f"{counted(len(pixels), 'picture')} are"))
+        problems.append(small_pictures(len(pixels)))
     return problems
 
 

@@ -123,7 +123,10 @@ def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Proble
     problems = [
         _stands_out(kind, named, len(looks)) for kind, named in found.items() if named and kind not in common
     ]
-    return [*problems, *_small_pictures(looks)]
+    small = [path for path, look in zip(paths, looks, strict=True) if look.shorter < SMALLEST]
+    if small:
+        problems.append(small_pictures(len(small), () if len(small) == len(looks) else small))
+    return problems
 
 
 def _traits(path: str, look: Look, usual: float) -> list[str]:
@@ -144,21 +147,13 @@ def _traits(path: str, look: Look, usual: float) -> list[str]:
     return [kind for kind, holds in held.items() if holds]
 
 
-def _small_pictures(looks: Sequence[Look]) -> list[Problem]:
-    small = sum(look.shorter < SMALLEST for look in looks)
-    if not small:
-        return []
-    verb = "is" if small == 1 else "are"
-    return [small_pictures(f"{counted(small, 'picture')} {verb}")]
-
-
-def small_pictures(which: str) -> Problem:
-    """Return the note that these pictures are compared byte for byte only; which: "3 pictures are"."""
+def small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
+    """Return the note that so many pictures are compared byte for byte only; no paths: all of them."""
     message = (
-        f"{which} under {SMALLEST} pixels: only exact copies are looked for among them, because small "
-        "pictures of different things are as alike as copies."
+        f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} under {SMALLEST} pixels: only exact "
+        "copies are looked for among them, because small pictures of different things are as alike as copies."
     )
-    return Problem("small_pictures", "note", (), message)
+    return Problem("small_pictures", "note", tuple(paths), message)
 
 
 def _wrong_extension(path: str, found: str) -> bool:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
-from linnaea.data.dataset import PARTS, Dataset, classes_have, listed
+from linnaea.data.dataset import PARTS, Dataset, classes_have, counted, listed
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
@@ -92,6 +92,7 @@ def make_split(
         if protocol == TRAINVAL:
             train, val = _joined(dataset, train, val)
             words += ", train and val together for training"
+        words += without_part(dataset)
     else:
         train_share, val_share, test_share = _shares(RANDOM_SHARE if protocol == RANDOM else protocol)
         # Sorted: file systems list in their own order, and the same seed must mean the same pictures
@@ -179,6 +180,12 @@ def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 f"Add {part} pictures, or divide them anew with a fraction, such as --split 0.7.",
             )
     return rows[0], rows[1], rows[2]
+
+
+def without_part(dataset: Dataset) -> str:
+    """Return ", 24 pictures without a part left out", for a protocol that takes the parts as given, or ""."""
+    left = 0 if dataset.parts is None else int((dataset.parts == "").sum())
+    return f", {counted(left, 'picture')} without a part left out" if left else ""
 
 
 def _joined(dataset: Dataset, train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

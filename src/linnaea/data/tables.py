@@ -23,7 +23,7 @@ def open_table(path: Path, source: str) -> Dataset:
     """Return the pictures that a CSV file lists; paths are relative to the file's folder.
 
     Comma, semicolon and tab separate columns; the first line names them; other columns are kept to group by.
-    An empty part means that a picture belongs to none.
+    An empty part means that a picture belongs to none, which the notes count.
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
@@ -58,6 +58,7 @@ def open_table(path: Path, source: str) -> Dataset:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Telling pictures apart needs two classes or more.")
     order = np.argsort(paths, kind="stable")
+    none = parts.count("") if any(parts) else 0
     return Dataset(
         name=path.stem,
         source=source,
@@ -66,6 +67,7 @@ def open_table(path: Path, source: str) -> Dataset:
         parts=np.array(parts)[order] if any(parts) else None,
         root=path.parent,
         columns=dict(sorted(columns.items())),
+        notes=(f"{counted(none, 'picture')} {'has' if none == 1 else 'have'} no part.",) if none else (),
     )
 
 

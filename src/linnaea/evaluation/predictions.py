@@ -170,9 +170,10 @@ def _check_names(path: Path, classes: list[str], body: list[list[str]], probabil
     for line, (row, stated) in enumerate(zip(body, probabilities, strict=True), start=2):
         for what, name in (("true", row[1]), ("predicted", row[2])):
             if name not in column:
+                hint = did_you_mean(name, classes)
                 raise DataError(
                     f"{path}, line {line}: the {what} class '{name}' has no column in this table.",
-                    f"{did_you_mean(name, classes)} Restore the file, or train again.",
+                    f"{hint if hint.startswith('Did') else ''} Restore the file, or train again.".strip(),
                 )
         # Nine digits can make equals of two that were not.
         if stated[column[row[2]]] < stated.max() * (1 - 1e-8):

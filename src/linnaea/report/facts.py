@@ -142,7 +142,7 @@ def read_run(run: RunFolder) -> RunFacts:
         heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
         validation=validation,
         calibration=run.calibration(),
-        outliers=_object(run, "outliers.json"),
+        outliers=run.outliers(),
         problems=_problems(run),
     )
 
@@ -152,10 +152,6 @@ def _tables(run: RunFolder) -> list[Predictions | None]:
     there = [part for part in tables.FILES if tables.is_there(run, part)]
     split = tables.split_of(run) if there else None
     return [tables.read_table(run, part, split) if part in there else None for part in ("test", "val")]
-
-
-def _object(run: RunFolder, name: str) -> dict[str, Any]:
-    return run.read_json(name) if (run.path / name).exists() else {}
 
 
 def _problems(run: RunFolder) -> list[dict[str, Any]] | None:

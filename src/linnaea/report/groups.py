@@ -50,7 +50,7 @@ def build_group(group: RunGroup) -> Path:
         "page_title": f"{group.path.resolve().name} · {words.counted(len(entries), 'run')} · Linnaea",
         "eyebrow": [str(data.get("name") or ""), words.counted(len(entries), group.kind.removesuffix("s"))],
         "title": _title(group.kind, info),
-        "verdict": _verdict(info),
+        "verdict": _verdict(info, group.lost()),
         "metrics": metric_rows(info.get("metrics") or {}),
         "labels": "label_errors.html" if (group.path / "label_errors.html").exists() else "",
         "about": _about(group.kind),
@@ -89,8 +89,8 @@ def _title(kind: str, info: dict[str, Any]) -> str:
     return f"{percent(accuracy['mean'], 2)} on average {what}"
 
 
-def _verdict(info: dict[str, Any]) -> str:
-    """Return what the spread says, and what it does not."""
+def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
+    """Return what the spread says, and what it does not; lost: the runs that were made and are gone."""
     accuracy = (info.get("metrics") or {}).get("accuracy")
     state = info.get("state")
     judged = info.get("judged", 0)
@@ -98,6 +98,9 @@ def _verdict(info: dict[str, Any]) -> str:
     unfinished = (
         "" if state == "finished" else f"{judged} of {info.get('asked')} runs {were} judged: {state}. "
     )
+    if lost:
+        are = "is" if len(lost) == 1 else "are"
+        unfinished += f"Of {info.get('asked')} runs, {words.listed(lost)} {are} gone. "
     if accuracy is None:
         return unfinished.strip() or "None of the runs has judged a test part."
     if accuracy["deviation"] is None:

@@ -34,8 +34,9 @@ class Shown:
 def build_label_errors(group: RunGroup) -> Path:
     """Draw label_errors.html from label_errors.csv and the thumbnails, and return its path.
 
-    Raises DataError or RunError where a file of the group is damaged; the old page then stays.
+    Raises DataError or RunError where a file of the group is damaged or was edited; the old page then stays.
     """
+    group.check_tables()
     info = group.info()
     suspects = read_csv(group.path / "label_errors.csv")
     shown: list[Shown] = []

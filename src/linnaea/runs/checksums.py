@@ -16,26 +16,33 @@ MAX_SIZE = 2 << 30  # bytes of a file that is summed; a table of a million pictu
 
 def known(run: "RunFolder") -> dict[str, str]:
     """Return run.json's "checksums", name → SHA-256; none of a run that is older than they are."""
-    return dict(run.info().get("checksums") or {}) if (run.path / "run.json").exists() else {}
+    return dict(run.info().get("checksums") or {}) if (run.path / run.file).exists() else {}
 
 
 def write_text(run: "RunFolder", name: str, text: str) -> None:
     """Write a text file of the run, and its checksum into run.json."""
+    write_bytes(run, name, text.encode())
+
+
+def write_bytes(run: "RunFolder", name: str, content: bytes) -> None:
+    """Write a file of the run, and its checksum into run.json."""
     others = {file: checksum for file, checksum in known(run).items() if file != name}
     # Whoever is killed between the two leaves a file without a checksum, never with a wrong one.
     run.update_info(checksums=others)
-    run.write_text(name, text)
-    run.update_info(checksums=others | {name: _checksum(text.encode())})
+    run.write_bytes(name, content)
+    run.update_info(checksums=others | {name: _checksum(content)})
 
 
 def fault(run: "RunFolder", name: str) -> str:
     """Return how a file differs from what the run wrote, a sentence without full stop; "" where it does not.
 
-    Of a file that run.json has no checksum of: "".
+    One that is gone differs, too. Of a file that run.json has no checksum of: "".
     """
     expected = known(run).get(name)
     if expected is None:
         return ""
+    if not (run.path / name).exists():
+        return f"{run.path / name} is missing; {run.file} keeps its checksum"
     found = _checksum(reading.read_bytes(run.path / name, MAX_SIZE))
     if found == expected:
         return ""

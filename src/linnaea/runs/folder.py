@@ -21,6 +21,8 @@ LOCK = "run.lock"
 RESERVE = ".reserve"
 """Beside it: room that is given back when the run ends; see reserve.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
+MAX_PAGE = 1 << 30  # bytes
+_HEAD = 1 << 16  # bytes of a page within which its title ends
 _OVERWRITE = "Pass --overwrite to replace it, or choose another --out."
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
@@ -45,7 +47,12 @@ class RunFolder:
         self.path = path
 
     def __repr__(self) -> str:
-        return f"RunFolder({str(self.path)!r})"
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def file(self) -> str:
+        """The name of the file that tells of the run."""
+        return "run.json"
 
     @staticmethod
     def refuse_taken(path: str | Path, *, overwrite: bool = False, cure: str = _OVERWRITE) -> None:
@@ -143,8 +150,8 @@ class RunFolder:
             files.sync_folder(folder)
 
     def info(self) -> dict[str, Any]:
-        """Return run.json."""
-        return self.read_json("run.json")
+        """Return run.json, or what a group of runs has instead."""
+        return self.read_json(self.file)
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return metrics.json, checked; {} where the run was not judged yet."""
@@ -157,7 +164,7 @@ class RunFolder:
                 raise RunError(f"{path}: {name} has no value.", self._again())
         check_metrics(path, metrics, self._again())
         # Last, because what is said above tells more.
-        self._check_unchanged(path.name)
+        self.refuse_changed(path.name, self._again())
         return metrics
 
     def calibration(self) -> dict[str, Any]:
@@ -167,30 +174,38 @@ class RunFolder:
             return {}
         found = self.read_json(path.name, self._again())
         check_calibration(path, found, self._again())
-        self._check_unchanged(path.name)
+        self.refuse_changed(path.name, self._again())
+        return found
+
+    def outliers(self) -> dict[str, Any]:
+        """Return outliers.json; {} where there is none. Raises RunError for one that was edited or lost."""
+        found = self.read_json("outliers.json") if (self.path / "outliers.json").exists() else {}
+        for name in ("outliers.json", "outliers.safetensors"):
+            self.refuse_changed(name)
         return found
 
     def write_numbers(self, name: str, value: dict[str, Any]) -> None:
-        """Write metrics.json or calibration.json, and its checksum into run.json."""
+        """Write metrics.json, calibration.json or outliers.json, and its checksum into run.json."""
         checksums.write_text(self, name, files.json_text(value))
 
     def refuse_lost_numbers(self) -> None:
-        """Raise RunError where metrics.json is gone: without it a judged run looks like one that was not."""
-        path = self.path / "metrics.json"
-        if not path.exists() and path.name in checksums.known(self):
-            raise RunError(f"{path} is missing; run.json keeps its checksum.", self._again())
+        """Raise RunError where numbers are gone: without them a judged run looks like one that was not."""
+        for name in ("metrics.json", "calibration.json"):
+            if not (self.path / name).exists():
+                self.refuse_changed(name, self._again())
+
+    def refuse_changed(self, name: str, cure: str = "Restore the file, or train again.") -> None:
+        """Raise RunError where a file is not what its checksum in run.json says, or gone."""
+        if fault := checksums.fault(self, name):
+            raise RunError(f"{fault}.", cure)
 
     def _again(self) -> str:
         return f"Make it again: linnaea evaluate {shlex.quote(str(self.path))}."
 
-    def _check_unchanged(self, name: str) -> None:
-        if fault := checksums.fault(self, name):
-            raise RunError(f"{fault}.", self._again())
-
     def update_info(self, **changes: Any) -> None:
-        """Change these keys of run.json and keep the others."""
-        known = self.info() if (self.path / "run.json").exists() else {"format_version": FORMAT_VERSION}
-        self.write_json("run.json", {**known, **changes})
+        """Change these keys of info() and keep the others."""
+        known = self.info() if (self.path / self.file).exists() else {"format_version": FORMAT_VERSION}
+        self.write_json(self.file, {**known, **changes})
 
     def read_json(self, name: str, cure: str = "Restore it, or train again.") -> dict[str, Any]:
         """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
@@ -337,12 +352,23 @@ def _came_to_nothing(folder: Path) -> bool:
 
 
 def refuse_own_file(path: Path) -> None:
-    """Raise RunError where a page to be written would replace a file of a run, or one that is no page."""
+    """Raise RunError where a page to be written would replace a file of a run, or no page of Linnaea's."""
     own = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
     if own and path.name in ("run.json", *GROUP_FILES, *FILES):
         raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
-    if path.is_file() and path.suffix.lower() not in (".html", ".htm"):
-        raise RunError(f"{path} is there already and is no page.", "Choose another place with --out.")
+    if path.is_file() and not _is_page(path):
+        raise RunError(
+            f"{path} is there already and is no page of Linnaea's.", "Choose another place with --out."
+        )
+
+
+def _is_page(path: Path) -> bool:
+    """Tell a page that was drawn here, by the end of its title, from any other file."""
+    try:
+        with reading.opened(path, MAX_PAGE) as file:
+            return b"Linnaea</title>" in file.read(_HEAD)
+    except (LinnaeaError, OSError):
+        return False
 
 
 def is_plain_name(name: str) -> bool:

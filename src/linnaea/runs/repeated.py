@@ -77,17 +77,8 @@ class RunGroup(RunFolder):
 
     @property
     def file(self) -> str:
-        """The name of the file that tells of the group."""
+        """The name of the file that tells of the group: repeats.json or folds.json."""
         return f"{self.kind}.json"
-
-    def info(self) -> dict[str, Any]:
-        """Return repeats.json or folds.json."""
-        return self.read_json(self.file)
-
-    def update_info(self, **changes: Any) -> None:
-        """Change these keys of repeats.json or folds.json and keep the others."""
-        known = self.info() if (self.path / self.file).exists() else {"format_version": FORMAT_VERSION}
-        self.write_json(self.file, {**known, **changes})
 
     def begun(self, number: int) -> RunFolder | None:
         """Return the run of this number if the group has begun it."""
@@ -110,10 +101,21 @@ class RunGroup(RunFolder):
                 )
         return list(named)
 
+    def lost(self) -> list[str]:
+        """Return the names of the runs that were made and are gone; of a group at work, none is missed."""
+        if self.info().get("state") != "finished":
+            return []
+        return [name for name in self._named() if not self._has(name)]
+
     def runs(self) -> list[RunFolder]:
         """Return the runs that were begun, in order. Raises RunError as _named does."""
         # The last may have been named and not been made, when the power went.
         return [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
+
+    def check_tables(self) -> None:
+        """Raise RunError where folds.csv or label_errors.csv was edited since they were written, or is gone."""
+        for name in ("folds.csv", "label_errors.csv"):
+            self.refuse_changed(name)
 
 
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

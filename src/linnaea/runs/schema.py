@@ -108,6 +108,7 @@ class _Begun(_Part):
     reported: _Object | None = None
     opened: _Opened | None = None
     data: _Data | None = None
+    checksums: dict[str, _Text] | None = None
 
 
 class _Run(_Begun):
@@ -127,7 +128,6 @@ class _Run(_Begun):
     probe: _Object | None = None
     leaks: _Leaks | None = None
     looks: _Looks | None = None
-    checksums: dict[str, _Text] | None = None
     heat_maps: _Object | None = None
     learning_curve: list[_Object] | None = None
     learning_forecast: _Object | None = None

@@ -124,7 +124,9 @@ class Recipe(BaseModel):
         "one part.",
     )
     patience: int | None = Field(
-        None, ge=0, description="Epochs without a better validation before stopping."
+        None,
+        ge=0,
+        description="Epochs without a better validation before stopping; – runs them all and keeps the best.",
     )
     colour: bool = Field(False, description="Keep the three colours of small pictures; otherwise grey.")
     test_curve: bool = Field(

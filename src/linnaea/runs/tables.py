@@ -25,10 +25,13 @@ _CURE = "Restore the file, or train again."
 def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     """Return the rows of a run's split.csv, None where there is none.
 
-    Raises DataError for a damaged one, and for one whose hash is not that of run.json.
+    Raises DataError for a damaged one, one that is gone, and one whose hash is not that of run.json.
     """
     path = run.path / "split.csv"
     if not path.exists():
+        # Without its groups, every interval and promise would come out too narrow.
+        if isinstance(_data(run).get("split_hash"), str):
+            raise DataError(f"{path} is missing; run.json keeps its hash.", _CURE)
         return None
     try:
         text = reading.read_bytes(path, MAX_TABLE).decode("utf-8-sig")
@@ -58,10 +61,9 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
 
 def is_there(run: RunFolder, part: str) -> bool:
     """Return whether the run has the table of a part. Raises DataError where it had one, and has lost it."""
-    name = FILES[part]
-    there = (run.path / name).exists()
-    if not there and name in checksums.known(run):
-        raise DataError(f"{run.path / name} is missing; run.json keeps its checksum.", _CURE)
+    there = (run.path / FILES[part]).exists()
+    if not there and (fault := checksums.fault(run, FILES[part])):
+        raise DataError(f"{fault}.", _CURE)
     return there
 
 
@@ -80,6 +82,7 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
     that are not the classes of training, or any other change since the run wrote it.
     """
     path = run.path / FILES[part]
+    is_there(run, part)  # or lost, which is told otherwise than never written
     table = Predictions.read_csv(path)
     if split is not None:
         _check_classes(path, table, split)
