@@ -64,8 +64,8 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     told = capsys.readouterr()
     assert "Something else?" in told.out
     assert (
-        "Of the warning of something else, no fewer than 25 % false alarms can be promised, because it "
-        "rests on 3 of the 19 pictures that 5 % takes."
+        "of the warning of something else, 25 % false alarms are promised on average, and no fewer than "
+        "63.2 % with 95 % confidence: it rests on 3 of the 59 pictures that 5 % takes"
     ) in told.err
 
 

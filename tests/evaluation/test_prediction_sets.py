@@ -7,9 +7,9 @@ from scipy.stats import binom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation import conformal
+from linnaea.evaluation.conformal import UNLIKELY
 from linnaea.evaluation.metrics import compute_metrics
 from linnaea.evaluation.prediction_sets import (
-    UNLIKELY,
     PredictionSets,
     in_words,
     too_few,

@@ -78,7 +78,6 @@ def run_info(classes: Sequence[str], predictions: Predictions, **changes: object
         "data": {
             "source": "mnist", "name": "MNIST", "pictures": 70000, "classes": list(classes),
             "fingerprint": "b3f1c2a4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f80",
-            "split_hash": "9c1185a5c5e9fc54612808977ee8f548b2258d31aa13d2f8e2d6f0b6a4f3a111",
             "protocol": "70/30 stratified, seed 0",
             "notes": ["2 pictures are exact copies of others and stay on one side of the split."],
             "parts": {"train": 44100, "val": 4900, "test": n},

@@ -42,7 +42,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     import json
 
     from linnaea.commands.judging import recompute
-    from linnaea.evaluation import grouped, prediction_sets
+    from linnaea.evaluation import grouped, outliers, prediction_sets
     from linnaea.report.page import build_report
 
     if RunGroup.is_group(run):
@@ -55,7 +55,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
-        for label, said in (("Groups", grouped), ("Sets", prediction_sets)):
+        for label, said in (("Groups", grouped), ("Sets", prediction_sets), ("Alarms", outliers)):
             terminal.say(label, *filter(None, [said.in_words(metrics)]))
     return metrics
 

@@ -168,7 +168,7 @@ def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, n
         true=y,
         classes=tuple(str(name) for name in classifier.classes_),
         probabilities=probabilities,
-        groups=study.grouped(part),
+        groups=study.grouped(study.rows(part)),
     )
     return table, features
 

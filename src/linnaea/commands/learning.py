@@ -267,12 +267,14 @@ def show_result(run: RunFolder) -> None:
     info, metrics = run.info(), run.metrics()
     if not metrics:
         return
-    from linnaea.evaluation import calibration, grouped, prediction_sets
+    from linnaea.evaluation import calibration, grouped, outliers, prediction_sets
 
     tested = counted(info["data"]["parts"]["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
     believed = [said.in_words(metrics) for said in (grouped, calibration, prediction_sets)]
+    if (alarms := outliers.in_words(metrics)) is not None:
+        believed.append(f"of its warning of something else: {alarms}")
     told = [_without_leaks(metrics), baselines, *believed]
     terminal.say("Result", headline, *filter(None, told), *_kept(run, info))
 

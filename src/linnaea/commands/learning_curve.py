@@ -50,7 +50,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     classes = [str(name) for name in classifier.classes_]
     y_val = study.dataset.labels[study.rows("val")]
     targets = np.searchsorted(classifier.classes_, y_val)
-    groups = study.grouped("val")
+    groups = study.grouped(study.rows("val"))
     curve, ahead = points(steps, targets, groups), forecast(steps, targets, classes, seed, groups)
     kind = "probe" if takes_photographs(classifier) else "network"
     tested = _tested(run, kind)

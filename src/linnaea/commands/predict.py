@@ -28,8 +28,8 @@ def predict(
     """Name pictures with a trained network.
 
     A picture that resembles none of the classes is named all the same, and marked as such. So is about one in
-    twenty of those that do belong to a class: that is the false-alarm rate of the threshold. Fewer than 19
-    validation pictures cannot promise so low a rate; the one that they can is then told.
+    twenty of those that do belong to a class: that is the false-alarm rate of the threshold. Fewer than 59
+    validation pictures cannot promise so low a rate with confidence; what they can promise is then told.
 
     A picture that cannot be read is told as such and does not stop the others; the exit code is then 1.
 
@@ -63,8 +63,8 @@ def predict(
     if sets is not None:
         terminal.say("Sets", sets.promise(), *broken)
     unread = sum("error" in answer for answer in answers)
-    if score is not None and score.shortfall() and unread < len(answers):
-        terminal.say("Alarms", f"Of the warning of something else, {score.shortfall()}.")
+    if score is not None and unread < len(answers):
+        terminal.say("Alarms", *_of_alarms(folder, score, answers))
     if unread:
         of = counted(len(answers), "picture")
         raise LinnaeaError(f"{unread} of {of} could not be read.", "The reasons stand above.")
@@ -114,6 +114,16 @@ def _broken(folder: RunFolder) -> list[str]:
 
     said = in_words(folder.metrics())
     return [f"when this network was judged, {said}"] if said else []
+
+
+def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> list[str]:
+    """Return in sentences how far the warning of something else can be believed; nothing where it can."""
+    from linnaea.evaluation.outliers import in_words
+
+    told = [f"of the warning of something else, {score.shortfall()}"] if score.shortfall() else []
+    # Who was not warned need not hear that the warning comes too often.
+    said = in_words(folder.metrics()) if any(answer.get("unlike") for answer in answers) else None
+    return [*told, *([f"when this network was judged, {said}"] if said else [])]
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:

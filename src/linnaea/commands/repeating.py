@@ -223,19 +223,18 @@ def sum_up(group: RunGroup, **changes: Any) -> Path:
 
     changes: further keys of repeats.json or folds.json.
     """
-    from linnaea.evaluation import prediction_sets
+    from linnaea.evaluation import outliers, prediction_sets
     from linnaea.report.groups import build_group
 
     for run in group.runs():
         run.refuse_lost_numbers()
     judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
     found = [run.metrics() for run in judged]
-    broken = [
-        run.path.name
-        for run, metrics in zip(judged, found, strict=True)
-        if prediction_sets.in_words(metrics) is not None
-    ]
-    group.update_info(metrics=summary(found), judged=len(judged), broken_sets=broken, **changes)
+    broken = {
+        key: [run.path.name for run, metrics in zip(judged, found, strict=True) if said.in_words(metrics)]
+        for key, said in (("broken_sets", prediction_sets), ("broken_alarms", outliers))
+    }
+    group.update_info(metrics=summary(found), judged=len(judged), **broken, **changes)
     return build_group(group)
 
 
@@ -263,4 +262,7 @@ def tell(group: RunGroup) -> None:
         )
     if broken := group.info().get("broken_sets"):
         terminal.say("Sets", f"they hold fewer than they promise in run {listed(broken)}: see its report")
+    if broken := group.info().get("broken_alarms"):
+        told = f"more pictures are called something else than is allowed in run {listed(broken)}"
+        terminal.say("Alarms", f"{told}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

@@ -58,12 +58,12 @@ class Study:
         """Return the rows of "train", "val" or "test"."""
         return getattr(self.split, part)
 
-    def grouped(self, part: str) -> np.ndarray | None:
-        """Return the groups of one part's pictures, int (n,); None where each stands alone."""
+    def grouped(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the groups of these rows of the data set, int (n,); None where each stands alone."""
         from linnaea.evaluation.grouped import shared
 
         groups = self.split.groups
-        return None if groups is None else shared(groups.ids[self.rows(part)])
+        return None if groups is None else shared(groups.ids[rows])
 
     def pair(self, part: str) -> tuple[Any, np.ndarray]:
         """Return X and y (n,) class names of one part.

@@ -59,7 +59,8 @@ def fit(
         return None
     # Every class has a training picture, so that the numbers are those of classes_.
     targets = np.unique(study.dataset.labels[rows], return_inverse=True)[1]
-    score = fit_outlier_score(made, targets, validation=validation)
+    setting = rows if validation is None else study.rows("val")
+    score = fit_outlier_score(made, targets, validation=validation, groups=study.grouped(setting))
     _write(run, score, None)
     return score
 
@@ -100,6 +101,7 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
         "threshold": score.threshold,
         "wanted": score.promised,
         "on_threshold_part": score.seen,
+        "p_value": score.p_value(round(above / pictures * independent), round(independent)),
         "part": score.part,
     }
 

@@ -12,12 +12,15 @@ Pictures that come in groups count as so many as are independent (see grouped).
 import math
 
 import numpy as np
-from scipy.special import betainc, betaincc
+from scipy.special import betainc, betaincc, betaincinv
+from scipy.stats import betabinom
 
 from linnaea.evaluation import grouped
 
 # Of so many samples, as a share, a threshold keeps its promise; as sure as the intervals are.
 CONFIDENCE = 0.95
+# A promise that is broken so far that chance does it less often than this was too much.
+UNLIKELY = 0.025
 
 
 def independent(scores: np.ndarray, share: float, groups: np.ndarray | None) -> int:
@@ -51,6 +54,28 @@ def confidence(below: float, independent: float, share: float) -> float:
     below: how many of the scores that it comes from do, as independent ones.
     """
     return float(betaincc(below, independent + 1 - below, share))
+
+
+def sure_share(below: float, independent: float) -> float:
+    """Return the share of new scores that keep below a threshold with CONFIDENCE, 0..1; below: as above."""
+    return float(betaincinv(below, independent + 1 - below, 1 - CONFIDENCE)) if below > 0 else 0.0
+
+
+def chance(kept: int, drawn: int, below: float, independent: float) -> float:
+    """Return how probable it is that of so many new scores at most `kept` are no higher than a threshold.
+
+    Of scores drawn as those that it comes from: the number then has the law BetaBinomial(drawn, below,
+    independent + 1 - below), the binomial error of both samples in one (Vovk 2012; Angelopoulos and Bates
+    2021, arXiv:2107.07511).
+
+    kept, drawn: independent ones. below: as for confidence.
+    """
+    return float(betabinom.cdf(kept, drawn, below, independent + 1 - below)) if below > 0 else 1.0
+
+
+def how_seldom(chance: float) -> str:
+    """Return a probability as a person reads it: "1.2 %", "less than 0.1 %"."""
+    return f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
 
 
 def fewest(share: float) -> int:

@@ -59,8 +59,8 @@ class OutlierScore:
     asked, seen: float
         The false-alarm rate that was asked for, and the share of those pictures whose score is above. Few
         pictures cannot promise the former: see promised.
-    pictures: int
-        How many they were.
+    pictures, independent: int
+        How many they were, and how many independent ones they tell as much as: see grouped.
     part: "validation" or "training"
     """
 
@@ -73,22 +73,39 @@ class OutlierScore:
     asked: float
     seen: float
     pictures: int
+    independent: int
     part: str
 
     @property
     def promised(self) -> float:
-        """The false-alarm rate that the threshold keeps."""
-        return promised_rate(self.asked, self.pictures)
+        """The false-alarm rate that the threshold keeps, on average at least."""
+        return promised_rate(self.asked, self.independent)
+
+    @property
+    def _below(self) -> float:
+        """How many of the independent pictures that set the threshold keep below it."""
+        return (1 - self.seen) * self.independent
 
     def shortfall(self) -> str:
-        """Return why the promised rate is not the asked one, without a full stop; "" where it is."""
-        if self.promised <= self.asked:
+        """Return what is promised instead of the asked rate with confidence, without a full stop; or ""."""
+        if conformal.confidence(self._below, self.independent, 1 - self.asked) >= conformal.CONFIDENCE:
             return ""
-        fewest = conformal.fewest(1 - self.asked)
+        surest = conformal.surest(1 - self.asked)
+        most = 1 - conformal.sure_share(self._below, self.independent)
+        kind = "pictures" if self.independent == self.pictures else "independent pictures"
+        of = f" of the {surest} {kind} that {100 * self.asked:g} % takes"
         return (
-            f"no fewer than {100 * self.promised:.3g} % false alarms can be promised, because it rests on "
-            f"{self.pictures} of the {fewest} pictures that {100 * self.asked:g} % takes"
+            f"{100 * self.promised:.3g} % false alarms are promised on average, and no fewer than "
+            f"{100 * most:.3g} % with {100 * conformal.CONFIDENCE:g} % confidence: it rests on "
+            f"{self.independent:,}{of if self.independent < surest else f' {kind}'}"
         )
+
+    def p_value(self, above: int, pictures: int) -> float:
+        """Return how probable at least so many false alarms of so many new, independent pictures are.
+
+        Of pictures drawn as those that set the threshold: see conformal.chance.
+        """
+        return conformal.chance(pictures - above, pictures, self._below, self.independent)
 
     def scores(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Return float64 (n,), the larger the less like any class.
@@ -138,6 +155,8 @@ class OutlierScore:
         """
         described = {field.name for field in fields(cls)} - {"means"}
         path = folder / "outliers.json"
+        # Once, each picture stood for itself.
+        values = {"independent": values.get("pictures"), **values}
         fault = _fault(values, described)
         if fault:
             raise DataError(f"{path} is damaged: {fault}.", _CURE)
@@ -150,6 +169,7 @@ def fit_outlier_score(
     targets: np.ndarray,
     *,
     validation: tuple[np.ndarray, np.ndarray] | None,
+    groups: np.ndarray | None = None,
     asked: float = FALSE_ALARMS,
 ) -> OutlierScore:
     """Return the score with its threshold.
@@ -160,6 +180,8 @@ def fit_outlier_score(
         Pictures that training has not seen, which set the threshold. None: training pictures set it, each
         held against class means that leave itself out. The network has learned from them all the same, so
         that new pictures set off more false alarms than were asked for.
+    groups: int (m,) or (n,), or None
+        Of the pictures that set the threshold; see grouped.
     asked: float
         The wanted false-alarm rate, above 0 and below 1.
 
@@ -184,7 +206,8 @@ def fit_outlier_score(
     doubt_scale = max(float(doubts.std()), _LEAST_DEVIATION)
     distance_scale = max(float(nearest.std()), _LEAST_DEVIATION)
     scores = doubts / doubt_scale + WEIGHT * nearest / distance_scale
-    threshold = conformal_threshold(scores, asked)
+    independent = conformal.independent(scores, 1 - asked, groups)
+    threshold = conformal_threshold(scores, asked, independent)
     return OutlierScore(
         means=means,
         doubt="distances" if validation is None else "network",
@@ -195,19 +218,39 @@ def fit_outlier_score(
         asked=asked,
         seen=float((scores > threshold).mean()),
         pictures=len(scores),
+        independent=independent,
         part="training" if validation is None else "validation",
     )
 
 
-def conformal_threshold(scores: np.ndarray, asked: float) -> float:
+def conformal_threshold(scores: np.ndarray, asked: float, independent: int | None = None) -> float:
     """Return the value that a new score of the same kind exceeds with a chance of `asked` at most.
 
-    On average over the pictures that set it (split conformal, for outliers Bates et al. 2023, Annals of
-    Statistics 51:149). The largest score, where there are too few for any: with 5 %, below 19 pictures. The
-    chance is then that of promised_rate.
+    With 95 % confidence over the pictures that set it, as many as are independent (split conformal, for
+    outliers Bates et al. 2023, Annals of Statistics 51:149; see conformal). The largest score, where there
+    are too few for that: with 5 %, below 59 pictures. It then holds on average, down to 19; below, the chance
+    is that of promised_rate.
     """
-    found = conformal.threshold(scores, 1 - asked, sure=False)
+    found = conformal.threshold(scores, 1 - asked, independent)
     return float(scores.max()) if found is None else found
+
+
+def in_words(metrics: dict[str, Any]) -> str | None:
+    """Return that metrics.json's false alarms are too many, without a full stop; None where they are not.
+
+    More than were promised, and than chance explains.
+    """
+    found = metrics.get("outliers", {})
+    value, wanted, chance = (found.get(name) for name in ("value", "wanted", "p_value"))
+    # Runs that were judged earlier have no p_value.
+    if value is None or wanted is None or chance is None or value <= wanted or chance >= conformal.UNLIKELY:
+        return None
+    return (
+        f"it called {100 * value:.1f} % of the test pictures none of the classes, where {100 * wanted:.3g} % "
+        f"are allowed; were these like the {found.get('part', 'validation')} pictures that set the "
+        f"threshold, that would happen in {conformal.how_seldom(chance)} of cases. New pictures may set off "
+        "as many false alarms"
+    )
 
 
 def promised_rate(asked: float, pictures: int) -> float:
@@ -274,7 +317,7 @@ def _fault(values: dict[str, Any], described: set[str]) -> str:
     for name, words in (("doubt", ("network", "distances")), ("part", ("validation", "training"))):
         if values[name] not in words:
             return f"{name} is {values[name]!r}, neither {words[0]} nor {words[1]}"
-    for name in ("classes", "width", "pictures"):
+    for name in ("classes", "width", "pictures", "independent"):
         if type(values[name]) is not int or values[name] < 1:
             return f"{name} is {values[name]!r} and must be a whole number above 0"
     for name in ("spread", "doubt_scale", "distance_scale", "threshold", "asked", "seen"):

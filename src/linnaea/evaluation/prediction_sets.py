@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import betabinom
 
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation import conformal, grouped
 from linnaea.evaluation.predictions import Predictions
-
-# Sets that hold the truth so seldom that chance does it less often than this were promised too much.
-UNLIKELY = 0.025
 
 
 @dataclass(frozen=True)
@@ -93,12 +89,9 @@ class PredictionSets:
     def p_value(self, held: int, pictures: int) -> float:
         """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
 
-        Of pictures drawn as the validation part was: the number then has the law BetaBinomial(pictures,
-        held, n + 1 - held), the binomial error of both parts in one (Vovk 2012; Angelopoulos and Bates 2021).
-
-        held, pictures: independent ones.
+        Of pictures drawn as the validation part was; see conformal.chance. held, pictures: independent ones.
         """
-        return float(betabinom.cdf(held, pictures, self._held, self.independent + 1 - self._held))
+        return conformal.chance(held, pictures, self._held, self.independent)
 
     def promise(self) -> str:
         """Return what "these sets …" do, for a person, without a full stop."""
@@ -150,14 +143,15 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     found = metrics.get("set_coverage", {})
     value, wanted, chance = (found.get(name) for name in ("value", "wanted", "p_value"))
     # Runs that were judged earlier have no p_value.
-    if value is None or wanted is None or chance is None or value >= wanted or chance >= UNLIKELY:
+    if value is None or wanted is None or chance is None or value >= wanted:
         return None
-    seldom = f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
+    if chance >= conformal.UNLIKELY:
+        return None
     return (
         f"its sets for {100 * wanted:g} % held the right class of only {100 * value:.1f} % of the test "
-        f"pictures; were these like the validation pictures, that would happen in {seldom} of cases. Sets "
-        "and thresholds rest on validation, which was probably easier: they may promise too much for new "
-        "pictures as well"
+        "pictures; were these like the validation pictures, that would happen in "
+        f"{conformal.how_seldom(chance)} of cases. Sets and thresholds rest on validation, which was "
+        "probably easier: they may promise too much for new pictures as well"
     )
 
 

@@ -134,13 +134,15 @@ def _failures(facts: RunFacts) -> list[str]:
 def _blind_spots(facts: RunFacts) -> list[str]:
     """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
     sentences = []
-    asked, pictures = facts.outliers.get("asked"), facts.outliers.get("pictures")
+    asked = facts.outliers.get("asked")
+    # Older runs do not say how many of the pictures are independent.
+    pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
     if isinstance(asked, (int, float)):
         rate = promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
         part = str(facts.outliers.get("part") or "validation")
         more = ""
         if isinstance(pictures, int) and rate > asked:
-            more = f"; {counted(pictures, f'{part} picture')} can promise no less"
+            more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
         seen = facts.metric("outliers")
         found = "" if seen is None else f", and of {percent(seen)} on the test part"
         sentences.append(

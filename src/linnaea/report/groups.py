@@ -113,15 +113,17 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
 
 
 def _broken(info: dict[str, Any]) -> str:
-    """Warn where sets of classes held fewer than was promised; see prediction_sets.in_words."""
-    runs = info.get("broken_sets")
-    if not runs:
-        return ""
-    where = f"{words.counted(len(runs), 'run')} ({words.listed(runs)})"
-    return (
-        f" In {where} the sets of classes held the right one less often than they promise: validation was "
-        "probably easier there than the test part."
-    )
+    """Warn where a promise was broken on the test part; see in_words of prediction_sets and of outliers."""
+    told = {
+        "broken_sets": "the sets of classes held the right one less often than they promise: validation was "
+        "probably easier there than the test part",
+        "broken_alarms": "the warning of something else came more often than is allowed",
+    }
+    found = ""
+    for key, what in told.items():
+        if runs := info.get(key):
+            found += f" In {words.counted(len(runs), 'run')} ({words.listed(runs)}) {what}."
+    return found
 
 
 def _about(kind: str) -> str:

@@ -113,7 +113,7 @@ class RunGroup(RunFolder):
         return [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
 
     def check_tables(self) -> None:
-        """Raise RunError where folds.csv or label_errors.csv was edited since they were written, or is gone."""
+        """Raise RunError where folds.csv or label_errors.csv was edited since it was written, or is gone."""
         for name in ("folds.csv", "label_errors.csv"):
             self.refuse_changed(name)
 

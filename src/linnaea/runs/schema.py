@@ -152,6 +152,7 @@ class _Group(_Begun):
     metrics: dict[str, _Spread] | None = None
     classes: list[_Text] | None = None
     broken_sets: list[_Text] | None = None
+    broken_alarms: list[_Text] | None = None
     suspects: _Count | None = None
     relabel: _Text | None = None
 
