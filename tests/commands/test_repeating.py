@@ -112,13 +112,16 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
     for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
         broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
-        run.write_numbers("metrics.json", run.metrics() | {"set_coverage": broken})
+        alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "part": "validation"}
+        run.write_numbers("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
     tell(group)
     told = " ".join(capsys.readouterr().err.split())
     assert "they hold fewer than they promise in run 2: see its report" in told
+    assert "more pictures are called something else than is allowed in run 2: see its report" in told
     page = " ".join(words(group.path / "report.html").split())
     assert "In 1 run (2) the sets of classes held the right one less often" in page
+    assert "In 1 run (2) the warning of something else came more often than is allowed." in page
     assert "Sets that hold the right class (95 % wanted), %" in page
 
 

@@ -47,6 +47,28 @@ def test_names_are_a_line_apart_and_keep_their_order(places):
     assert np.isclose(np.mean(moved), np.mean(places), atol=1e-6)
 
 
+def test_names_of_curves_that_stop_early_stand_above_their_ends_and_apart():
+    lines = [
+        Line("A one", "blue", [(0, 50.0), (12, 96.0)], short="A"),
+        Line("B two", "vermillion", [(0, 50.0), (12, 96.1)], short="B"),
+        Line("C three", "green", [(0, 50.0), (13, 95.9)], short="C"),
+        Line("D four", "purple", [(0, 50.0), (40, 97.0)], short="D"),
+    ]
+    drawn = charts.curves(lines, charts.WIDE, title="accuracy (%)", percent=True).to_dict()
+    named = {
+        layer["data"]["values"][0]["name"]: layer["data"]["values"][0]["value"]
+        for layer in drawn["layer"]
+        if layer["mark"]["type"] == "text" and len(layer["data"]["values"][0]["name"]) == 1
+    }
+    ends = {line.short: line.points[-1][1] for line in lines[:3]}
+    fit = frame(lines, percent=True)
+    line_of_text = 15 * (fit.high - fit.low) / 250
+    assert named.keys() == ends.keys()
+    assert all(named[name] >= ends[name] - 1e-9 for name in ends)
+    heights = sorted(named.values())
+    assert all(upper - lower > 0.99 * line_of_text for lower, upper in pairwise(heights))
+
+
 def test_ticks_are_whole_epochs():
     assert epoch_ticks(0, 1, most=11) == [0, 1]
     assert epoch_ticks(0, 300, most=11) == [0, 50, 100, 150, 200, 250, 300]

@@ -76,6 +76,13 @@ def test_curves_say_which_part_they_are_of(tmp_path, make_run, make_history):
     assert "Cross-entropy on the validation part per epoch" in text
 
 
+def test_runs_without_an_epoch_are_told_as_such_and_not_drawn(tmp_path, make_run, make_history):
+    runs = [make_run(tmp_path / name, history=make_history(0)) for name in ("a", "b", "c")]
+    page = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
+    assert "None of these runs was trained for an epoch: there are no curves to draw." in page
+    assert "per epoch" not in page
+
+
 def test_losses_of_two_kinds_do_not_share_a_graph(tmp_path, make_run):
     runs = [make_run(tmp_path / "a", n=80), make_run(tmp_path / "b", n=80, recipe={"loss": "squared_error"})]
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())

@@ -58,7 +58,8 @@ class PredictionSets:
         independent = independent_pictures(validation, coverage)
         threshold = conformal.threshold(_scores_of_truth(validation), coverage, independent)
         if threshold is None:
-            alike = f", which tell no more than {independent:,} independent ones" if independent < n else ""
+            alike = f", which tell no more of that than {independent:,} independent ones"
+            alike = alike if independent < n else ""
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
                 f"{conformal.fewest(coverage):,} validation pictures; there are {n:,}{alike}.",

@@ -150,8 +150,11 @@ def curves(
     layers = [_curve(line, x, y) for line in lines]
     if chosen is not None and first <= chosen <= last:
         layers = [*_chosen_rule(chosen, first, last, x), *layers]
+    inner = width - 40 - letters * _LETTER - 12
+    beside = _LETTER * 2 * max(last - first, 1) / inner  # epochs within which two letters would overlap
+    layers += _names_of_early_ends(lines, last, x, y, fit, height, beside)
     layers += _names_at_ends(lines, last, x, y, fit, height, narrow=narrow)
-    return alt.layer(*layers).properties(width=width - 40 - letters * _LETTER - 12, height=height)
+    return alt.layer(*layers).properties(width=inner, height=height)
 
 
 def epoch_ticks(first: int, last: int, most: int) -> list[int]:
@@ -177,31 +180,59 @@ def _curve(line: Line, x: alt.X, y: alt.Y) -> alt.Chart:
 def _names_at_ends(
     lines: Sequence[Line], last: int, x: alt.X, y: alt.Y, fit: Frame, height: int, *, narrow: bool
 ) -> list[alt.Chart]:
-    """Name each curve at its last point: beside the frame, or, where it stops earlier, above that point.
+    """Mark the last point of each curve, and name those that end with the frame beside it.
 
-    Beside the frame, names are pushed apart where two ends lie closer than a line of text.
+    Names are pushed apart where two ends lie closer than a line of text.
     """
     per_pixel = (fit.high - fit.low) / height
     layers = []
     for line in lines:
         epoch, value = line.points[-1]
-        data = alt.Data(values=[{"epoch": epoch, "value": value, "name": line.short or line.name}])
+        data = alt.Data(values=[{"epoch": epoch, "value": value}])
         dot = alt.Chart(data).mark_circle(size=34, opacity=1, color=PALETTE[line.colour], clip=True)
         layers.append(dot.encode(x=x, y=y))
-        if epoch < last:
-            halo = alt.Chart(data).mark_text(
-                dy=-11, fontSize=TEXT, fontWeight=600, stroke=PALETTE["paper"], strokeWidth=3
-            )
-            text = alt.Chart(data).mark_text(dy=-11, fontSize=TEXT, fontWeight=600, color=PALETTE["ink"])
-            layers += [halo.encode(x=x, y=y, text="name:N"), text.encode(x=x, y=y, text="name:N")]
     ends = [line for line in lines if line.points[-1][0] == last]
-    heights = [min(max(line.points[-1][1], fit.low), fit.high) / per_pixel for line in ends]
-    for line, place in zip(ends, spread(heights, gap=15), strict=True):
+    for line, place in zip(ends, _apart(ends, fit, per_pixel), strict=True):
         name = line.short if narrow and line.short else line.name
-        data = alt.Data(values=[{"epoch": last, "value": place * per_pixel, "name": name}])
+        data = alt.Data(values=[{"epoch": last, "value": place, "name": name}])
         text = alt.Chart(data).mark_text(align="left", dx=8, fontSize=TEXT, color=PALETTE["ink"])
         layers.append(text.encode(x=x, y=y, text="name:N"))
     return layers
+
+
+def _names_of_early_ends(
+    lines: Sequence[Line], last: int, x: alt.X, y: alt.Y, fit: Frame, height: int, beside: float
+) -> list[alt.Chart]:
+    """Name each curve that stops before the frame does above its last point.
+
+    Names are pushed apart where two ends lie closer than a line of text, and no more than `beside` epochs.
+    """
+    per_pixel = (fit.high - fit.low) / height
+    early = [line for line in lines if line.points[-1][0] < last]
+    near: list[list[Line]] = []
+    for line in sorted(early, key=lambda line: line.points[-1][0]):
+        if near and line.points[-1][0] - near[-1][-1].points[-1][0] <= beside:
+            near[-1].append(line)
+        else:
+            near.append([line])
+    layers = []
+    for ends in near:
+        places = _apart(ends, fit, per_pixel)
+        # Up, so that none is pushed down onto its own curve.
+        up = max(line.points[-1][1] - place for line, place in zip(ends, places, strict=True))
+        for line, place in zip(ends, places, strict=True):
+            values = [{"epoch": line.points[-1][0], "value": place + up, "name": line.short or line.name}]
+            base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y, text="name:N")
+            look: dict[str, Any] = {"dy": -11, "fontSize": TEXT, "fontWeight": 600}
+            layers.append(base.mark_text(stroke=PALETTE["paper"], strokeWidth=3, **look))
+            layers.append(base.mark_text(color=PALETTE["ink"], **look))
+    return layers
+
+
+def _apart(ends: Sequence[Line], fit: Frame, per_pixel: float) -> list[float]:
+    """Return where the names of curves stand: at their last values, a line of text apart."""
+    heights = [min(max(line.points[-1][1], fit.low), fit.high) / per_pixel for line in ends]
+    return [place * per_pixel for place in spread(heights, gap=15)]
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

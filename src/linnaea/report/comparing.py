@@ -155,6 +155,8 @@ def overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
     Validation where every run has it, else training for all: the two must not be mixed.
     """
     trained = [entry for entry in entries if entry.facts.history]
+    if beginnings(trained):
+        return []
     part = "val" if all(e.facts.series("val", "accuracy") for e in trained) else "train"
     figures = [_overlay(trained, part, "accuracy", "Accuracy", "accuracy (%)", "accuracy-curves")]
     for number, loss in enumerate(dict.fromkeys(entry.facts.loss_name for entry in trained)):
@@ -164,6 +166,14 @@ def overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
             _overlay(alike, used, "loss", loss.capitalize(), loss_axis(loss), f"loss-curves-{number}")
         )
     return [figure for figure in figures if figure is not None]
+
+
+def beginnings(entries: Sequence[Entry]) -> str:
+    """Return what stands in the place of curves where no run has an epoch; "" of others."""
+    begun = [record for entry in entries for record in entry.facts.history]
+    if not begun or any(record["epoch"] for record in begun):
+        return ""
+    return "None of these runs was trained for an epoch: there are no curves to draw."
 
 
 def _overlay(

@@ -173,6 +173,7 @@ def comparison_context(
         "sources": words.listed(sorted(sources)),
         "intervals": comparing.interval_chart(entries),
         "curves": comparing.overlaid_curves(entries),
+        "beginnings": comparing.beginnings(entries),
         "pairs": first,
         "folded": folded,
     }
