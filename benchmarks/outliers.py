@@ -51,6 +51,7 @@ def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
 
 def features_of(backbone: str, weights: str, data_dir: Path, kept: Path) -> Features:
     """Return name → features (n, width) and labels of all pictures, from the kept file where there is one."""
+    kept.mkdir(parents=True, exist_ok=True)
     path = kept / f"{backbone}.npz"
     if not path.exists():
         opened = construction.open_network(

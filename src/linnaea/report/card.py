@@ -6,9 +6,8 @@ Every sentence is a fact from the run folder. What nobody measured is said to be
 from collections.abc import Mapping
 from typing import Any
 
-from linnaea.evaluation import prediction_sets
+from linnaea.evaluation import outliers, prediction_sets
 from linnaea.evaluation.metrics import most_confused, per_class
-from linnaea.evaluation.outliers import promised_rate
 from linnaea.report import caveats, words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import count, counted, percent
@@ -138,7 +137,9 @@ def _blind_spots(facts: RunFacts) -> list[str]:
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
     if isinstance(asked, (int, float)):
-        rate = promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+        rate = (
+            outliers.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+        )
         part = str(facts.outliers.get("part") or "validation")
         more = ""
         if isinstance(pictures, int) and rate > asked:
@@ -150,6 +151,8 @@ def _blind_spots(facts: RunFacts) -> list[str]:
             f"threshold that allows false alarms for {percent(rate)} of the pictures that belong here{more}"
             f"{found}."
         )
+        if (broken := outliers.in_words(facts.metrics)) is not None:
+            sentences.append(f"That warning comes too often: {words.unbroken(broken)}.")
     else:
         sentences.append("A picture of something else gets one of these names too, and no warning.")
     counts = training_counts(facts)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from linnaea.data.findings import KINDS
-from linnaea.evaluation import outliers, prediction_sets
+from linnaea.evaluation import prediction_sets
 from linnaea.report import words
 from linnaea.report.facts import RunFacts
 from linnaea.report.words import counted, percent
@@ -25,7 +25,7 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [_leaks(facts), _easy_validation(facts), _alarms(facts), _looks(facts), _chosen_on_test(facts)]
+    found = [_leaks(facts), _easy_validation(facts), _looks(facts), _chosen_on_test(facts)]
     return [caveat for caveat in found if caveat is not None]
 
 
@@ -70,14 +70,6 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
         own = counted(copies, "validation picture")
         text += f" {own} {have} a copy, or a picture of the same group, in training."
     return Caveat("The validation part was probably easier than the test part.", text)
-
-
-def _alarms(facts: RunFacts) -> Caveat | None:
-    """Warn where prediction's warning of something else came too often on the test part."""
-    broken = outliers.in_words(facts.metrics)
-    if broken is None:
-        return None
-    return Caveat("The warning of something else comes too often.", f"{broken[0].upper()}{broken[1:]}.")
 
 
 def _looks(facts: RunFacts) -> Caveat | None:
