@@ -376,6 +376,18 @@ def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
     assert (group / "repeats.json").read_bytes() == before
 
 
+def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tmp_path, capsys):
+    group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
+    accuracy = group.info()["metrics"]["accuracy"]
+    group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, judged=0)
+    pair = ["compare", str(repeats), str(group.path), "--out", str(tmp_path / "c.html")]
+    assert main(pair) == 0
+    shown = capsys.readouterr().out
+    assert "99.90" not in shown
+    assert shown.count(f"{100 * accuracy['mean']:.2f}") >= 2
+    assert "99.90" not in (tmp_path / "c.html").read_text()
+
+
 def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp_path, capsys):
     page = tmp_path / "c.html"
     pair = [str(repeats / "1"), str(repeats / "2"), "--out", str(page)]

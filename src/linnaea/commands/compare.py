@@ -87,12 +87,11 @@ def groups_table(groups: list[RunGroup]) -> Any:
     """Return the table of repeats and folds: accuracy's mean, deviation and range."""
     rows = []
     for group in groups:
-        info = group.info()
-        accuracy = (info.get("metrics") or {}).get("accuracy", {})
+        accuracy = group.metrics().get("accuracy", {})
         shown = {key: terminal.percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
         deviation = accuracy.get("deviation")
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
-        what = counted(info.get("judged", 0), group.kind.removesuffix("s"))
+        what = counted(len(group.judged()), group.kind.removesuffix("s"))
         rows.append({"run": group.path.resolve().name, "what": what, "deviation": points, **shown})
     columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "Deviation (points)"}
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})

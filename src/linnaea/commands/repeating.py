@@ -226,9 +226,7 @@ def sum_up(group: RunGroup, **changes: Any) -> Path:
     from linnaea.evaluation import outliers, prediction_sets
     from linnaea.report.groups import build_group
 
-    for run in group.runs():
-        run.refuse_lost_numbers()
-    judged = [run for run in group.runs() if (run.path / "metrics.json").exists()]
+    judged = group.judged()
     found = [run.metrics() for run in judged]
     broken = {
         key: [run.path.name for run, metrics in zip(judged, found, strict=True) if said.in_words(metrics)]

@@ -194,11 +194,10 @@ def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
 
 
 def _row(group: RunGroup, out: Path) -> GroupRow:
-    info = group.info()
-    accuracy = (info.get("metrics") or {}).get("accuracy")
+    accuracy = group.metrics().get("accuracy")
     name = group.path.resolve().name
     link = comparing.relative_link(group.path, out)
-    runs = words.counted(info.get("judged", 0), group.kind.removesuffix("s"))
+    runs = words.counted(len(group.judged()), group.kind.removesuffix("s"))
     if accuracy is None:
         return GroupRow(name, link, runs, "–", "–", "–")
     deviation = accuracy["deviation"]

@@ -112,6 +112,16 @@ class RunGroup(RunFolder):
         # The last may have been named and not been made, when the power went.
         return [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
 
+    def judged(self) -> list[RunFolder]:
+        """Return the runs that have judged their test part. Raises RunError for one that lost its numbers."""
+        for run in self.runs():
+            run.refuse_lost_numbers()
+        return [run for run in self.runs() if (run.path / "metrics.json").exists()]
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Return what the metrics of the judged runs say together, computed anew; see summary."""
+        return summary([run.metrics() for run in self.judged()])
+
     def check_tables(self) -> None:
         """Raise RunError where folds.csv or label_errors.csv was edited since it was written, or is gone."""
         for name in ("folds.csv", "label_errors.csv"):
