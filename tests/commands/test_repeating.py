@@ -51,7 +51,8 @@ def test_every_repeat_is_the_run_that_its_seed_alone_would_give(repeats, bars, t
     for file in ("weights.safetensors", "predictions.csv", "split.csv", "metrics.json"):
         assert (repeats / "2" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
     info = json.loads((repeats / "2" / "run.json").read_text())
-    assert info["one_of"] == {"kind": "repeats", "number": 2, "of": 2}
+    group = json.loads((repeats / "repeats.json").read_text())["id"]
+    assert info["one_of"] == {"kind": "repeats", "number": 2, "of": 2, "group": group}
     assert (info["recipe"]["seed"], info["recipe"]["repeats"]) == (5, None)
 
 
@@ -187,6 +188,17 @@ def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, caps
     assert main(["resume", str(group)]) == 0
     assert "these numbers are without" not in capsys.readouterr().err
     assert json.loads((group / "repeats.json").read_text())["metrics"] == first
+
+
+def test_a_run_of_another_group_is_not_averaged_in(repeats, folds, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    shutil.rmtree(group / "2")
+    shutil.copytree(folds / "2", group / "2")
+    for asked in (["report", str(group)], ["evaluate", str(group)], ["compare", str(group), str(repeats)]):
+        assert main(asked) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{group / '2'} is no run of {group}: it was made by another group. Put its own" in told
+    assert main(["report", str(folds)]) == 0
 
 
 def test_folds_judge_every_picture_once(folds):

@@ -91,6 +91,12 @@ def test_relative_paths_start_from_the_folder_of_that_day(tmp_path):
         (lambda run: change(run, state="interrupted"), "is interrupted: there is no result to repeat."),
         (lambda run: change(run, recipe=None), "does not say how the run was made. Train again."),
         (lambda run: (run / "split.csv").unlink(), "split.csv is missing. Restore it"),
+        (
+            lambda run: (run / "split.csv").write_text(
+                (run / "split.csv").read_text().replace(",test,", ",train,", 1)
+            ),
+            "split.csv is not the split that the run was made with: its hash is",
+        ),
         (lambda run: (run / "run.json").unlink(), "is not a run folder (no run.json in it)."),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 import linnaea
 from linnaea.cli import main
 from linnaea.commands import reproduce
+from linnaea.errors import RunError
 
 
 @pytest.fixture
@@ -159,6 +160,39 @@ def test_reproduce_quick_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys)
     assert json.loads(stopped.read_text())["state"] == "finished"
     assert "94.54 %" in told.out
     assert (tmp_path / "70-30" / "comparison.html").exists()
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "model.json"])
+def test_another_network_is_not_taken_for_the_one_that_was_judged(run, bars, tmp_path, capsys, file):
+    options = ["--hidden", "8", "--epochs", "1", "--size", "12", "--seed", "7"]
+    assert main(["train", str(bars), *options, "--out", str(tmp_path / "other")]) == 0
+    shutil.copy(tmp_path / "other" / file, run / file)
+    if file == "model.json":  # of the same kind and shape; one digit differs
+        (run / file).write_text((run / file).read_text().rstrip() + "\n\n")
+    capsys.readouterr()
+    assert main(["predict", str(run), str(bars / "bar 0" / "01.png")]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{file} was changed since the run wrote it: its SHA-256 is" in told
+    with pytest.raises(RunError, match="was changed since the run wrote it"):
+        linnaea.load(run)
+
+
+@pytest.mark.parametrize("file", ["history.jsonl", "check.json"])
+def test_a_history_or_a_check_that_was_cut_or_lost_is_missed(run, capsys, file):
+    page = (run / "report.html").read_bytes()
+    whole = (run / file).read_text()
+    cut = (
+        whole.replace('"note"', '"info"', 1) if file == "check.json" else "".join(whole.splitlines(True)[:2])
+    )
+    assert cut != whole
+    for change, told in (
+        (lambda path: path.write_text(cut), f"{file} was changed since the run wrote it"),
+        (lambda path: path.unlink(), f"{file} is missing; run.json keeps its checksum."),
+    ):
+        change(run / file)
+        assert main(["report", str(run)]) == 1
+        assert told in " ".join(capsys.readouterr().err.split())
+    assert (run / "report.html").read_bytes() == page
 
 
 def test_load_gives_a_scikit_learn_classifier(trained):

@@ -99,6 +99,23 @@ def test_a_class_that_cannot_be_divided_is_named():
     )
 
 
+@pytest.mark.parametrize(("many", "number"), [(10, 3), (10, 5), (8, 3), (3, 3)])
+def test_of_few_groups_one_at_least_chooses_and_none_is_divided(many, number):
+    dataset = pictures([60, 60])
+    ids = np.arange(120) % many
+    for fold in make_folds(dataset, "0.7", number, validation=0.1, groups=grouped(ids)):
+        parts = [set(ids[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == many
+        assert "10 % of the others set aside for validation (it is " in fold.protocol
+
+
+def test_fewer_groups_than_folds_are_refused():
+    groups = grouped(np.arange(60) % 3)
+    with pytest.raises(SettingError, match=r"3 groups of pictures cannot be 5 folds: no group is divided\."):
+        make_folds(pictures([30, 30]), "0.7", 5, groups=groups)
+
+
 def test_more_folds_than_pictures_are_refused():
     with pytest.raises(SettingError) as refused:
         make_folds(pictures([2, 2]), "0.7", 5)

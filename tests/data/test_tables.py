@@ -81,6 +81,18 @@ def test_tables_that_cannot_be_used(pictures):
     assert "line 2, is not CSV" in message(write(pictures, 'path,label\n"files/0.png,rose\n'))
 
 
+def test_a_label_with_an_unquoted_comma_is_not_cut(pictures):
+    text = "path,label\nfiles/0.png,aster, blue\nfiles/1.png,aster, red\nfiles/2.png,rose\n"
+    assert message(write(pictures, text)) == (
+        f"{pictures}/labels.csv has more values than the 2 columns that its first line names in 2 rows: "
+        "line 2, line 3. Put a value that holds ',' in quotation marks."
+    )
+    quoted = text.replace("aster, blue", '"aster, blue"').replace("aster, red", '"aster, red"')
+    assert set(open_dataset(write(pictures, quoted)).labels) == {"aster, blue", "aster, red", "rose"}
+    # What a spreadsheet writes for an empty last column says nothing more.
+    assert len(open_dataset(write(pictures, text.replace(", blue", ",").replace(", red", ",")))) == 3
+
+
 def test_a_pipe_for_a_table_or_a_picture_is_refused_and_not_waited_for(pictures):
     os.mkfifo(pictures / "table.csv")
     with pytest.raises(DataError, match=r"the table is a named pipe, not a file\. Leave it out\."):

@@ -255,7 +255,7 @@ def test_few_groups_can_promise_no_sets():
     assert int(said.split()[2]) <= 12
     with pytest.raises(DataError) as refused:
         PredictionSets.fit(few, 0.95)
-    assert "there are 240, which tell no more than " in str(refused.value)
+    assert "there are 240, which tell no more of that than " in str(refused.value)
 
 
 def test_what_groups_do_is_told_where_it_matters():

@@ -1,6 +1,7 @@
 """A pipe, a device or a folder wherever a command asks for a file: refused in a sentence, at once."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,5 +101,6 @@ def test_in_the_place_of_a_file_of_a_run(
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing", "circle"])
 def test_in_the_place_of_a_table_of_a_run(kind: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copyfile(fields.GOLDEN / "perceptron" / "split.csv", run / "split.csv")
     put(kind, run / "predictions.csv")
     assert "predictions.csv" in refused(capsys, "evaluate", str(run))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from linnaea.classifiers.contract import saved_class
 from linnaea.commands import terminal
 from linnaea.errors import RunError
+from linnaea.runs.checksums import NETWORK
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 
@@ -19,11 +20,16 @@ def load(run: str | Path) -> Any:
     run: str or Path
         The folder that `linnaea train` wrote.
 
-    Raises RunError where it is no run folder, or holds no network.
+    Raises RunError where it is no run folder, or holds no network, or another than the run trained: what was
+    measured and promised is of that one.
     """
     folder = RunFolder.open(run)
     model = folder.read_json("model.json").get("model")
-    return saved_class(str(model)).load(folder.path)
+    classifier = saved_class(str(model)).load(folder.path)
+    # Last, because what is said above tells more.
+    for name in NETWORK:
+        folder.refuse_changed(name)
+    return classifier
 
 
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from linnaea.commands.study import Study, count_look
 from linnaea.errors import DataError, RunError
 from linnaea.evaluation.outliers import OutlierScore
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import tables
+from linnaea.runs import checksums, tables
 from linnaea.runs.folder import RunFolder
 
 
@@ -61,7 +61,8 @@ def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
     temperature = calibration.fit_temperature(stated)
     classifier.temperature_ = temperature
     run.check_there()  # save would make the folder again
-    classifier.save(run.path)
+    with checksums.sealed(run, *checksums.NETWORK):
+        classifier.save(run.path)
     mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
     tables.write_table(run, "val", mended)
     run.write_numbers("calibration.json", {"temperature": temperature})

@@ -144,6 +144,7 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     if checkpoint is not None and checkpoint.instead:
         terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
         Checkpoints(run).settle(checkpoint)
+    run.update_info(checksums={})  # of what is written anew
     keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
     run.clear_pictures()
     told: dict[str, Any] = {"at": provenance.now(), "epoch": None, "step": None, "differences": []}

@@ -17,7 +17,7 @@ from linnaea.commands.keeping import Keeper
 from linnaea.commands.study import Study
 from linnaea.data.dataset import counted
 from linnaea.errors import DivergenceError, LinnaeaError
-from linnaea.runs import provenance, reserve
+from linnaea.runs import checksums, provenance, reserve
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
@@ -94,7 +94,8 @@ def fit(
     keeper.forget_what_is_half(classifier, stopped)
     if getattr(classifier, "history_", None):
         run.check_there()  # save would make the folder again
-        classifier.save(run.path)
+        with checksums.sealed(run, *checksums.NETWORK, "history.jsonl"):
+            classifier.save(run.path)
         used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked["learning_rate"]}
         run.update_info(
             recipe={**recipe.model_dump(), **used},

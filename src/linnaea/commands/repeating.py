@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _train_each(
                     replace(pictures, split=plan.split),
                     Phases(),
                     checkpoint,
-                    one_of={"kind": kind, "number": number, "of": len(plans)},
+                    one_of={"kind": kind, "number": number, "of": len(plans), "group": group.info()["id"]},
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
@@ -195,7 +196,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         asked=runs,
         message=None,
         # A group that is gone on with keeps its beginning.
-        **{"runs": [], "started": provenance.now(), **_begun(group)},
+        **{"runs": [], "started": provenance.now(), "id": uuid4().hex, **_begun(group)},
     )
     state, message = "finished", None
     try:
@@ -215,7 +216,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
 
 def _begun(group: RunGroup) -> dict[str, Any]:
     known = group.info() if (group.path / group.file).exists() else {}
-    return {name: known[name] for name in ("runs", "started") if name in known}
+    return {name: known[name] for name in ("runs", "started", "id") if name in known}
 
 
 def sum_up(group: RunGroup, **changes: Any) -> Path:

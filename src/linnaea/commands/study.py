@@ -207,12 +207,20 @@ def divide(
 def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
     """Return (rows, protocol) of the split in a run folder or a split.csv.
 
-    Raises RunError for anything else, DataError for a damaged file.
+    Raises RunError for anything else, DataError for a damaged file, and for one that is not the run's.
     """
     from linnaea.data.frozen import read_split
     from linnaea.data.tables import MAX_TABLE
+    from linnaea.runs import tables
 
     folder = Path(place).expanduser()
+    if (folder / "run.json").is_file():
+        run = RunFolder.open(folder)
+        known = tables.split_of(run)
+        if known is not None:
+            # Of a split that was reused itself: where it came from first, and where from now.
+            made = (run.info().get("data") or {}).get("protocol", "parts")
+            return known, f"{made.split(', as in ')[0]}, as in {place}"
     file = folder / "split.csv" if folder.is_dir() else folder
     try:
         rows = read_split(reading.read_bytes(file, MAX_TABLE).decode("utf-8-sig"))
@@ -222,10 +230,6 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             f"There is no split in {place} ({reason}).",
             "--split-from takes a run folder, or the split.csv of one.",
         ) from error
-    if (folder / "run.json").is_file():
-        made = RunFolder.open(folder).info().get("data", {}).get("protocol", "parts")
-        # Of a split that was reused itself: where it came from first, and where from now.
-        return rows, f"{made.split(', as in ')[0]}, as in {place}"
     return rows, f"parts of {place}"
 
 

@@ -2,12 +2,13 @@
 
 import warnings
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 
 from linnaea.data.dataset import Dataset, classes_have, counted
 from linnaea.data.groups import Groups
-from linnaea.data.split import OFFICIAL, TRAINVAL, Split, without_part
+from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, without_part
 from linnaea.errors import DataError, SettingError
 from linnaea.streams import Purpose, stream
 
@@ -56,13 +57,20 @@ def make_folds(
         raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
     together = np.arange(len(dataset)) if groups is None else groups.ids
     _check_divisible(dataset.labels[rows], together[rows])
+    if number > (found := len(np.unique(together[rows]))):
+        raise SettingError(
+            f"{counted(found, 'group')} of pictures cannot be {number} folds: no group is divided.",
+            "Ask for fewer.",
+        )
     fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
     splits = []
     for fold in range(number):
         rest, judged = rows[fold_of != fold], rows[fold_of == fold]
         train, val = _validation_of(dataset, rest, together, validation, seed, fold)
         told = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
-        told += f", {validation * 100:g} % of the others set aside for validation" if len(val) else ""
+        if len(val):
+            told += f", {validation * 100:g} % of the others set aside for validation"
+            told += in_fact(Fraction(str(validation)), len(val), len(rest), "it is")
         splits.append(Split(train, val, judged, told, groups))
     return splits
 
@@ -73,13 +81,13 @@ def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, in
 
     random_state = int(stream(seed, Purpose.SPLIT, 1, index).integers(2**31))
     fold_of = np.zeros(len(labels), dtype=np.int64)
+    # Stratified folds want a class that reaches into each of them.
+    strata = labels if max(Counter(labels.tolist()).values()) >= number else np.zeros(len(labels), int)
     if len(np.unique(groups)) == len(groups):
-        # Stratified folds want a class that reaches into each of them.
-        strata = labels if max(Counter(labels.tolist()).values()) >= number else np.zeros(len(labels), int)
         folds = StratifiedKFold(number, shuffle=True, random_state=random_state).split(labels, strata)
     else:
         folds = StratifiedGroupKFold(number, shuffle=True, random_state=random_state).split(
-            labels, labels, groups
+            labels, strata, groups
         )
     with warnings.catch_warnings():
         # That a class has fewer pictures than there are folds is no fault: it is missing from some of them.
@@ -102,7 +110,10 @@ def _validation_of(
     """Return (train, val) of the pictures outside a fold: one of 1/validation parts chooses."""
     # Half of them is the most that can be set aside.
     parts = max(round(1 / validation), 2) if validation else 0
-    if not parts or parts > len(rest):
+    if len(np.unique(groups[rest])) < len(rest):
+        # Of few groups, one is the least that can be set aside.
+        parts = min(parts, len(np.unique(groups[rest])))
+    if parts < 2 or parts > len(rest):
         return rest, rest[:0]
     chosen = _assigned(dataset.labels[rest], groups[rest], parts, seed, 1 + fold) == 0
     for name in np.unique(dataset.labels[rest[chosen]]):

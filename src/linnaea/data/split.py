@@ -106,7 +106,7 @@ def make_split(
             train, val = _divide(dataset, rest, inner, Purpose.VALIDATION, seed, "validation", groups)
         shares = [share for share in (train_share, val_share, test_share) if share]
         words = f"{'/'.join(f'{float(share * 100):g}' for share in shares)} stratified, seed {seed}"
-        words += _in_fact(test_share, len(test), len(rows), "the test part is")
+        words += in_fact(test_share, len(test), len(rows), "the test part is")
         words += f", kept together: {groups.words}" if groups is not None and groups.words else ""
     return set_aside(dataset, Split(train, val, test, words, groups), validation, seed)
 
@@ -132,14 +132,14 @@ def set_aside(dataset: Dataset, split: Split, validation: float, seed: int = 0) 
             split.groups,
         )
         words = f"{split.protocol}, {validation * 100:g} % of training set aside for validation"
-        words += _in_fact(Fraction(str(validation)), len(val), len(split.train), "it is")
+        words += in_fact(Fraction(str(validation)), len(val), len(split.train), "it is")
         words += "" if f", seed {seed}" in split.protocol else f", seed {seed}"
         split = replace(split, train=train, val=val, protocol=words)
     check_parts(dataset, split)
     return split
 
 
-def _in_fact(share: Fraction, pictures: int, of: int, what: str) -> str:
+def in_fact(share: Fraction, pictures: int, of: int, what: str) -> str:
     """Return what a part came to, where that is a point or more from its share; "" elsewhere.
 
     Of few classes, or large groups, none can be left out or divided.

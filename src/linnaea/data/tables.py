@@ -106,17 +106,23 @@ def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
                 f"{source} has the column {listed(map(repr, twice))} more than once.", "Rename or remove one."
             )
         reader.fieldnames = names
-        return [
-            (
-                reader.line_num,
-                {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)},
-            )
-            for row in reader
-        ]
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(
             f"{source}, line {reader.reader.line_num}, is not CSV ({error}).", "Correct the line."
         ) from error
+    # A label with a comma in it, unquoted, would lose its end, and two classes become one.
+    surplus = [line for line, row in rows if any(row.get(None) or ())]
+    if surplus:
+        raise DataError(
+            f"{source} has more values than the {len(names)} columns that its first line names in "
+            f"{counted(len(surplus), 'row')}: {listed(f'line {line}' for line in surplus)}.",
+            f"Put a value that holds '{separator}' in quotation marks.",
+        )
+    return [
+        (line, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)})
+        for line, row in rows
+    ]
 
 
 def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> list[str]:

@@ -176,8 +176,9 @@ def in_words(metrics: dict[str, Any]) -> str | None:
     pictures, groups, alone = (accuracy.get(name) for name in ("pictures", "groups", "independent"))
     if pictures is None or groups is None or alone is None or not matters(alone, pictures):
         return None
+    ones = "one" if round(alone) == 1 else "ones"
     return (
         f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, and pictures of one "
-        f"group tend to be right or wrong together: they tell as much as {round(alone):,} independent ones, "
-        "which the intervals allow for"
+        f"group tend to be right or wrong together: they tell as much as {round(alone):,} independent "
+        f"{ones}, which the intervals allow for"
     )

@@ -58,7 +58,8 @@ class PredictionSets:
         independent = independent_pictures(validation, coverage)
         threshold = conformal.threshold(_scores_of_truth(validation), coverage, independent)
         if threshold is None:
-            alike = f", which tell no more of that than {independent:,} independent ones"
+            ones = "one" if independent == 1 else "ones"
+            alike = f", which tell no more of that than {independent:,} independent {ones}"
             alike = alike if independent < n else ""
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
@@ -99,7 +100,8 @@ class PredictionSets:
         wanted, sure = f"{100 * self.coverage:g} %", self.confidence
         parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
         if grouped.matters(self.independent, self.pictures):
-            parts += f", which tell as much as {self.independent:,} independent ones"
+            ones = "one" if self.independent == 1 else "ones"
+            parts += f", which tell as much as {self.independent:,} independent {ones}"
         if sure >= conformal.CONFIDENCE:
             return (
                 f"hold the right class at least {wanted} of the time, with {100 * conformal.CONFIDENCE:g} % "

@@ -130,31 +130,33 @@ def _failures(facts: RunFacts) -> list[str]:
     return sentences + _blind_spots(facts)
 
 
-def _blind_spots(facts: RunFacts) -> list[str]:
-    """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
-    sentences = []
+def _something_else(facts: RunFacts) -> list[str]:
+    """Return what becomes of a picture of none of the classes."""
     asked = facts.outliers.get("asked")
+    if not isinstance(asked, (int, float)):
+        return ["A picture of something else gets one of these names too, and no warning."]
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
-    if isinstance(asked, (int, float)):
-        rate = (
-            outliers.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
-        )
-        part = str(facts.outliers.get("part") or "validation")
-        more = ""
-        if isinstance(pictures, int) and rate > asked:
-            more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
-        seen = facts.metric("outliers")
-        found = "" if seen is None else f", and of {percent(seen)} on the test part"
-        sentences.append(
-            "A picture of something else gets one of these names too; prediction may warn of it, with a "
-            f"threshold that allows false alarms for {percent(rate)} of the pictures that belong here{more}"
-            f"{found}."
-        )
-        if (broken := outliers.in_words(facts.metrics)) is not None:
-            sentences.append(f"That warning comes too often: {words.unbroken(broken)}.")
-    else:
-        sentences.append("A picture of something else gets one of these names too, and no warning.")
+    rate = outliers.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+    part = str(facts.outliers.get("part") or "validation")
+    more = ""
+    if isinstance(pictures, int) and rate > asked:
+        more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
+    seen = facts.metric("outliers")
+    found = "" if seen is None else f", and of {percent(seen)} on the test part"
+    sentences = [
+        "A picture of something else gets one of these names too; prediction may warn of it, or miss it, "
+        f"with a threshold that allows false alarms for {percent(rate)} of the pictures that belong "
+        f"here{more}{found}."
+    ]
+    if (broken := outliers.in_words(facts.metrics)) is not None:
+        sentences.append(f"That warning comes too often: {words.unbroken(broken)}.")
+    return sentences
+
+
+def _blind_spots(facts: RunFacts) -> list[str]:
+    """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
+    sentences = _something_else(facts)
     counts = training_counts(facts)
     most = max(counts.values(), default=0)
     few = sorted((name for name in counts if 0 < counts[name] <= most / UNEVEN), key=lambda n: (counts[n], n))

@@ -156,12 +156,14 @@ def _tables(run: RunFolder) -> list[Predictions | None]:
 
 def _problems(run: RunFolder) -> list[dict[str, Any]] | None:
     if not (run.path / "check.json").exists():
+        run.refuse_changed("check.json")
         return None
     found = run.read_json("check.json").get("problems")
     if not isinstance(found, list) or not all(isinstance(problem, dict) for problem in found):
         raise RunError(
             f"{run.path / 'check.json'} holds no list of problems.", "Make it again: linnaea check."
         )
+    run.refuse_changed("check.json")
     return found
 
 

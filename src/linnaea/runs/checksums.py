@@ -4,6 +4,8 @@ They protect from accidents, not from fraud: whoever rewrites a file and its che
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from linnaea import reading
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from linnaea.runs.folder import RunFolder
 
 MAX_SIZE = 2 << 30  # bytes of a file that is summed; a table of a million pictures takes 1.2 GB
+
+
+NETWORK = ("weights.safetensors", "model.json")
+"""What a classifier saves."""
 
 
 def known(run: "RunFolder") -> dict[str, str]:
@@ -26,11 +32,22 @@ def write_text(run: "RunFolder", name: str, text: str) -> None:
 
 def write_bytes(run: "RunFolder", name: str, content: bytes) -> None:
     """Write a file of the run, and its checksum into run.json."""
-    others = {file: checksum for file, checksum in known(run).items() if file != name}
-    # Whoever is killed between the two leaves a file without a checksum, never with a wrong one.
+    with sealed(run, name):
+        run.write_bytes(name, content)
+
+
+@contextmanager
+def sealed(run: "RunFolder", *names: str) -> Iterator[None]:
+    """Let these files of a run be written; then keep their checksums, of those that are there.
+
+    Whoever is killed meanwhile leaves files without a checksum, never with a wrong one.
+    """
+    others = {file: checksum for file, checksum in known(run).items() if file not in names}
     run.update_info(checksums=others)
-    run.write_bytes(name, content)
-    run.update_info(checksums=others | {name: _checksum(content)})
+    yield
+    there = [name for name in names if (run.path / name).exists()]
+    found = {name: _checksum(reading.read_bytes(run.path / name, MAX_SIZE)) for name in there}
+    run.update_info(checksums=others | found)
 
 
 def fault(run: "RunFolder", name: str) -> str:

@@ -185,7 +185,7 @@ class RunFolder:
         return found
 
     def write_numbers(self, name: str, value: dict[str, Any]) -> None:
-        """Write metrics.json, calibration.json or outliers.json, and its checksum into run.json."""
+        """Write a JSON file of numbers or findings, and its checksum into run.json."""
         checksums.write_text(self, name, files.json_text(value))
 
     def refuse_lost_numbers(self) -> None:
@@ -254,6 +254,7 @@ class RunFolder:
         """Return the epochs of history.jsonl; a last line torn by a power cut is left out."""
         path = self.path / "history.jsonl"
         if not path.exists():
+            self.refuse_changed(path.name)
             return []
         try:
             lines = reading.read_bytes(path, MAX_HISTORY).decode("utf-8", errors="replace").splitlines()
@@ -271,6 +272,8 @@ class RunFolder:
                 ) from error
             check_line(path, number, record)
             records.append(record)
+        # Of a training that is over. Last, because what is said above tells more.
+        self.refuse_changed(path.name)
         return records
 
     def _forget(self) -> bool:

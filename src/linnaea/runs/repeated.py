@@ -1,5 +1,6 @@
 """RunGroup: a folder of several runs of one recipe, over seeds (repeats) or over folds."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -108,9 +109,19 @@ class RunGroup(RunFolder):
         return [name for name in self._named() if not self._has(name)]
 
     def runs(self) -> list[RunFolder]:
-        """Return the runs that were begun, in order. Raises RunError as _named does."""
+        """Return the runs that were begun, in order. Raises RunError as _named, and for a strange run."""
         # The last may have been named and not been made, when the power went.
-        return [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
+        found = [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
+        own, again = self.info().get("id"), shlex.join(["linnaea", "resume", str(self.path)])
+        for run in found:
+            told = (run.info().get("one_of") or {}).get("group")
+            # A mean over another recipe, or over one run twice, would be none of this one.
+            if None not in (own, told) and own != told:
+                raise RunError(
+                    f"{run.path} is no run of {self.path}: it was made by another group.",
+                    f"Put its own run back, or remove it and say: {again}.",
+                )
+        return found
 
     def judged(self) -> list[RunFolder]:
         """Return the runs that have judged their test part. Raises RunError for one that lost its numbers."""

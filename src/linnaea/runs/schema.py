@@ -147,6 +147,7 @@ class _Spread(_Part):
 
 
 class _Group(_Begun):
+    id: _Text | None = None
     asked: _Count | None = None
     judged: _Count | None = None
     metrics: dict[str, _Spread] | None = None
