@@ -1,4 +1,4 @@
-"""Checksums that run.json keeps of a run's tables and numbers: an edit by hand is told, not believed.
+"""Checksums that run.json keeps of a run's files: an edit by hand, or another run's, is told, not believed.
 
 They protect from accidents, not from fraud: whoever rewrites a file and its checksum can still lie.
 """
