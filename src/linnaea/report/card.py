@@ -143,7 +143,7 @@ def _something_else(facts: RunFacts) -> list[str]:
     if isinstance(pictures, int) and rate > asked:
         more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
     seen = facts.metric("outliers")
-    found = "" if seen is None else f", and of {percent(seen)} on the test part"
+    found = "" if seen is None else f"; on the test part there were {percent(seen)}"
     sentences = [
         "A picture of something else gets one of these names too; prediction may warn of it, or miss it, "
         f"with a threshold that allows false alarms for {percent(rate)} of the pictures that belong "
