@@ -78,6 +78,7 @@ def test_each_shown_picture_has_a_heat_map_of_its_size(small):
     assert RunFolder(run).info()["heat_maps"] == {
         "method": "integrated gradients from black",
         "of": "predicted class",
+        "places": [8, 8],
     }
 
 

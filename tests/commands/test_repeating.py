@@ -136,6 +136,21 @@ def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     )
 
 
+def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tmp_path, capsys):
+    page = tmp_path / "c.html"
+    empty = RunGroup.begin(tmp_path / "empty", "repeats")
+    empty.update_info(runs=[])
+    assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
+    assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
+    assert not page.exists()
+    half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
+    shutil.rmtree(half.path / "2")
+    half.update_info(runs=["1"], state="interrupted")
+    assert main(["compare", str(half.path), "--out", str(page)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
+
+
 def words(page):
     """What a page says, without its charts: their parts are numbered anew with every drawing."""
     return re.sub(r"<svg.*?</svg>|<[^>]+>", "", page.read_text(), flags=re.DOTALL)

@@ -19,7 +19,7 @@ from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
 from linnaea.report.facts import read_run
 from linnaea.report.growth import growth_section
-from linnaea.report.page import build_report
+from linnaea.report.page import _heat_note, build_report
 from linnaea.report.trust import trust_section
 
 NBSP = "\u00a0"
@@ -212,6 +212,14 @@ def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):
     right = table.predicted == table.true
     least = table.paths[int(np.flatnonzero(right)[table.confidence[right].argmin()])]
     assert re.search(r'alt="([^"]+)"', doubtful)[1] == least
+
+
+@pytest.mark.parametrize(("places", "told"), [([3, 3], True), ([7, 7], False), (None, False)])
+def test_a_coarse_heat_map_is_called_one(full, places, told):
+    facts = read_run(full[0])
+    facts = replace(facts, info=facts.info | {"heat_maps": {"method": "Grad-CAM", "places": places}})
+    coarse = " At this size of picture a map has 3 × 3 places: it tells the region and no more."
+    assert _heat_note(facts).replace(NBSP, " ").endswith(coarse) is told
 
 
 def test_leaks_and_looks_stand_before_the_result(full):

@@ -1,5 +1,6 @@
 """linnaea compare: several runs on one page, and whether their difference could be luck."""
 
+import shlex
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,8 @@ def compare(
     refuse_own_file(out)
     groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
+    for group in groups:
+        group.refuse_unjudged(group.judged())
     # Before anything is told or written: a comparison of different pictures would be none.
     sentences = _sentences(folders, common) + _group_sentences(groups, common)
     # Before anything is told: the page reads everything that a run left, and refuses what is damaged.
@@ -47,6 +50,7 @@ def compare(
         sentences += _left_out(folders, groups)
     if groups:
         terminal.results.print(groups_table(groups))
+        sentences += _unfinished(groups)
     if len(runs) == 1:
         sentences.append("Only one was named: there is nothing to compare it with.")
     for sentence in sentences:
@@ -157,6 +161,18 @@ def _left_out(folders: list[RunFolder], groups: list[RunGroup]) -> list[str]:
     told = [f"{listed(unjudged)}: no test part was judged, nothing is compared"] if unjudged else []
     if groups:
         told.append("Single runs are compared with each other, not with repeats.")
+    return told
+
+
+def _unfinished(groups: list[RunGroup]) -> list[str]:
+    """Say which groups have not judged all the runs that were asked for."""
+    told = []
+    for group in groups:
+        asked, judged = group.info().get("asked") or 0, len(group.judged())
+        if judged < asked:
+            again = shlex.join(["linnaea", "resume", str(group.path)])
+            name = group.path.resolve().name
+            told.append(f"{name}: {judged} of {asked} {group.kind} judged so far; go on with: {again}")
     return told
 
 

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from linnaea.classifiers.contract import saved_class
 from linnaea.commands import terminal
-from linnaea.errors import RunError
 from linnaea.runs.checksums import NETWORK
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
@@ -77,11 +76,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
 
     group.check_tables()
     judged = [run for run in group.runs() if is_there(run, "test")]
-    if not judged:
-        raise RunError(
-            f"None of the {group.kind} in {group.path} has judged a test part.",
-            f"Train them to their end: linnaea resume {group.path}.",
-        )
+    group.refuse_unjudged(judged)
     # All of them before any is written: one table that was edited leaves the others as they are.
     found = [computed(run) for run in judged]
     for run, numbers in zip(judged, found, strict=True):

@@ -79,7 +79,10 @@ def _keep_shown(
     found = None
     if len(rows):
         found = heat_maps(classifier, _seen(study, rows), predictions.probabilities[rows].argmax(axis=1))
-    run.update_info(heat_maps=None if found is None else {"method": found.method, "of": "predicted class"})
+    told = None
+    if found is not None:
+        told = {"method": found.method, "of": "predicted class", "places": list(found.heat.shape[1:])}
+    run.update_info(heat_maps=told)
     place = {int(row): number for number, row in enumerate(rows)}
     room = SHOWN_BYTES
     for folder, members in shown.items():

@@ -12,6 +12,8 @@ from linnaea.data.dataset import Dataset, counted, listed
 from linnaea.data.tables import read_rows
 from linnaea.errors import DataError, did_you_mean
 
+_CURE = "The first line must name the columns path,label, as in the CSV that label_errors.html saves."
+
 
 @dataclass(frozen=True)
 class Relabelled:
@@ -44,7 +46,7 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
     decided: dict[str, str] = {}
     faults: dict[str, list[str]] = {}
     unknown: list[str] = []
-    for line, row in read_rows(path, str(path)):
+    for line, row in read_rows(path, str(path), _CURE):
         name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
         label = unicodedata.normalize("NFC", row["label"])
         where = f"{name} (line {line})" if name else f"line {line}"

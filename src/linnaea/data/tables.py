@@ -17,6 +17,7 @@ from linnaea.errors import DataError
 
 COLUMNS = ("path", "label")
 MAX_TABLE = 1 << 30  # bytes; a row has some 60
+_CURE = "The first line must name the columns: path,label or path,label,part."
 
 
 def open_table(path: Path, source: str) -> Dataset:
@@ -71,8 +72,10 @@ def open_table(path: Path, source: str) -> Dataset:
     )
 
 
-def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
+def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dict[str, str]]]:
     """Return each row of a table with its line number, its values stripped, its columns in small letters.
+
+    cure: what to do where the columns path and label are missing.
 
     Raises DataError for what is no CSV in UTF-8, no plain file or one above MAX_TABLE, or lacks the columns
     path and label.
@@ -98,7 +101,7 @@ def read_rows(path: Path, source: str) -> list[tuple[int, dict[str, str]]]:
             raise DataError(
                 f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
                 f"its columns are: {', '.join(names) or 'none'}.",
-                "The first line must name the columns: path,label or path,label,part.",
+                cure,
             )
         twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
         if twice:

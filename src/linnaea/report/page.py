@@ -30,6 +30,8 @@ from linnaea.report.figures import headline_figure, learning_curves
 from linnaea.runs.folder import RunFolder
 
 _HERE = Path(__file__).parent
+# Places a side of a heat map, below which it cannot tell one part of a thing from another.
+COARSE = 5
 
 
 def build_report(run: RunFolder) -> Path:
@@ -183,7 +185,14 @@ def _heat_note(facts: RunFacts) -> str:
     """Say what the heat beside a picture is; by which method, where run.json tells."""
     method = facts.part_of_info("heat_maps").get("method")
     by = f" ({method})" if method else ""
-    return f"Beside each, its heat map{by}: what spoke for the answer glows."
+    note = f"Beside each, its heat map{by}: what spoke for the answer glows."
+    # Older runs do not say how many places their maps have.
+    places = facts.part_of_info("heat_maps").get("places")
+    sides = [side for side in places if isinstance(side, int)] if isinstance(places, list) else []
+    if len(sides) == 2 and min(sides) < COARSE:
+        size = f"{sides[0]}{words.NBSP}×{words.NBSP}{sides[1]}"
+        note += f" At this size of picture a map has {size} places: it tells the region and no more."
+    return note
 
 
 def _eyebrow(facts: RunFacts) -> list[str]:

@@ -129,6 +129,14 @@ class RunGroup(RunFolder):
             run.refuse_lost_numbers()
         return [run for run in self.runs() if (run.path / "metrics.json").exists()]
 
+    def refuse_unjudged(self, judged: Sequence[RunFolder]) -> None:
+        """Raise RunError where none of the runs has judged its test part; judged: those that have."""
+        if not judged:
+            raise RunError(
+                f"None of the {self.kind} in {self.path} has judged a test part.",
+                f"Train them to their end: {shlex.join(['linnaea', 'resume', str(self.path)])}.",
+            )
+
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return what the metrics of the judged runs say together, computed anew; see summary."""
         return summary([run.metrics() for run in self.judged()])
