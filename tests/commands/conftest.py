@@ -1,6 +1,7 @@
 """Small labelled pictures on disk, and one trained run that the verbs share."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image
 
 from linnaea.cli import main
+
+SHORT = ["--hidden", "8", "--epochs", "3", "--size", "12"]
 
 
 def forget_checksums(run):
@@ -27,6 +30,11 @@ def draw(folder: Path, classes: int = 3, count: int = 12, side: int = 12) -> Pat
             pixels[:, start : start + side // classes] += 160
             Image.fromarray(pixels).save(folder / f"bar {number}" / f"{index:02}.png")
     return folder
+
+
+def words(page):
+    """What a page says, without its charts: their parts are numbered anew with every drawing."""
+    return re.sub(r"<svg.*?</svg>|<[^>]+>", "", page.read_text(), flags=re.DOTALL)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +59,23 @@ def calibrated(tmp_path_factory) -> Path:
                  "--validation", "0.4", "--out", str(folder / "run")])  # fmt: skip
     assert code == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def repeats(bars, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("groups") / "two"
+    assert main(["train", str(bars), *SHORT, "--repeats", "2", "--seed", "4", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def folds(bars, tmp_path_factory):
+    """Three folds of the bars with two labels wrong, as a table beside them."""
+    folder = tmp_path_factory.mktemp("my folds")
+    rows = [f"{bars}/bar {c}/{i:02}.png,bar {c}" for c in range(3) for i in range(12)]
+    rows[3] = rows[3].replace(",bar 0", ",bar 2")
+    rows[30] = rows[30].replace(",bar 2", ",bar 1")
+    (folder / "table.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    options = ["--hidden", "16", "--epochs", "40", "--size", "12", "--folds", "3", "--validation", "0"]
+    assert main(["train", str(folder / "table.csv"), *options, "--out", str(folder / "three")]) == 0
+    return folder / "three"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands.conftest import SHORT, words
 
 import linnaea
 from linnaea.cli import main
@@ -17,33 +18,10 @@ from linnaea.commands import suspects
 from linnaea.commands.repeating import sum_up, tell
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
-from linnaea.errors import RunError
 from linnaea.evaluation.label_errors import read_csv
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import groups
 from linnaea.runs.repeated import RunGroup, summary
-
-SHORT = ["--hidden", "8", "--epochs", "3", "--size", "12"]
-
-
-@pytest.fixture(scope="module")
-def repeats(bars, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("groups") / "two"
-    assert main(["train", str(bars), *SHORT, "--repeats", "2", "--seed", "4", "--out", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folds(bars, tmp_path_factory):
-    """Three folds of the bars with two labels wrong, as a table beside them."""
-    folder = tmp_path_factory.mktemp("my folds")
-    rows = [f"{bars}/bar {c}/{i:02}.png,bar {c}" for c in range(3) for i in range(12)]
-    rows[3] = rows[3].replace(",bar 0", ",bar 2")
-    rows[30] = rows[30].replace(",bar 2", ",bar 1")
-    (folder / "table.csv").write_text("\n".join(["path,label", *rows]) + "\n")
-    options = ["--hidden", "16", "--epochs", "40", "--size", "12", "--folds", "3", "--validation", "0"]
-    assert main(["train", str(folder / "table.csv"), *options, "--out", str(folder / "three")]) == 0
-    return folder / "three"
 
 
 def test_every_repeat_is_the_run_that_its_seed_alone_would_give(repeats, bars, tmp_path):
@@ -136,26 +114,6 @@ def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     )
 
 
-def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tmp_path, capsys):
-    page = tmp_path / "c.html"
-    empty = RunGroup.begin(tmp_path / "empty", "repeats")
-    empty.update_info(runs=[])
-    assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
-    assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
-    assert not page.exists()
-    half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
-    shutil.rmtree(half.path / "2")
-    half.update_info(runs=["1"], state="interrupted")
-    assert main(["compare", str(half.path), "--out", str(page)]) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
-
-
-def words(page):
-    """What a page says, without its charts: their parts are numbered anew with every drawing."""
-    return re.sub(r"<svg.*?</svg>|<[^>]+>", "", page.read_text(), flags=re.DOTALL)
-
-
 def test_report_draws_every_page_of_folds_again_and_they_lead_to_each_other(folds, capsys):
     pages = [
         folds / "report.html",
@@ -174,46 +132,6 @@ def test_report_draws_every_page_of_folds_again_and_they_lead_to_each_other(fold
     assert 'href="../report.html"' in inner
     assert 'href="../label_errors.html"' in inner
     assert pages[1].exists()
-
-
-@pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])
-def test_joint_tables_that_were_edited_or_lost_are_not_believed(folds, tmp_path, capsys, file):
-    group = shutil.copytree(folds, tmp_path / "group")
-    page = (group / "label_errors.html").read_bytes()
-    for change, told in (
-        (lambda path: path.write_text("garbage\n"), f"{file} was changed since the run wrote it"),
-        (lambda path: path.unlink(), f"{file} is missing; folds.json keeps its checksum."),
-    ):
-        change(group / file)
-        for verb in ("evaluate", "report"):
-            assert main([verb, str(group)]) == 1
-            assert told in " ".join(capsys.readouterr().err.split())
-    assert (group / "label_errors.html").read_bytes() == page
-
-
-def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, capsys):
-    group = shutil.copytree(repeats, tmp_path / "group")
-    first = json.loads((group / "repeats.json").read_text())["metrics"]
-    shutil.rmtree(group / "2")
-    assert main(["evaluate", str(group)]) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert "repeat 2: these numbers are without it" in told
-    assert f"train it again: linnaea resume {group}" in told
-    assert " runs, 2 is gone. " in words(group / "report.html")
-    assert main(["resume", str(group)]) == 0
-    assert "these numbers are without" not in capsys.readouterr().err
-    assert json.loads((group / "repeats.json").read_text())["metrics"] == first
-
-
-def test_a_run_of_another_group_is_not_averaged_in(repeats, folds, tmp_path, capsys):
-    group = shutil.copytree(repeats, tmp_path / "group")
-    shutil.rmtree(group / "2")
-    shutil.copytree(folds / "2", group / "2")
-    for asked in (["report", str(group)], ["evaluate", str(group)], ["compare", str(group), str(repeats)]):
-        assert main(asked) == 1
-        told = " ".join(capsys.readouterr().err.split())
-        assert f"{group / '2'} is no run of {group}: it was made by another group. Put its own" in told
-    assert main(["report", str(folds)]) == 0
 
 
 def test_folds_judge_every_picture_once(folds):
@@ -382,37 +300,6 @@ def test_the_mean_difference_of_repeats_is_told_with_its_interval(repeats, bars,
     assert (mean, spread) == pytest.approx((difference, deviation), abs=0.051)
     assert low < mean < high
     assert f"{found[1]} points on average" in page.read_text()
-
-
-def test_evaluate_writes_no_run_of_a_group_where_one_table_was_edited(repeats, tmp_path, capsys):
-    group = shutil.copytree(repeats, tmp_path / "group")
-    (group / "1" / "metrics.json").unlink()
-    lines = (group / "2" / "predictions.csv").read_text().splitlines()
-    (group / "2" / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
-    assert main(["evaluate", str(group)]) == 1
-    assert "has no row for " in capsys.readouterr().err
-    assert not (group / "1" / "metrics.json").exists()
-
-
-def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
-    group = shutil.copytree(repeats, tmp_path / "group")
-    before = (group / "repeats.json").read_bytes()
-    (group / "2" / "metrics.json").write_text('{"accuracy": {"value": "high"}}')
-    with pytest.raises(RunError, match=r"2/metrics.json cannot be believed: .*accuracy.value is 'high'"):
-        sum_up(RunGroup.open_group(group))
-    assert (group / "repeats.json").read_bytes() == before
-
-
-def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tmp_path, capsys):
-    group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
-    accuracy = group.info()["metrics"]["accuracy"]
-    group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, judged=0)
-    pair = ["compare", str(repeats), str(group.path), "--out", str(tmp_path / "c.html")]
-    assert main(pair) == 0
-    shown = capsys.readouterr().out
-    assert "99.90" not in shown
-    assert shown.count(f"{100 * accuracy['mean']:.2f}") >= 2
-    assert "99.90" not in (tmp_path / "c.html").read_text()
 
 
 def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp_path, capsys):

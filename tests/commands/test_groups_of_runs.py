@@ -1,0 +1,98 @@
+"""Facts: repeats and folds believe only their own runs and tables, and say what is missing of them."""
+
+import json
+import shutil
+
+import pytest
+from tests.commands.conftest import words
+
+from linnaea.cli import main
+from linnaea.commands.repeating import sum_up
+from linnaea.errors import RunError
+from linnaea.runs.repeated import RunGroup
+
+
+def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tmp_path, capsys):
+    page = tmp_path / "c.html"
+    empty = RunGroup.begin(tmp_path / "empty", "repeats")
+    empty.update_info(runs=[])
+    assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
+    assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
+    assert not page.exists()
+    half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
+    shutil.rmtree(half.path / "2")
+    half.update_info(runs=["1"], state="interrupted")
+    assert main(["compare", str(half.path), "--out", str(page)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
+
+
+@pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])
+def test_joint_tables_that_were_edited_or_lost_are_not_believed(folds, tmp_path, capsys, file):
+    group = shutil.copytree(folds, tmp_path / "group")
+    page = (group / "label_errors.html").read_bytes()
+    for change, told in (
+        (lambda path: path.write_text("garbage\n"), f"{file} was changed since the run wrote it"),
+        (lambda path: path.unlink(), f"{file} is missing; folds.json keeps its checksum."),
+    ):
+        change(group / file)
+        for verb in ("evaluate", "report"):
+            assert main([verb, str(group)]) == 1
+            assert told in " ".join(capsys.readouterr().err.split())
+    assert (group / "label_errors.html").read_bytes() == page
+
+
+def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    first = json.loads((group / "repeats.json").read_text())["metrics"]
+    shutil.rmtree(group / "2")
+    assert main(["evaluate", str(group)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "repeat 2: these numbers are without it" in told
+    assert f"train it again: linnaea resume {group}" in told
+    assert " runs, 2 is gone. " in words(group / "report.html")
+    assert main(["resume", str(group)]) == 0
+    assert "these numbers are without" not in capsys.readouterr().err
+    assert json.loads((group / "repeats.json").read_text())["metrics"] == first
+
+
+def test_a_run_of_another_group_is_not_averaged_in(repeats, folds, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    shutil.rmtree(group / "2")
+    shutil.copytree(folds / "2", group / "2")
+    for asked in (["report", str(group)], ["evaluate", str(group)], ["compare", str(group), str(repeats)]):
+        assert main(asked) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{group / '2'} is no run of {group}: it was made by another group. Put its own" in told
+    assert main(["report", str(folds)]) == 0
+
+
+def test_evaluate_writes_no_run_of_a_group_where_one_table_was_edited(repeats, tmp_path, capsys):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    (group / "1" / "metrics.json").unlink()
+    lines = (group / "2" / "predictions.csv").read_text().splitlines()
+    (group / "2" / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert main(["evaluate", str(group)]) == 1
+    assert "has no row for " in capsys.readouterr().err
+    assert not (group / "1" / "metrics.json").exists()
+
+
+def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
+    group = shutil.copytree(repeats, tmp_path / "group")
+    before = (group / "repeats.json").read_bytes()
+    (group / "2" / "metrics.json").write_text('{"accuracy": {"value": "high"}}')
+    with pytest.raises(RunError, match=r"2/metrics.json cannot be believed: .*accuracy.value is 'high'"):
+        sum_up(RunGroup.open_group(group))
+    assert (group / "repeats.json").read_bytes() == before
+
+
+def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tmp_path, capsys):
+    group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
+    accuracy = group.info()["metrics"]["accuracy"]
+    group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, judged=0)
+    pair = ["compare", str(repeats), str(group.path), "--out", str(tmp_path / "c.html")]
+    assert main(pair) == 0
+    shown = capsys.readouterr().out
+    assert "99.90" not in shown
+    assert shown.count(f"{100 * accuracy['mean']:.2f}") >= 2
+    assert "99.90" not in (tmp_path / "c.html").read_text()
