@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from linnaea.evaluation.outliers import squared_distances, unit_length
+from linnaea.evaluation.ood import squared_distances, unit_length
 
 Score = Callable[[np.ndarray], np.ndarray]
 SHRINKAGE = 0.8  # of the covariance, towards a multiple of the identity

@@ -67,8 +67,8 @@ class WholeLoop:
     def __init__(self, name: str, paths: list[Path]) -> None:
         from linnaea.classifiers.finetune import batchnorm, construction
         from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+        from linnaea.classifiers.finetune.pictures import ResidentPictures
         from linnaea.classifiers.finetune.precision import device
-        from linnaea.classifiers.finetune.resident import ResidentPictures
 
         opened = construction.open_network(
             name, weights="none", size=224, variant="weights", classes=CLASSES, seed=0

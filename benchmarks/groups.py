@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.stats import norm
 
-from linnaea.evaluation import conformal, grouped
+from linnaea.evaluation import clustered, conformal
 from linnaea.evaluation.intervals import wilson
 
 DRAWS = 1000
@@ -56,7 +56,7 @@ def intervals(sizes: list[int], accuracy: float, alike: float) -> tuple[float, f
     for _ in range(DRAWS):
         ease, groups = eases(sizes, alike, generator)
         right = ease < norm.ppf(accuracy)
-        low, high = grouped.share_interval(right, groups)
+        low, high = clustered.share_interval(right, groups)
         held += low <= accuracy <= high
         low, high = wilson(int(right.sum()), len(right))
         alone += low <= accuracy <= high

@@ -29,7 +29,7 @@ def features() -> tuple[np.ndarray, np.ndarray]:
     import torch
 
     from linnaea.classifiers.finetune import construction, inference
-    from linnaea.classifiers.finetune.resident import EvaluationBatches
+    from linnaea.classifiers.finetune.pictures import EvaluationBatches
     from linnaea.data.flowers102 import open_flowers102
 
     dataset = open_flowers102(SHARED / "data" / "flowers102")

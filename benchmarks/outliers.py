@@ -21,10 +21,10 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import _outlier_scores as candidates
 from linnaea.classifiers.finetune import construction, inference
+from linnaea.classifiers.finetune.pictures import batches
 from linnaea.classifiers.finetune.probe import fit_probe
-from linnaea.classifiers.finetune.resident import batches
 from linnaea.data import sources, split
-from linnaea.evaluation.outliers import WEIGHT, fit_outlier_score
+from linnaea.evaluation.ood import WEIGHT, fit_outlier_score
 
 HELD, SEEDS = 10, 5
 DIGITS, NOISE, SIDE = 500, 300, 256  # pictures of each kind; pixels a side of the noise

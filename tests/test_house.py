@@ -3,11 +3,15 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
+import warnings
 from fnmatch import fnmatch
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -32,14 +36,17 @@ def test_no_room_reaches_back():
     assert "0 broken" in ran.stdout
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT / "src")))
-def test_a_file_holds_one_idea_and_a_function_fits_on_a_screen(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            documented = len((ast.get_docstring(node, clean=False) or "").splitlines())
-            assert node.end_lineno - node.lineno + 1 - documented <= 60, node.name
+def test_the_longest_files_and_functions_are_named():
+    """No rule: whether a long one holds one idea is for a reader to say, so this only warns."""
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        if (lines := len(text.splitlines())) > 600:
+            warnings.warn(f"{path.name} has {lines} lines: does it hold one idea?", stacklevel=1)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                documented = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                if (lines := node.end_lineno - node.lineno + 1 - documented) > 80:
+                    warnings.warn(f"{path.name}: {node.name} has {lines} lines", stacklevel=1)
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
@@ -65,6 +72,23 @@ def test_the_map_names_every_file_and_no_other():
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "linnaea").rglob("*.*")]
     unmapped = [file for file in files if not any(fnmatch(file, pattern) for pattern in mapped)]
     assert [file for file in unmapped if not re.search(r"__pycache__|\w/\w+/__init__|py\.typed", file)] == []
+
+
+def test_whatever_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[<>=\[]", entry)[0].lower().replace("-", "_") for entry in wanted}
+    imported = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).split(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {"linnaea"}
+    distributions = packages_distributions()
+    names = {module: {name.lower().replace("-", "_") for name in distributions[module]} for module in foreign}
+    assert [module for module, owners in names.items() if not owners & declared] == []
 
 
 @pytest.mark.parametrize("name", linnaea.__all__)

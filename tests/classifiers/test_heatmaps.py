@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+from linnaea.classifiers.finetune.pictures import batches
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import batches
 from linnaea.classifiers.heatmaps import HeatMaps, heat_maps, seen_box
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.classifiers.perceptron.saliency import attributions

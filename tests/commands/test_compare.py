@@ -7,7 +7,7 @@ import pytest
 
 from linnaea.cli import main
 from linnaea.data.fingerprints import content_hash
-from linnaea.data.frozen import COLUMNS, read_split, split_hash
+from linnaea.data.split_file import COLUMNS, read_split, split_hash
 from linnaea.runs.folder import RunFolder
 
 

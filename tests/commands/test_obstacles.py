@@ -15,9 +15,9 @@ from tests.commands.conftest import draw
 
 from linnaea.cli import main
 from linnaea.commands import choosing, mistakes, study
-from linnaea.commands.keeping import Keeper
+from linnaea.commands.checkpointing import Keeper
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import sameness
+from linnaea.runs import run_diff
 from linnaea.runs.folder import RunFolder
 
 PERCEPTRON = ["--hidden", "8", "--epochs", "200", "--size", "12", "--set", "dropout=0.2"]
@@ -87,7 +87,7 @@ def test_a_picture_that_goes_or_changes_is_named_and_the_run_goes_on_when_it_is_
     assert f"There is no data set or folder '{tmp_path / 'bars'}'." in capsys.readouterr().err
     (tmp_path / "elsewhere").rename(tmp_path / "bars")
     assert main(["resume", str(run)]) == 0
-    assert sameness.differences(RunFolder(untouched), RunFolder(run)) == []
+    assert run_diff.differences(RunFolder(untouched), RunFolder(run)) == []
 
     changed = tmp_path / "changed"
     assert train(tmp_path, arguments, changed, lambda: picture.write_bytes(other)) == 1
@@ -175,7 +175,7 @@ READ_ONLY = """
 import contextlib, io, json, sys
 from pathlib import Path
 from linnaea.cli import main
-from linnaea.commands.keeping import Keeper
+from linnaea.commands.checkpointing import Keeper
 
 append, run = Keeper.append, None
 

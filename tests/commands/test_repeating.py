@@ -14,11 +14,11 @@ from tests.commands.conftest import SHORT, words
 
 import linnaea
 from linnaea.cli import main
-from linnaea.commands import suspects
+from linnaea.commands import label_issues
 from linnaea.commands.repeating import sum_up, tell
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
-from linnaea.evaluation.label_errors import read_csv
+from linnaea.evaluation.label_issues import read_csv
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import groups
 from linnaea.runs.repeated import RunGroup, summary
@@ -192,7 +192,7 @@ def test_the_command_that_is_named_for_decisions_works_as_it_stands(folds, tmp_p
 )
 def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, command):
     dataset = Dataset("flowers102", "flowers102", ("a.png", "b.png"), np.array(["a", "b"]), root=root)
-    assert suspects.relabel_command(dataset, {"data_dir": data_dir}) == command
+    assert label_issues.relabel_command(dataset, {"data_dir": data_dir}) == command
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
     ],
 )
 def test_suspects_are_told_whatever_their_number(found, command, told):
-    assert suspects._told(found, 9, "p.html", command) == told
+    assert label_issues._told(found, 9, "p.html", command) == told
 
 
 def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):

@@ -17,7 +17,7 @@ from filelock import FileLock
 from linnaea.cli import main
 from linnaea.runs.checkpoint import checksum
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.sameness import differences
+from linnaea.runs.run_diff import differences
 
 # Long enough to be stopped on its way, whatever the machine: 40 epochs of 12 steps.
 SETTINGS = ["--hidden", "12", "--epochs", "40", "--batch-size", "2", "--size", "12", "--augment", "digits",

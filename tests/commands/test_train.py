@@ -67,8 +67,8 @@ def test_metrics_are_those_of_the_predictions(trained):
 
 
 def test_the_loaded_network_gives_the_probabilities_on_disk(trained, bars):
+    from linnaea.data.flatten import vectors
     from linnaea.data.sources import open_dataset
-    from linnaea.data.vectors import vectors
 
     table = Predictions.read_csv(trained / "predictions.csv")
     dataset = open_dataset(str(bars))

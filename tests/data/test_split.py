@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes, fingerprint
-from linnaea.data.frozen import COLUMNS, read_split, split_from_rows, split_hash, split_rows
 from linnaea.data.sources import open_dataset
 from linnaea.data.split import default_protocol, make_split
+from linnaea.data.split_file import COLUMNS, read_split, split_from_rows, split_hash, split_rows
 from linnaea.errors import DataError, SettingError
 
 

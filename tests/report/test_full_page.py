@@ -18,7 +18,7 @@ from linnaea.files import write_bytes
 from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
 from linnaea.report.facts import read_run
-from linnaea.report.growth import growth_section
+from linnaea.report.learning_curve import growth_section
 from linnaea.report.page import _heat_note, build_report
 from linnaea.report.trust import trust_section
 

@@ -6,8 +6,8 @@ import io
 import pytest
 from PIL import Image
 
-from linnaea.evaluation.label_errors import Suspect, to_csv
-from linnaea.report.labels import build_label_errors
+from linnaea.evaluation.label_issues import Suspect, to_csv
+from linnaea.report.label_issues import build_label_errors
 from linnaea.runs.repeated import RunGroup
 
 pytestmark = pytest.mark.browser

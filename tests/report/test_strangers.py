@@ -6,9 +6,9 @@ import os
 import pytest
 
 from linnaea.errors import RunError
-from linnaea.evaluation.label_errors import Suspect, to_csv
+from linnaea.evaluation.label_issues import Suspect, to_csv
 from linnaea.report.groups import build_group
-from linnaea.report.labels import build_label_errors
+from linnaea.report.label_issues import build_label_errors
 from linnaea.report.page import build_report
 from linnaea.runs.repeated import RunGroup
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load
 
 import linnaea
 from linnaea.cli import main
-from linnaea.data.vectors import vectors
+from linnaea.data.flatten import vectors
 from linnaea.runs.checkpoint import FORMAT_VERSION as CHECKPOINT_VERSION
 from linnaea.runs.folder import FORMAT_VERSION
 

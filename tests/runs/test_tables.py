@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.frozen import COLUMNS, split_hash, split_rows
 from linnaea.data.groups import find_groups, leaks
 from linnaea.data.split import Split
+from linnaea.data.split_file import COLUMNS, split_hash, split_rows
 from linnaea.errors import DataError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder

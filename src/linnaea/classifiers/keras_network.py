@@ -18,7 +18,7 @@ from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.initialisers import initialise
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 # Rows a forward pass takes at a time outside training: 4,096 x 1,024 float32 activations are 16 MiB.
 BLOCK = 4096

@@ -7,7 +7,7 @@ import numpy as np
 
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands.study import Study, spread
-from linnaea.data.vectors import BLOCK
+from linnaea.data.flatten import BLOCK
 
 # A baseline, not a competitor: so many training pictures and steps take MNIST about a second.
 MOST_PICTURES, MOST_STEPS = 10_000, 30

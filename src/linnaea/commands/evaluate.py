@@ -47,7 +47,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     import json
 
     from linnaea.commands.judging import recompute
-    from linnaea.evaluation import grouped, outliers, prediction_sets
+    from linnaea.evaluation import clustered, ood, prediction_sets
     from linnaea.report.page import build_report
 
     if RunGroup.is_group(run):
@@ -60,7 +60,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
-        for label, said in (("Groups", grouped), ("Sets", prediction_sets), ("Alarms", outliers)):
+        for label, said in (("Groups", clustered), ("Sets", prediction_sets), ("Alarms", ood)):
             terminal.say(label, *filter(None, [said.in_words(metrics)]))
     return metrics
 
@@ -93,13 +93,13 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
 
 def metrics_table(metrics: dict[str, Any]) -> Any:
     """Return metrics with their intervals as a table, by the names and in the units of the report."""
-    from linnaea.report import words
+    from linnaea.report import formatting
 
     rows = []
     for key, metric in metrics.items():
         if key in TOLD_ONCE:
             continue
-        meaning = words.meaning_of(key)
+        meaning = formatting.meaning_of(key)
         shares = meaning.percent or meaning.points
         digits, scale = (2, 100) if shares else (min(meaning.decimals, 4), 1)
         unit = " %" if meaning.percent else " points" if meaning.points else ""
@@ -107,7 +107,7 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
         bounds = "–"
         if metric.get("low") is not None:
             bounds = f"{scale * metric['low']:.{digits}f} to {scale * metric['high']:.{digits}f}{unit}"
-        rows.append({"metric": words.title_of(key, metric), "value": value, "interval": bounds})
+        rows.append({"metric": formatting.title_of(key, metric), "value": value, "interval": bounds})
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )

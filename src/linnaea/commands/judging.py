@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from linnaea.classifiers.contract import saved_temperature, takes_photographs
-from linnaea.commands import unlike
+from linnaea.commands import ood
 from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
 from linnaea.commands.study import Study, count_look
 from linnaea.errors import DataError, RunError
-from linnaea.evaluation.outliers import OutlierScore
+from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import checksums, tables
 from linnaea.runs.folder import RunFolder
@@ -29,13 +29,13 @@ def judge(run: RunFolder, classifier: Any, study: Study) -> None:
     stated = _predicted(classifier, study, "val") if len(study.rows("val")) else None
     calibrated = stated is not None and calibrate(run, classifier, stated[0])
     untempered = None if stated is None else (stated[1], stated[0].probabilities)
-    score = unlike.fit(run, classifier, study, untempered)
+    score = ood.fit(run, classifier, study, untempered)
     if len(study.rows("test")) == 0:
         return
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if score is not None:
-        unlike.judge(run, score, classifier, features, predictions)
+        ood.judge(run, score, classifier, features, predictions)
     count_look(run, study)
     recompute(run)
     run.update_info(
@@ -124,7 +124,7 @@ def computed(run: RunFolder) -> Numbers:
     metrics = compute_metrics(
         predictions, validation=validation, temperature=temperature, leaked=leaked or None
     )
-    if (outliers := unlike.metric(run)) is not None:
+    if (outliers := ood.metric(run)) is not None:
         metrics["outliers"] = outliers
     calibration = None
     if validation is not None and temperature is not None:
@@ -163,7 +163,7 @@ def _saved_temperature(run: RunFolder, name: str) -> float:
 def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, np.ndarray]:
     """Return the table of a part, and its features (n, width)."""
     X, y = study.test if part == "test" else study.pair(part)
-    features, probabilities = unlike.seen(classifier, X, part)
+    features, probabilities = ood.seen(classifier, X, part)
     table = Predictions(
         paths=tuple(study.dataset.paths[row] for row in study.rows(part)),
         true=y,

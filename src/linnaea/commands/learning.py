@@ -10,14 +10,14 @@ from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
 from linnaea.classifiers.perceptron.course import has_exploded
-from linnaea.commands import keeping, terminal, unlike
+from linnaea.commands import checkpointing, ood, terminal
+from linnaea.commands.checkpointing import Keeper
 from linnaea.commands.choosing import Chosen, used_settings
-from linnaea.commands.interruption import Stops
-from linnaea.commands.keeping import Keeper
+from linnaea.commands.signals import Stops
 from linnaea.commands.study import Study
 from linnaea.data.dataset import counted
 from linnaea.errors import DivergenceError, LinnaeaError
-from linnaea.runs import checksums, provenance, reserve
+from linnaea.runs import checksums, disk_reserve, provenance
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
@@ -62,7 +62,7 @@ def fit(
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
-        bar.catch_up(keeping.go_on_from(checkpoint, classifier, run.info()), len(X))
+        bar.catch_up(checkpointing.go_on_from(checkpoint, classifier, run.info()), len(X))
     stopped: BaseException | None = None
     with ExitStack() as open_things:
         events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
@@ -118,7 +118,7 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
         # The probe remembers what the network makes of the training and the validation part; after
         # fine-tuning it is made anew, and the probe alone is judged beside the network.
-        after = 2 * tested + len(study.rows("val")) + unlike.pictures_for_fit(study)
+        after = 2 * tested + len(study.rows("val")) + ood.pictures_for_fit(study)
         classifier.set_params(
             budget=max(recipe.budget - elapsed - closing, 1.0),
             pictures_after=tested,
@@ -181,7 +181,7 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
         "started": provenance.now(),
     }
     run.sweep()
-    with reserve.kept(run.path) as spare, Stops() as stops:
+    with disk_reserve.kept(run.path) as spare, Stops() as stops:
         run.update_info(
             state="running",
             model=chosen.recipe.model,
@@ -204,7 +204,7 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
             raise
         finally:
             stops.close()
-            reserve.release(spare)
+            disk_reserve.release(spare)
             _close(run, state, message, phases)
 
 
@@ -268,13 +268,13 @@ def show_result(run: RunFolder) -> None:
     info, metrics = run.info(), run.metrics()
     if not metrics:
         return
-    from linnaea.evaluation import calibration, grouped, outliers, prediction_sets
+    from linnaea.evaluation import calibration, clustered, ood, prediction_sets
 
     tested = counted(info["data"]["parts"]["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
-    believed = [said.in_words(metrics) for said in (grouped, calibration, prediction_sets)]
-    if (alarms := outliers.in_words(metrics)) is not None:
+    believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
+    if (alarms := ood.in_words(metrics)) is not None:
         believed.append(f"of its warning of something else: {alarms}")
     told = [_without_leaks(metrics), baselines, *believed]
     terminal.say("Result", headline, *filter(None, told), *_kept(run, info))

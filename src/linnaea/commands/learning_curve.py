@@ -9,10 +9,10 @@ from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
 from linnaea.errors import SettingError
-from linnaea.evaluation.growth import Step, forecast, points
+from linnaea.evaluation.learning_curve import Step, forecast, points
+from linnaea.random_streams import Purpose, stream
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
-from linnaea.streams import Purpose, stream
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 # Fewer pictures than this, and an interval reaches from hopeless to perfect.
@@ -78,7 +78,7 @@ def nested_subsets(y: np.ndarray, shares: tuple[float, ...], seed: int) -> list[
 
 
 def _probes(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
-    from linnaea.classifiers.finetune.growing import probes
+    from linnaea.classifiers.finetune.learning_curve import probes
 
     (X, y), (X_val, y_val) = study.pair("train"), study.pair("val")
     bar = terminal.EpochBar(0)

@@ -7,7 +7,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from linnaea.classifiers.contract import takes_photographs
-from linnaea.commands import terminal, unlike
+from linnaea.commands import ood, terminal
 from linnaea.commands.evaluate import load
 from linnaea.data.dataset import counted
 from linnaea.errors import DataError, LinnaeaError, RunError
@@ -51,7 +51,7 @@ def predict(
     broken = [] if sets is None else _broken(folder)
     classifier = load(run)
     pixels = _pixels(folder, classifier)
-    score = unlike.load(folder)
+    score = ood.load(folder)
     answers: list[dict[str, Any]] = []
     side = classifier.kept_side() if takes_photographs(classifier) else pixels["size"]
     block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
@@ -118,7 +118,7 @@ def _broken(folder: RunFolder) -> list[str]:
 
 def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> list[str]:
     """Return in sentences how far the warning of something else can be believed; nothing where it can."""
-    from linnaea.evaluation.outliers import in_words
+    from linnaea.evaluation.ood import in_words
 
     told = [f"of the warning of something else, {score.shortfall()}"] if score.shortfall() else []
     # Who was not warned need not hear that the warning comes too often.
@@ -161,7 +161,7 @@ def _answer(
         if score is None:
             probabilities, unlikeness = classifier.predict_proba(X), None
         else:
-            probabilities, unlikeness = unlike.scored(classifier, X, score)
+            probabilities, unlikeness = ood.scored(classifier, X, score)
         if not np.isfinite(probabilities).all():
             raise DataError(
                 "The network answers with what is no number: its weights or settings are damaged.",

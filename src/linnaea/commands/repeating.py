@@ -12,7 +12,7 @@ from uuid import uuid4
 import numpy as np
 
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
-from linnaea.commands import choosing, keeping, road, study, suspects, terminal
+from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.dataset import counted, listed
@@ -96,8 +96,8 @@ def _train_each(
                 else:
                     _refuse_other_parts(run, replace(pictures, split=plan.split))
                     checkpoint = Checkpoints(run).read()
-                    keeping.prepare(run, checkpoint)
-                road.walk(
+                    checkpointing.prepare(run, checkpoint)
+                pipeline.walk(
                     run,
                     replace(chosen, recipe=own),
                     choosing.new_classifier(own),
@@ -108,18 +108,18 @@ def _train_each(
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
-        suspects.find(group, pictures.dataset, chosen.opened)
+        label_issues.find(group, pictures.dataset, chosen.opened)
     tell(group)
     return group
 
 
 def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
     """Raise DataError where a run that is gone on with began with other parts."""
-    from linnaea.data import frozen
+    from linnaea.data import split_file
 
-    rows = frozen.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
     began = (run.info().get("data") or {}).get("split_hash")
-    if began is not None and frozen.split_hash(rows) != began:
+    if began is not None and split_file.split_hash(rows) != began:
         raise DataError(
             f"The pictures of '{pictures.dataset.name}' are not those that {run.path} began with: they "
             "divide into other parts now.",
@@ -165,7 +165,7 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
 
 def _shared(pictures: Study) -> Study:
     """Return the study with its pictures decoded once for all runs."""
-    from linnaea.data.vectors import pixel_array
+    from linnaea.data.flatten import pixel_array
 
     dataset = pictures.dataset
     # Photographs wait decoded in their cache, and digits live in memory.
@@ -224,14 +224,14 @@ def sum_up(group: RunGroup, **changes: Any) -> Path:
 
     changes: further keys of repeats.json or folds.json.
     """
-    from linnaea.evaluation import outliers, prediction_sets
+    from linnaea.evaluation import ood, prediction_sets
     from linnaea.report.groups import build_group
 
     judged = group.judged()
     found = [run.metrics() for run in judged]
     broken = {
         key: [run.path.name for run, metrics in zip(judged, found, strict=True) if said.in_words(metrics)]
-        for key, said in (("broken_sets", prediction_sets), ("broken_alarms", outliers))
+        for key, said in (("broken_sets", prediction_sets), ("broken_alarms", ood))
     }
     group.update_info(metrics=summary(found), judged=len(judged), **broken, **changes)
     return build_group(group)

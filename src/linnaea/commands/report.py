@@ -28,7 +28,7 @@ def report(run: Path, /) -> Path:
 
 def _group_page(group: RunGroup) -> Path:
     from linnaea.commands.repeating import sum_up
-    from linnaea.report.labels import build_label_errors
+    from linnaea.report.label_issues import build_label_errors
     from linnaea.report.page import build_report
 
     if (group.path / "label_errors.csv").exists() or group.info().get("suspects") is not None:

@@ -11,7 +11,7 @@ from linnaea.commands.learning import free_folder
 from linnaea.commands.train import train
 from linnaea.data import sources
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs import provenance, sameness
+from linnaea.runs import provenance, run_diff
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import refuse_claimed
 from linnaea.runs.repeated import RunGroup
@@ -54,8 +54,8 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
             strict=bool((info.get("opened") or {}).get("strict")),
             out=folder,
         )
-    found = sameness.differences(first, again)
-    why = sameness.reasons(first, again, ignored=_FIXED) if found else []
+    found = run_diff.differences(first, again)
+    why = run_diff.reasons(first, again, ignored=_FIXED) if found else []
     again.update_info(
         rerun_of={"run": str(first.path), "same": not found, "differences": found, "reasons": why}
     )

@@ -6,7 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linnaea.commands import choosing, keeping, learning_curve, repeating, rerun, road, study, terminal
+from linnaea.commands import (
+    checkpointing,
+    choosing,
+    learning_curve,
+    pipeline,
+    repeating,
+    rerun,
+    study,
+    terminal,
+)
 from linnaea.commands.choosing import Chosen
 from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, UsageError
@@ -77,8 +86,8 @@ def _go_on(folder: RunFolder) -> RunFolder:
         with phases.measure("data"):
             pictures = _same_pictures(folder, info, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
-        keeping.prepare(folder, checkpoint)
-        road.walk(folder, chosen, classifier, pictures, phases, checkpoint)
+        checkpointing.prepare(folder, checkpoint)
+        pipeline.walk(folder, chosen, classifier, pictures, phases, checkpoint)
     terminal.say("Report", terminal.shown_path(folder.path / "report.html"))
     return folder
 
@@ -142,7 +151,7 @@ def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, clas
 
     Raises DataError, naming the pictures, where its data are no longer what they were.
     """
-    from linnaea.data import fingerprints, frozen
+    from linnaea.data import fingerprints, split_file
 
     opened, data = info["opened"], info.get("data") or {}
     # A run that was stopped before it wrote down its parts draws them again.
@@ -155,8 +164,8 @@ def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, clas
     if not known:
         return pictures
     pictures = replace(pictures, split=_as_told(pictures.split, data))
-    rows = frozen.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
-    if frozen.split_hash(rows) != data["split_hash"]:
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    if split_file.split_hash(rows) != data["split_hash"]:
         raise DataError(
             f"{folder.path / 'split.csv'} is not the split that the run began with.", "Restore it."
         )

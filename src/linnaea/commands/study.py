@@ -60,7 +60,7 @@ class Study:
 
     def grouped(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the groups of these rows of the data set, int (n,); None where each stands alone."""
-        from linnaea.evaluation.grouped import shared
+        from linnaea.evaluation.clustered import shared
 
         groups = self.split.groups
         return None if groups is None else shared(groups.ids[rows])
@@ -80,7 +80,7 @@ class Study:
 
         Raises DataError for a file that is gone, or is not the one any more that was looked through.
         """
-        from linnaea.data.vectors import vectors
+        from linnaea.data.flatten import vectors
 
         return vectors(self.small or self.dataset, rows, self.size, self.colour, self.hashes)
 
@@ -118,7 +118,7 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
 
     Photographs are decoded once, while they are looked through, and kept for training.
     """
-    from linnaea.data import cache, duplicates, fingerprints, frozen, groups
+    from linnaea.data import cache, duplicates, fingerprints, groups, split_file
 
     side = classifier.kept_side() if takes_photographs(classifier) else None
     # Before the pictures: a split that is not there is told in a moment.
@@ -133,7 +133,7 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
         column=recipe.group_column,
         pattern=recipe.group_pattern,
         seconds=recipe.group_seconds,
-        kept=None if kept is None else frozen.kept_groups(dataset, kept),
+        kept=None if kept is None else split_file.kept_groups(dataset, kept),
     )
     return Study(
         dataset,
@@ -181,11 +181,11 @@ def divide(
     together: what no draw may divide
     hashes: of each picture's content, if at hand
     """
-    from linnaea.data import frozen, split
+    from linnaea.data import split, split_file
 
     if recipe.split_from is not None:
         rows, words = earlier_split(recipe.split_from)
-        made = frozen.split_from_rows(dataset, rows, protocol=words, hashes=hashes, groups=together)
+        made = split_file.split_from_rows(dataset, rows, protocol=words, hashes=hashes, groups=together)
         # Only where it is asked for by name: the default would change what is reused.
         made = split.set_aside(dataset, made, recipe.validation or 0.0, recipe.seed)
     else:
@@ -209,7 +209,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
 
     Raises RunError for anything else, DataError for a damaged file, and for one that is not the run's.
     """
-    from linnaea.data.frozen import read_split
+    from linnaea.data.split_file import read_split
     from linnaea.data.tables import MAX_TABLE
     from linnaea.runs import tables
 
@@ -235,12 +235,12 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
 
 def record_study(run: RunFolder, study: Study) -> None:
     """Write split.csv and the data section of run.json, and tell the person what will be learned from."""
-    from linnaea.data import frozen
+    from linnaea.data import split_file
     from linnaea.data.fingerprints import fingerprint
 
     dataset = study.dataset
-    rows = frozen.split_rows(dataset, study.split, study.hashes or None)
-    run.write_csv("split.csv", list(frozen.COLUMNS), rows)
+    rows = split_file.split_rows(dataset, study.split, study.hashes or None)
+    run.write_csv("split.csv", list(split_file.COLUMNS), rows)
     counts = {part: len(study.rows(part)) for part in PARTS}
     per_class = {
         name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
@@ -254,8 +254,8 @@ def record_study(run: RunFolder, study: Study) -> None:
             "classes": list(dataset.class_names),
             "fingerprint": fingerprint(dataset, study.hashes or None),
             "protocol": study.split.protocol,
-            "split_hash": frozen.split_hash(rows),
-            "groups_hash": frozen.groups_hash(rows),
+            "split_hash": split_file.split_hash(rows),
+            "groups_hash": split_file.groups_hash(rows),
             "notes": list(dataset.notes),
             "parts": counts,
             "per_class": per_class,
@@ -315,10 +315,10 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
 def count_look(run: RunFolder, study: Study) -> None:
     """Count, once a run, that the test part was judged, and tell where other runs judged it before."""
     from linnaea.data.fingerprints import content_hashes
-    from linnaea.runs import looks
+    from linnaea.runs import test_reuse
 
     rows = study.rows("test")
     hashes = [study.hashes[row] for row in rows] if study.hashes else content_hashes(study.dataset, rows)
-    found = looks.look(run, hashes)
+    found = test_reuse.look(run, hashes)
     if found["earlier"] != 0:
-        terminal.say("Looks", looks.sentence(found))
+        terminal.say("Looks", test_reuse.sentence(found))

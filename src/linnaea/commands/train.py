@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.classifiers import contract
-from linnaea.commands import choosing, learning, learning_curve, repeating, road, study, terminal
+from linnaea.commands import choosing, learning, learning_curve, pipeline, repeating, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import claimed, refuse_claimed
@@ -86,7 +86,7 @@ def train(
         if chosen.recipe.repeats or chosen.recipe.folds:
             return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
         run = RunFolder.create(folder, overwrite=overwrite)
-        road.walk(run, chosen, classifier, pictures, phases)
+        pipeline.walk(run, chosen, classifier, pictures, phases)
     terminal.say("Report", terminal.shown_path(run.path / "report.html"))
     return run
 

@@ -10,7 +10,7 @@ from linnaea.data.dataset import Dataset, classes_have, counted
 from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, without_part
 from linnaea.errors import DataError, SettingError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 def make_folds(

@@ -10,7 +10,7 @@ from linnaea.data.balance import divide_groups
 from linnaea.data.dataset import PARTS, Dataset, classes_have, counted, listed
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"

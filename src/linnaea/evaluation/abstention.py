@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.conformal import CONFIDENCE
 from linnaea.evaluation.predictions import Predictions
 
@@ -30,7 +30,7 @@ def risk_coverage(predictions: Predictions, most: int = MOST) -> list[dict[str, 
     for last in _thinned(ends, most)[::-1]:
         pictures = int(last) + 1
         answered = right[:pictures]
-        low, high = grouped.share_interval(answered, predictions.groups_of(order[:pictures]))
+        low, high = clustered.share_interval(answered, predictions.groups_of(order[:pictures]))
         points.append(
             {
                 "threshold": float(confidence[last]),
@@ -101,7 +101,7 @@ def _next_wanted(validation: Predictions) -> float | None:
 
 def _least(right: np.ndarray, groups: np.ndarray | None, doubt: float) -> float:
     """Return Clopper and Pearson's lower bound of the share that is right, missed with a chance of doubt."""
-    trials = grouped.independent(right, groups)
+    trials = clustered.independent(right, groups)
     hits = float(right.mean()) * trials
     return float(betaincinv(hits, trials - hits + 1, doubt)) if hits > 0 else 0.0
 

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 # Guo et al. 2017, section 4; the literature's habit since.
 BINS = 15
@@ -95,7 +95,7 @@ def reliability(
     points = []
     for b in np.unique(number):
         inside = number == b
-        low, high = grouped.share_interval(right[inside], predictions.groups_of(inside))
+        low, high = clustered.share_interval(right[inside], predictions.groups_of(inside))
         seen = confidence[inside]
         edges = (float(seen.min()), float(seen.max())) if adaptive else (b / bins, (b + 1) / bins)
         points.append(

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import binom
 
 from linnaea.errors import DataError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.intervals import percentile_interval, wilson
 from linnaea.evaluation.predictions import Predictions
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 LEVEL = 0.95
 
@@ -84,8 +84,8 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
     both_right, only_a = int((right_a & right_b).sum()), int((right_a & ~right_b).sum())
     only_b, both_wrong = int((~right_a & right_b).sum()), int((~right_a & ~right_b).sum())
     gains = right_a.astype(np.float64) - right_b
-    groups = grouped.joined(a.groups_of(rows_a), b.groups_of(rows_b))
-    independent = grouped.independent(gains, groups)
+    groups = clustered.joined(a.groups_of(rows_a), b.groups_of(rows_b))
+    independent = clustered.independent(gains, groups)
     weight = independent / len(gains)
     low, high = paired_interval(*(weight * cell for cell in (both_right, only_a, only_b, both_wrong)))
     return Comparison(
@@ -95,7 +95,7 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
         only_b,
         both_wrong,
         independent,
-        p_value=sign_flip_test(grouped.totals(gains, groups)[0]),
+        p_value=sign_flip_test(clustered.totals(gains, groups)[0]),
         difference=(only_a - only_b) / len(gains),
         low=low,
         high=high,
@@ -129,7 +129,7 @@ def paired_bootstrap(
     A picture is drawn with both answers to it, so the pairing is kept, and whole groups are drawn. Only a few
     kinds of group differ (by size and gain), so drawing them all is one draw from a multinomial.
     """
-    kinds, counts = np.unique(np.stack(grouped.totals(gains, groups), axis=1), axis=0, return_counts=True)
+    kinds, counts = np.unique(np.stack(clustered.totals(gains, groups), axis=1), axis=0, return_counts=True)
     drawn = stream(seed, Purpose.BOOTSTRAP).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
     return percentile_interval((drawn @ kinds[:, 0]) / (drawn @ kinds[:, 1]), LEVEL)
 

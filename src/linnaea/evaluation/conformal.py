@@ -6,7 +6,7 @@ arXiv:1209.2673). Its mean k / (n + 1) is the usual promise, kept on average ove
 Shafer 2005). Here it is made with CONFIDENCE for the one sample that a person has (Vovk 2012; Park et al.
 2020, arXiv:2001.00106), and on average where n is too small for that.
 
-Pictures that come in groups count as so many as are independent (see grouped).
+Pictures that come in groups count as so many as are independent (see clustered).
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import betainc, betaincc, betaincinv
 from scipy.stats import betabinom
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 
 # Of so many samples, as a share, a threshold keeps its promise; as sure as the intervals are.
 CONFIDENCE = 0.95
@@ -29,7 +29,7 @@ def independent(scores: np.ndarray, share: float, groups: np.ndarray | None) -> 
     if groups is None or not n:
         return n
     below = scores <= np.sort(scores)[min(_on_average(n, share), n) - 1]
-    return math.floor(grouped.independent(below, groups))
+    return math.floor(clustered.independent(below, groups))
 
 
 def threshold(

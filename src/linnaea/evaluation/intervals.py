@@ -13,7 +13,7 @@ FEWEST_PER_CLASS = 5
 def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval for a proportion of n independent trials, both ends in 0..1.
 
-    n need not be a whole number: see grouped.independent.
+    n need not be a whole number: see clustered.independent.
 
     Wilson (1927), J. Am. Stat. Assoc. 22:209-212; recommended over the normal approximation by Brown, Cai and
     DasGupta (2001), Stat. Sci. 16:101-133.

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from linnaea.errors import DataError
-from linnaea.evaluation import abstention, calibration, grouped, prediction_sets
-from linnaea.evaluation.class_means import class_means, confusion
+from linnaea.evaluation import abstention, calibration, clustered, prediction_sets
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS
+from linnaea.evaluation.macro_average import class_means, confusion
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.ranking import macro_auc, ranked_classes
 
@@ -32,7 +32,7 @@ def compute_metrics(
 
     accuracy, top_3 (4 to 6 classes), top_5 (6 and more)
         Wilson's interval; also "correct" and "pictures", the counts behind the number, and of pictures that
-        come in groups "groups" and "independent", how many these tell as much as (see grouped).
+        come in groups "groups" and "independent", how many these tell as much as (see clustered).
     balanced_accuracy = mean_per_class_accuracy, macro_f1
         Means over the classes that have a picture in the table: recall, and F1 with 0 for 0/0 (scikit-learn:
         labels= those classes, zero_division=0). Bootstrap interval, pictures or whole groups drawn within
@@ -41,7 +41,7 @@ def compute_metrics(
         One-vs-rest; "left_out" lists the classes whose curve does not exist. See ranking.macro_auc.
     log_loss
         Mean of -ln(probability of the truth), in nats, clipped to CLIP..1-CLIP first. Its interval is normal
-        on the logarithm (grouped.mean_interval).
+        on the logarithm (clustered.mean_interval).
     brier
         Squared error of the probabilities, summed over the classes (Brier 1950, Monthly Weather Review
         78:1-3), mean over the pictures; halved for two classes, as scikit-learn does. Interval as log_loss.
@@ -81,7 +81,7 @@ def compute_metrics(
     ranked = set(ranked_classes(true, k).tolist())
     left_out = [name for column, name in enumerate(predictions.classes) if column not in ranked]
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
-    fewest = grouped.fewest_in_a_class(true, groups)
+    fewest = clustered.fewest_in_a_class(true, groups)
     for name in ("balanced_accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auc"):
         found = metrics[name]
         if found["value"] is not None and found["low"] is None and fewest < FEWEST_PER_CLASS:
@@ -109,7 +109,7 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
         hits = (true == named)[rows]
         if not len(hits):
             return None, None
-        return float(hits.mean()), grouped.share_interval(hits, predictions.groups_of(rows))
+        return float(hits.mean()), clustered.share_interval(hits, predictions.groups_of(rows))
 
     found = []
     for c, name in enumerate(predictions.classes):
@@ -167,21 +167,21 @@ def _checked_truth(predictions: Predictions) -> np.ndarray:
 
 
 def _proportion(hits: np.ndarray, groups: np.ndarray | None) -> dict[str, Any]:
-    """Return the share of hits, bool (n,), with its interval; groups (n,), see grouped."""
+    """Return the share of hits, bool (n,), with its interval; groups (n,), see clustered."""
     n = len(hits)
     if not n:
         return {"value": None, "low": None, "high": None, "correct": 0, "pictures": 0}
     correct = int(hits.sum())
-    low, high = grouped.share_interval(hits, groups)
+    low, high = clustered.share_interval(hits, groups)
     entry = {"value": correct / n, "low": low, "high": high, "correct": correct, "pictures": n}
     if groups is None:
         return entry
-    return entry | {"groups": len(np.unique(groups)), "independent": grouped.independent(hits, groups)}
+    return entry | {"groups": len(np.unique(groups)), "independent": clustered.independent(hits, groups)}
 
 
 def _mean(values: np.ndarray, groups: np.ndarray | None, least: float = 0.0) -> dict[str, Any]:
     """Return the mean of values (n,), none of them below the least, with its interval."""
-    low, high = grouped.mean_interval(values - least, groups)
+    low, high = clustered.mean_interval(values - least, groups)
     if low is None or high is None:
         return {"value": float(values.mean()), "low": None, "high": None}
     return {"value": float(values.mean()), "low": least + low, "high": least + high}
@@ -243,7 +243,7 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
         members = sets.members(predictions.probabilities)
         how = {"wanted": SET_COVERAGE}
         held = members[np.arange(len(true)), true]
-        independent = round(grouped.independent(held, groups))
+        independent = round(clustered.independent(held, groups))
         p_value = sets.p_value(round(float(held.mean()) * independent), independent)
         metrics["set_coverage"] = _proportion(held, groups) | how | {"p_value": p_value}
         metrics["set_size"] = _mean(members.sum(axis=1).astype(np.float64), groups, least=1.0) | how

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.errors import DataError, SettingError
-from linnaea.evaluation import conformal, grouped
+from linnaea.evaluation import clustered, conformal
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -33,7 +33,7 @@ class PredictionSets:
         Of the validation part, and how many of them have the truth in their set: more than was wanted, where
         the likeliest class alone is right that often.
     independent: int
-        How many independent pictures those tell as much as: see grouped. All that is promised rests on them.
+        How many independent pictures those tell as much as (see clustered): every promise rests on them.
     """
 
     coverage: float
@@ -99,7 +99,7 @@ class PredictionSets:
         """Return what "these sets …" do, for a person, without a full stop."""
         wanted, sure = f"{100 * self.coverage:g} %", self.confidence
         parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
-        if grouped.matters(self.independent, self.pictures):
+        if clustered.matters(self.independent, self.pictures):
             ones = "one" if self.independent == 1 else "ones"
             parts += f", which tell as much as {self.independent:,} independent {ones}"
         if sure >= conformal.CONFIDENCE:

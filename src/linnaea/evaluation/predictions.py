@@ -30,7 +30,7 @@ class Predictions:
         stand in split.csv and not in the table's own file.
     groups: ndarray of int64, (n,), or None
         Equal for pictures that belong together (one plant, one patient, copies), which tell less than as many
-        independent ones: see grouped. None where each stands alone. From split.csv, too.
+        independent ones: see clustered. None where each stands alone. From split.csv, too.
     """
 
     paths: tuple[str, ...]

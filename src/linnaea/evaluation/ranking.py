@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS, logit_interval
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 BLOCK = 250  # resamples at once: 10 MB at 10,000 pictures
 
@@ -27,14 +27,14 @@ def macro_auc(
     standard error (Efron and Tibshirani 1993, chapter 13); the plain percentiles are too narrow where areas
     are near one, as they are here. None where a class has fewer than FEWEST_PER_CLASS pictures, or groups.
 
-    groups: see grouped; whole ones are drawn.
+    groups: see clustered; whole ones are drawn.
     """
     classes = ranked_classes(true, probabilities.shape[1])
     if not len(classes):
         return None, None, None
     areas = [float(roc_auc_score(true == c, probabilities[:, c])) for c in classes]
     value = sum(areas) / len(areas)
-    if grouped.fewest_in_a_class(true, groups) < FEWEST_PER_CLASS or not 0 < value < 1:
+    if clustered.fewest_in_a_class(true, groups) < FEWEST_PER_CLASS or not 0 < value < 1:
         return value, None, None
     drawn = resampled_areas(true, probabilities, classes, groups, resamples, seed)
     return value, *logit_interval(value, float(drawn.std(ddof=1)))
@@ -58,7 +58,7 @@ def resampled_areas(
     generator = stream(seed, Purpose.BOOTSTRAP, index=2)
     areas = []
     for start in range(0, resamples, BLOCK):
-        weights = grouped.drawn(true, groups, min(BLOCK, resamples - start), generator)
+        weights = clustered.drawn(true, groups, min(BLOCK, resamples - start), generator)
         of_classes = [weighted_area(true == c, probabilities[:, c], weights) for c in classes]
         # A class whose pictures all lie in groups of others may happen not to be drawn.
         areas.append(np.nanmean(of_classes, axis=0))

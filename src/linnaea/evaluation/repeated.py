@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from linnaea.errors import DataError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.comparison import LEVEL, Comparison, compare, matching_rows
 from linnaea.evaluation.predictions import Predictions
 
@@ -120,8 +120,8 @@ def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) ->
     """Return the variance of the mean difference that comes from which pictures are in the test part."""
     rows_a, rows_b = _rows_in_order(a[0], b[0])
     gains = np.mean([_gains(x, y) for x, y in zip(a, b, strict=True)], axis=0)
-    groups = grouped.joined(a[0].groups_of(rows_a), b[0].groups_of(rows_b))
-    variance = grouped.variance_of_mean(gains, groups)
+    groups = clustered.joined(a[0].groups_of(rows_a), b[0].groups_of(rows_b))
+    variance = clustered.variance_of_mean(gains, groups)
     # Of a single picture there is none, and none is added.
     return 0.0 if math.isnan(variance) else variance
 

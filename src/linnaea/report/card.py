@@ -6,11 +6,11 @@ Every sentence is a fact from the run folder. What nobody measured is said to be
 from collections.abc import Mapping
 from typing import Any
 
-from linnaea.evaluation import outliers, prediction_sets
+from linnaea.evaluation import ood, prediction_sets
 from linnaea.evaluation.metrics import most_confused, per_class
-from linnaea.report import caveats, words
+from linnaea.report import caveats, formatting
 from linnaea.report.facts import RunFacts
-from linnaea.report.words import count, counted, percent
+from linnaea.report.formatting import count, counted, percent
 
 WEAKEST = 5
 UNEVEN = 3.0  # times as many training pictures in the largest class as in the smallest: worth a word
@@ -83,7 +83,7 @@ def _purpose(facts: RunFacts) -> list[str]:
         return []
     return [
         f"Naming one of {counted(len(table.classes), 'class', 'classes')} "
-        f"({words.listed(table.classes, 6)}) in pictures like those of its test part.",
+        f"({formatting.listed(table.classes, 6)}) in pictures like those of its test part.",
         "It was tested on nothing else: other cameras, places or times than in its data were not measured.",
     ]
 
@@ -92,7 +92,7 @@ def _score(facts: RunFacts) -> list[str]:
     accuracy = facts.metric("accuracy")
     if accuracy is None:
         return []
-    sentences = [words.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
+    sentences = [formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
     share = caveats.leak_share(facts)
     if share:
         sentences.append(f"{share} of the test pictures leak: see the warning at the top.")
@@ -108,13 +108,13 @@ def _failures(facts: RunFacts) -> list[str]:
     weakest = sorted(found, key=lambda row: (row["recall"], row["class"]))[:WEAKEST]
     # Of two classes, the weakest five are all of them.
     if weakest and len(table.classes) > 2:
-        named = words.listed([f"{row['class']} ({percent(row['recall'], 0)})" for row in weakest])
+        named = formatting.listed([f"{row['class']} ({percent(row['recall'], 0)})" for row in weakest])
         sentences.append(f"Found least often: {named}.")
     pairs = [pair for pair in most_confused(table, 3) if pair["pictures"] > 1]
     if pairs:
-        taken = words.listed(
+        taken = formatting.listed(
             [
-                f"{pair['true']} for {pair['predicted']} ({count(pair['pictures'])}{words.NBSP}×)"
+                f"{pair['true']} for {pair['predicted']} ({count(pair['pictures'])}{formatting.NBSP}×)"
                 for pair in pairs
             ]
         )
@@ -123,7 +123,7 @@ def _failures(facts: RunFacts) -> list[str]:
     if sure.any():
         sentences.append(
             f"It can be surely wrong: {counted(int(sure.sum()), 'mistake')} had a probability of "
-            f"90{words.NBSP}% or more."
+            f"90{formatting.NBSP}% or more."
         )
     if prediction_sets.in_words(facts.metrics):
         sentences.append("Its sets and thresholds may promise too much: see the warning at the top.")
@@ -137,7 +137,7 @@ def _something_else(facts: RunFacts) -> list[str]:
         return ["A picture of something else gets one of these names too, and no warning."]
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
-    rate = outliers.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+    rate = ood.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
     part = str(facts.outliers.get("part") or "validation")
     more = ""
     if isinstance(pictures, int) and rate > asked:
@@ -149,8 +149,8 @@ def _something_else(facts: RunFacts) -> list[str]:
         f"with a threshold that allows false alarms for {percent(rate)} of the pictures that belong "
         f"here{more}{found}."
     ]
-    if (broken := outliers.in_words(facts.metrics)) is not None:
-        sentences.append(f"That warning comes too often: {words.unbroken(broken)}.")
+    if (broken := ood.in_words(facts.metrics)) is not None:
+        sentences.append(f"That warning comes too often: {formatting.unbroken(broken)}.")
     return sentences
 
 
@@ -161,7 +161,7 @@ def _blind_spots(facts: RunFacts) -> list[str]:
     most = max(counts.values(), default=0)
     few = sorted((name for name in counts if 0 < counts[name] <= most / UNEVEN), key=lambda n: (counts[n], n))
     if few:
-        named = words.listed([f"{name} ({count(counts[name])})" for name in few[:3]])
+        named = formatting.listed([f"{name} ({count(counts[name])})" for name in few[:3]])
         some = "One class" if len(few) == 1 else "Some classes"
         sentences.append(f"{some} had far fewer training pictures than others: {named}.")
     table = facts.predictions
@@ -169,5 +169,7 @@ def _blind_spots(facts: RunFacts) -> list[str]:
         unseen = sorted(set(table.classes) - set(table.true.tolist()))
         if unseen:
             verb, them = ("has", "it") if len(unseen) == 1 else ("have", "them")
-            sentences.append(f"{words.listed(unseen)} {verb} no test picture: nothing is known about {them}.")
+            sentences.append(
+                f"{formatting.listed(unseen)} {verb} no test picture: nothing is known about {them}."
+            )
     return sentences

@@ -5,10 +5,10 @@ from typing import Any
 
 from linnaea.data.findings import KINDS
 from linnaea.evaluation import prediction_sets
-from linnaea.report import words
+from linnaea.report import formatting
 from linnaea.report.facts import RunFacts
-from linnaea.report.words import counted, percent
-from linnaea.runs import looks
+from linnaea.report.formatting import counted, percent
+from linnaea.runs import test_reuse
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def _leaks(facts: RunFacts) -> Caveat | None:
         f"{counted(len(paths), 'test picture')} {have} a copy, or a picture of the same group, in the parts "
         "that were trained or chosen on: the network may have known the answer."
     )
-    meaning = words.meaning_of("accuracy_without_leaks")
+    meaning = formatting.meaning_of("accuracy_without_leaks")
     clean, interval = facts.metric("accuracy_without_leaks"), facts.interval("accuracy_without_leaks")
     if clean is not None:
-        between = words.interval_text(meaning, interval)
-        text += f" Without {them}, {words.metric_text(meaning, clean, interval)} were named right"
-        text += f" (95{words.NBSP}%: {between})." if between else "."
+        between = formatting.interval_text(meaning, interval)
+        text += f" Without {them}, {formatting.metric_text(meaning, clean, interval)} were named right"
+        text += f" (95{formatting.NBSP}%: {between})." if between else "."
     elif len(paths) == facts.tested:
         text += " No test picture is free of that: the score tells nothing of new pictures."
     return Caveat("The test part leaks.", text, paths, "Which pictures")
@@ -78,7 +78,7 @@ def _looks(facts: RunFacts) -> Caveat | None:
     if not isinstance(earlier, int) or earlier < 1:
         return None
     return Caveat(
-        f"This test part has been looked at {words.times(earlier)} before.",
+        f"This test part has been looked at {formatting.times(earlier)} before.",
         "Each look is a chance to prefer what happens to suit these very pictures; the more looks, the more "
         "the score flatters. A part that no run has seen would tell.",
         _texts(found.get("runs")),
@@ -93,14 +93,14 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
         return None
     return Caveat(
         "Something was chosen on the test part.",
-        f"{words.listed(chosen).capitalize()}: this score is no test any more.",
+        f"{formatting.listed(chosen).capitalize()}: this score is no test any more.",
     )
 
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:
     """Return (what was chosen, on what), in words, from run.json; and how often the test part was judged."""
     found = [(what[:1].upper() + what[1:], str(on)) for what, on in facts.part_of_info("chosen").items()]
-    told = looks.sentence(facts.part_of_info("looks"))
+    told = test_reuse.sentence(facts.part_of_info("looks"))
     return [*found, ("Looks at the test part", told)] if told else found
 
 
@@ -124,7 +124,7 @@ def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
         paths = problem.get("paths")
         entry["paths"] += len(paths) if isinstance(paths, list) else 0
     for entry in kinds.values():
-        entry["pictures"] = words.count(entry["paths"]) if entry["paths"] else "–"
+        entry["pictures"] = formatting.count(entry["paths"]) if entry["paths"] else "–"
     return sorted(kinds.values(), key=lambda entry: (_rank(entry["severity"]), -len(entry["messages"])))
 
 

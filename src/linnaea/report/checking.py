@@ -13,7 +13,7 @@ from linnaea.data.dataset import Dataset
 from linnaea.data.findings import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
 from linnaea.data.pictures import read_picture
 from linnaea.errors import LinnaeaError
-from linnaea.report import words
+from linnaea.report import formatting
 
 SIDE = 144  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
 ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
@@ -118,8 +118,8 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
         "page_title": f"{dataset.name} · check · Linnaea",
         "eyebrow": [
             dataset.source,
-            words.counted(len(dataset), "picture"),
-            words.counted(len(dataset.class_names), "class", "classes"),
+            formatting.counted(len(dataset), "picture"),
+            formatting.counted(len(dataset.class_names), "class", "classes"),
         ],
         "verdict": verdict(problems),
         "sections": sections,
@@ -132,12 +132,12 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
 def verdict(problems: Sequence[Problem]) -> str:
     """Return the first sentence: how many problems, the gravest first."""
     counts = {severity: sum(found.severity == severity for found in problems) for severity in SEVERITIES}
-    told = [words.counted(number, severity) for severity, number in counts.items() if number]
+    told = [formatting.counted(number, severity) for severity, number in counts.items() if number]
     if not told:
         return "Nothing wrong was found."
     if counts["error"] + counts["warning"] == 0:
         return f"Nothing wrong was found; {told[0]} to read."
-    return f"{words.listed(told)}."
+    return f"{formatting.listed(told)}."
 
 
 def by_kind(problems: Iterable[Problem]) -> list[tuple[str, str, list[Problem]]]:
@@ -152,8 +152,8 @@ def how_many(kind: str, problems: Sequence[Problem]) -> str:
     """Return what was found of a kind: "8 groups of 17 pictures", "3 pictures"; "" where none is named."""
     pictures = sum(len(found.paths) for found in problems)
     if kind in DUPLICATES:
-        return f"{words.counted(len(problems), 'group')} of {words.counted(pictures, 'picture')}"
-    return words.counted(pictures, "picture") if pictures else ""
+        return f"{formatting.counted(len(problems), 'group')} of {formatting.counted(pictures, 'picture')}"
+    return formatting.counted(pictures, "picture") if pictures else ""
 
 
 def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
@@ -192,7 +192,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
 
 def _and_more(number: int, what: str) -> str:
     return (
-        f"{words.counted(number, what)} more in what linnaea check DATA --format json prints."
+        f"{formatting.counted(number, what)} more in what linnaea check DATA --format json prints."
         if number > 0
         else ""
     )

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from linnaea.report import charts, words
+from linnaea.report import charts, formatting
 from linnaea.report.charts import Bar, Line
 from linnaea.report.entries import Entry
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure, chart_figure, interval_figure, loss_axis
+from linnaea.report.formatting import count, percent
 from linnaea.report.pairing import Pairing
-from linnaea.report.words import count, percent
 
 
 def eyebrow(entries: Sequence[Entry]) -> list[str]:
@@ -21,12 +21,12 @@ def eyebrow(entries: Sequence[Entry]) -> list[str]:
     data = dict.fromkeys(
         str(d.get("name") or d.get("source")) for e in entries if (d := e.facts.part_of_info("data"))
     )
-    return [words.counted(len(entries), "run"), *([words.listed(list(data), 3)] if data else [])]
+    return [formatting.counted(len(entries), "run"), *([formatting.listed(list(data), 3)] if data else [])]
 
 
 def default_title(entries: Sequence[Entry]) -> str:
     """Return the runs' names as a title."""
-    return words.listed([entry.name for entry in entries], 4)
+    return formatting.listed([entry.name for entry in entries], 4)
 
 
 def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
@@ -37,7 +37,7 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     if not ranked:
         return "None of these runs has been tested yet."
     best = ranked[0]
-    pictures = f" of {words.counted(best.facts.tested, 'test picture')}" if best.facts.tested else ""
+    pictures = f" of {formatting.counted(best.facts.tested, 'test picture')}" if best.facts.tested else ""
     lead = f"{best.name} named {percent(best.accuracy or 0, 2)}{pictures} right"
     if len(ranked) == 1:
         return f"{lead}."
@@ -51,11 +51,12 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
         if best in (pair.first, pair.second) and pair.result is not None and not pair.result.decided
     ]
     if not level:
-        other = "the other" if len(ranked) == 2 else f"each of the other {words.numeral(len(ranked) - 1)}"
+        other = (
+            "the other" if len(ranked) == 2 else f"each of the other {formatting.numeral(len(ranked) - 1)}"
+        )
         return f"{lead}, more than {other}, and chance does not explain it."
-    return (
-        f"{lead}, the most; the test cannot tell it from {words.listed([entry.name for entry in level], 4)}."
-    )
+    level_names = formatting.listed([entry.name for entry in level], 4)
+    return f"{lead}, the most; the test cannot tell it from {level_names}."
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ def table_rows(entries: Sequence[Entry], out: Path, *, same_test: bool) -> list[
                 "summary": network.get("summary") or facts.info.get("model") or "",
                 "state": "" if facts.state == "finished" else facts.state,
                 "parameters": count(parameters) if isinstance(parameters, int) else "–",
-                "reported": f"{reported * 100:.2f}{words.NBSP}%"
+                "reported": f"{reported * 100:.2f}{formatting.NBSP}%"
                 if isinstance(reported, (int, float))
                 else "–",
                 # Of none the best: what else the machine did meanwhile is not known.
-                "seconds": Cell("–" if spent is None else words.duration(spent)),
+                "seconds": Cell("–" if spent is None else formatting.duration(spent)),
                 **cells,
             }
         )
@@ -104,7 +105,7 @@ def _metric_cell(facts: RunFacts, name: str, best: float | None) -> Cell:
     if value is None:
         return Cell("–")
     if name != "accuracy":
-        return Cell(words.metric_text(words.meaning_of(name), value), best=value == best)
+        return Cell(formatting.metric_text(formatting.meaning_of(name), value), best=value == best)
     # Two decimals: reported numbers have them, and neighbours in a table differ in the second.
     below = "" if interval is None else f"{interval[0] * 100:.2f}–{interval[1] * 100:.2f}"
     return Cell(percent(value, 2), best=value == best, below=below)
@@ -114,7 +115,7 @@ def _best(entries: Sequence[Entry], name: str) -> float | None:
     values = [v for entry in entries if (v := entry.facts.metric(name)) is not None]
     if len(values) < 2:
         return None
-    return max(values) if words.meaning_of(name).higher_is_better else min(values)
+    return max(values) if formatting.meaning_of(name).higher_is_better else min(values)
 
 
 def relative_link(run: Path, out: Path) -> str:

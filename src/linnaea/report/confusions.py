@@ -8,13 +8,13 @@ import numpy as np
 
 from linnaea.evaluation.metrics import confusion, most_confused
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import words
+from linnaea.report import formatting
 from linnaea.report.charts import level
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure, confusion_figure
+from linnaea.report.formatting import count, counted, percent
 from linnaea.report.gallery import probability
 from linnaea.report.thumbnails import Album, Thumbnail
-from linnaea.report.words import count, counted, percent
 
 # A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
 MOST_NUMBERED = 20
@@ -96,7 +96,7 @@ def confusion_section(facts: RunFacts) -> Confusion | None:
     pairs = _cells_of_mistakes(facts, table)
     return Confusion(
         classes=classes,
-        heads=[words.cut_inside(name, 20) for name in classes],
+        heads=[formatting.cut_inside(name, 20) for name in classes],
         cells=_grid(matrix, {cell.ident for cell in pairs if cell.shown}) if small else [],
         short_heads=max(map(len, classes)) <= 3,
         figure=None if small else confusion_figure(matrix),

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import PARTS, RunFacts
+from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
-from linnaea.report.words import count, counted, number, percent
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from linnaea.report import words
+from linnaea.report import formatting
 from linnaea.report.facts import RunFacts
+from linnaea.report.formatting import percent
 from linnaea.report.thumbnails import Album, Thumbnail
-from linnaea.report.words import percent
 
 # Bytes of pictures, before base64. With those of the confusion matrix the page stays under 5 MB.
 MISTAKE_BYTES = 1_500_000
@@ -94,7 +94,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         other = "" if column is None else table.classes[column]
     return Shown(
         path=table.paths[row],
-        file=words.cut_inside(PurePath(table.paths[row]).name, LETTERS),
+        file=formatting.cut_inside(PurePath(table.paths[row]).name, LETTERS),
         true=str(table.true[row]),
         predicted=str(table.predicted[row]),
         probability=probability(table.confidence[row]),
@@ -108,7 +108,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
 def probability(value: float) -> str:
     """Write a probability so that almost sure does not read as certain."""
     if 0.9995 <= value < 1:
-        return f">{words.NBSP}{percent(0.999)}"
+        return f">{formatting.NBSP}{percent(0.999)}"
     if 0 < value < 0.0005:
-        return f"<{words.NBSP}{percent(0.001)}"
+        return f"<{formatting.NBSP}{percent(0.001)}"
     return percent(value)

@@ -9,10 +9,10 @@ from typing import Any
 from linnaea import files
 from linnaea.errors import DataError
 from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
-from linnaea.report import comparing, page, words
+from linnaea.report import comparing, formatting, page
 from linnaea.report.entries import entries_of
 from linnaea.report.facts import read_run
-from linnaea.report.words import percent
+from linnaea.report.formatting import percent
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.tables import is_there, judged_table
@@ -47,8 +47,11 @@ def build_group(group: RunGroup) -> Path:
     data = info.get("data") or {}
     context: dict[str, Any] = {
         **page.comparison_context(entries, path, None),
-        "page_title": f"{group.path.resolve().name} · {words.counted(len(entries), 'run')} · Linnaea",
-        "eyebrow": [str(data.get("name") or ""), words.counted(len(entries), group.kind.removesuffix("s"))],
+        "page_title": f"{group.path.resolve().name} · {formatting.counted(len(entries), 'run')} · Linnaea",
+        "eyebrow": [
+            str(data.get("name") or ""),
+            formatting.counted(len(entries), group.kind.removesuffix("s")),
+        ],
         "title": _title(group.kind, info),
         "verdict": _verdict(info, group.lost()),
         "metrics": metric_rows(info.get("metrics") or {}),
@@ -69,12 +72,12 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
         # The second name of balanced accuracy, and what a page tells in its section on probabilities only.
         if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
-        meaning = words.meaning_of(name)
+        meaning = formatting.meaning_of(name)
         unit = ", %" if meaning.percent else ", points" if meaning.points else ""
-        row = {"title": f"{words.title_of(name, values)}{unit}", "meaning": meaning.meaning}
+        row = {"title": f"{formatting.title_of(name, values)}{unit}", "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):
             value = values.get(key)
-            shown = "–" if value is None else words.number(value, meaning.decimals)
+            shown = "–" if value is None else formatting.number(value, meaning.decimals)
             # A deviation is in points of percent, a mean is a percentage.
             row[key] = f"{100 * value:.2f}" if unit and value is not None else shown
         rows.append(row)
@@ -83,7 +86,7 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
 
 def _title(kind: str, info: dict[str, Any]) -> str:
     accuracy = (info.get("metrics") or {}).get("accuracy")
-    what = f"over {words.counted(info.get('judged', 0), kind.removesuffix('s'))}"
+    what = f"over {formatting.counted(info.get('judged', 0), kind.removesuffix('s'))}"
     if accuracy is None:
         return f"No result yet {what}"
     return f"{percent(accuracy['mean'], 2)} on average {what}"
@@ -100,7 +103,7 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
     )
     if lost:
         are = "is" if len(lost) == 1 else "are"
-        unfinished += f"Of {info.get('asked')} runs, {words.listed(lost)} {are} gone. "
+        unfinished += f"Of {info.get('asked')} runs, {formatting.listed(lost)} {are} gone. "
     if accuracy is None:
         return unfinished.strip() or "None of the runs has judged a test part."
     if accuracy["deviation"] is None:
@@ -122,7 +125,7 @@ def _broken(info: dict[str, Any]) -> str:
     found = ""
     for key, what in told.items():
         if runs := info.get(key):
-            found += f" In {words.counted(len(runs), 'run')} ({words.listed(runs)}) {what}."
+            found += f" In {formatting.counted(len(runs), 'run')} ({formatting.listed(runs)}) {what}."
     return found
 
 
@@ -161,7 +164,7 @@ def build_group_comparison(
     everything = entries_of([read_run(run) for run in [*runs, *members]], {})
     alone = page.comparison_context(single, out, None, common)
     told = _pairs(groups, common)
-    title = words.listed([group.path.resolve().name for group in groups], 4)
+    title = formatting.listed([group.path.resolve().name for group in groups], 4)
     context = {
         **page.comparison_context(everything, out, title, common),
         "verdict": told[0][1] if len(told) == 1 else "Each recipe is judged by the mean of its runs.",
@@ -197,7 +200,7 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
     accuracy = group.metrics().get("accuracy")
     name = group.path.resolve().name
     link = comparing.relative_link(group.path, out)
-    runs = words.counted(len(group.judged()), group.kind.removesuffix("s"))
+    runs = formatting.counted(len(group.judged()), group.kind.removesuffix("s"))
     if accuracy is None:
         return GroupRow(name, link, runs, "–", "–", "–")
     deviation = accuracy["deviation"]

@@ -17,12 +17,12 @@ from linnaea.report import (
     caveats,
     comparing,
     confusions,
+    formatting,
     gallery,
-    growth,
+    learning_curve,
     pairing,
     sections,
     trust,
-    words,
 )
 from linnaea.report.entries import Entry, entries_of
 from linnaea.report.facts import RunFacts, read_run
@@ -107,8 +107,8 @@ def _inlined(name: str) -> Markup:
 
 def run_context(facts: RunFacts) -> dict[str, Any]:
     """Return everything that the page of one run shows, section by section, top to bottom."""
-    meaning = words.meaning_of("accuracy")
-    accuracy = words.metric_text(meaning, facts.metric("accuracy"), facts.interval("accuracy"))
+    meaning = formatting.meaning_of("accuracy")
+    accuracy = formatting.metric_text(meaning, facts.metric("accuracy"), facts.interval("accuracy"))
     mistakes, doubtful = gallery.mistakes(facts), gallery.doubtful(facts)
     context: dict[str, Any] = {
         "page_title": f"{facts.name} · {accuracy if facts.metrics else facts.state} · Linnaea",
@@ -118,7 +118,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "remark": sections.remark(facts),
         "one_of": sections.one_of(facts),
         "accuracy": accuracy,
-        "accuracy_interval": words.interval_text(meaning, facts.interval("accuracy")),
+        "accuracy_interval": formatting.interval_text(meaning, facts.interval("accuracy")),
         "headline": headline_figure(facts, accuracy),
         "in_groups": sections.in_groups(facts),
         "metrics": sections.metric_rows(facts),
@@ -131,7 +131,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "heat_note": _heat_note(facts),
         "classes": sections.class_rows(facts),
         "trust": trust.trust_section(facts),
-        "growth": growth.growth_section(facts),
+        "growth": learning_curve.growth_section(facts),
         "data": sections.data_section(facts),
         "card": card.model_card(facts),
         "made": sections.made_section(facts),
@@ -165,14 +165,14 @@ def comparison_context(
     same_test = all(pair.result is not None and pair.whole for pair in [*first, *folded])
     sources = {str(entry.reported["source"]) for entry in entries if entry.reported.get("source")}
     return {
-        "page_title": f"{title or words.counted(len(entries), 'run')} · Linnaea",
+        "page_title": f"{title or formatting.counted(len(entries), 'run')} · Linnaea",
         "eyebrow": comparing.eyebrow(entries),
         "title": title or comparing.default_title(entries),
         "verdict": comparing.verdict(entries, [*first, *folded]),
         "same_test": same_test,
         "rows": comparing.table_rows(entries, out, same_test=same_test),
         "reported": any("accuracy" in entry.reported for entry in entries),
-        "sources": words.listed(sorted(sources)),
+        "sources": formatting.listed(sorted(sources)),
         "intervals": comparing.interval_chart(entries),
         "curves": comparing.overlaid_curves(entries),
         "beginnings": comparing.beginnings(entries),
@@ -190,7 +190,7 @@ def _heat_note(facts: RunFacts) -> str:
     places = facts.part_of_info("heat_maps").get("places")
     sides = [side for side in places if isinstance(side, int)] if isinstance(places, list) else []
     if len(sides) == 2 and min(sides) < COARSE:
-        size = f"{sides[0]}{words.NBSP}×{words.NBSP}{sides[1]}"
+        size = f"{sides[0]}{formatting.NBSP}×{formatting.NBSP}{sides[1]}"
         note += f" At this size of picture a map has {size} places: it tells the region and no more."
     return note
 

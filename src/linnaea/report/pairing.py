@@ -6,9 +6,9 @@ from itertools import combinations
 
 from linnaea.errors import DataError
 from linnaea.evaluation.comparison import Comparison, compare
-from linnaea.report import words
+from linnaea.report import formatting
 from linnaea.report.entries import Entry
-from linnaea.report.words import count
+from linnaea.report.formatting import count
 
 # Up to here every pair is told at once; past it, those of the most accurate run, and the others fold away.
 PAIRS_AT_ONCE = 6
@@ -36,7 +36,7 @@ class Pairing:
             return f"They cannot be compared picture by picture. {self.refusal}"
         told = self.result.sentence(self.first.name, self.second.name)
         if not self.whole:
-            told += f", on the {words.counted(self.result.n, 'picture')} that both were tested on"
+            told += f", on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
         return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
 
     @property
@@ -49,7 +49,7 @@ class Pairing:
         points = f"{sign}{abs(r.difference) * 100:.2f}"
         low, high = (f"{end * 100:+.2f}".replace("-", "−") for end in (r.low, r.high))
         # A decided sentence holds the difference already.
-        difference = f"{a} − {b}: {points} points (95{words.NBSP}%: {low} to {high}). "
+        difference = f"{a} − {b}: {points} points (95{formatting.NBSP}%: {low} to {high}). "
         drawn = ""
         if r.bootstrap_low is not None and r.bootstrap_high is not None:
             # From the better one's side where the sentence is.
@@ -59,7 +59,7 @@ class Pairing:
             drawn = f"The paired bootstrap, surer where many pictures differ, gives {low} to {high} points. "
         return (
             f"{'' if r.decided else difference}{drawn}"
-            f"Only {a} was right {words.times(r.only_a)}, only {b} {words.times(r.only_b)}; "
+            f"Only {a} was right {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
             f"{chance(r.p_value, 'McNemar' if r.independent == r.n else 'whole groups changing sides,')}."
         )
 
@@ -72,8 +72,8 @@ def chance(p_value: float, test: str = "McNemar") -> str:
         often = f"by so much once in {count(round(1 / p_value))} tests"
     else:
         often = "by so much less than once in 10,000 tests"
-    shown = f"={words.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{words.NBSP}0.0001"
-    return f"two equally good classifiers would differ {often} ({test} p{words.NBSP}{shown})"
+    shown = f"={formatting.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{formatting.NBSP}0.0001"
+    return f"two equally good classifiers would differ {often} ({test} p{formatting.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry], *, common: bool = False) -> tuple[list[Pairing], list[Pairing]]:

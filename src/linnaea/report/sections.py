@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.metrics import confusion, most_confused, per_class
-from linnaea.report import words
+from linnaea.report import formatting
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
-from linnaea.report.words import count, counted, percent
+from linnaea.report.formatting import count, counted, percent
 from linnaea.runs.repeated import KINDS
 
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
@@ -51,7 +51,7 @@ def verdict(facts: RunFacts) -> str:
     """Return the first sentence: what the test says, or, without a test, how far the run came."""
     accuracy = facts.metric("accuracy")
     if accuracy is not None:
-        return words.verdict(accuracy, facts.interval("accuracy"), facts.tested)
+        return formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
     seen = facts.series("val", "accuracy")
     if seen:
         epoch, value = seen[-1]
@@ -77,7 +77,7 @@ def remark(facts: RunFacts) -> str:
         return f"{made}, each time taking {taking}."
     if top["pictures"] == 1:
         return f"{made}, no two of them alike."
-    return f"{made}; the commonest, {words.times(top['pictures'])}, was to take {taking}."
+    return f"{made}; the commonest, {formatting.times(top['pictures'])}, was to take {taking}."
 
 
 def beginning(facts: RunFacts) -> str:
@@ -91,12 +91,12 @@ def beginning(facts: RunFacts) -> str:
         if facts.series(part, "accuracy")
     ]
     what = "The linear probe alone was fitted" if facts.part_of_info("probe") else "No epoch was trained"
-    return f"{what}: it names {words.listed(found)} right." if found else f"{what}."
+    return f"{what}: it names {formatting.listed(found)} right." if found else f"{what}."
 
 
 def in_groups(facts: RunFacts) -> str:
     """Say that the test pictures come in groups, and what that does to intervals; "" where they do not."""
-    said = grouped.in_words(facts.metrics)
+    said = clustered.in_words(facts.metrics)
     return "" if said is None else f"{said[0].upper()}{said[1:]}."
 
 
@@ -117,18 +117,19 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
     for name, entry in facts.metrics.items():
         if name in SHOWN_ELSEWHERE or name.startswith(("ece_", "set_")):
             continue
-        meaning = words.meaning_of(name, classes)
+        meaning = formatting.meaning_of(name, classes)
         line = meaning.meaning
         left_out = entry.get("left_out")
         if isinstance(left_out, list) and left_out:
-            line += f"; without {words.listed([str(name) for name in left_out])}, which cannot be ranked here"
+            names = formatting.listed([str(name) for name in left_out])
+            line += f"; without {names}, which cannot be ranked here"
         line += _why_no_interval(facts, entry)
         rows.append(
             {
                 "name": name,
-                "title": words.title_of(name, entry),
-                "value": words.metric_text(meaning, facts.metric(name), facts.interval(name)),
-                "interval": words.interval_text(meaning, facts.interval(name)),
+                "title": formatting.title_of(name, entry),
+                "value": formatting.metric_text(meaning, facts.metric(name), facts.interval(name)),
+                "interval": formatting.interval_text(meaning, facts.interval(name)),
                 "meaning": line,
             }
         )
@@ -143,7 +144,7 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
     grouped = facts.predictions is not None and facts.predictions.groups is not None
     kind = "group of test pictures" if grouped else "test picture"
     many = "groups of test pictures" if grouped else None
-    return f"; no interval, because a class has only {words.counted(fewest, kind, many)}"
+    return f"; no interval, because a class has only {formatting.counted(fewest, kind, many)}"
 
 
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
@@ -223,7 +224,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
     phases = [
         (
             str(name).capitalize(),
-            words.duration(float(phase.get("seconds") or 0)),
+            formatting.duration(float(phase.get("seconds") or 0)),
             _memory(phase.get("peak_memory_mib")),
         )
         for name, phase in facts.part_of_info("phases").items()
@@ -264,14 +265,14 @@ def _plan(facts: RunFacts) -> list[tuple[str, str]]:
     trained = max((record["epoch"] for record in facts.history), default=0)
     notes = plan.get("notes")
     rows = [
-        ("Budget", words.duration(float(budget)) if isinstance(budget, (int, float)) else ""),
+        ("Budget", formatting.duration(float(budget)) if isinstance(budget, (int, float)) else ""),
         ("Chosen", str(plan.get("summary") or "")),
         ("Because", str(plan.get("reason") or "")),
         ("Revised", " ".join(str(note) for note in notes) if isinstance(notes, list) else ""),
         ("Trained", f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""),
         ("With more time", str(plan.get("twice") or "")),
     ]
-    return [(name, words.unbroken(told)) for name, told in rows if told]
+    return [(name, formatting.unbroken(told)) for name, told in rows if told]
 
 
 def _rerun(facts: RunFacts) -> str:
@@ -318,12 +319,12 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
         told = ", ".join(f"{_POOLS.get(name, name)} {written(number)}" for name, number in shared.items())
         rows = [(key, value) for key, value in rows if key != "threads"] + [("threads", told)]
     if isinstance(hardware.get("memory_gib"), (int, float)):
-        rows.append(("memory", f"{hardware['memory_gib']:g}{words.NBSP}GiB"))
+        rows.append(("memory", f"{hardware['memory_gib']:g}{formatting.NBSP}GiB"))
     return rows
 
 
 def _memory(mib: Any) -> str:
-    return words.memory(float(mib)) if isinstance(mib, (int, float)) else "–"
+    return formatting.memory(float(mib)) if isinstance(mib, (int, float)) else "–"
 
 
 def _moment(iso: Any) -> str:

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from linnaea.evaluation import calibration, grouped
+from linnaea.evaluation import calibration, clustered
 from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
 from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
 from linnaea.evaluation.prediction_sets import PredictionSets, in_words, too_few
-from linnaea.report import trust_charts, words
+from linnaea.report import formatting, trust_charts
 from linnaea.report.charts import Drawing
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure
+from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
-from linnaea.report.words import count, counted, number, percent
 
 WANTED = (0.9, 0.95, 0.98, 0.99)  # accuracies for which a threshold is looked up
 MOST_SIZES = 6  # rows of set sizes; larger sets share the last
@@ -190,9 +190,9 @@ def _answered(facts: RunFacts) -> str:
     if not isinstance(wanted, (int, float)) or not isinstance(threshold, (int, float)):
         if facts.validation is None or not len(facts.validation):
             return ""
-        return f"No threshold was chosen: {words.unbroken(why_none(facts.validation))}."
+        return f"No threshold was chosen: {formatting.unbroken(why_none(facts.validation))}."
     said = (
-        f"For {wanted_share(wanted)} right answers, with 95{words.NBSP}% confidence, validation asks to "
+        f"For {wanted_share(wanted)} right answers, with 95{formatting.NBSP}% confidence, validation asks to "
         f"answer only from a probability of {percent(threshold)} on: "
         f"{percent(facts.metric('answered') or 0)} of the test pictures"
     )
@@ -200,13 +200,15 @@ def _answered(facts: RunFacts) -> str:
     if accuracy is None:
         return said + "."
     interval = facts.interval("accuracy_answered")
-    between = f" (95{words.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    between = (
+        f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    )
     return f"{said}, of which {percent(accuracy)} were named right{between}."
 
 
 def wanted_share(share: float) -> str:
     """Return a share that somebody asked for, with no more decimals than it has: 95 %, 99.9 %."""
-    return f"{100 * share:.6g}{words.NBSP}%"
+    return f"{100 * share:.6g}{formatting.NBSP}%"
 
 
 def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
@@ -226,7 +228,7 @@ def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
             row["threshold"] = percent(found["threshold"])
             row["answered"] = percent(float(answered.mean()))
             if answered.any():
-                low, high = grouped.share_interval(right[answered], table.groups_of(answered))
+                low, high = clustered.share_interval(right[answered], table.groups_of(answered))
                 between = f"({low * 100:.1f} to {percent(high)})"
                 row["accuracy"] = f"{percent(float(right[answered].mean()))} {between}"
         rows.append(row)
@@ -242,7 +244,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         return "", []
     if coverage is None or not isinstance(wanted, (int, float)):
         few = too_few(validation, SET_COVERAGE)
-        return f"No sets of classes were made: {words.unbroken(few)}." if few else "", []
+        return f"No sets of classes were made: {formatting.unbroken(few)}." if few else "", []
     fitted = PredictionSets.fit(validation, coverage=float(wanted))
     sizes = fitted.members(table.probabilities).sum(axis=1)
     rows = []
@@ -250,12 +252,14 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         rows.append((counted(size, "class", "classes"), int((sizes == size).sum())))
     rows.append((f"{MOST_SIZES} classes or more", int((sizes >= MOST_SIZES).sum())))
     interval = facts.interval("set_coverage")
-    between = f" (95{words.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    between = (
+        f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
+    )
     sentence = (
         f"Asked for a set of classes that holds the right one {wanted_share(float(wanted))} of the time, it "
         f"did so for {percent(coverage)} of the test pictures{between}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
-        f"Such sets {words.unbroken(fitted.promise())}."
+        f"Such sets {formatting.unbroken(fitted.promise())}."
     )
     if in_words(facts.metrics):
         sentence += " Here it was probably broken: see what stands beside the score."

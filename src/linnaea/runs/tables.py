@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from linnaea import reading
-from linnaea.data.frozen import groups_hash, read_split, split_hash
+from linnaea.data.split_file import groups_hash, read_split, split_hash
 from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
@@ -94,7 +94,7 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
         return table
     known = {row["path"]: row for row in split}
     hashes = tuple(known[picture]["hash"] for picture in table.paths)
-    groups = grouped.numbered([known[picture]["group"] for picture in table.paths])
+    groups = clustered.numbered([known[picture]["group"] for picture in table.paths])
     return replace(table, hashes=hashes if all(hashes) else (), groups=groups)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.classifiers.finetune.machines import FLOWERS, TWO_CORES
 
-from linnaea.classifiers.finetune import budget, growing, speed
+from linnaea.classifiers.finetune import budget, learning_curve, speed
 from linnaea.classifiers.finetune.backbones import build_backbone
 from linnaea.classifiers.finetune.budget import Plan, Work, duration, mistakes, plan
 from linnaea.classifiers.finetune.deadline import Deadline
@@ -242,7 +242,7 @@ def test_fit_asks_after_the_first_view_how_many_there_is_time_for(
     assert heard[-1] == ("probe", 210, 210)
     assert hasty.plan_.views == 2.5
     # The probe on growing parts is made of the same views: its last is the one that fit made.
-    (curve,) = growing.probes(hasty, *train_part, *val_part, [np.arange(60)])
+    (curve,) = learning_curve.probes(hasty, *train_part, *val_part, [np.arange(60)])
     np.testing.assert_allclose(curve, hasty.predict_proba(val_part[0]), atol=1e-4)
 
 

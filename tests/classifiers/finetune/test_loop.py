@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from linnaea.classifiers.finetune import loop
 from linnaea.classifiers.finetune.loop import TrainingPart, size_at
+from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.errors import SettingError
 
 # Nothing by chance but the order, and plain gradient descent: what a step does can then be said exactly.
@@ -128,10 +127,3 @@ def test_a_network_that_sees_one_size_refuses_growing_pictures(train_part: Any) 
     with pytest.raises(SettingError) as error:
         transformer.fit(train_part[0][:6], train_part[1][:6])
     assert error.value.message == "first_size is 96, and this network sees pictures of one size only."
-
-
-def test_the_loop_stands_on_one_screen() -> None:
-    import inspect
-
-    lines = [inspect.getsource(function) for function in (loop.train, loop.run_epoch, loop.train_step)]
-    assert sum(len(text.splitlines()) for text in lines) <= 80

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.finetune.views import pictures_seen, views
 
 PREPROCESSING = Preprocessing(size=32, crop_pct=1.0)

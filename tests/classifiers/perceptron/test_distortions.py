@@ -7,7 +7,7 @@ import scipy.ndimage
 from linnaea import MLPClassifier
 from linnaea.classifiers.perceptron.distortions import Strengths, distort, side_of
 from linnaea.errors import DataError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 STILL = Strengths(elastic=0, rotation=0, scale=0, shear=0, shift=0)
 

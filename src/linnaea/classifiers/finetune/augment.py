@@ -10,8 +10,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from linnaea.classifiers.finetune.mixing import cutmix, mixup
+from linnaea.classifiers.finetune.pictures import fitted
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import fitted
 
 POLICIES = ("none", "randaugment", "trivialaugment")
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from linnaea.classifiers.contract import OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, loop, state
-from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures, count_pictures
+from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures, count_pictures
 from linnaea.classifiers.finetune.training import FineTuning, Held
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.settings import seed_from

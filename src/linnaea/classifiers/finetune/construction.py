@@ -26,9 +26,9 @@ from linnaea.classifiers.finetune.folding import fold_batch_norms
 from linnaea.classifiers.finetune.heads import build_head
 from linnaea.classifiers.finetune.loop import LoopSettings, Session, TrainingPart
 from linnaea.classifiers.finetune.optimizers import build_optimizer, choose_trained
+from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.precision import choose_precision, device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
 

@@ -19,7 +19,7 @@ from linnaea.classifiers.finetune.budget import (
     of_views,
     plan,
 )
-from linnaea.classifiers.finetune.resident import sequence_of
+from linnaea.classifiers.finetune.pictures import sequence_of
 
 
 @dataclass(eq=False)

@@ -16,8 +16,8 @@ from linnaea.classifiers.contract import saved_temperature
 from linnaea.classifiers.finetune import construction, inference, precision, state
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.optimizers import choose_trained
+from linnaea.classifiers.finetune.pictures import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json

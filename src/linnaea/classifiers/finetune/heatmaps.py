@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from linnaea.classifiers.finetune import inference
+from linnaea.classifiers.finetune.pictures import batches
 from linnaea.classifiers.finetune.precision import autocast
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import batches
 
 
 class _LastMap(nn.Module):

@@ -19,12 +19,12 @@ from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
+from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.progress import Stage
-from linnaea.classifiers.finetune.resident import ResidentPictures
 from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.errors import DivergenceError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 # Share of the epochs over which pictures grow from first_size to full size, and the step they grow in:
 # the networks halve the size five times, so that 32 pixels are one pixel of their last map.

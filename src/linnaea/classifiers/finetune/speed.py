@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from linnaea.classifiers.finetune import construction, inference, loop
 from linnaea.classifiers.finetune.backbones import feature_width
 from linnaea.classifiers.finetune.optimizers import stages
-from linnaea.classifiers.finetune.resident import ResidentPictures, batches
+from linnaea.classifiers.finetune.pictures import ResidentPictures, batches
 
 # Training steps of one kind are timed at least so often, and for at least so many seconds.
 _STEPS, _SECONDS = 3, 1.0

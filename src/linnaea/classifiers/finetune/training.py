@@ -14,8 +14,8 @@ from linnaea.classifiers.finetune import batchnorm, budget, construction, deadli
 from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.pictures import EvaluationBatches
 from linnaea.classifiers.finetune.probe import Probe
-from linnaea.classifiers.finetune.resident import EvaluationBatches
 from linnaea.errors import DivergenceError
 
 # Pictures as evaluation sees them, and class numbers (m,).

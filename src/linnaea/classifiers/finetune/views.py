@@ -8,8 +8,8 @@ from torch import Tensor
 
 from linnaea.classifiers.finetune import inference
 from linnaea.classifiers.finetune.augment import Augmentation
-from linnaea.classifiers.finetune.resident import ResidentPictures
-from linnaea.streams import Purpose, stream
+from linnaea.classifiers.finetune.pictures import ResidentPictures
+from linnaea.random_streams import Purpose, stream
 
 
 def pictures_seen(pictures: int, number: float, seed: int) -> np.ndarray:

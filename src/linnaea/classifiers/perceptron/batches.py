@@ -7,7 +7,7 @@ import numpy as np
 
 from linnaea.classifiers.perceptron.distortions import distort, side_of
 from linnaea.classifiers.perceptron.layers import Workspace
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from linnaea.classifiers.perceptron.network import Network, shapes_of
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
 from linnaea.errors import DivergenceError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 class MLPClassifier(FittedPerceptron):

@@ -8,7 +8,7 @@ import numpy as np
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
 from linnaea.classifiers.perceptron.solvers import Gradients
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 @dataclass(frozen=True)

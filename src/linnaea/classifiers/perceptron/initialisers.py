@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 NORMAL_DEVIATION = 0.1
 INITIALISERS = ("auto", "normal", "xavier", "he")

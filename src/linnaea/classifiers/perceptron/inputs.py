@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, column_o
 
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.errors import DataError
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 def features(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> np.ndarray:

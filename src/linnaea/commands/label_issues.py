@@ -18,18 +18,18 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
 
     opened: how the pictures were asked for, as in Chosen.
     """
-    from linnaea.evaluation import label_errors
+    from linnaea.evaluation import label_issues
     from linnaea.evaluation.predictions import Predictions
     from linnaea.report.groups import build_group
-    from linnaea.report.labels import build_label_errors
+    from linnaea.report.label_issues import build_label_errors
     from linnaea.runs.tables import judged_table
 
     folds = [judged_table(run) for run in group.runs()]
-    checksums.write_text(group, "folds.csv", label_errors.joined(folds).to_csv())
+    checksums.write_text(group, "folds.csv", label_issues.joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
-    found = label_errors.find_suspects(table)
-    checksums.write_text(group, "label_errors.csv", label_errors.to_csv(found))
+    found = label_issues.find_suspects(table)
+    checksums.write_text(group, "label_errors.csv", label_issues.to_csv(found))
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(found[:SHOWN], start=1):
         group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))

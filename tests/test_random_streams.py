@@ -1,6 +1,6 @@
 import numpy as np
 
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 def test_a_stream_is_numpys_seed_sequence_of_its_four_numbers():

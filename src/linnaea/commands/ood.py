@@ -6,10 +6,10 @@ import numpy as np
 
 from linnaea.commands.study import SAMPLE, Study, spread
 from linnaea.errors import RunError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
-from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score
+from linnaea.evaluation.ood import OutlierScore, fit_outlier_score
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
@@ -73,7 +73,7 @@ def judge(
     above = score.unlike(scores)
     found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
-        found["independent"] = grouped.independent(above, table.groups)
+        found["independent"] = clustered.independent(above, table.groups)
     _write(run, score, found)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.commands import terminal
-from linnaea.commands.interruption import Stops
+from linnaea.commands.signals import Stops
 from linnaea.errors import DivergenceError, RunError
-from linnaea.runs import provenance, sameness
+from linnaea.runs import provenance, run_diff
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
@@ -152,7 +152,7 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
         terminal.say("Resume", "from the beginning: no checkpoint was written yet")
     else:
         told |= {name: checkpoint.values.get(name) or 0 for name in ("epoch", "step")}
-        told["differences"] = sameness.changes(checkpoint.facts, circumstances())
+        told["differences"] = run_diff.changes(checkpoint.facts, circumstances())
         terminal.say("Resume", f"from {checkpoint.place}")
     if told["differences"]:
         terminal.say("Differs", *told["differences"], TOLERANCE)

@@ -12,8 +12,8 @@ from tests.commands.test_resume import SETTINGS, same
 
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.cli import main
-from linnaea.commands import interruption
-from linnaea.commands.interruption import Stops
+from linnaea.commands import signals
+from linnaea.commands.signals import Stops
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_second_within_one_step_stops_at_once_and_loses_no_checkpoint(
     sent, code, whole, bars, tmp_path, monkeypatch, capsys
 ):
     run = tmp_path / "run"
-    monkeypatch.setattr(interruption, "TOGETHER", 0.0)
+    monkeypatch.setattr(signals, "TOGETHER", 0.0)
     assert train_and_signal(monkeypatch, bars, run, [sent, sent]) == (code, 100)
     told = capsys.readouterr().err
     assert "Traceback" not in told
@@ -63,7 +63,7 @@ def test_the_second_within_one_step_stops_at_once_and_loses_no_checkpoint(
 def test_sigterm_sent_twice_at_once_is_one(bars, tmp_path, monkeypatch):
     # As timeout(1) does: to the process, and to its group.
     run = tmp_path / "run"
-    monkeypatch.setattr(interruption, "TOGETHER", 3600.0)
+    monkeypatch.setattr(signals, "TOGETHER", 3600.0)
     code, steps = train_and_signal(monkeypatch, bars, run, [signal.SIGTERM] * 2)
     assert (code, steps) == (143, 100)
     assert (run / "predictions.csv").exists()

@@ -8,7 +8,7 @@ import pytest
 from linnaea.commands import learning
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import card, sections, words
+from linnaea.report import card, formatting, sections
 from linnaea.report.facts import RunFacts
 from linnaea.runs.folder import RunFolder
 
@@ -36,7 +36,7 @@ def facts(said, **info):
     ],
 )
 def test_mistakes(said, sentence):
-    assert sections.remark(facts(said)).replace(words.NBSP, " ") == sentence
+    assert sections.remark(facts(said)).replace(formatting.NBSP, " ") == sentence
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_mistakes(said, sentence):
     ],
 )
 def test_verdict(accuracy, tested, sentence):
-    assert words.verdict(accuracy, None, tested).replace(words.NBSP, " ") == sentence
+    assert formatting.verdict(accuracy, None, tested).replace(formatting.NBSP, " ") == sentence
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "never"), (1, "once"), (2, "twice"), (1234, "1,234 times")])
 def test_times(number, said):
-    assert words.times(number) == said
+    assert formatting.times(number) == said
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_times(number, said):
 def test_how_far_a_run_came(epochs, trained, said):
     history = [{"epoch": epoch} for epoch in range(trained + 1)]
     run = RunFacts(Path("run"), {"state": "failed", "recipe": {"epochs": epochs}}, history, {}, None)
-    assert f"It had trained {said}" in sections.banner(run).text.replace(words.NBSP, " ")
+    assert f"It had trained {said}" in sections.banner(run).text.replace(formatting.NBSP, " ")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_how_far_a_run_came(epochs, trained, said):
 def test_the_card_counts_training_pictures(counts, each, uneven):
     per_class = {name: {"train": number} for name, number in zip(CLASSES, counts, strict=True)}
     run = facts("aa bb", data={"parts": {"train": sum(counts)}, "classes": CLASSES, "per_class": per_class})
-    told = [s.replace(words.NBSP, " ") for _, part in card.model_card(run) for s in part]
+    told = [s.replace(formatting.NBSP, " ") for _, part in card.model_card(run) for s in part]
     assert each in told
     assert [s for s in told if "far fewer" in s] == ([uneven] if uneven else [])
     assert "c has no test picture: nothing is known about it." in told

@@ -10,8 +10,8 @@ from scipy.special import softmax
 from sklearn.neighbors import NearestCentroid
 
 from linnaea.errors import DataError
-from linnaea.evaluation import conformal, outliers
-from linnaea.evaluation.outliers import OutlierScore, fit_outlier_score, in_words
+from linnaea.evaluation import conformal, ood
+from linnaea.evaluation.ood import OutlierScore, fit_outlier_score, in_words
 
 
 def cloud(number, classes=4, width=12, seed=0):
@@ -44,9 +44,9 @@ def test_a_score_by_hand():
 
 def test_distances_are_those_of_nearest_centroids():
     features, targets, _ = cloud(60)
-    rows = outliers.unit_length(features)
+    rows = ood.unit_length(features)
     means = np.stack([rows[targets == k].mean(axis=0) for k in range(4)])
-    nearest = outliers.squared_distances(rows, means).argmin(axis=1)
+    nearest = ood.squared_distances(rows, means).argmin(axis=1)
     np.testing.assert_array_equal(nearest, NearestCentroid().fit(rows, targets).predict(rows))
 
 
@@ -74,11 +74,11 @@ def test_false_alarms_come_no_more_often_than_asked(fitted):
 def test_the_threshold_keeps_its_rate_with_95_percent_confidence_and_none_lower_does(number):
     # Of scores in 0..1, the share of new ones above a threshold is 1 less than it is.
     draws = np.random.default_rng(number).random((4000, number))
-    rates = np.array([1 - outliers.conformal_threshold(scores, 0.05) for scores in draws])
+    rates = np.array([1 - ood.conformal_threshold(scores, 0.05) for scores in draws])
     kept, spread = (rates <= 0.05).mean(), (0.05 * 0.95 / 4000) ** 0.5
     assert kept > 0.95 - 3 * spread
     # One score lower, and it is not kept often enough.
-    above = int((draws[0] > outliers.conformal_threshold(draws[0], 0.05)).sum())
+    above = int((draws[0] > ood.conformal_threshold(draws[0], 0.05)).sum())
     assert conformal.confidence(number - above - 1, number, 0.95) < 0.95
 
 
@@ -90,22 +90,22 @@ def test_in_groups_the_threshold_rests_on_as_many_as_are_independent():
         scores = np.repeat(generator.random(60), 10)  # pictures of one group are alike altogether
         independent = conformal.independent(scores, 0.95, groups)
         assert independent <= 62
-        kept.append(1 - outliers.conformal_threshold(scores, 0.05, independent) <= 0.05)
-        alone.append(1 - outliers.conformal_threshold(scores, 0.05) <= 0.05)
+        kept.append(1 - ood.conformal_threshold(scores, 0.05, independent) <= 0.05)
+        alone.append(1 - ood.conformal_threshold(scores, 0.05) <= 0.05)
     assert np.mean(kept) > 0.95 - 3 * (0.05 * 0.95 / 400) ** 0.5
     assert np.mean(alone) < 0.9
 
 
 def test_with_fewer_pictures_than_a_rate_needs_the_largest_score_is_the_threshold():
-    assert outliers.conformal_threshold(np.array([3.0, 1.0, 2.0]), 0.05) == 3.0
+    assert ood.conformal_threshold(np.array([3.0, 1.0, 2.0]), 0.05) == 3.0
 
 
 def test_no_less_is_promised_than_so_many_pictures_can_keep():
     # Four exchangeable scores: the new one is the largest one time in four.
-    assert outliers.promised_rate(0.05, 3) == 0.25
+    assert ood.promised_rate(0.05, 3) == 0.25
     for asked in (0.1, 0.05, 0.01):
         enough = conformal.fewest(1 - asked)
-        assert outliers.promised_rate(asked, enough) == asked < outliers.promised_rate(asked, enough - 1)
+        assert ood.promised_rate(asked, enough) == asked < ood.promised_rate(asked, enough - 1)
 
 
 def test_a_promise_that_is_not_the_one_asked_for_says_why(fitted):
@@ -148,9 +148,9 @@ def test_too_many_false_alarms_are_told_of():
 
 def test_training_pictures_are_held_against_means_without_themselves():
     features, targets, _ = cloud(40)
-    rows = outliers.unit_length(features)
+    rows = ood.unit_length(features)
     means = np.stack([rows[targets == k].mean(axis=0) for k in range(4)])
-    found = outliers._leaving_itself_out(rows, targets, means, np.bincount(targets))
+    found = ood._leaving_itself_out(rows, targets, means, np.bincount(targets))
     for row in range(40):
         others = (targets == targets[row]) & (np.arange(40) != row)
         expected = ((rows[row] - rows[others].mean(axis=0)) ** 2).sum()
@@ -246,5 +246,5 @@ def test_another_networks_features_are_refused(fitted):
 
 def test_features_that_are_no_numbers_are_refused():
     with pytest.raises(DataError) as refused:
-        outliers.unit_length(np.array([[1.0, np.nan], [1.0, 2.0]]))
+        ood.unit_length(np.array([[1.0, np.nan], [1.0, 2.0]]))
     assert str(refused.value) == "The features of 1 of 2 pictures are not finite. Train the network again."

@@ -7,8 +7,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from linnaea import files
-from linnaea.evaluation.label_errors import read_csv
-from linnaea.report import page, words
+from linnaea.evaluation.label_issues import read_csv
+from linnaea.report import formatting, page
 from linnaea.report.gallery import probability
 from linnaea.report.thumbnails import Album
 from linnaea.runs.repeated import RunGroup
@@ -54,7 +54,7 @@ def build_label_errors(group: RunGroup) -> Path:
     text = page.render(
         "labels.html.jinja",
         page_title=f"Probable label errors · {data.get('name', '')} · Linnaea",
-        eyebrow=[str(data.get("name") or ""), words.counted(len(info.get("runs", [])), "fold")],
+        eyebrow=[str(data.get("name") or ""), formatting.counted(len(info.get("runs", [])), "fold")],
         suspects=shown,
         left=len(suspects) - len(shown),
         total=len(suspects),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from linnaea.evaluation.growth import Step, forecast, points, power_law
 from linnaea.evaluation.intervals import wilson
+from linnaea.evaluation.learning_curve import Step, forecast, points, power_law
 
 
 def steps_with(errors: dict[int, int], m: int = 1000) -> tuple[list[Step], np.ndarray]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation import grouped
-from linnaea.streams import Purpose, stream
+from linnaea.evaluation import clustered
+from linnaea.random_streams import Purpose, stream
 
 _RESAMPLES = 1000
 # A class's own slope counts as much as everybody's once it has this many pictures to judge it by.
@@ -37,12 +37,12 @@ class Step:
 def points(steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
 
-    targets: int (m,), the true column of each judged picture. groups (m,): see grouped.
+    targets: int (m,), the true column of each judged picture. groups (m,): see clustered.
     """
     found = []
     for step in steps:
         right = step.probabilities.argmax(axis=1) == targets
-        low, high = grouped.share_interval(right, groups)
+        low, high = clustered.share_interval(right, groups)
         known = {"share": step.share, "pictures": step.pictures}
         found.append({**known, "accuracy": float(right.mean()), "low": low, "high": high})
     return found
@@ -76,7 +76,7 @@ def forecast(
     if groups is None:
         drawn = generator.multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
     else:
-        drawn = grouped.drawn(np.zeros(m, int), groups, _RESAMPLES, generator).T.astype(np.float64)
+        drawn = clustered.drawn(np.zeros(m, int), groups, _RESAMPLES, generator).T.astype(np.float64)
         # Groups of other sizes make other numbers of pictures; what counts is the share.
         drawn *= m / drawn.sum(axis=1, keepdims=True)
     counts = np.vstack([wrong.sum(axis=1), drawn @ wrong.T])  # the sample itself first
@@ -87,7 +87,7 @@ def forecast(
     low, high = np.quantile(later[1:], [0.025, 0.975])
     if low == high:
         # Nothing was wrong, or nothing right: no resample differs, and what m pictures can tell is Wilson's.
-        low, high = grouped.share_interval(wrong[-1] == 0, groups)
+        low, high = clustered.share_interval(wrong[-1] == 0, groups)
     gain = float(later[0] - (1 - counts[0, -1] / m))
     return {
         "pictures": 2 * steps[-1].pictures,

@@ -6,9 +6,9 @@ from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes
+from linnaea.data.flatten import pixel_array, vectors
 from linnaea.data.mnist import open_mnist
 from linnaea.data.sources import open_dataset
-from linnaea.data.vectors import pixel_array, vectors
 from linnaea.errors import DataError
 
 

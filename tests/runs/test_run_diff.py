@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from linnaea.errors import RunError
-from linnaea.runs import sameness
+from linnaea.runs import run_diff
 from linnaea.runs.folder import RunFolder
 
 HISTORY = [{"epoch": 0, "seconds": 0.1, "train_loss": 2.0}, {"epoch": 1, "seconds": 0.2, "train_loss": 1.5}]
@@ -27,7 +27,7 @@ def write(folder: Path, weight: float = 1.0, history=HISTORY, table: str = TABLE
 
 def test_runs_that_differ_in_time_only_are_the_same(tmp_path):
     later = [{**record, "seconds": 9.0} for record in HISTORY]
-    assert sameness.differences(write(tmp_path / "a"), write(tmp_path / "b", history=later)) == []
+    assert run_diff.differences(write(tmp_path / "a"), write(tmp_path / "b", history=later)) == []
 
 
 def test_each_difference_is_a_sentence_with_its_size(tmp_path):
@@ -36,7 +36,7 @@ def test_each_difference_is_a_sentence_with_its_size(tmp_path):
     other = write(
         tmp_path / "b", 1.5, history, TABLE.replace("0.4,0.6", "0.55,0.45").replace("dog,dog", "dog,cat")
     )
-    assert sameness.differences(one, other) == [
+    assert run_diff.differences(one, other) == [
         "History: the first epoch that differs is 1, train loss 1.5 and 1.25.",
         "Weights: 1 of 2 tensors differ, by up to 0.5 (b, whose largest weight is 4).",
         "Predictions: probabilities differ by up to 0.15 (b.png); 1 answer changed of 2.",
@@ -46,7 +46,7 @@ def test_each_difference_is_a_sentence_with_its_size(tmp_path):
 def test_another_network_and_another_length_are_told(tmp_path):
     one, other = write(tmp_path / "a"), write(tmp_path / "b", history=HISTORY[:1])
     save_file({"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}, other.path / "weights.safetensors")
-    assert sameness.differences(one, other) == [
+    assert run_diff.differences(one, other) == [
         "History: 1 epoch and 0 epochs.",
         "Weights: the networks are different ones (a).",
     ]
@@ -64,7 +64,7 @@ def test_the_circumstances_that_differ_are_named(tmp_path):
         git={"commit": "5678", "dirty": True},
         hardware={"processor": "y", "cores": 2},
     )
-    assert sameness.reasons(one, other, ignored=("split_from",)) == [
+    assert run_diff.reasons(one, other, ignored=("split_from",)) == [
         "The version of numpy was 2.1 and is 2.2.",
         "The version of torch was none and is 2.8.",
         "The processor was x and is y.",
@@ -79,7 +79,7 @@ def test_a_run_without_weights_cannot_be_compared(tmp_path):
     one, other = write(tmp_path / "a"), write(tmp_path / "b")
     (other.path / "weights.safetensors").unlink()
     with pytest.raises(RunError) as error:
-        sameness.differences(one, other)
+        run_diff.differences(one, other)
     assert str(error.value) == (
         f"{other.path / 'weights.safetensors'} is missing. Compare runs that were trained to their end."
     )
@@ -90,4 +90,4 @@ def test_what_an_older_run_did_not_record_is_no_reason(tmp_path):
     info = json.loads((one.path / "run.json").read_text())
     del info["threads"]
     (one.path / "run.json").write_text(json.dumps(info))
-    assert sameness.reasons(one, other) == []
+    assert run_diff.reasons(one, other) == []

@@ -60,7 +60,7 @@ class OutlierScore:
         The false-alarm rate that was asked for, and the share of those pictures whose score is above. Few
         pictures cannot promise the former: see promised.
     pictures, independent: int
-        How many they were, and how many independent ones they tell as much as: see grouped.
+        How many they were, and how many independent ones they tell as much as: see clustered.
     part: "validation" or "training"
     """
 
@@ -181,7 +181,7 @@ def fit_outlier_score(
         held against class means that leave itself out. The network has learned from them all the same, so
         that new pictures set off more false alarms than were asked for.
     groups: int (m,) or (n,), or None
-        Of the pictures that set the threshold; see grouped.
+        Of the pictures that set the threshold; see clustered.
     asked: float
         The wanted false-alarm rate, above 0 and below 1.
 

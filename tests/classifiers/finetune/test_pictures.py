@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.resident import (
+from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
     ResidentPictures,
     batches,
     kept_side,
     sequence_of,
 )
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.errors import DataError
 

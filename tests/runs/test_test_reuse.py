@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.looks import look, sentence
+from linnaea.runs.test_reuse import look, sentence
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from linnaea.evaluation.growth import LEAST_GAIN
-from linnaea.report import trust_charts, words
+from linnaea.evaluation.learning_curve import LEAST_GAIN
+from linnaea.report import formatting, trust_charts
 from linnaea.report.card import training_counts
 from linnaea.report.charts import Drawing
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure
+from linnaea.report.formatting import count, percent
 from linnaea.report.svg import both_widths
-from linnaea.report.words import count, percent
 
 _KEYS = ("pictures", "accuracy")
 
@@ -99,7 +99,7 @@ def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
     else:
         said += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
     between = _between(ahead)
-    return said + (f" (95{words.NBSP}%: {between})." if between != "–" else ".")
+    return said + (f" (95{formatting.NBSP}%: {between})." if between != "–" else ".")
 
 
 def _wanting(facts: RunFacts) -> str:
@@ -117,7 +117,7 @@ def _wanting(facts: RunFacts) -> str:
     if not gaining:
         return ""
     counts = training_counts(facts)
-    named = words.listed(
+    named = formatting.listed(
         [
             f"{item['class']} ({count(counts[item['class']])} in training)"
             if item["class"] in counts
@@ -135,5 +135,5 @@ def _whose(facts: RunFacts) -> str:
         "The linear probe, not the fine-tuned network," if ahead.get("of") == "probe" else "The same recipe"
     )
     judged, part = ahead.get("judged"), str(ahead.get("judged_on") or "validation")
-    on = f", judged on {words.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
+    on = f", judged on {formatting.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
     return f"{which} on a part of the training pictures{on}."

@@ -7,8 +7,8 @@ import torch
 
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.finetune.probe import fit_probe
-from linnaea.classifiers.finetune.resident import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.perceptron import inputs
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from linnaea.errors import DataError
-from linnaea.evaluation import label_errors
-from linnaea.evaluation.label_errors import find_suspects, joined
+from linnaea.evaluation import label_issues
+from linnaea.evaluation.label_issues import find_suspects, joined
 from linnaea.evaluation.predictions import Predictions
 
 CLASSES = ("cat", "dog", "owl")
@@ -44,8 +44,8 @@ def test_labels_that_every_network_confirms_are_not_doubted():
 
 def test_the_table_comes_back_from_the_disk(tmp_path):
     found = find_suspects(judged(60, [3, 9])[0])
-    (tmp_path / "label_errors.csv").write_text(label_errors.to_csv(found))
-    again = label_errors.read_csv(tmp_path / "label_errors.csv")
+    (tmp_path / "label_errors.csv").write_text(label_issues.to_csv(found))
+    again = label_issues.read_csv(tmp_path / "label_errors.csv")
     assert [(s.path, s.given, s.suggested) for s in again] == [(s.path, s.given, s.suggested) for s in found]
     assert [s.confidence for s in again] == pytest.approx([s.confidence for s in found], rel=1e-5)
 
@@ -71,4 +71,4 @@ def test_a_picture_judged_twice_and_an_empty_table_are_refused():
 def test_another_table_is_not_taken_for_suspects(tmp_path):
     (tmp_path / "label_errors.csv").write_text("path,label\na.png,cat\n")
     with pytest.raises(DataError, match="does not have the columns path, given, suggested, confidence"):
-        label_errors.read_csv(tmp_path / "label_errors.csv")
+        label_issues.read_csv(tmp_path / "label_errors.csv")

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.intervals import FEWEST_PER_CLASS, class_mean_interval, percentile_interval
 from linnaea.evaluation.predictions import Predictions
-from linnaea.streams import Purpose, stream
+from linnaea.random_streams import Purpose, stream
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
@@ -29,12 +29,12 @@ def class_means(predictions: Predictions, *, resamples: int, seed: int) -> dict[
     right, predicted, pictures = (
         counts[None, present] for counts in (table.diagonal(), table.sum(axis=0), table.sum(axis=1))
     )
-    if resamples and grouped.fewest_in_a_class(true, groups) >= FEWEST_PER_CLASS:
+    if resamples and clustered.fewest_in_a_class(true, groups) >= FEWEST_PER_CLASS:
         generator = stream(seed, Purpose.BOOTSTRAP)
         if groups is None:
             drawn = _resampled(table, present, resamples, generator)
         else:
-            weights = grouped.drawn(true, groups, resamples, generator)
+            weights = clustered.drawn(true, groups, resamples, generator)
             drawn = _resampled_groups(predictions, weights, present)
         # Row 0 is the table itself, the others are its resamples.
         right, predicted, pictures = map(np.vstack, zip((right, predicted, pictures), drawn, strict=True))
@@ -48,7 +48,7 @@ def class_means(predictions: Predictions, *, resamples: int, seed: int) -> dict[
         # F1 is no share, and has no such interval.
         if name == "balanced_accuracy" and len(present) == 1:
             # The mean over one class is its accuracy, and has the same interval.
-            low, high = grouped.share_interval(true == predictions.probabilities.argmax(axis=1), groups)
+            low, high = clustered.share_interval(true == predictions.probabilities.argmax(axis=1), groups)
         elif name == "balanced_accuracy" and low is None and len(values) > 1:
             low, high = class_mean_interval(float(values[0]), _independent(predictions))
         metrics[name] = {"value": float(values[0]), "low": low, "high": high}
@@ -103,7 +103,7 @@ def _independent(predictions: Predictions) -> np.ndarray:
     true = predictions.true_index
     return np.array(
         [
-            grouped.independent(np.ones((true == c).sum()), predictions.groups_of(true == c))
+            clustered.independent(np.ones((true == c).sum()), predictions.groups_of(true == c))
             for c in np.unique(true)
         ]
     )

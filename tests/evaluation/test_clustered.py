@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from linnaea.errors import DataError
-from linnaea.evaluation import grouped
+from linnaea.evaluation import clustered
 from linnaea.evaluation.comparison import compare, sign_flip_test
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.metrics import compute_metrics, per_class
@@ -38,18 +38,18 @@ def drawn(groups, size, mean, alike, generator):
 
 
 def test_names_become_groups():
-    assert grouped.numbered(["", "p1", "", "p1", "p2"]).tolist() == [0, 1, 2, 1, 3]
-    assert grouped.numbered(["", "", "p1"]) is None
-    assert grouped.shared([4, 7, 9]) is None
-    assert grouped.shared([4, 7, 4]).tolist() == [4, 7, 4]
+    assert clustered.numbered(["", "p1", "", "p1", "p2"]).tolist() == [0, 1, 2, 1, 3]
+    assert clustered.numbered(["", "", "p1"]) is None
+    assert clustered.shared([4, 7, 9]) is None
+    assert clustered.shared([4, 7, 4]).tolist() == [4, 7, 4]
 
 
 def test_the_variance_of_a_mean_is_that_of_the_ratio_of_sums_by_hand():
     # Sums 2, 0, 1 over 2, 1, 2 pictures; the mean is 3/5, so that the sums are off by 0.8, -0.6 and -0.2.
     values, groups = np.array([1.0, 1, 0, 1, 0]), np.array([0, 0, 1, 2, 2])
     by_hand = 3 / 2 * (0.8**2 + 0.6**2 + 0.2**2) / 25
-    assert grouped.variance_of_mean(values, groups) == pytest.approx(by_hand)
-    alone = grouped.variance_of_mean(values, None)
+    assert clustered.variance_of_mean(values, groups) == pytest.approx(by_hand)
+    alone = clustered.variance_of_mean(values, None)
     assert alone == pytest.approx(values.var(ddof=1) / 5)
 
 
@@ -63,7 +63,7 @@ def test_the_worst_effect_is_averaged_in_as_one_more_group_by_hand():
     # Two groups tell; the worst is 2, that of pairs which are alike altogether.
     effect = (2 * effect + 2) / 3
     few = (stats.t.ppf(0.975, 9) / stats.t.ppf(0.975, 4)) ** 2
-    assert grouped.independent(values, groups) == pytest.approx(10 / effect * few)
+    assert clustered.independent(values, groups) == pytest.approx(10 / effect * few)
 
 
 def test_few_large_groups_among_many_small_ones_count_as_few():
@@ -71,17 +71,17 @@ def test_few_large_groups_among_many_small_ones_count_as_few():
     values = np.repeat([1.0, 0, 1, 1, 0], [10, 10, 10, 5, 5])
     groups = np.array([0] * 10 + [1] * 10 + [2] * 10 + list(range(3, 13)))
     few = (stats.t.ppf(0.975, 39) / stats.t.ppf(0.975, 40**2 / 310 - 1)) ** 2
-    effect = grouped.variance_of_mean(values, groups) / grouped.variance_of_mean(values, None)
+    effect = clustered.variance_of_mean(values, groups) / clustered.variance_of_mean(values, None)
     telling = 15**2 / (10**2 + 5)  # one group of ten mistakes, five of one
     effect = (telling * effect + 310 / 40) / (telling + 1)
-    assert grouped.independent(values, groups) == pytest.approx(40 / effect * few)
+    assert clustered.independent(values, groups) == pytest.approx(40 / effect * few)
 
 
 def test_pictures_that_stand_alone_count_as_they_are():
     right = np.random.default_rng(0).random(60) < 0.8
-    assert grouped.independent(right, None) == 60
-    assert grouped.independent(right, np.arange(60)) == pytest.approx(60)
-    assert grouped.share_interval(right) == wilson(int(right.sum()), 60)
+    assert clustered.independent(right, None) == 60
+    assert clustered.independent(right, np.arange(60)) == pytest.approx(60)
+    assert clustered.share_interval(right) == wilson(int(right.sum()), 60)
 
 
 def test_groups_that_are_alike_altogether_count_as_one_picture_each():
@@ -92,17 +92,17 @@ def test_groups_that_are_alike_altogether_count_as_one_picture_each():
     # The two sample variances have 59 and 9 in their denominators.
     effect = 6 * (59 / 60) / (9 / 10)
     effect = (2 * effect + 6) / 3  # two groups hold mistakes
-    assert grouped.independent(right, groups) == pytest.approx(60 / effect * few)
+    assert clustered.independent(right, groups) == pytest.approx(60 / effect * few)
     # Where none is wrong, nothing tells how alike they are: groups of 6 and 2 weigh as 8² / (36 + 4).
-    assert grouped.independent(np.ones(8), np.repeat([0, 1], [6, 2])) == pytest.approx(1.6)
-    assert grouped.independent(np.array([1.0, 0, 1]), np.zeros(3)) == 1.0
+    assert clustered.independent(np.ones(8), np.repeat([0, 1], [6, 2])) == pytest.approx(1.6)
+    assert clustered.independent(np.array([1.0, 0, 1]), np.zeros(3)) == 1.0
 
 
 @pytest.mark.parametrize("alike", [0.05, 0.3, 0.9])
 def test_the_effect_on_the_variance_is_kishs(alike):
     # So many groups that the worst, which counts as one more, does not.
     right, groups = drawn(4000, 8, 0.8, alike, np.random.default_rng(1))
-    effect = len(right) / grouped.independent(right, groups)
+    effect = len(right) / clustered.independent(right, groups)
     assert effect == pytest.approx(1 + 7 * alike, rel=0.06)
 
 
@@ -112,7 +112,7 @@ def test_intervals_of_grouped_pictures_cover_the_truth(groups, size):
     covered = naive = 0
     for _ in range(1000):
         right, ids = drawn(groups, size, 0.85, 0.4, generator)
-        low, high = grouped.share_interval(right, ids)
+        low, high = clustered.share_interval(right, ids)
         covered += low <= 0.85 <= high
         low, high = wilson(int(right.sum()), len(right))
         naive += low <= 0.85 <= high
@@ -126,7 +126,7 @@ def test_the_interval_of_a_mean_of_grouped_pictures_covers_the_truth():
     covered = 0
     for _ in range(1000):
         losses = np.repeat(generator.exponential(size=25), 8) + generator.exponential(size=200)
-        low, high = grouped.mean_interval(losses, np.repeat(np.arange(25), 8))
+        low, high = clustered.mean_interval(losses, np.repeat(np.arange(25), 8))
         covered += low <= 2 <= high
     # Few and skewed: Student's t falls short of 95 a little.
     assert 0.91 <= covered / 1000 <= 0.97
@@ -260,12 +260,12 @@ def test_few_groups_can_promise_no_sets():
 
 def test_what_groups_do_is_told_where_it_matters():
     right, ids = drawn(60, 10, 0.8, 0.4, np.random.default_rng(4))
-    said = grouped.in_words(compute_metrics(table(right, ids)))
+    said = clustered.in_words(compute_metrics(table(right, ids)))
     assert said.startswith(
         "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
     )
     # One pair of copies among sixty.
     pair = np.arange(60)
     pair[1] = 0
-    assert grouped.in_words(compute_metrics(table(right[:60], pair))) is None
-    assert grouped.in_words({}) is None
+    assert clustered.in_words(compute_metrics(table(right[:60], pair))) is None
+    assert clustered.in_words({}) is None
