@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError, SettingError, did_you_mean
+from linnaea.text import counted, listed
 
 if TYPE_CHECKING:
     from linnaea.data.split import Split
