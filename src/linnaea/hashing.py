@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import BinaryIO
+from io import BufferedReader, BytesIO
 
 LENGTH = 32
 """Hexadecimal digits kept of a SHA-256: 128 bits, in which no two pictures will ever agree by chance."""
@@ -18,6 +18,6 @@ def text_hash(lines: Iterable[str]) -> str:
     return content_hash("".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 
-def file_hash(file: BinaryIO) -> str:
+def file_hash(file: BufferedReader | BytesIO) -> str:
     """Return the content hash of a file open for reading, in blocks: it is never in memory as a whole."""
     return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
