@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from linnaea.data.fingerprints import content_hashes
 from linnaea.data.pictures import PECULIARITIES, decode_picture, peculiarities
 from linnaea.data.quality import ENOUGH, Look, even_pictures, look_at, quality_problems, small_pictures
 from linnaea.errors import DataError, MissingExtraError
+from linnaea.machine import usable_cores
 from linnaea.text import counted, listed
 
 
@@ -113,7 +113,7 @@ def _read_all(dataset: Dataset, side: int | None) -> _Read:
         read_one = functools.partial(_read_one, store, side)
         # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
         # pictures.
-        results = cache.in_order(read_one, min(4, os.cpu_count() or 1), files, dataset.paths)
+        results = cache.in_order(read_one, usable_cores(), files, dataset.paths)
         for row, result in enumerate(_bar(results, len(dataset))):
             read.hashes.append(result.hash)
             if result.problem is not None:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.fingerprints import content_hashes, text_hash
+from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import Groups
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
+from linnaea.hashing import text_hash
 from linnaea.text import counted, listed
 
 COLUMNS = ("path", "hash", "label", "part", "group")
