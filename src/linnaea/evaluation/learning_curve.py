@@ -63,7 +63,7 @@ def forecast(
     the judged pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
     itself gets wrong is not in it.
 
-    steps: in rising order, at least two. classes: the name of each column.
+    steps: in rising order, at least two, of different numbers of pictures. classes: the name of each column.
 
     Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
     now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
@@ -103,8 +103,11 @@ def power_law(numbers: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> n
     """Return the exponent b of errors = a · numbers^-b for each row of errors (k, steps), 0 or more, (k,).
 
     Weighted least squares on logarithms; weights (k, steps) are inverse variances of the logarithms. Errors
-    that rise give 0: more pictures are not expected to do harm.
+    that rise give 0: more pictures are not expected to do harm. Raises ValueError where all numbers agree: one
+    point has no slope.
     """
+    if len(np.unique(numbers)) < 2:
+        raise ValueError(f"A power law needs two different numbers of pictures; received {numbers}.")
     share = weights / weights.sum(axis=1, keepdims=True)
     x, y = np.log(numbers)[None], np.log(errors)
     x = x - (share * x).sum(axis=1, keepdims=True)

@@ -13,6 +13,7 @@ from linnaea.report import comparing, formatting, page
 from linnaea.report.entries import entries_of
 from linnaea.report.facts import read_run
 from linnaea.report.formatting import percent
+from linnaea.report.svg import renderer
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.tables import is_there, judged_table
@@ -38,6 +39,7 @@ def build_group(group: RunGroup) -> Path:
 
     Raises RunError or DataError where a file of a run is damaged; the old page then stays.
     """
+    renderer.start()
     info = group.info()
     path = group.path / "report.html"
     entries = [
@@ -158,6 +160,7 @@ def build_group_comparison(
 
     Raises RunError or DataError where a file of a run is damaged.
     """
+    renderer.start()
     out = Path(out)
     members = [run for group in groups for run in group.runs()]
     single = entries_of([read_run(run) for run in runs], {})
