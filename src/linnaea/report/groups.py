@@ -138,12 +138,19 @@ def _about(kind: str) -> str:
 
 
 def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> RepeatedComparison:
-    """Compare two recipes over their repeats, run by run.
+    """Compare two recipes over their repeats, run by run: each with that of the same seed and fold.
 
-    Raises DataError where they were not repeated equally often, or were tested on other pictures (unless
-    common: then on those that both were tested on).
+    A run whose partner has not judged a test part is left out. Where no two have a seed in common, as of one
+    test part for all, they are paired in their order.
+
+    Raises DataError for fewer than two pairs, where they were not repeated equally often, or were tested on
+    other pictures (unless common: then on those that both were tested on).
     """
     first, second = ([run for run in group.runs() if _judged(run)] for group in (a, b))
+    partners = {_seed_and_fold(run): run for run in second}
+    pairs = [(run, partners[key]) for run in first if (key := _seed_and_fold(run)) in partners]
+    if pairs:
+        first, second = [run for run, _ in pairs], [run for _, run in pairs]
     learned = [int((run.info().get("data") or {}).get("parts", {}).get("train", 0)) for run in first]
     return compare_repeats(
         [judged_table(run) for run in first],
@@ -215,6 +222,14 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
         "–" if deviation is None else f"{100 * deviation:.2f}",
         f"{accuracy['min'] * 100:.2f}–{accuracy['max'] * 100:.2f}",
     )
+
+
+def _seed_and_fold(run: RunFolder) -> tuple[Any, Any]:
+    """Return what makes a repeat or fold the one that it is; the fold is None where there are none."""
+    info = run.info()
+    one_of = info.get("one_of") or {}
+    fold = one_of.get("number") if one_of.get("kind") == "folds" else None
+    return (info.get("recipe") or {}).get("seed"), fold
 
 
 def _judged(run: RunFolder) -> bool:
