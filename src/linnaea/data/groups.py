@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError, SettingError, did_you_mean
 from linnaea.machine import usable_cores
+from linnaea.text import counted, listed
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import cache, classes, duplicates
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.data.findings import UNUSABLE, Problem, by_severity
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.pictures import PECULIARITIES, decode_picture, peculiarities
 from linnaea.data.quality import ENOUGH, Look, even_pictures, look_at, quality_problems, small_pictures
 from linnaea.errors import DataError, MissingExtraError
 from linnaea.machine import usable_cores
+from linnaea.text import counted, listed
 
 
 def scan(dataset: Dataset, *, side: int | None = None) -> list[Problem]:
