@@ -1,10 +1,12 @@
 """The list of commands, each loaded when it is called; nothing else."""
 
+import os
 import shutil
 import signal
 import sys
 import textwrap
 import threading
+import warnings
 from types import FrameType
 from typing import NoReturn
 
@@ -70,6 +72,7 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
+    _quiet_pillow()
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: a closed terminal; Windows has none
         number = getattr(signal, name, None)
         # nohup asks that a closed terminal be ignored, and so it is.
@@ -81,6 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
     # As a process: what is left is Python's own clearing up, which a signal would only make noisy.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
+
+
+def _quiet_pillow() -> None:
+    """Settle what Pillow has for the whole process only, which a program may do and a library may not."""
+    # Read when Pillow is imported, which is later. It takes memory in blocks of 16 MiB, which glibc keeps for
+    # the thread that freed them; what is above 32 MiB goes back to the system at once.
+    os.environ.setdefault("PILLOW_BLOCK_SIZE", "64m")
+    # It remarks on odd metadata and on large pictures by Python warnings, which would run through the progress
+    # bar; what matters becomes an error when a picture is read. (catch_warnings is not safe in threads.)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _run(tokens: list[str]) -> int:
