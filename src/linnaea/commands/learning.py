@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from linnaea.classifiers.common.progress import has_exploded
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
-from linnaea.classifiers.perceptron.course import has_exploded
 from linnaea.commands import checkpointing, ood, terminal
 from linnaea.commands.checkpointing import Keeper
 from linnaea.commands.choosing import Chosen, used_settings

@@ -178,8 +178,8 @@ def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> 
     rows = np.resize(order, (_STEPS, min(batch, len(order))))
 
     def step() -> None:
-        loop.train_step(session, part, rows[session.course.step % _STEPS], size)
-        session.course.step += 1
+        loop.train_step(session, part, rows[session.progress.step % _STEPS], size)
+        session.progress.step += 1
 
     step()
     taken: list[float] = []
