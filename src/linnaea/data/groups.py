@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError, SettingError, did_you_mean
+from linnaea.machine import usable_cores
+from linnaea.text import counted, listed
 
 if TYPE_CHECKING:
     from linnaea.data.split import Split
@@ -161,7 +163,7 @@ def _bursts(dataset: Dataset, seconds: float) -> np.ndarray:
 
     files = [] if dataset.root is None else dataset.files(range(len(dataset)))
     # Headers only; the disk is what takes time, so a few threads.
-    moments = list(cache.in_order(taken, 4, files))
+    moments = list(cache.in_order(taken, usable_cores(), files))
     cameras: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for row, moment in enumerate(moments):
         if moment is not None:

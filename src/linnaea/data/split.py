@@ -7,10 +7,11 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
-from linnaea.data.dataset import PARTS, Dataset, classes_have, counted, listed
+from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
+from linnaea.text import classes_have, counted, listed
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
-from linnaea.data.fingerprints import content_hashes, text_hash
+from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import Groups
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
+from linnaea.hashing import text_hash
+from linnaea.text import counted, listed
 
 COLUMNS = ("path", "hash", "label", "part", "group")
 """The columns of split.csv. Older files have no group."""
