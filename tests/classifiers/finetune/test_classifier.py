@@ -264,7 +264,7 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(
 def test_the_last_epoch_is_kept_where_it_is_asked_for_and_patience_still_stops(
     classifier: Build, train_part: Any, val_part: Any
 ) -> None:
-    settings = {"epochs": 9, "patience": 2, "learning_rate": 5.0, "train_from": "head", "ema": None}
+    settings = {"epochs": 9, "patience": 2, "learning_rate": 0.1, "train_from": "head", "ema": None}
     last = classifier(**settings, keep="last").fit(*train_part, validation_data=val_part)
     best = classifier(**settings).fit(*train_part, validation_data=val_part)
     assert len(last.history_) == len(best.history_) == best.chosen_epoch_ + 3

@@ -151,13 +151,13 @@ def test_early_stopping_restores_the_best_epoch(digits):
 def test_patience_says_when_training_stops_and_keep_which_epoch_is_kept(patience, digits):
     X, y, X_val, y_val = digits
     best, last = (
-        MLPClassifier((64,), epochs=12, learning_rate=0.03, patience=patience, keep=keep, random_state=0).fit(
+        MLPClassifier((64,), epochs=60, learning_rate=0.01, patience=patience, keep=keep, random_state=0).fit(
             X, y, validation_data=(X_val, y_val)
         )
         for keep in ("best", "last")
     )
     scores = [(r.val_accuracy, -r.val_loss) for r in best.history_]
-    end = 12 if patience == 0 else scores.index(max(scores)) + patience
+    end = 60 if patience == 0 else scores.index(max(scores)) + patience
     assert len(best.history_) == len(last.history_) == end + 1
     assert best.chosen_epoch_ == scores.index(max(scores)) < last.chosen_epoch_ == end
     for network in (best, last):
