@@ -15,7 +15,7 @@ def record(epoch, accuracy, loss=1.0):
     return EpochRecord(epoch, 1.0, 0.1, loss, accuracy, val_loss=loss, val_accuracy=accuracy)
 
 
-def after(*accuracies):
+def after(*accuracies, keep="best"):
     """A progress whose weights after each epoch are its number."""
     progress = TrainingProgress()
     for epoch, accuracy in enumerate(accuracies):
@@ -23,18 +23,24 @@ def after(*accuracies):
         progress.sums.add(2.0, 1.0, 1.0)
         assert progress.awaits_record
         line = record(epoch, accuracy)
-        progress.close_epoch(line, lambda epoch=epoch: {"epoch": epoch}, by_accuracy(line))
+        progress.close_epoch(line, lambda epoch=epoch: {"epoch": epoch}, by_accuracy(line), keep=keep)
     return progress
 
 
 def test_closing_an_epoch_clears_its_steps_and_keeps_the_best_weights():
     progress = after(0.2, 0.6, 0.4)
     assert (progress.step, progress.seconds, progress.sums.weight) == (0, 0.0, 0.0)
-    assert (progress.best, progress.best_epoch) == ({"epoch": 1}, 1)
+    assert (progress.kept, progress.kept_epoch, progress.best_epoch) == ({"epoch": 1}, 1, 1)
     assert not progress.awaits_record
     # Never kept, however good.
     progress.close_epoch(record(3, 1.0), dict, None)
-    assert progress.best_epoch == 1
+    assert progress.kept_epoch == progress.best_epoch == 1
+
+
+def test_the_last_epoch_may_be_the_one_to_keep_and_patience_still_counts_from_the_best():
+    progress = after(0.2, 0.6, 0.4, keep="last")
+    assert (progress.kept, progress.kept_epoch, progress.best_epoch) == ({"epoch": 2}, 2, 1)
+    assert progress.is_over(9, 1)
 
 
 def test_it_is_over_after_all_epochs_or_when_patience_is():
@@ -50,10 +56,12 @@ def test_it_comes_back_from_json():
     progress.step, progress.seconds = 2, 0.5
     progress.sums.add(3.0, 2.0, 4.0)
     values = json.loads(json.dumps(progress.as_json()))
-    assert TrainingProgress.from_json(values, progress.best) == progress
+    assert TrainingProgress.from_json(values, progress.kept) == progress
     # Perceptrons had neither sums nor a score once.
-    older = {name: value for name, value in values.items() if name not in ("sums", "best_score")}
-    assert TrainingProgress.from_json(older, progress.best).best_score == progress.best_score
+    older = {
+        name: value for name, value in values.items() if name not in ("sums", "best_score", "kept_epoch")
+    }
+    assert TrainingProgress.from_json(older, progress.kept).best_score == progress.best_score
     with pytest.raises(DataError, match=r"^The training state is incomplete \(KeyError: 'step'\)\."):
         TrainingProgress.from_json({"epoch": 1}, None)
 

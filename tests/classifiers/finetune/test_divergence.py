@@ -84,7 +84,7 @@ def test_an_epoch_as_accurate_as_the_probe_does_not_replace_it(probed: bool, cho
     for epoch, (accuracy, loss) in enumerate([(0.75, 0.5), (0.75, 0.1), (0.5, 0.05)]):
         record = EpochRecord(epoch, 1.0, 0.001, loss, 1.0, val_loss=loss, val_accuracy=accuracy)
         progress.close_epoch(record, dict, score(record, classes=3, probed=probed))
-    assert progress.best_epoch == chosen
+    assert progress.kept_epoch == chosen
     record = EpochRecord(3, 1.0, 0.001, 0.5, 1.0, val_loss=0.9, val_accuracy=0.76)
     progress.close_epoch(record, dict, score(record, classes=3, probed=probed))
-    assert progress.best_epoch == 3
+    assert progress.kept_epoch == 3

@@ -73,10 +73,11 @@ class TrainingProgress(Generic[Weights]):
         Over the steps of the epoch that is not closed; empty where epochs are evaluated as a whole.
     history: list of EpochRecord
         One of each epoch that is closed, epoch 0 (before training) first.
-    best: Weights or None
-        A copy of the weights after the best epoch; None before the first is closed.
     best_epoch, best_score: int, (float, float)
-        That epoch, and its score: larger is better.
+        The epoch with the highest score so far; patience counts from there.
+    kept, kept_epoch: Weights or None, int
+        A copy of the weights after the epoch to keep: the best, or the last where that is asked for. None
+        before the first is closed.
     """
 
     epoch: int = 0
@@ -84,9 +85,10 @@ class TrainingProgress(Generic[Weights]):
     seconds: float = 0.0
     sums: Sums = field(default_factory=Sums)
     history: list[EpochRecord] = field(default_factory=list)
-    best: Weights | None = None
     best_epoch: int = 0
     best_score: Score = (-math.inf, -math.inf)
+    kept: Weights | None = None
+    kept_epoch: int = 0
 
     @property
     def awaits_record(self) -> bool:
@@ -94,16 +96,26 @@ class TrainingProgress(Generic[Weights]):
         return len(self.history) == self.epoch
 
     def close_epoch(
-        self, record: EpochRecord, weights: Callable[[], Weights], score: Score | None
+        self,
+        record: EpochRecord,
+        weights: Callable[[], Weights],
+        score: Score | None,
+        *,
+        keep: str = "best",
     ) -> EpochRecord:
-        """Add the record to the history, and keep a copy of the weights if this epoch is the best so far.
+        """Add the record to the history, and keep a copy of the weights if this is the epoch to keep so far.
 
-        weights: returns that copy. score: None for an epoch that must not be kept.
+        weights: returns that copy. score: None for an epoch that must not be kept. keep: "best" or "last".
         """
         self.epoch, self.step, self.seconds, self.sums = record.epoch, 0, 0.0, Sums()
         self.history.append(record)
-        if score is not None and (self.best is None or score > self.best_score):
-            self.best, self.best_epoch, self.best_score = weights(), record.epoch, score
+        if score is None:
+            return record
+        is_better = self.kept is None or score > self.best_score
+        if is_better:
+            self.best_epoch, self.best_score = record.epoch, score
+        if is_better or keep == "last":
+            self.kept, self.kept_epoch = weights(), record.epoch
         return record
 
     def is_over(self, epochs: int, patience: int) -> bool:
@@ -136,22 +148,23 @@ class TrainingProgress(Generic[Weights]):
         raise divergence(f"in epoch {epoch}: {problem}", learning_rate, remedy)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything but the best weights, as plain JSON values."""
+        """Return everything but the kept weights, as plain JSON values."""
         return {
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
             "sums": [self.sums.loss, self.sums.correct, self.sums.weight],
             "best_epoch": self.best_epoch,
-            "best_score": None if self.best is None else [float(value) for value in self.best_score],
+            "best_score": None if self.kept is None else [float(value) for value in self.best_score],
+            "kept_epoch": self.kept_epoch,
             "history": [record.as_dict() for record in self.history],
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], best: Weights | None) -> "TrainingProgress[Weights]":
+    def from_json(cls, values: dict[str, Any], kept: Weights | None) -> "TrainingProgress[Weights]":
         """Return the progress that as_json wrote. Raises DataError where something is missing.
 
-        States of perceptrons from before there was one record have no sums and no score.
+        Older states always kept the best epoch; those of perceptrons have no sums and no score.
         """
         with whole_state():
             progress = cls(
@@ -161,8 +174,9 @@ class TrainingProgress(Generic[Weights]):
                 sums=Sums(*values.get("sums", ())),
                 history=[EpochRecord(**record) for record in values["history"]],
             )
-            if best is not None:
-                progress.best, progress.best_epoch = best, values["best_epoch"]
+            if kept is not None:
+                progress.kept, progress.best_epoch = kept, values["best_epoch"]
+                progress.kept_epoch = values.get("kept_epoch", progress.best_epoch)
                 score = values.get("best_score") or by_accuracy(progress.history[progress.best_epoch])
                 progress.best_score = (score[0], score[1])
         return progress

@@ -19,6 +19,7 @@ from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.settings import check_settings
+from linnaea.text import counted
 
 
 class FineTuned(ClassifierMixin, BaseEstimator):
@@ -179,8 +180,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         parameters = sum(parameter.numel() for parameter in self.network_.parameters())
         numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
         where = next(self.network_.parameters()).device.type
-        number = torch.get_num_threads()
-        threads = f"{number} thread{'' if number == 1 else 's'}"
+        threads = counted(torch.get_num_threads(), "thread")
         if where != "cpu":
             threads = torch.cuda.get_device_name()
         # Only what kind of weights; where exactly they came from would take three lines of a table.

@@ -18,8 +18,8 @@ def session_as_state(session: Session, probe: Probe | None) -> tuple[dict[str, n
     tensors = {f"network.{name}": tensor for name, tensor in session.network.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.shadow.items()}
-    if progress.best is not None:
-        tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
+    if progress.kept is not None:
+        tensors |= {f"best.{name}": tensor for name, tensor in progress.kept.items()}
     if probe is not None:
         tensors |= {"probe.weight": probe.weight, "probe.bias": probe.bias}
     memory = session.optimizer.state_dict()["state"]

@@ -29,6 +29,7 @@ class FineTuning(FineTuned):
     batch_norm: str
     probe: bool
     flip: bool
+    keep: str
     budget: float | None
     progress: bool
     _session: loop.Session
@@ -187,8 +188,9 @@ class FineTuning(FineTuned):
             record,
             lambda: {name: tensor.detach().clone() for name, tensor in network.state_dict().items()},
             score(record, classes=len(self.classes_), probed=self.probe_ is not None),
+            keep=self.keep,
         )
-        self.chosen_epoch_ = progress.best_epoch
+        self.chosen_epoch_ = progress.kept_epoch
         if on_epoch is not None:
             on_epoch(record, self)
         if self._deadline is not None:
@@ -198,13 +200,13 @@ class FineTuning(FineTuned):
     def _keep_best(self) -> None:
         progress = self._session.progress
         self._session.features = None  # the largest thing there, and made anew where training goes on
-        self.chosen_epoch_ = progress.best_epoch
-        self.kept_ = "probe" if self.probe and progress.best_epoch == 0 else "fine-tuned"
+        self.chosen_epoch_ = progress.kept_epoch
+        self.kept_ = "probe" if self.probe and progress.kept_epoch == 0 else "fine-tuned"
         if self.kept_ != "probe":
             self._remembered = {}  # the network makes others of them by now
-        self._fit_head(progress.best_epoch)
-        if progress.best is not None:
-            self.network_.load_state_dict(progress.best)
+        self._fit_head(progress.kept_epoch)
+        if progress.kept is not None:
+            self.network_.load_state_dict(progress.kept)
 
     def _head_at(self, epoch: int) -> int | None:
         """Return the hidden units of the head after this epoch: the probe's head is always linear."""

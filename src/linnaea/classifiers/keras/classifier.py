@@ -78,8 +78,10 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
     dropout, input_dropout : float, default=0.0
         Chance of leaving out a hidden unit, or an input.
     patience : int, default=0
-        Stop after this many epochs without a better validation accuracy, and go back to the best epoch.
-        0: never stop, keep the last epoch.
+        Stop after this many epochs without a better validation accuracy. 0: never stop.
+    keep : {"best", "last"}, default="best"
+        Which epoch's weights are kept: that of the best validation accuracy, or the last. Where nothing is
+        validated on, it is the last.
     validation_fraction : float, default=0.1
         Carved out of training, stratified, where patience is set and fit gets no validation_data.
     class_weight : dict, "balanced" or None, default=None
@@ -124,6 +126,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         patience: int = 0,
+        keep: str = "best",
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         progress: bool = False,
@@ -144,6 +147,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.patience = patience
+        self.keep = keep
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.progress = progress
@@ -181,7 +185,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
 
         Raises SettingError, DataError, MissingExtraError where Keras is not installed, and DivergenceError
         where the loss leaves the numbers; the network then holds the best epoch. After Ctrl-C it holds the
-        last whole epoch (with patience: the best), and KeyboardInterrupt goes on to the caller.
+        last whole epoch (where the best is kept: that), and KeyboardInterrupt goes on to the caller.
         """
         loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
         self.check_settings()
@@ -209,7 +213,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
                 on_epoch(record, self)
             return not progress.is_over(self.epochs, self.patience)
 
-        back_to_best = self.patience > 0
+        back_to_best = self.keep == "best" and validation is not None
         try:
             if progress.awaits_record:
                 after_epoch(0, 0.0)
@@ -279,8 +283,8 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """Hold the best epoch's weights, or the last whole epoch's: never those of half an epoch."""
         progress, weights = self._progress, self._last
         self.chosen_epoch_ = progress.epoch
-        if to_best and progress.best is not None:
-            self.chosen_epoch_, weights = progress.best_epoch, progress.best
+        if to_best and progress.kept is not None:
+            self.chosen_epoch_, weights = progress.kept_epoch, progress.kept
         keras_network().set_parameters(self.network_, weights)
 
     def _schedule(self) -> dict[str, Any]:
@@ -371,8 +375,8 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         arrays = {"parameters": self._last.copy()}
         # Every variable of the network and of the optimizer.
         arrays |= {f"keras.{name}": array for name, array in keras_network().state(self.network_).items()}
-        if self._progress.best is not None:
-            arrays["best"] = self._progress.best.copy()
+        if self._progress.kept is not None:
+            arrays["best"] = self._progress.kept.copy()
         return arrays, {"seed": self.seed_, **self._progress.as_json()}
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:

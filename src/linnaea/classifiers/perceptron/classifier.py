@@ -68,8 +68,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
     augment : {None, "digits"}, default=None
         "digits": rows are square grey pictures, ink above 0, bent anew each time they are seen.
     patience : int, default=0
-        Stop when so many epochs brought no higher validation accuracy (among equals: no lower loss), and
-        restore the best weights. 0: go through all epochs and keep the last weights.
+        Stop when so many epochs brought no higher validation accuracy (among equals: no lower loss). 0: go
+        through all epochs.
+    keep : {"best", "last"}, default="best"
+        Which epoch's weights are kept: that of the best validation accuracy, or the last. Where nothing is
+        validated on, it is the last.
     validation_fraction : float in (0, 1), default=0.1
         Carved out of X, stratified, where patience asks for a validation part and none is passed.
     class_weight : dict, "balanced" or None, default=None
@@ -129,6 +132,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         max_norm: float | None = None,
         augment: str | None = None,
         patience: int = 0,
+        keep: str = "best",
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         dtype: str = "float32",
@@ -152,6 +156,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         self.max_norm = max_norm
         self.augment = augment
         self.patience = patience
+        self.keep = keep
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.dtype = dtype
@@ -192,7 +197,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
         Raises SettingError for a setting, DataError for arrays that cannot be used, DivergenceError when loss
         or weights leave the finite numbers or the loss grows tenfold; the classifier then holds the weights
-        of the best epoch. After KeyboardInterrupt too, where there is patience; else those of the last whole
+        of the best epoch. After KeyboardInterrupt too, where the best is kept; else those of the last whole
         step.
         """
         loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
@@ -218,7 +223,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             raise
         finally:
             # Also after Ctrl-C: what is chosen on validation is the best epoch, whenever training ends.
-            if self.patience:
+            if self.keep == "best" and validation is not None:
                 self._restore_best()
         return self
 
@@ -291,9 +296,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         return progress.close_epoch(record, self.parameters_.copy, by_accuracy(record))
 
     def _restore_best(self) -> None:
-        if self._progress.best is not None:
-            np.copyto(self.parameters_, self._progress.best)
-            self.chosen_epoch_ = self._progress.best_epoch
+        if self._progress.kept is not None:
+            np.copyto(self.parameters_, self._progress.kept)
+            self.chosen_epoch_ = self._progress.kept_epoch
 
     def _prepare(
         self,
@@ -464,8 +469,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "parameters_")
         arrays = {"parameters": self.parameters_.copy()}
         arrays |= {f"solver.{name}": array.copy() for name, array in self._solver_memory.items()}
-        if self._progress.best is not None:
-            arrays["best"] = self._progress.best.copy()
+        if self._progress.kept is not None:
+            arrays["best"] = self._progress.kept.copy()
         values = {"seed": self.seed_, "solver_steps": self._solver_steps, **self._progress.as_json()}
         return arrays, values
 

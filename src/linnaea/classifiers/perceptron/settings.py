@@ -14,6 +14,7 @@ from linnaea.errors import SettingError, did_you_mean
 
 DTYPES = ("float32", "float64")
 AUGMENTATIONS = ("digits",)
+KEEP = ("best", "last")
 
 
 def check_settings(settings: dict[str, Any]) -> None:
@@ -85,4 +86,5 @@ _NAMES: dict[str, tuple[Any, ...]] = {
     "schedule": SCHEDULES,
     "augment": (None, *AUGMENTATIONS),
     "dtype": DTYPES,
+    "keep": KEEP,
 }
