@@ -12,6 +12,7 @@ from typing import Any
 from linnaea.errors import DataError
 
 MAX_JSON = 64 << 20  # bytes; a run.json has some 10 KB
+MAX_PICTURE = 512 << 20  # bytes; as many as the largest picture that is decoded has uncompressed
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a named pipe"),

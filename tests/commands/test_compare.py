@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from linnaea.cli import main
-from linnaea.data.fingerprints import content_hash
 from linnaea.data.split_file import COLUMNS, read_split, split_hash
+from linnaea.hashing import content_hash
 from linnaea.runs.folder import RunFolder
 
 

@@ -44,10 +44,10 @@ def check(
     out
         The page with the pictures, or a folder for it. Default: check.html, and none beside json.
     """
-    from linnaea.data.dataset import counted
     from linnaea.data.problems import scan
     from linnaea.data.sources import open_dataset
     from linnaea.report.checking import build_check
+    from linnaea.text import counted
 
     page = PAGE if out is None and format == "table" else out
     # A name without an ending is a folder's, whether it is there already or not.

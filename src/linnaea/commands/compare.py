@@ -1,6 +1,5 @@
 """linnaea compare: several runs on one page, and whether their difference could be luck."""
 
-import shlex
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +7,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.commands import terminal
-from linnaea.data.dataset import counted, listed
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder, refuse_own_file
 from linnaea.runs.repeated import RunGroup
+from linnaea.text import command, counted, duration, listed, percent
 
 
 def compare(
@@ -92,7 +91,7 @@ def groups_table(groups: list[RunGroup]) -> Any:
     rows = []
     for group in groups:
         accuracy = group.metrics().get("accuracy", {})
-        shown = {key: terminal.percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
+        shown = {key: percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
         deviation = accuracy.get("deviation")
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
         what = counted(len(group.judged()), group.kind.removesuffix("s"))
@@ -108,15 +107,15 @@ def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
     if metrics:
         accuracy = metrics.get("accuracy", {})
         low, high = accuracy.get("low"), accuracy.get("high")
-        row["accuracy"] = terminal.percent(accuracy.get("value"), 2)
+        row["accuracy"] = percent(accuracy.get("value"), 2)
         row["interval"] = "–" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
         row["auc"] = _number(metrics.get("macro_auc", {}).get("value"), 5)
         row["log_loss"] = _number(metrics.get("log_loss", {}).get("value"), 4)
     if "accuracy" in reported:
-        row["reported"] = terminal.percent(reported["accuracy"], 2)
+        row["reported"] = percent(reported["accuracy"], 2)
     history = folder.history()
     if history:
-        row["seconds"] = terminal.duration(sum(record["seconds"] for record in history))
+        row["seconds"] = duration(sum(record["seconds"] for record in history))
     return row
 
 
@@ -170,7 +169,7 @@ def _unfinished(groups: list[RunGroup]) -> list[str]:
     for group in groups:
         asked, judged = group.info().get("asked") or 0, len(group.judged())
         if judged < asked:
-            again = shlex.join(["linnaea", "resume", str(group.path)])
+            again = command("linnaea", "resume", group.path)
             name = group.path.resolve().name
             told.append(f"{name}: {judged} of {asked} {group.kind} judged so far; go on with: {again}")
     return told

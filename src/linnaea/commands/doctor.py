@@ -6,6 +6,7 @@ from importlib import metadata
 
 from linnaea.commands import terminal
 from linnaea.runs import provenance
+from linnaea.text import counted
 
 # What each package is for; the second half is optional and names its extra.
 NEEDED = {
@@ -68,5 +69,4 @@ def _torch() -> str:
         return f"cannot be imported with torchvision ({error}): install both from one place, in one command"
     if torch.cuda.is_available():
         return f"uses {torch.cuda.get_device_name(0)}"
-    number = torch.get_num_threads()
-    return f"no accelerator; the processor with {number} thread{'' if number == 1 else 's'}"
+    return f"no accelerator; the processor with {counted(torch.get_num_threads(), 'thread')}"

@@ -1,13 +1,13 @@
 """Probable label errors of a data set, from folds: a table, thumbnails, and a page to decide on."""
 
 import io
-import shlex
 from typing import Any
 
 from linnaea.commands import terminal
-from linnaea.data.dataset import Dataset, counted
+from linnaea.data.dataset import Dataset
 from linnaea.runs import checksums
 from linnaea.runs.repeated import RunGroup
+from linnaea.text import command, counted
 
 SHOWN = 200  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
 SIDE = 192  # pixels of a thumbnail's longer side
@@ -46,7 +46,7 @@ def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
     if dataset.root is None:
         return None
     where = [] if opened.get("data_dir") is None else ["--data-dir", str(opened["data_dir"])]
-    return shlex.join(["linnaea", "relabel", dataset.source, "decisions.csv", *where])
+    return command("linnaea", "relabel", dataset.source, "decisions.csv", *where)
 
 
 def _told(found: int, judged: int, page: str, command: str | None) -> list[str]:

@@ -15,7 +15,6 @@ from linnaea.commands.checkpointing import Keeper
 from linnaea.commands.choosing import Chosen, used_settings
 from linnaea.commands.signals import Stops
 from linnaea.commands.study import Study
-from linnaea.data.dataset import counted
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import checksums, disk_reserve, provenance
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
@@ -23,6 +22,7 @@ from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
+from linnaea.text import counted, duration, percent
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.
 CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 4.0, 0.002
@@ -109,10 +109,6 @@ def fit(
 
 def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
     """Give the classifier the settings that follow from the study and from the time that is left."""
-    # Under a budget the plan decides when training ends: its epochs may become more than these.
-    if len(study.rows("val")) and recipe.patience is None and recipe.budget is None:
-        # Never stops early, keeps the best epoch.
-        classifier.set_params(patience=classifier.get_params()["epochs"])
     if recipe.budget is not None:
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
@@ -145,15 +141,9 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
 
 
 def _chooses(classifier: Any, validation: Any) -> bool:
-    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last.
-
-    A probe alone is all there is.
-    """
-    return (
-        validation is not None
-        and len(classifier.history_) > 1
-        and (takes_photographs(classifier) or classifier.get_params()["patience"] > 0)
-    )
+    """Tell whether the epoch that is kept was chosen; a probe alone is all there is."""
+    best = classifier.get_params()["keep"] == "best"
+    return best and validation is not None and len(classifier.history_) > 1
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:
@@ -165,7 +155,7 @@ def _introduce(run: RunFolder, trained: Any) -> None:
     if probe is not None:
         part, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
         seconds = trained.history_[0].seconds
-        terminal.say("Probe", f"{part} {terminal.percent(accuracy)} in {terminal.duration(seconds)}")
+        terminal.say("Probe", f"{part} {percent(accuracy)} in {duration(seconds)}")
         run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
 
 
@@ -272,7 +262,7 @@ def show_result(run: RunFolder) -> None:
 
     tested = counted(info["data"]["parts"]["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
-    baselines = ", ".join(f"{name}: {terminal.percent(value)}" for name, value in info["baselines"].items())
+    baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info["baselines"].items())
     believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
     if (alarms := ood.in_words(metrics)) is not None:
         believed.append(f"of its warning of something else: {alarms}")

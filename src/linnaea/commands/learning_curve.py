@@ -13,6 +13,7 @@ from linnaea.evaluation.learning_curve import Step, forecast, points
 from linnaea.random_streams import Purpose, stream
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.text import percent
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 # Fewer pictures than this, and an interval reaches from hopeless to perfect.
@@ -106,12 +107,10 @@ def _tested(run: RunFolder, kind: str) -> float | None:
 
 
 def _tell(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> None:
-    told = " · ".join(
-        f"{point['pictures']:,} pictures {terminal.percent(point['accuracy'])}" for point in curve
-    )
+    told = " · ".join(f"{point['pictures']:,} pictures {percent(point['accuracy'])}" for point in curve)
     whose = " (the probe's)" if kind == "probe" else ""
     then = (
-        f"twice the pictures would probably give {terminal.percent(ahead['accuracy'])} "
+        f"twice the pictures would probably give {percent(ahead['accuracy'])} "
         f"(95 %: {100 * ahead['low']:.1f} to {100 * ahead['high']:.1f})"
     )
     gaining = ", ".join(entry["class"] for entry in ahead["classes"])

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import ood, terminal
 from linnaea.commands.evaluate import load
-from linnaea.data.dataset import counted
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import RunFolder
+from linnaea.text import counted, percent
 
 # Pictures held at once, and their pixels, so that a long list, or one of large pictures, does not fill the
 # memory.
@@ -228,7 +228,7 @@ def _table_row(answer: dict[str, Any]) -> dict[str, str]:
     return {
         "path": answer["path"],
         "predicted": answer["predicted"],
-        "probability": terminal.percent(answer["probability"]),
-        "next": ", ".join(f"{name} {terminal.percent(p)}" for name, p in shown),
+        "probability": percent(answer["probability"]),
+        "next": ", ".join(f"{name} {percent(p)}" for name, p in shown),
         "unlike": "yes" if answer.get("unlike") else "",
     }

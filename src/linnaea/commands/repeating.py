@@ -15,7 +15,6 @@ from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
-from linnaea.data.dataset import counted, listed
 from linnaea.data.split import Split
 from linnaea.errors import DataError, SettingError
 from linnaea.runs import provenance
@@ -25,6 +24,7 @@ from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
+from linnaea.text import counted, listed
 
 # What is told of several runs in the terminal; repeats.json has every metric.
 _TOLD = {

@@ -13,13 +13,14 @@ from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.check import record_check
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.dataset import PARTS, Dataset, classes_have, counted, listed
+from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.findings import Problem
 from linnaea.data.groups import Groups
 from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.text import classes_have, counted, listed
 
 PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
 VALIDATION = 0.1  # of the training part
@@ -288,10 +289,8 @@ def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
 
 def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
-    from linnaea.data.groups import leaks
-
     ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
-    found = leaks(study.split, ids)
+    found = study.split.leaks(ids)
     test, val = ([study.dataset.paths[row] for row in found[part]] for part in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linnaea.errors import printable
+from linnaea.text import duration, percent
 
 LABEL_WIDTH = 10
 
@@ -56,26 +57,12 @@ def _lines(sentence: str) -> list[str]:
     return textwrap.wrap(sentence, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return 0.9649 as "96.5 %"; a missing value as an en dash."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
 def interval(metric: dict[str, Any], digits: int = 1) -> str:
     """Return "96.5 % (95 %: 96.2 to 96.7)"."""
     if metric.get("low") is None:
         return percent(metric["value"], digits)
     low, high = 100 * metric["low"], 100 * metric["high"]
     return f"{percent(metric['value'], digits)} (95 %: {low:.{digits}f} to {high:.{digits}f})"
-
-
-def duration(seconds: float) -> str:
-    """Return 161 as "2:41", 12.3 as "12.3 s"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def shown_path(path: Path) -> str:

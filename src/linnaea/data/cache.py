@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.fingerprints import content_hash
 from linnaea.data.packs import DiskStore, Place, default_limit, forget
 from linnaea.data.pictures import decode_picture, read_content, read_picture
 from linnaea.errors import DataError
+from linnaea.hashing import content_hash
 
 Result = TypeVar("Result")
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.findings import Problem
+from linnaea.text import counted, listed
 
 TINY = 5
 """A class with fewer pictures is pointed out: at 70/30 it is judged by one picture, which says nothing."""

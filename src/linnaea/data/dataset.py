@@ -1,6 +1,6 @@
 """Dataset: which pictures, which labels, and which part each belongs to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,21 +63,3 @@ class Dataset:
         if self.root is None:
             raise TypeError(f"{self!r} lives in memory and has no files")
         return [self.root / self.paths[row] for row in rows]
-
-
-def listed(names: Iterable[object], limit: int = 10) -> str:
-    """Return "a, b, c", or the first ten and how many more there are."""
-    words = [str(name) for name in names]
-    more = f" and {len(words) - limit:,} more" if len(words) > limit else ""
-    return ", ".join(words[:limit]) + more
-
-
-def classes_have(names: Sequence[str]) -> str:
-    """Return "The class 'rose' has" or "2 classes ('rose', 'tulip') have", to begin a sentence with."""
-    quoted = listed(f"'{name}'" for name in names)
-    return f"The class {quoted} has" if len(names) == 1 else f"{len(names):,} classes ({quoted}) have"
-
-
-def counted(number: int, what: str, plural: str = "") -> str:
-    """Return "1 picture" or "1,204 pictures"; plural where an s does not make it."""
-    return f"{number:,} {what if number == 1 else plural or what + 's'}"

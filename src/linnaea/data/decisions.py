@@ -8,9 +8,10 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.data.tables import read_rows
 from linnaea.errors import DataError, did_you_mean
+from linnaea.text import counted, listed
 
 _CURE = "The first line must name the columns path,label, as in the CSV that label_errors.html saves."
 

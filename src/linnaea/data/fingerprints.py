@@ -1,7 +1,6 @@
-"""Hashes by which a picture, a split or a whole data set is known again."""
+"""Hashes by which the pictures of a data set, and the whole of it, are known again."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,7 @@ import numpy as np
 from linnaea import reading
 from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError
-
-LENGTH = 32
-"""Hexadecimal digits kept of a SHA-256: 128 bits, in which no two pictures will ever agree by chance."""
-
-
-def content_hash(content: bytes | memoryview) -> str:
-    """Return the first 32 hexadecimal digits of the SHA-256 of these bytes."""
-    return hashlib.sha256(content).hexdigest()[:LENGTH]
+from linnaea.hashing import content_hash, file_hash, text_hash
 
 
 def content_hashes(dataset: Dataset, rows: Sequence[int] | np.ndarray | None = None) -> list[str]:
@@ -33,11 +25,6 @@ def content_hashes(dataset: Dataset, rows: Sequence[int] | np.ndarray | None = N
     return [_file_hash(path) for path in dataset.files(np.asarray(rows, dtype=np.int64))]
 
 
-def text_hash(lines: Iterable[str]) -> str:
-    """Return the hash of these lines, in order, as UTF-8 with a newline after each."""
-    return content_hash("".join(f"{line}\n" for line in lines).encode("utf-8"))
-
-
 def fingerprint(dataset: Dataset, hashes: Sequence[str] | None = None) -> str:
     """Return one hash of the whole data set: of every picture's path, content, label and official part.
 
@@ -50,12 +37,9 @@ def fingerprint(dataset: Dataset, hashes: Sequence[str] | None = None) -> str:
 
 
 def _file_hash(path: Path) -> str:
-    from linnaea.data.pictures import MAX_BYTES  # which imports this module
-
     try:
-        with reading.opened(path, MAX_BYTES) as file:
-            # In blocks: a photograph may be large, and this runs over all of them.
-            return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+        with reading.opened(path, reading.MAX_PICTURE) as file:
+            return file_hash(file)
     except OSError as error:
         raise DataError(
             f"{path} could not be read ({error.strerror}).", "Restore it or leave it out."

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import archives, downloads
-from linnaea.data.dataset import PARTS, Dataset, counted, listed
+from linnaea.data.dataset import PARTS, Dataset
 from linnaea.errors import DataError
+from linnaea.text import counted, listed
 
 NAME = "flowers102"
 

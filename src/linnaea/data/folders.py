@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.data.pictures import SUFFIXES
 from linnaea.errors import DataError
+from linnaea.text import counted, listed
 
 PART_NAMES = {
     "train": "train",

@@ -6,11 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset, classes_have, counted
+from linnaea.data.dataset import Dataset
 from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, without_part
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
+from linnaea.text import classes_have, counted
 
 
 def make_folds(

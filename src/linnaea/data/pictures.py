@@ -11,9 +11,9 @@ from PIL import Image, UnidentifiedImageError
 from linnaea import reading
 from linnaea.data import damage
 from linnaea.data.allowance import Allowance
-from linnaea.data.fingerprints import content_hash
 from linnaea.data.modes import to_array, to_rgb
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
+from linnaea.hashing import content_hash
 
 MAX_PIXELS = 178_956_970
 """The largest picture that is decoded: 512 MiB as RGB. More is a decompression bomb or a mistake.
@@ -21,9 +21,6 @@ MAX_PIXELS = 178_956_970
 So many pixels are also in work at once, whatever the number of threads. At worst (WebP) Pillow needs 16 bytes
 for each, so that decoding never takes more than 2.9 GB, and seldom a tenth of it.
 """
-
-MAX_BYTES = 512 << 20
-"""The largest file that is read: as many bytes as the largest picture has uncompressed."""
 
 SUFFIXES = frozenset(
     [
@@ -120,7 +117,7 @@ def read_picture(
         evaluation of a network on photographs does first. The longer side is rounded down, as torchvision's
         resize does.
     known: str, optional
-        The hash that the file had when it was looked through (see fingerprints.content_hash).
+        The hash that the file had when it was looked through (see hashing.content_hash).
 
     Returns
     -------
@@ -154,10 +151,10 @@ def read_picture(
 def read_content(path: Path | str, name: str = "") -> bytes:
     """Return the bytes of a picture's file; name is what errors call it.
 
-    Raises DataError for a pipe, a device or a file above MAX_BYTES, before anything is read, and OSError as
-    opening does.
+    Raises DataError for a pipe, a device or a file above reading.MAX_PICTURE, before anything is read, and
+    OSError as opening does.
     """
-    return reading.read_bytes(path, MAX_BYTES, name)
+    return reading.read_bytes(path, reading.MAX_PICTURE, name)
 
 
 def open_image(content: bytes) -> Image.Image:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import cache, classes, duplicates
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.data.findings import UNUSABLE, Problem, by_severity
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.pictures import PECULIARITIES, decode_picture, peculiarities
 from linnaea.data.quality import ENOUGH, Look, even_pictures, look_at, quality_problems, small_pictures
 from linnaea.errors import DataError, MissingExtraError
+from linnaea.machine import usable_cores
+from linnaea.text import counted, listed
 
 
 def scan(dataset: Dataset, *, side: int | None = None) -> list[Problem]:
@@ -112,7 +113,7 @@ def _read_all(dataset: Dataset, side: int | None) -> _Read:
         read_one = functools.partial(_read_one, store, side)
         # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
         # pictures.
-        results = cache.in_order(read_one, min(4, os.cpu_count() or 1), files, dataset.paths)
+        results = cache.in_order(read_one, usable_cores(), files, dataset.paths)
         for row, result in enumerate(_bar(results, len(dataset))):
             read.hashes.append(result.hash)
             if result.problem is not None:

@@ -7,10 +7,10 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image
 
-from linnaea.data.dataset import counted, listed
 from linnaea.data.duplicates import SMALLEST, THUMBNAIL, view_hashes
 from linnaea.data.findings import Problem
 from linnaea.data.headers import Header, header
+from linnaea.text import counted, listed
 
 ENOUGH = 192
 """Shorter side in pixels at which a picture is looked at: blur is measured against this size."""

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from linnaea import reading
-from linnaea.data.dataset import Dataset, counted, listed
+from linnaea.data.dataset import Dataset
 from linnaea.data.folders import PART_NAMES
 from linnaea.errors import DataError
+from linnaea.text import counted, listed
 
 COLUMNS = ("path", "label")
 MAX_TABLE = 1 << 30  # bytes; a row has some 60

@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from linnaea import text
 
 # A number and its unit stay on one line.
 NBSP = "\u00a0"
@@ -15,9 +17,9 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, one: str, many: str = "") -> str:
     """Return '1 picture' or '21,000 pictures'."""
-    return f"{count(number)}{NBSP}{one if number == 1 else many or one + 's'}"
+    return text.counted(number, one, many).replace(" ", NBSP, 1)
 
 
 def times(number: int) -> str:
@@ -33,7 +35,7 @@ def numeral(number: int) -> str:
 
 def percent(share: float, decimals: int = 1) -> str:
     """Return 0.967 as '96.7 %'."""
-    return f"{share * 100:.{decimals}f}{NBSP}%"
+    return unbroken(text.percent(share, decimals))
 
 
 def unbroken(sentence: str) -> str:
@@ -56,15 +58,8 @@ def number(value: float | None, decimals: int = 4) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return '0.4 s', '42 s', '3 min 12 s' or '1 h 04 min'."""
-    if seconds < 10:
-        return f"{seconds:.1f}{NBSP}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{NBSP}s"
-    if whole < 3600:
-        return f"{whole // 60}{NBSP}min {whole % 60:02d}{NBSP}s"
-    return f"{whole // 3600}{NBSP}h {whole % 3600 // 60:02d}{NBSP}min"
+    """Return '0.4 s', '42 s', '3 min 12 s' or '1 h 4 min'."""
+    return text.duration(seconds).replace(" ", NBSP)
 
 
 def memory(mib: float) -> str:
@@ -72,12 +67,9 @@ def memory(mib: float) -> str:
     return f"{mib:.0f}{NBSP}MiB" if mib < 1024 else f"{mib / 1024:.1f}{NBSP}GiB"
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Return 'a, b and c'; past most names, 'a, b, … and 12 more'."""
-    names = list(names)
-    if len(names) > most:
-        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """Return 'a, b and c'; past the limit, 'a, b, … and 12 more'."""
+    return text.listed(names, limit, " and ")
 
 
 def cut_inside(text: str, letters: int) -> str:

@@ -143,7 +143,7 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
         return ""
     grouped = facts.predictions is not None and facts.predictions.groups is not None
     kind = "group of test pictures" if grouped else "test picture"
-    many = "groups of test pictures" if grouped else None
+    many = "groups of test pictures" if grouped else ""
     return f"; no interval, because a class has only {formatting.counted(fewest, kind, many)}"
 
 

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from linnaea.machine import usable_cores
+
 PACKAGES = (
     "linnaea",
     "numpy",
@@ -121,13 +123,6 @@ def _git(folder: Path | None, *arguments: str) -> str | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return told.stdout.strip() if told.returncode == 0 else None
-
-
-def usable_cores() -> int:
-    """Return the processors this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _threads() -> int:

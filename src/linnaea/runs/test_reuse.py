@@ -12,8 +12,8 @@ from typing import Any
 
 from linnaea import files
 from linnaea.data.downloads import cache_folder
-from linnaea.data.fingerprints import text_hash
 from linnaea.errors import LinnaeaError
+from linnaea.hashing import text_hash
 from linnaea.runs.folder import RunFolder
 
 FORMAT_VERSION = 1

@@ -12,17 +12,9 @@ from tests.classifiers.finetune.machines import FLOWERS, TWO_CORES
 
 from linnaea.classifiers.finetune import budget, learning_curve, speed
 from linnaea.classifiers.finetune.backbones import build_backbone
-from linnaea.classifiers.finetune.budget import Plan, Work, duration, mistakes, plan
+from linnaea.classifiers.finetune.budget import Plan, Work, mistakes, plan
 from linnaea.classifiers.finetune.deadline import Deadline
 from linnaea.errors import SettingError
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(0.2, "1 s"), (59.4, "59 s"), (90, "1 min 30 s"), (900, "15 min"), (7200, "2 h"), (7500, "2 h 5 min")],
-)
-def test_a_duration_is_told_as_people_tell_it(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
 
 
 def test_the_rule_of_thumb_passes_through_what_was_measured() -> None:

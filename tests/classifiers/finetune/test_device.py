@@ -160,3 +160,19 @@ def test_training_and_prediction_say_what_to_do_when_memory_is_full(
     with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
         classifier(epochs=1, probe=False).fit(*train_part, on_epoch=spoil)
     assert error.value.cure == "Halve --batch-size, or set a smaller --size."
+
+
+def test_a_classifier_computes_on_the_device_that_it_is_given(
+    classifier: Callable[..., Any], train_part: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match="There is no device 'cuda:97' here"):
+        classifier(device="cuda:97").check_network()
+    with pytest.raises(SettingError, match="There is no device 'cuda:97' here"):
+        classifier(device="cuda:97", epochs=0).fit(*train_part)
+    fitted = classifier(device="cpu", epochs=0).fit(*train_part)
+    # Saved where there was such a card, and opened here.
+    fitted.set_params(device="cuda:97").save(tmp_path)
+    assert torch.equal(
+        torch.from_numpy(type(fitted).load(tmp_path).predict_proba(train_part[0])),
+        torch.from_numpy(fitted.predict_proba(train_part[0])),
+    )

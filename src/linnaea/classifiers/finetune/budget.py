@@ -7,6 +7,7 @@ from typing import Any
 from linnaea.classifiers.finetune import loop
 from linnaea.classifiers.finetune.probe import STRENGTHS
 from linnaea.classifiers.finetune.speed import Speed
+from linnaea.text import counted, duration
 
 # More epochs than this bring nothing that was ever measured here.
 MAX_EPOCHS = 40
@@ -32,17 +33,6 @@ _POWER, _SPARED_BY_VIEWS = 0.75, 0.03
 WORTH_SMALL = 0.75
 # Without a validation part nothing tells when the probe was better: fine-tuning must promise this much.
 _UNJUDGED = 0.85
-
-
-def duration(seconds: float) -> str:
-    """Return "45 s", "1 min 30 s", "15 min" or "2 h 5 min", for a person."""
-    whole = max(round(seconds), 1)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    minutes = round(whole / 60)
-    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
 def mistakes(views: float, seen: float = 0.0, spared: float = SPARED) -> float:
@@ -292,8 +282,3 @@ def _twice(chosen: Plan, later: Plan, share: float, seconds: float) -> str:
 def of_views(views: float) -> str:
     """Return "2 views of each picture" or "2.25 views of each picture on average"."""
     return f"{counted(views, 'view')} of each picture{'' if views == int(views) else ' on average'}"
-
-
-def counted(number: float, what: str) -> str:
-    """Return "1 epoch", "1,020 pictures" or "1.25 views"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

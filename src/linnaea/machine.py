@@ -1,0 +1,50 @@
+"""What this machine lends to the process: how many processor cores."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may keep busy, 1 or more: fewer, often, than the machine has.
+
+    The least of what its affinity allows and what the control groups around it are rationed to (Docker's
+    --cpus, a limit of Kubernetes). A ration of half a core counts as one.
+    """
+    allowed = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    return max(1, min([allowed, *(math.ceil(cores) for cores in rations())]))
+
+
+def rations(root: Path = Path("/")) -> Iterator[float]:
+    """Yield the cores that each control group around this process is rationed to; nothing for no ration.
+
+    Of Linux: cpu.max (version 2) and cpu.cfs_quota_us (version 1), as in cgroups(7) and the kernel's
+    admin-guide/cgroup-v2.rst. root: the folder that holds proc and sys.
+    """
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for group in groups:
+        _, controllers, name = [*group.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounted = root / "sys/fs/cgroup" / controllers
+        # A limit holds for all that lies below. Within a container the groups' names can be those of the
+        # machine, while only its own is mounted, as the root.
+        for folder in (PurePosixPath(name), *PurePosixPath(name).parents):
+            place = mounted / str(folder).lstrip("/")
+            # No such group, no ration ("max", -1), or a file that is read otherwise than the kernel writes.
+            with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+                if controllers:
+                    quota, period = (
+                        (place / f"cpu.cfs_{word}_us").read_text() for word in ("quota", "period")
+                    )
+                else:
+                    quota, period = (place / "cpu.max").read_text().split()
+                if (cores := float(quota) / float(period)) > 0:
+                    yield cores

@@ -1,0 +1,63 @@
+"""Numbers, counts, lists and commands in words: the one place that says how they are written."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+
+
+def plural(number: float, one: str, many: str = "") -> str:
+    """Return one where number is 1, else many; many defaults to one with an s.
+
+    For words without a number before them: plural(n, "is", "are").
+    """
+    return one if number == 1 else many or f"{one}s"
+
+
+def counted(number: float, one: str, many: str = "") -> str:
+    """Return "1 picture", "1,204 pictures" or "1.25 views"; many where an s does not make it."""
+    return f"{number:,} {plural(number, one, many)}"
+
+
+def listed(names: Iterable[object], limit: int = 10, last: str = ", ") -> str:
+    """Return "a, b, c", or the first `limit` names and how many more there are.
+
+    last: what stands before the last name where all are named: " and " inside a sentence.
+    """
+    words = [str(name) for name in names]
+    if len(words) > limit:
+        return f"{', '.join(words[:limit])} and {len(words) - limit:,} more"
+    return last.join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def classes_have(names: Sequence[str]) -> str:
+    """Return "The class 'rose' has" or "2 classes ('rose', 'tulip') have", to begin a sentence with."""
+    quoted = listed(f"'{name}'" for name in names)
+    return f"The class {quoted} has" if len(names) == 1 else f"{len(names):,} classes ({quoted}) have"
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Return 0.967 as "96.7 %"; a missing value as an en dash."""
+    return "–" if share is None else f"{100 * share:.{decimals}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return "0.4 s", "42 s", "3 min", "3 min 12 s" or "1 h 4 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def command(*words: object, windows: bool = os.name == "nt") -> str:
+    """Return a command as it is typed into this system's shell: command("linnaea", "resume", path).
+
+    words: the command and its arguments, each one word to the shell, whatever blanks it holds.
+    """
+    parts = [str(word) for word in words]
+    return subprocess.list2cmdline(parts) if windows else shlex.join(parts)
