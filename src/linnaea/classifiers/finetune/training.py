@@ -31,6 +31,7 @@ class FineTuning(FineTuned):
     batch_norm: str
     probe: bool
     flip: bool
+    keep: str
     budget: float | None
     progress: bool
     _session: loop.Session
@@ -184,7 +185,13 @@ class FineTuning(FineTuned):
     def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
         course = self._session.course
         self.history_.append(record)
-        course.note(record, self.network_, classes=len(self.classes_), probed=self.probe_ is not None)
+        course.note(
+            record,
+            self.network_,
+            classes=len(self.classes_),
+            probed=self.probe_ is not None,
+            keep=self.keep,
+        )
         self.chosen_epoch_ = course.best_epoch
         if on_epoch is not None:
             on_epoch(record, self)
