@@ -11,6 +11,7 @@ import torch
 from linnaea.classifiers.common.progress import Score, has_exploded
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import batchnorm, budget, construction, deadline, inference, loop, state
+from linnaea.classifiers.finetune.device import all_finite
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
@@ -171,7 +172,7 @@ class FineTuning(FineTuned):
             held += [value for value in slots.values() if torch.is_tensor(value)]
         session.progress.refuse_divergence(
             [val_loss],
-            all(tensor.isfinite().all() for tensor in held),
+            all_finite(held),
             epoch=session.progress.epoch,
             learning_rate=session.settings.learning_rate,
             remedy=loop.REMEDY,
