@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea import signals
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
@@ -21,7 +22,6 @@ from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.progress import Stage
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.errors import DivergenceError
 from linnaea.random_streams import Purpose, stream
@@ -147,7 +147,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     done, started = sum(map(len, steps[: course.step])), time.perf_counter() - course.seconds
     with (
         threads_for(session.features),
-        SignalsHeldBack() as signals,
+        signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,
     ):
         for rows in steps[course.step :]:
@@ -162,7 +162,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
             course.sums.add(loss, correct, weight)
             course.step, course.seconds = course.step + 1, time.perf_counter() - started
             stage.advance(len(rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
-            signals.release()
+            poll()
         course.epoch, course.step = epoch, 0
 
 
