@@ -11,7 +11,7 @@ from PIL import Image
 from linnaea.data.dataset import Dataset
 from linnaea.data.exif import taken
 from linnaea.data.fingerprints import content_hashes
-from linnaea.data.groups import find_groups, leaks
+from linnaea.data.groups import find_groups
 from linnaea.data.sources import open_dataset
 from linnaea.data.split import make_split
 from linnaea.errors import DataError, SettingError
@@ -187,7 +187,7 @@ def test_a_given_division_that_leaks_is_told():
     dataset = replace(toy([f"x{row}" for row in range(8)]), parts=parts)
     # Picture 3 is a copy of a training picture, 4 of the validation picture, which is a copy of 1 itself.
     groups = find_groups(dataset, copies=[0, 1, 1, 0, 1, 5, 6, 7])
-    found = leaks(make_split(dataset, "official", groups=groups), groups.ids)
+    found = make_split(dataset, "official", groups=groups).leaks(groups.ids)
     assert found["test"].tolist() == [3, 4]
     assert found["val"].tolist() == [2]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.groups import find_groups, leaks
+from linnaea.data.groups import find_groups
 from linnaea.data.split import Split
 from linnaea.data.split_file import COLUMNS, split_hash, split_rows
 from linnaea.errors import DataError
@@ -227,7 +227,7 @@ def test_what_leaks_is_found_again_as_it_was_found_from_the_groups():
         groups = find_groups(dataset, copies=generator.integers(0, 200, n), kept=kept)
         parts = np.split(generator.permutation(n), [30, 40])
         split = Split(*map(np.sort, parts), "", groups)
-        expected = leaks(split, groups.ids)
+        expected = split.leaks(groups.ids)
         found = leaks_of(split_rows(dataset, split))
         assert found["pictures"] == [dataset.paths[row] for row in expected["test"]]
         assert (found["n"], found["validation"]) == (len(expected["test"]), len(expected["val"]))

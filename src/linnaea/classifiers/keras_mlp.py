@@ -52,8 +52,10 @@ class KerasMLPClassifier(FittedKeras):
     dropout, input_dropout : float, default=0.0
         Chance of leaving out a hidden unit, or an input.
     patience : int, default=0
-        Stop after this many epochs without a better validation accuracy, and go back to the best epoch.
-        0: never stop, keep the last epoch.
+        Stop after this many epochs without a better validation accuracy. 0: never stop.
+    keep : {"best", "last"}, default="best"
+        Which epoch's weights are kept: that of the best validation accuracy, or the last. Where nothing is
+        validated on, it is the last.
     validation_fraction : float, default=0.1
         Carved out of training, stratified, where patience is set and fit gets no validation_data.
     class_weight : dict, "balanced" or None, default=None
@@ -94,6 +96,7 @@ class KerasMLPClassifier(FittedKeras):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         patience: int = 0,
+        keep: str = "best",
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         progress: bool = False,
@@ -114,6 +117,7 @@ class KerasMLPClassifier(FittedKeras):
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.patience = patience
+        self.keep = keep
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.progress = progress
@@ -143,7 +147,7 @@ class KerasMLPClassifier(FittedKeras):
 
         Raises SettingError, DataError, MissingExtraError where Keras is not installed, and DivergenceError
         where the loss leaves the numbers; the network then holds the best epoch. After Ctrl-C it holds the
-        last whole epoch (with patience: the best), and KeyboardInterrupt goes on to the caller.
+        last whole epoch (where the best is kept: that), and KeyboardInterrupt goes on to the caller.
         """
         self.check_settings()
         backend = keras_network()
@@ -170,7 +174,7 @@ class KerasMLPClassifier(FittedKeras):
                 on_epoch(record, self)
             return not self._course.is_over(self.patience)
 
-        back_to_best = self.patience > 0
+        back_to_best = self.keep == "best" and validation is not None
         try:
             if resumed is None:
                 after_epoch(0, 0.0)

@@ -109,10 +109,6 @@ def fit(
 
 def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
     """Give the classifier the settings that follow from the study and from the time that is left."""
-    # Under a budget the plan decides when training ends: its epochs may become more than these.
-    if len(study.rows("val")) and recipe.patience is None and recipe.budget is None:
-        # Never stops early, keeps the best epoch.
-        classifier.set_params(patience=classifier.get_params()["epochs"])
     if recipe.budget is not None:
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
@@ -145,15 +141,9 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
 
 
 def _chooses(classifier: Any, validation: Any) -> bool:
-    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last.
-
-    A probe alone is all there is.
-    """
-    return (
-        validation is not None
-        and len(classifier.history_) > 1
-        and (takes_photographs(classifier) or classifier.get_params()["patience"] > 0)
-    )
+    """Tell whether the epoch that is kept was chosen; a probe alone is all there is."""
+    best = classifier.get_params()["keep"] == "best"
+    return best and validation is not None and len(classifier.history_) > 1
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:

@@ -289,10 +289,8 @@ def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
 
 def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
-    from linnaea.data.groups import leaks
-
     ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
-    found = leaks(study.split, ids)
+    found = study.split.leaks(ids)
     test, val = ([study.dataset.paths[row] for row in found[part]] for part in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:

@@ -9,7 +9,7 @@ import numpy as np
 
 from linnaea.data.dataset import PARTS, Dataset
 from linnaea.data.fingerprints import content_hashes
-from linnaea.data.groups import Groups
+from linnaea.data.groups import Groups, joined, numbered
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
 from linnaea.hashing import text_hash
@@ -83,6 +83,18 @@ def read_split(text: str) -> list[dict[str, str]]:
             "Parts are train, val and test.",
         )
     return rows
+
+
+def as_written(rows: Sequence[dict[str, str]]) -> tuple[Split, np.ndarray]:
+    """Return the split that rows of a split.csv describe, and ids (n,), equal where rows belong together.
+
+    The pictures themselves are not asked: row i is the i-th of these rows. Rows of one group belong together,
+    and of one content hash, by which files older than the column group are known.
+    """
+    parts = np.array([row["part"] for row in rows], dtype=object)
+    train, val, test = (np.flatnonzero(parts == part) for part in PARTS)
+    ids = joined(len(rows), [numbered([row[name] for row in rows]) for name in ("group", "hash")])
+    return Split(train, val, test, "as written"), ids
 
 
 def split_from_rows(

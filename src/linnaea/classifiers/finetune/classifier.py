@@ -88,6 +88,9 @@ class FineTuneClassifier(FineTuning):
         Batches a step.
     patience : int, default=0
         Epochs without a better one after which training stops; 0: never.
+    keep : "best" or "last", default="best"
+        Which epoch is kept: that of the best validation accuracy, or the last. Where nothing is validated
+        on, it is the last.
     tta : "none" or "flip", default="none"
         What fitted classifiers judge a picture by beside itself: "flip" averages its logits with those of its
         mirror, in twice the time. history_ is always without it.
@@ -95,6 +98,8 @@ class FineTuneClassifier(FineTuning):
         "report": 0 to 1 only, down to 150 x 150, up again.
     precision : "auto", "float32" or "bfloat16", default="auto"
         "auto": the faster on this machine, measured once.
+    device : "auto", "cpu", "cuda", "cuda:1" … or "mps", default="auto"
+        Where the network computes; "auto": on the graphics card where there is one.
     budget : float, default=None
         Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
         measured, and train_from, epochs, views, first_size and ema are chosen; see `budget.Plan`.
@@ -111,7 +116,7 @@ class FineTuneClassifier(FineTuning):
         Epoch 0 is the network before fine-tuning, its head from the probe. Training figures are those of the
         pictures as augmented, validation figures those of the averaged weights.
     chosen_epoch_ : int
-        The epoch that is kept: the best on the validation part; without one, the last.
+        The epoch that is kept; see keep.
     kept_ : "probe" or "fine-tuned"
         "probe" where no epoch of fine-tuning was better on the validation part.
     probe_ : Probe or None
@@ -157,9 +162,11 @@ class FineTuneClassifier(FineTuning):
     clip_norm: float | None = None
     accumulate: int = 1
     patience: int = 0
+    keep: str = "best"
     tta: str = "none"
     preprocessing: str = "weights"
     precision: str = "auto"
+    device: str = "auto"
     budget: float | None = None
     pictures_after: int = 0
     pictures_after_tuning: int | None = None

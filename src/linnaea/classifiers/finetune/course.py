@@ -50,9 +50,11 @@ class Course:
     seconds: float
         Of training in the epoch that is not over.
     best: dict of Tensor or None
-        The network's state after the best epoch.
-    best_epoch, best_score: int, tuple
-        That epoch, and its score: larger is better.
+        The network's state after the epoch to keep: the best, or the last where that is asked for.
+    best_epoch: int
+        That epoch.
+    best_score, improved: tuple, int
+        The highest score so far, larger is better, and its epoch: patience counts from there.
     """
 
     epoch: int = 0
@@ -62,9 +64,18 @@ class Course:
     best: dict[str, Tensor] | None = None
     best_epoch: int = 0
     best_score: tuple[float, float] = (-np.inf, -np.inf)
+    improved: int = 0
 
-    def note(self, record: EpochRecord, network: torch.nn.Module, *, classes: int, probed: bool) -> None:
-        """Keep a copy of the network's state if this epoch is the best so far.
+    def note(
+        self,
+        record: EpochRecord,
+        network: torch.nn.Module,
+        *,
+        classes: int,
+        probed: bool,
+        keep: str = "best",
+    ) -> None:
+        """Keep a copy of the network's state if this epoch is the best so far, or the last is to be kept.
 
         Best is the higher accuracy on the validation part, and among equals the lower loss; the probe (epoch
         0 where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
@@ -77,10 +88,13 @@ class Course:
         if record.val_accuracy is not None and record.val_loss is not None:
             # No loss is below 0: none makes an equal better than the probe.
             score = (record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss)
-        if self.best is None or score > self.best_score:
-            self.best_score, self.best_epoch = score, record.epoch
+        better = self.best is None or score > self.best_score
+        if better:
+            self.best_score, self.improved = score, record.epoch
+        if better or keep == "last":
+            self.best_epoch = record.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
     def is_over(self, patience: int) -> bool:
         """Return whether `patience` epochs have passed without a better one; 0 means never."""
-        return patience > 0 and self.epoch - self.best_epoch >= patience
+        return patience > 0 and self.epoch - self.improved >= patience

@@ -80,6 +80,7 @@ def session_as_state(
         "sums": [course.sums.loss, course.sums.correct, course.sums.weight],
         "best_epoch": course.best_epoch,
         "best_score": [float(part) for part in course.best_score],
+        "improved": course.improved,
         "average_steps": 0 if average is None else average.steps,
         "precision": session.settings.precision,
         "seed": session.seed,
@@ -149,6 +150,8 @@ def course_from_state(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> 
         best=_part(arrays, "best.") or None,
         best_epoch=values["best_epoch"],
         best_score=(values["best_score"][0], values["best_score"][1]),
+        # Older states always kept the best.
+        improved=values.get("improved", values["best_epoch"]),
     )
 
 

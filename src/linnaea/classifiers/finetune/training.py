@@ -12,6 +12,7 @@ import torch
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import batchnorm, budget, construction, deadline, inference, loop, state
 from linnaea.classifiers.finetune.course import Sums
+from linnaea.classifiers.finetune.device import all_finite
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
@@ -31,6 +32,7 @@ class FineTuning(FineTuned):
     batch_norm: str
     probe: bool
     flip: bool
+    keep: str
     budget: float | None
     progress: bool
     _session: loop.Session
@@ -169,7 +171,7 @@ class FineTuning(FineTuned):
         held = [*session.network.state_dict().values(), *self.network_.state_dict().values()]
         for slots in session.optimizer.state.values():
             held += [value for value in slots.values() if torch.is_tensor(value)]
-        if math.isfinite(val_loss or 0.0) and all(tensor.isfinite().all() for tensor in held):
+        if math.isfinite(val_loss or 0.0) and all_finite(held):
             return
         raise DivergenceError(
             f"Training diverged in epoch {session.course.epoch}: loss or weights are no longer finite.",
@@ -184,7 +186,13 @@ class FineTuning(FineTuned):
     def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
         course = self._session.course
         self.history_.append(record)
-        course.note(record, self.network_, classes=len(self.classes_), probed=self.probe_ is not None)
+        course.note(
+            record,
+            self.network_,
+            classes=len(self.classes_),
+            probed=self.probe_ is not None,
+            keep=self.keep,
+        )
         self.chosen_epoch_ = course.best_epoch
         if on_epoch is not None:
             on_epoch(record, self)

@@ -61,8 +61,11 @@ class MLPClassifier(FittedPerceptron):
     augment : {None, "digits"}, default=None
         "digits": rows are square grey pictures, ink above 0, bent anew each time they are seen.
     patience : int, default=0
-        Stop when so many epochs brought no higher validation accuracy (among equals: no lower loss), and
-        restore the best weights. 0: go through all epochs and keep the last weights.
+        Stop when so many epochs brought no higher validation accuracy (among equals: no lower loss). 0: go
+        through all epochs.
+    keep : {"best", "last"}, default="best"
+        Which epoch's weights are kept: that of the best validation accuracy, or the last. Where nothing is
+        validated on, it is the last.
     validation_fraction : float in (0, 1), default=0.1
         Carved out of X, stratified, where patience asks for a validation part and none is passed.
     class_weight : dict, "balanced" or None, default=None
@@ -122,6 +125,7 @@ class MLPClassifier(FittedPerceptron):
         max_norm: float | None = None,
         augment: str | None = None,
         patience: int = 0,
+        keep: str = "best",
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         dtype: str = "float32",
@@ -145,6 +149,7 @@ class MLPClassifier(FittedPerceptron):
         self.max_norm = max_norm
         self.augment = augment
         self.patience = patience
+        self.keep = keep
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.dtype = dtype
@@ -179,7 +184,7 @@ class MLPClassifier(FittedPerceptron):
 
         Raises SettingError for a setting, DataError for arrays that cannot be used, DivergenceError when loss
         or weights leave the finite numbers or the loss grows tenfold; the classifier then holds the weights
-        of the best epoch. After KeyboardInterrupt too, where there is patience; else those of the last whole
+        of the best epoch. After KeyboardInterrupt too, where the best is kept; else those of the last whole
         step.
         """
         train, validation = self._prepare(X, y, validation_data, sample_weight)
@@ -201,7 +206,7 @@ class MLPClassifier(FittedPerceptron):
                     bar.update()
         finally:
             # Also after Ctrl-C: what is chosen on validation is the best epoch, whenever training ends.
-            if self.patience:
+            if self.keep == "best" and validation is not None:
                 self._restore_best()
         return self
 

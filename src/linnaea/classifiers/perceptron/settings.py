@@ -16,6 +16,7 @@ from linnaea.errors import SettingError, did_you_mean
 
 DTYPES = ("float32", "float64")
 AUGMENTATIONS = ("digits",)
+KEEP = ("best", "last")
 
 
 def check_settings(settings: dict[str, Any]) -> None:
@@ -87,6 +88,7 @@ _NAMES: dict[str, tuple[Any, ...]] = {
     "schedule": SCHEDULES,
     "augment": (None, *AUGMENTATIONS),
     "dtype": DTYPES,
+    "keep": KEEP,
 }
 
 
