@@ -36,19 +36,19 @@ class BareStep:
 
     def __init__(self, name: str, precision: str) -> None:
         from linnaea.classifiers.finetune.backbones import build_backbone
-        from linnaea.classifiers.finetune.precision import device
+        from linnaea.classifiers.finetune.device import choose_device
 
         network = build_backbone(name, weights="none", classes=CLASSES).network
-        self.network = network.to(device(), memory_format=torch.channels_last).train()
+        self.network = network.to(choose_device().where, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-5, fused=True)
-        pictures = torch.randn((BATCH, 3, 224, 224), device=device())
+        pictures = torch.randn((BATCH, 3, 224, 224), device=choose_device().where)
         self.pictures = pictures.contiguous(memory_format=torch.channels_last)
-        self.targets = torch.arange(BATCH, device=device())
+        self.targets = torch.arange(BATCH, device=choose_device().where)
         self.precision = precision
 
     def seconds(self) -> float:
         """Return the seconds of as many steps as an epoch of PICTURES has."""
-        from linnaea.classifiers.finetune.precision import autocast
+        from linnaea.classifiers.finetune.device import autocast
 
         started = time.perf_counter()
         for _ in range(PICTURES // BATCH):
@@ -67,17 +67,19 @@ class WholeLoop:
     def __init__(self, name: str, paths: list[Path]) -> None:
         from linnaea.classifiers.finetune import batchnorm, construction
         from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+        from linnaea.classifiers.finetune.device import choose_device
         from linnaea.classifiers.finetune.pictures import ResidentPictures
-        from linnaea.classifiers.finetune.precision import device
 
         opened = construction.open_network(
             name, weights="none", size=224, variant="weights", classes=CLASSES, seed=0
         )
         # Random weights with statistics of their own: without them activations fade, and zeros are quick.
-        batchnorm.reestimate(opened.network, [torch.randn((BATCH, 3, 224, 224), device=device())])
+        batchnorm.reestimate(
+            opened.network, [torch.randn((BATCH, 3, 224, 224), device=choose_device().where)]
+        )
         self.precision = construction.precision_for("auto", opened, name, BATCH, "freeze")
         started = time.perf_counter()
-        pictures = ResidentPictures.read(paths, opened.preprocessing, device())
+        pictures = ResidentPictures.read(paths, opened.preprocessing, choose_device().where)
         self.decoding = time.perf_counter() - started
         targets = np.arange(len(paths)) % CLASSES
         self.part = construction.training_part(pictures, targets, None, CLASSES)
