@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea import signals
 from linnaea.classifiers.common.progress import TrainingProgress, divergence
 from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import OnStep
@@ -23,7 +24,6 @@ from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
 from linnaea.classifiers.finetune.progress import Stage
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.random_streams import Purpose, stream
 
 # Share of the epochs over which pictures grow from first_size to full size, and the step they grow in:
@@ -154,7 +154,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
             part.pictures.device, pictures_at(settings.batch_size, size), f"{halve} a smaller --size."
         ),
         threads_for(session.features),
-        SignalsHeldBack() as signals,
+        signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,
         one_ahead(inputs, part.pictures.ahead) as batches,
     ):
@@ -168,7 +168,7 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
             progress.sums.add(loss, correct, weight)
             progress.step, progress.seconds = progress.step + 1, time.perf_counter() - started
             stage.advance(len(batch.rows), loss=progress.sums.mean_loss, accuracy=progress.sums.accuracy)
-            signals.release()
+            poll()
         progress.epoch, progress.step = epoch, 0
 
 

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from linnaea import signals
 from linnaea.classifiers.common import samples
 from linnaea.classifiers.common.progress import TrainingProgress, by_accuracy, whole_state
 from linnaea.classifiers.common.samples import Samples
@@ -18,7 +19,6 @@ from linnaea.classifiers.common.saved import SavedModel, count_of
 from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron.batches import Batches
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
@@ -240,7 +240,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         dropping = self.dropout > 0 or self.input_dropout > 0
         started = time.perf_counter() - progress.seconds
         # Overflow is looked for once an epoch, in _close_epoch, not warned of at each operation.
-        with SignalsHeldBack() as signals, np.errstate(all="ignore"):
+        with signals.between_steps() as poll, np.errstate(all="ignore"):
             for x, targets, weights in batches.epoch(epoch, progress.step):
                 # The rate in the middle of the step: zero neither in the first of a warm-up nor in the last.
                 solver.rate = rate(progress.epoch + (progress.step + 0.5) / batches.steps)
@@ -250,7 +250,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
                 progress.seconds = time.perf_counter() - started
                 if on_step is not None:
                     on_step("", min(progress.step * batches.batch_size, rows), rows, progress.seconds)
-                signals.release()
+                poll()
         progress.epoch, progress.step = epoch, 0
 
     def _train_step(
