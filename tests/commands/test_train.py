@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import linnaea
+from linnaea.classifiers.contract import classifier_class
 from linnaea.cli import main
+from linnaea.data.flatten import vectors
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -187,3 +189,30 @@ def test_any_setting_is_an_option_by_its_name(bars, tmp_path, capsys):
     assert json.loads((run / "run.json").read_text())["recipe"]["input_dropout"] == 0.25
     assert main([*short, "--input-dropuot", "0.25", "--out", str(tmp_path / "other")]) == 2
     assert "There is no setting 'input_dropuot'. Did you mean 'input_dropout'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("model", ["mlp", "keras"])
+def test_the_command_line_and_python_keep_the_same_epoch(model, keep, bars, tmp_path):
+    run = tmp_path / "run"
+    # At this rate the fourth epoch is better than the two after it.
+    arguments = ["--hidden", "8", "--epochs", "6", "--size", "12", "--validation", "0.3", "--solver", "sgd",
+                 "--learning-rate", "0.6", "--keep", keep]  # fmt: skip
+    assert main(["train", str(bars), "--model", model, *arguments, "--out", str(run)]) == 0
+    info = json.loads((run / "run.json").read_text())
+    assert info["chosen_on"] == ("validation accuracy" if keep == "best" else None)
+    dataset = linnaea.open_dataset(bars)
+    rows = list(csv.DictReader((run / "split.csv").read_text().splitlines()))
+    train, val = (
+        [dataset.paths.index(row["path"]) for row in rows if row["part"] == part] for part in ("train", "val")
+    )
+    names = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
+    told = {
+        name: info["recipe"][name] for name in ("hidden", "epochs", "solver", "learning_rate", "seed", "keep")
+    }
+    classifier = classifier_class(model)(**{names.get(name, name): value for name, value in told.items()})
+    pairs = [(vectors(dataset, part, 12), dataset.labels[part]) for part in (train, val)]
+    classifier.fit(*pairs[0], validation_data=pairs[1])
+    assert classifier.chosen_epoch_ == info["chosen_epoch"]
+    assert classifier.chosen_epoch_ == (4 if keep == "best" else 6)
+    assert np.array_equal(classifier.predict_proba(pairs[1][0]), linnaea.load(run).predict_proba(pairs[1][0]))

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from linnaea.errors import SettingError
-from linnaea.runs.settings import CommonSettings, Recipe, make_recipe, parse_assignments
+from linnaea.runs.settings import CommonSettings, Recipe, make_recipe, parse_assignments, recorded_settings
 
 
 def test_every_fault_is_named_in_one_message():
@@ -35,6 +35,22 @@ def test_text_from_the_command_line_becomes_the_settings_type():
 def test_an_assignment_without_equals_is_refused():
     with pytest.raises(SettingError, match="--set wants key=value; received 'dropout'"):
         parse_assignments(("dropout",))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "keep"),
+    [
+        ({"model": "mlp", "patience": 60}, None),
+        ({"model": "mlp", "patience": None}, None),
+        ({"model": "mlp", "patience": 0}, "last"),
+        ({"model": "keras", "patience": 0}, "last"),
+        ({"model": "resnet50", "patience": 0}, None),
+        ({"model": "mlp", "patience": 0, "keep": "best"}, "best"),
+        ({"model": "mlp", "patience": 0, "keep": None}, None),
+    ],
+)
+def test_patience_of_older_runs_tells_which_epoch_they_kept(recorded, keep):
+    assert make_recipe(recorded_settings(recorded | {"of another day": 1})).keep == keep
 
 
 def test_a_recipe_cannot_be_changed():

@@ -8,12 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from linnaea.classifiers.common.progress import has_exploded
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
-from linnaea.classifiers.perceptron.course import has_exploded
 from linnaea.commands import checkpointing, ood, terminal
 from linnaea.commands.checkpointing import Keeper
 from linnaea.commands.choosing import Chosen, used_settings
-from linnaea.commands.signals import Stops
 from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import checksums, disk_reserve, provenance
@@ -22,6 +21,7 @@ from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
 from linnaea.text import counted, duration, percent
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.
@@ -109,10 +109,6 @@ def fit(
 
 def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
     """Give the classifier the settings that follow from the study and from the time that is left."""
-    # Under a budget the plan decides when training ends: its epochs may become more than these.
-    if len(study.rows("val")) and recipe.patience is None and recipe.budget is None:
-        # Never stops early, keeps the best epoch.
-        classifier.set_params(patience=classifier.get_params()["epochs"])
     if recipe.budget is not None:
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
@@ -145,15 +141,9 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
 
 
 def _chooses(classifier: Any, validation: Any) -> bool:
-    """Tell whether the epoch that is kept was chosen: a perceptron without patience keeps its last.
-
-    A probe alone is all there is.
-    """
-    return (
-        validation is not None
-        and len(classifier.history_) > 1
-        and (takes_photographs(classifier) or classifier.get_params()["patience"] > 0)
-    )
+    """Tell whether the epoch that is kept was chosen; a probe alone is all there is."""
+    best = classifier.get_params()["keep"] == "best"
+    return best and validation is not None and len(classifier.history_) > 1
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:

@@ -15,7 +15,7 @@ from linnaea.runs import provenance, run_diff
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import refuse_claimed
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.settings import Recipe
+from linnaea.runs.settings import recorded_settings
 
 # Settings that rerun itself fixes: the split is read from the run, and what "auto" found is asked for.
 _FIXED = ("split", "split_from", "precision", "learning_curve")
@@ -94,7 +94,7 @@ def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
         raise RunError(
             f"{first.path / 'split.csv'} is missing.", "Restore it: it says which pictures were used."
         )
-    kept = {name: value for name, value in info["recipe"].items() if name in Recipe.model_fields}
+    kept = recorded_settings(info["recipe"])
     # A plan depends on how fast the machine was that day; what it came to is what can be repeated.
     plan = info.get("plan") or {}
     kept |= {name: plan[name] for name in ("epochs", "views", "first_size", "ema") if name in plan}

@@ -25,7 +25,7 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.settings import Recipe, make_recipe
+from linnaea.runs.settings import Recipe, make_recipe, recorded_settings
 
 
 def resume(run: Path, /) -> RunFolder:
@@ -135,7 +135,7 @@ def _chosen(folder: RunFolder, info: dict[str, Any]) -> tuple[Chosen, Any]:
     recipe, opened, data = (info.get(key) for key in ("recipe", "opened", "data"))
     if not recipe or not opened or not (opened.get("data") or (data or {}).get("source")):
         raise RunError(f"{file} does not say how the run was made.", "Train again.")
-    kept = {name: value for name, value in recipe.items() if name in Recipe.model_fields}
+    kept = recorded_settings(recipe)
     try:
         asked = make_recipe({**kept, "weights": rerun.weights_from(kept.get("weights"), info)})
         classifier = choosing.new_classifier(asked)
@@ -164,12 +164,12 @@ def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, clas
     if not known:
         return pictures
     pictures = replace(pictures, split=_as_told(pictures.split, data))
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
     if split_file.split_hash(rows) != data["split_hash"]:
         raise DataError(
             f"{folder.path / 'split.csv'} is not the split that the run began with.", "Restore it."
         )
-    if fingerprints.fingerprint(pictures.dataset, pictures.hashes or None) != data.get("fingerprint"):
+    if fingerprints.fingerprint(pictures.dataset, pictures.scan.hashes) != data.get("fingerprint"):
         raise DataError(
             f"'{where}' holds {len(pictures.dataset):,} pictures, and held {data.get('pictures')} when the "
             "run began: none that it uses changed, but the others did.",

@@ -20,7 +20,6 @@ SETTLED_BEFORE: dict[str, dict[str, Any]] = {
     "validation": dict.fromkeys(MODELS, VALIDATION),
     "size": {"mlp": PICTURE_SIZE, "keras": PICTURE_SIZE, PRETRAINED: None},
     "model": dict.fromkeys(MODELS),
-    "patience": dict.fromkeys(MODELS),
 }
 NARROW = 64  # columns; in fewer the meaning stands below its setting, not beside it
 

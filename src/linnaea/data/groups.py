@@ -2,20 +2,15 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError, SettingError, did_you_mean
-from linnaea.machine import usable_cores
 from linnaea.text import counted, listed
-
-if TYPE_CHECKING:
-    from linnaea.data.split import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +35,7 @@ def find_groups(
     dataset: Dataset,
     *,
     copies: Sequence[int] | np.ndarray | None = None,
+    taken: Sequence[tuple[str, float] | None] = (),
     column: str | None = None,
     pattern: str | None = None,
     seconds: float | None = None,
@@ -52,7 +48,9 @@ def find_groups(
     Parameters
     ----------
     copies: sequence of int, (n,), optional
-        Equal for pictures that are the same (duplicates.groups).
+        Equal for pictures that are the same (Scan.copies).
+    taken: sequence of (str, float) or None, (n,)
+        Camera and moment of each photograph (Header.taken), which `seconds` needs.
     column: str, optional
         A column of the CSV: equal values belong together, empty ones stand alone.
     pattern: str, optional
@@ -74,12 +72,12 @@ def find_groups(
         named.append((f"by the pattern {pattern}", _matched(dataset, pattern)))
     if kept is not None and any(kept):
         named.append(("of the earlier split", list(kept)))
-    relations = [(word, _numbers(values)) for word, values in named]
+    relations = [(word, numbered(values)) for word, values in named]
     if seconds is not None:
-        relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, seconds)))
+        relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, taken, seconds)))
     if copies is not None:
         relations.append(("of copies", np.asarray(copies)))
-    ids = _joined(len(dataset), [numbers for _, numbers in relations])
+    ids = joined(len(dataset), [numbers for _, numbers in relations])
     words = []
     for number, (word, numbers) in enumerate(relations):
         # Of the person's own groups all are counted, one picture or more; of copies there must be two.
@@ -89,20 +87,6 @@ def find_groups(
         count = len(sizes) - alone if own else sum(size > 1 for size in sizes.values())
         words += [f"{counted(count, 'group')} {word}"] if count else []
     return Groups(ids, _names(dataset, ids, [values for _, values in named]), ", ".join(words))
-
-
-def leaks(split: "Split", ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the rows that a given division lets leak, as {"test": rows, "val": rows}.
-
-    "test": test pictures of a group that training or validation has pictures of; "val": validation pictures
-    of a group that training has. Both are empty for a split that was made with these groups.
-    """
-    learned = ids[split.train]
-    seen = np.concatenate([learned, ids[split.val]])
-    return {
-        "test": split.test[np.isin(ids[split.test], seen)],
-        "val": split.val[np.isin(ids[split.val], learned)],
-    }
 
 
 def whole_class_groups(labels: np.ndarray, ids: np.ndarray) -> dict[str, int]:
@@ -156,16 +140,10 @@ def _matched(dataset: Dataset, pattern: str) -> list[str]:
     return values
 
 
-def _bursts(dataset: Dataset, seconds: float) -> np.ndarray:
+def _bursts(dataset: Dataset, taken: Sequence[tuple[str, float] | None], seconds: float) -> np.ndarray:
     """Return numbers (n,), equal for pictures of one camera that follow each other within the seconds."""
-    from linnaea.data import cache
-    from linnaea.data.exif import taken
-
-    files = [] if dataset.root is None else dataset.files(range(len(dataset)))
-    # Headers only; the disk is what takes time, so a few threads.
-    moments = list(cache.in_order(taken, usable_cores(), files))
     cameras: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for row, moment in enumerate(moments):
+    for row, moment in enumerate(taken):
         if moment is not None:
             cameras[moment[0]].append((moment[1], row))
     if not cameras:
@@ -183,7 +161,7 @@ def _bursts(dataset: Dataset, seconds: float) -> np.ndarray:
     return numbers
 
 
-def _numbers(values: Sequence[str]) -> np.ndarray:
+def numbered(values: Sequence[str]) -> np.ndarray:
     """Return numbers (n,), equal where values are equal; each empty value has a number of its own."""
     known: dict[str, int] = {}
     return np.array(
@@ -195,8 +173,11 @@ def _numbers(values: Sequence[str]) -> np.ndarray:
     )
 
 
-def _joined(n: int, relations: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the connected components (n,) of pictures that any relation puts together."""
+def joined(n: int, relations: Iterable[np.ndarray]) -> np.ndarray:
+    """Return ids (n,), equal for pictures that any relation puts together, directly or through others.
+
+    relations: int (n,) each, equal for pictures that it puts together.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

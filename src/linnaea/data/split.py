@@ -47,6 +47,20 @@ class Split:
         """Return the rows by the part's name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
+    def leaks(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the rows that this division lets leak, as {"test": rows, "val": rows}.
+
+        "test": test pictures that belong together with one of training or validation; "val": validation
+        pictures that belong together with one of training. Both are empty for a split that was drawn with
+        these groups. ids: int (n,), equal for pictures of the data set that belong together (Groups.ids).
+        """
+        learned = ids[self.train]
+        chosen_on = np.concatenate([learned, ids[self.val]])
+        return {
+            "test": self.test[np.isin(ids[self.test], chosen_on)],
+            "val": self.val[np.isin(ids[self.val], learned)],
+        }
+
 
 def default_protocol(dataset: Dataset) -> str:
     """Return "official" for picture files that have parts (a folder, a CSV, flowers102), else "0.7".
@@ -77,7 +91,7 @@ def make_split(
         Of the draw, for the streams SPLIT and VALIDATION.
     groups: Groups, optional
         What belongs together and is never divided by a draw. Official parts are taken as they are
-        (groups.leaks tells what that lets through).
+        (Split.leaks tells what that lets through).
 
     Sizes: of n pictures, test gets n x its fraction, rounded to the nearest (halves to even), and train the
     rest; within that, each class gets its share rounded up or down (scikit-learn's stratification), and never

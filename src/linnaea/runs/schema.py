@@ -238,6 +238,7 @@ class _Values(_Lasting):
     solver_steps: _Count = 0
     average_steps: _Count = 0
     best_epoch: _Count = 0
+    improved: _Count = 0
     best_score: Annotated[list[float], Field(min_length=2, max_length=2)] = []
     sums: Annotated[list[float], Field(min_length=3, max_length=3)] = []
     precision: Literal["float32", "bfloat16"] = "float32"

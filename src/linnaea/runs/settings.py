@@ -101,6 +101,12 @@ class Recipe(BaseModel):
         description="Of the split, the first weights and the order.",
         json_schema_extra=OPTION,
     )
+    device: str | None = Field(
+        None,
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$",
+        description="Where a pretrained network computes: auto, cpu, cuda, cuda:1 or mps.",
+        json_schema_extra=OPTION,
+    )
     repeats: int | None = Field(
         None, ge=2, le=100, description="Runs over as many seeds, and splits where these are drawn."
     )
@@ -126,7 +132,10 @@ class Recipe(BaseModel):
     patience: int | None = Field(
         None,
         ge=0,
-        description="Epochs without a better validation before stopping; – runs them all and keeps the best.",
+        description="Epochs without a better validation accuracy before training stops; 0: never.",
+    )
+    keep: Literal["best", "last"] | None = Field(
+        None, description="Which epoch is kept: the best on validation, or the last."
     )
     colour: bool = Field(False, description="Keep the three colours of small pictures; otherwise grey.")
     test_curve: bool = Field(
@@ -248,6 +257,18 @@ def _sentences(error: ValidationError) -> list[str]:
             want = want[0].lower() + want[1:]
             sentences.append(f"The setting '{name}' is refused: {want}. Received: {fault['input']!r}.")
     return list(dict.fromkeys(sentences))
+
+
+def recorded_settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in a run.json, of whatever format, as make_recipe takes them.
+
+    Before there was `keep`, a perceptron kept the best epoch only where it had patience; patience=0 was how
+    to ask for the last.
+    """
+    settings = {name: value for name, value in recipe.items() if name in Recipe.model_fields}
+    if settings.get("patience") == 0 and settings.get("model") in ("mlp", "keras"):
+        settings = {"keep": "last"} | settings
+    return settings
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from linnaea import reading
-from linnaea.data.split_file import groups_hash, read_split, split_hash
+from linnaea.data.split_file import as_written, groups_hash, read_split, split_hash
 from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
@@ -115,12 +115,14 @@ def check_number(run: RunFolder, part: str, table: Predictions) -> None:
 
 
 def leaks_of(split: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """Return run.json's "leaks", found again in the split; see data.groups.leaks for what leaks.
+    """Return run.json's "leaks", found again in the split; see data.split.Split.leaks for what leaks.
 
     {"pictures": paths of the test part, "n": how many, "validation": how many of the validation part}
     """
-    test, val = _leaking(split, "test", ("train", "val")), _leaking(split, "val", ("train",))
-    return {"pictures": test, "n": len(test), "validation": len(val)}
+    written, ids = as_written(split)
+    leaks = written.leaks(ids)
+    test = [split[row]["path"] for row in leaks["test"]]
+    return {"pictures": test, "n": len(test), "validation": len(leaks["val"])}
 
 
 def told_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
@@ -140,20 +142,6 @@ def told_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
         what = miscounted or f"{strange[0]!r}, which is no test picture"
         raise DataError(f"{run.path / 'run.json'} cannot be believed: leaks names {what}.", _CURE)
     return dict(told)
-
-
-def _leaking(split: Sequence[dict[str, str]], part: str, earlier: Sequence[str]) -> list[str]:
-    """Return the paths of a part that belong to a group, or are a copy, of what earlier parts hold.
-
-    A group holds all copies of its pictures; a split.csv that is older than groups has only their hashes.
-    """
-    groups = {row["group"] for row in split if row["part"] in earlier} - {""}
-    hashes = {row["hash"] for row in split if row["part"] in earlier} - {""}
-    return [
-        row["path"]
-        for row in split
-        if row["part"] == part and (row["group"] in groups or row["hash"] in hashes)
-    ]
 
 
 def _data(run: RunFolder) -> dict[str, Any]:

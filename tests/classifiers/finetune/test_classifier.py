@@ -192,7 +192,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
     stopped = classifier(epochs=2, batch_size=4)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(*train_part, validation_data=val_part, on_step=interrupt)
-    assert stopped._session.course.step == 5
+    assert stopped._session.progress.step == 5
     assert stopped.predict(val_part[0]).shape == (60,)
     assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.chosen_epoch_].val_accuracy
     resumed = classifier(epochs=2, batch_size=4)
@@ -261,6 +261,18 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(
     assert len(stuck.history_) == stuck.chosen_epoch_ + 3
 
 
+def test_the_last_epoch_is_kept_where_it_is_asked_for_and_patience_still_stops(
+    classifier: Build, train_part: Any, val_part: Any
+) -> None:
+    settings = {"epochs": 9, "patience": 2, "learning_rate": 0.1, "train_from": "head", "ema": None}
+    last = classifier(**settings, keep="last").fit(*train_part, validation_data=val_part)
+    best = classifier(**settings).fit(*train_part, validation_data=val_part)
+    assert len(last.history_) == len(best.history_) == best.chosen_epoch_ + 3
+    assert (last.chosen_epoch_, last.kept_) == (best.chosen_epoch_ + 2, "fine-tuned")
+    record = last.history_[-1]
+    assert last.evaluate(*val_part) == pytest.approx((record.val_loss, record.val_accuracy), rel=1e-6)
+
+
 def test_no_epochs_means_the_probe_alone(classifier: Build, train_part: Any) -> None:
     alone = classifier(epochs=0).fit(*train_part)
     assert alone.kept_ == "probe"
@@ -300,6 +312,7 @@ def test_bfloat16_finds_nearly_the_same_probabilities(
     ("settings", "message"),
     [
         ({"epochs": -1}, "epochs must be None or an integer of 0 or more; received -1."),
+        ({"device": "cuda:x"}, "device must be auto, cpu, cuda, cuda:1 or mps; received 'cuda:x'."),
         ({"dropout": 1.0}, "dropout must be a number from 0 to below 1; received 1.0."),
         ({"learning_rate": float("nan")}, "learning_rate must be None or a number above 0; received nan."),
         (

@@ -147,6 +147,30 @@ def test_early_stopping_restores_the_best_epoch(digits):
     assert np.array_equal(network.parameters_, kept[network.chosen_epoch_])
 
 
+@pytest.mark.parametrize("patience", [0, 4])
+def test_patience_says_when_training_stops_and_keep_which_epoch_is_kept(patience, digits):
+    X, y, X_val, y_val = digits
+    best, last = (
+        MLPClassifier((64,), epochs=60, learning_rate=0.01, patience=patience, keep=keep, random_state=0).fit(
+            X, y, validation_data=(X_val, y_val)
+        )
+        for keep in ("best", "last")
+    )
+    scores = [(r.val_accuracy, -r.val_loss) for r in best.history_]
+    end = 60 if patience == 0 else scores.index(max(scores)) + patience
+    assert len(best.history_) == len(last.history_) == end + 1
+    assert best.chosen_epoch_ == scores.index(max(scores)) < last.chosen_epoch_ == end
+    for network in (best, last):
+        record = network.history_[network.chosen_epoch_]
+        assert network.evaluate(X_val, y_val) == (record.val_loss, record.val_accuracy)
+
+
+def test_without_anything_to_validate_on_the_last_epoch_is_kept(digits):
+    network = MLPClassifier((16,), epochs=3, learning_rate=0.5, random_state=0).fit(*digits[:2])
+    assert network.chosen_epoch_ == 3
+    assert network.evaluate(*digits[:2])[0] == network.history_[-1].train_loss
+
+
 def test_early_stopping_carves_a_stratified_part_of_its_own(digits):
     X, y, _, _ = digits
     network = MLPClassifier((16,), epochs=2, patience=1, validation_fraction=0.25, random_state=0).fit(X, y)
@@ -294,10 +318,10 @@ def test_ctrl_c_within_an_epoch_waits_for_the_step_and_can_go_on(digits, monkeyp
 
 def test_features_of_the_right_type_are_not_copied(digits):
     X, y, _, _ = digits
-    from linnaea.classifiers.perceptron import inputs
+    from linnaea.classifiers.common import samples
 
     network = MLPClassifier(epochs=0).fit(X, y)
-    assert inputs.features(network, X) is X
+    assert samples.features(network, X) is X
 
 
 def test_progress_bar_counts_epochs(blobs, capsys):

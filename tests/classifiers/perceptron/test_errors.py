@@ -38,6 +38,7 @@ y = np.array(["a", "b"] * 10)
         ({"max_norm": 0}, "max_norm must be None or a number above 0; received 0."),
         ({"warmup_epochs": -1}, "warmup_epochs must be a number of 0 or more; received -1."),
         ({"patience": True}, "patience must be an integer of 0 or more; received True."),
+        ({"keep": "lats"}, "keep 'lats' is not known. Did you mean 'last'?"),
         ({"validation_fraction": 1.0}, "validation_fraction must be a number above 0 and below 1; received 1.0."),
         ({"class_weight": "equal"}, "class_weight must be None, 'balanced' or a dict; received 'equal'."),
         ({"random_state": -1}, "random_state must be None, an integer of 0 or more, or a RandomState; received -1."),
@@ -103,7 +104,7 @@ def test_too_few_rows_to_carve():
     with pytest.raises(DataError) as caught:
         MLPClassifier(patience=1).fit(X[:3], ["a", "b", "b"])
     assert str(caught.value) == (
-        "No validation part can be carved out of 3 rows: the smallest class has 1. "
+        "No validation set can be carved out of 3 rows: the smallest class has 1. "
         "Pass validation_data, or set patience=0."
     )
 

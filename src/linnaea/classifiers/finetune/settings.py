@@ -1,21 +1,24 @@
 """What FineTuneClassifier's settings may be; checked before any picture is looked at."""
 
 import math
+import re
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+from linnaea.classifiers.common.saved import MAX_SIZE
+from linnaea.classifiers.common.schedules import SCHEDULES
 from linnaea.classifiers.finetune.augment import POLICIES
 from linnaea.classifiers.finetune.batchnorm import BATCH_NORM
+from linnaea.classifiers.finetune.device import PRECISIONS
 from linnaea.classifiers.finetune.inference import TTA
 from linnaea.classifiers.finetune.optimizers import SOLVERS
-from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import VARIANTS
-from linnaea.classifiers.perceptron.schedules import SCHEDULES
-from linnaea.classifiers.saved import MAX_SIZE
+from linnaea.classifiers.perceptron.settings import KEEP
 from linnaea.errors import SettingError, did_you_mean
 
 SAMPLING = ("shuffle", "balanced")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 def check_settings(settings: dict[str, Any]) -> None:
@@ -29,6 +32,8 @@ def check_settings(settings: dict[str, Any]) -> None:
                 f"{name} must be one of its known names; received {settings[name]!r}.",
                 did_you_mean(str(settings[name]), known),
             )
+    if not DEVICE.fullmatch(str(settings["device"])):
+        raise SettingError(f"device must be auto, cpu, cuda, cuda:1 or mps; received {settings['device']!r}.")
     weight = settings["class_weight"]
     if not (weight is None or weight == "balanced" or isinstance(weight, dict)):
         raise SettingError(f"class_weight must be None, 'balanced' or a dict; received {weight!r}.")
@@ -103,4 +108,5 @@ _NAMES: dict[str, tuple[Any, ...]] = {
     "preprocessing": VARIANTS,
     "precision": PRECISIONS,
     "tta": TTA,
+    "keep": KEEP,
 }
