@@ -111,7 +111,7 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
     words = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&nbsp;", " ").replace(NBSP, " ").split())
     threshold = f"{100 * metrics['answered']['threshold']:.1f} %"
     assert (
-        "For 90 % right answers, with 95 % confidence, validation asks to answer only from a probability of "
+        "For 90 % right answers validation asks to answer only from a probability of "
         f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
         f"{metrics['accuracy_answered']['value'] * 100:.1f} % were named right" in words
     )

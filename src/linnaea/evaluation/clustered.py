@@ -11,7 +11,6 @@ groups, everywhere: int (n,), equal for pictures that belong together; None wher
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -190,17 +189,3 @@ def _times_drawn(groups: int, resamples: int, columns: slice, generator: np.rand
 def matters(independent: float, pictures: int) -> bool:
     """Tell whether so few of the pictures are independent that a person should know."""
     return independent < _NEARLY_ALL * pictures
-
-
-def in_words(metrics: dict[str, Any]) -> str | None:
-    """Return what groups do to metrics.json's intervals, without a full stop; None where next to nothing."""
-    accuracy = metrics.get("accuracy", {})
-    pictures, groups, alone = (accuracy.get(name) for name in ("pictures", "groups", "independent"))
-    if pictures is None or groups is None or alone is None or not matters(alone, pictures):
-        return None
-    ones = "one" if round(alone) == 1 else "ones"
-    return (
-        f"its {pictures:,} test pictures come in {groups:,} group{'s' * (groups != 1)}, and pictures of one "
-        f"group tend to be right or wrong together: they tell as much as {round(alone):,} independent "
-        f"{ones}, which the intervals allow for"
-    )

@@ -9,7 +9,7 @@ from typing import Any
 from linnaea import files
 from linnaea.errors import DataError
 from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
-from linnaea.report import comparing, formatting, page
+from linnaea.report import comparing, formatting, page, sentences
 from linnaea.report.entries import entries_of
 from linnaea.report.facts import read_run
 from linnaea.report.formatting import percent
@@ -118,7 +118,7 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
 
 
 def _broken(info: dict[str, Any]) -> str:
-    """Warn where a promise was broken on the test part; see in_words of prediction_sets and of outliers."""
+    """Warn where a promise was broken on the test part; see sentences.broken_sets and false_alarms."""
     told = {
         "broken_sets": "the sets of classes held the right one less often than they promise: validation was "
         "probably easier there than the test part",
@@ -197,12 +197,12 @@ def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
     for a, b in combinations(groups, 2):
         names = a.path.resolve().name, b.path.resolve().name
         try:
-            sentence = compare_groups(a, b, common=common).sentence(*names)
+            words = sentences.repeated_difference(compare_groups(a, b, common=common), *names)
         except DataError as error:
-            sentence = error.message.rstrip(".")
+            words = error.message.rstrip(".")
         # A recipe is written as its folder is called, at the beginning of a sentence too.
-        begins = sentence.startswith(names)
-        told.append((" and ".join(names), f"{sentence if begins else sentence[0].upper() + sentence[1:]}."))
+        begins = words.startswith(names)
+        told.append((" and ".join(names), f"{words if begins else words[0].upper() + words[1:]}."))
     return told
 
 
