@@ -11,7 +11,6 @@ from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.ood import OutlierScore, fit_outlier_score
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
 
 
@@ -70,7 +69,7 @@ def judge(
 ) -> None:
     """Add to outliers.json how many pictures of the test part the score calls none of the classes."""
     scores = score.scores(features, tempered(table.probabilities, 1 / classifier.temperature_))
-    above = score.unlike(scores)
+    above = score.is_ood(scores)
     found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
         found["independent"] = clustered.independent(above, table.groups)
@@ -134,5 +133,5 @@ def _remembered(classifier: Any, part: str) -> np.ndarray | None:
 
 def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:
     tensors, values = score.to_files()
-    checksums.write_bytes(run, "outliers.safetensors", tensors)
-    run.write_numbers("outliers.json", {**values, "test": test})
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", {**values, "test": test})

@@ -6,16 +6,39 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from linnaea.classifiers.contract import takes_photographs
+from linnaea.classifiers.contract import saved_class, takes_photographs
 from linnaea.commands import ood, terminal
-from linnaea.commands.evaluate import load
+from linnaea.commands.judging import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
-from linnaea.runs.folder import RunFolder
+from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, percent
 
 # Pictures held at once, and their pixels, so that a long list, or one of large pictures, does not fill the
 # memory.
 BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
+
+
+def load(run: str | Path) -> Any:
+    """Return the trained classifier of a run folder.
+
+    run: str or Path
+        The folder that `linnaea train` wrote.
+
+    Its probabilities are those of the run: with the temperature that was fitted on the validation set.
+
+    Raises RunError where it is no run folder, or holds no network, or another than the run trained: what was
+    measured and promised is of that one.
+    """
+    folder = RunFolder.open(run)
+    model = folder.read_json("model.json").get("model")
+    classifier = saved_class(str(model)).load(folder.path)
+    # Last, because what is said above tells more.
+    for name in NETWORK:
+        folder.refuse_changed(name)
+    temperature = temperature_of(folder)
+    if temperature is not None:
+        classifier.temperature_ = temperature
+    return classifier
 
 
 def predict(
@@ -50,18 +73,19 @@ def predict(
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     broken = [] if sets is None else _broken(folder)
     classifier = load(run)
-    pixels = _pixels(folder, classifier)
+    side, colour = _side_and_colour(folder, classifier)
     score = ood.load(folder)
     answers: list[dict[str, Any]] = []
-    side = classifier.kept_side() if takes_photographs(classifier) else pixels["size"]
     block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
     for start in range(0, len(pictures), block):
-        answers += _answer(classifier, pictures[start : start + block], pixels, score)
+        answers += _answer(classifier, pictures[start : start + block], side, colour, score)
     if sets is not None:
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
     if sets is not None:
-        terminal.say("Sets", sets.promise(), *broken)
+        from linnaea.report.sentences import promise
+
+        terminal.say("Sets", promise(sets.promise), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.say("Alarms", *_of_alarms(folder, score, answers))
@@ -71,24 +95,23 @@ def predict(
     return answers
 
 
-def _pixels(folder: RunFolder, classifier: Any) -> dict[str, Any]:
-    """Return run.json's data.pixels: {"size", "colour"} of the pictures that the network learned from.
+def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
+    """Return the side in pixels, and whether there is colour, of the pictures that the network takes.
 
     Raises RunError where it does not go with the network, before a picture is read to that size.
     """
-    pixels = (folder.info().get("data") or {}).get("pixels")
-    if not isinstance(pixels, dict):
+    pixels = folder.info.data.pixels
+    if pixels is None:
         raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
     if takes_photographs(classifier):
-        return pixels
-    size, colour = pixels.get("size"), pixels.get("colour", False)
-    if size is None or size**2 * (3 if colour else 1) != classifier.n_features_in_:
+        return int(classifier.kept_side()), True
+    if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
         raise RunError(
-            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels}, and the network takes "
-            f"{classifier.n_features_in_:,} numbers a picture.",
+            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels.model_dump()}, and the "
+            f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
-    return {"size": size, "colour": colour}
+    return pixels.size, pixels.colour
 
 
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
@@ -110,20 +133,21 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
 
 def _broken(folder: RunFolder) -> list[str]:
     """Return in a sentence that the run's own sets broke their promise on its test part, or nothing."""
-    from linnaea.evaluation.prediction_sets import in_words
+    from linnaea.report.sentences import broken_sets
 
-    said = in_words(folder.metrics())
-    return [f"when this network was judged, {said}"] if said else []
+    words = broken_sets(folder.metrics())
+    return [f"when this network was evaluated, {words}"] if words else []
 
 
 def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> list[str]:
-    """Return in sentences how far the warning of something else can be believed; nothing where it can."""
-    from linnaea.evaluation.ood import in_words
+    """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
+    from linnaea.report.sentences import false_alarms, shortfall
 
-    told = [f"of the warning of something else, {score.shortfall()}"] if score.shortfall() else []
+    words = [f"of the warning of unfamiliar pictures, {short}"] if (short := shortfall(score)) else []
     # Who was not warned need not hear that the warning comes too often.
-    said = in_words(folder.metrics()) if any(answer.get("unlike") for answer in answers) else None
-    return [*told, *([f"when this network was judged, {said}"] if said else [])]
+    if any(answer.get("ood") for answer in answers) and (alarms := false_alarms(folder.metrics())):
+        words.append(f"when this network was evaluated, {alarms}")
+    return words
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
@@ -137,31 +161,31 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
 
 
 def _answer(
-    classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any], score: Any
+    classifier: Any, paths: tuple[Path, ...], side: int, colour: bool, score: Any
 ) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.decoding import fit_picture, read_picture
 
-    side = classifier.kept_side() if takes_photographs(classifier) else None
+    photographs = takes_photographs(classifier)
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:
         answer: dict[str, Any] = {"path": str(path)}
         try:
-            if side is not None:
+            if photographs:
                 readable.append(read_picture(path, shortest_side=side))
             else:
-                picture = fit_picture(read_picture(path), pixels["size"], pixels["colour"])
+                picture = fit_picture(read_picture(path), side, colour)
                 readable.append(picture.reshape(-1).astype(np.float32) / 255)
         except LinnaeaError as error:
             answer["error"] = str(error)
         answers.append(answer)
     if readable:
-        X = readable if side is not None else np.stack(readable)
+        X = readable if photographs else np.stack(readable)
         if score is None:
-            probabilities, unlikeness = classifier.predict_proba(X), None
+            probabilities, ood_scores = classifier.predict_proba(X), None
         else:
-            probabilities, unlikeness = ood.scored(classifier, X, score)
+            probabilities, ood_scores = ood.scored(classifier, X, score)
         if not np.isfinite(probabilities).all():
             raise DataError(
                 "The network answers with what is no number: its weights or settings are damaged.",
@@ -174,9 +198,9 @@ def _answer(
             answer["probabilities"] = {
                 str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
             }
-            if unlikeness is not None:
-                answer["unlike"] = bool(score.unlike(unlikeness[number]))
-                answer["unlike_score"] = float(unlikeness[number])
+            if ood_scores is not None:
+                answer["ood"] = bool(score.is_ood(ood_scores[number]))
+                answer["ood_score"] = float(ood_scores[number])
     return answers
 
 
@@ -186,8 +210,8 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         return
     if format == "csv":
         with_sets = any("set" in answer for answer in answers)
-        scored = any("unlike" in answer for answer in answers)
-        more = [*(["set"] if with_sets else []), *(["unlike", "unlike_score"] if scored else [])]
+        scored = any("ood" in answer for answer in answers)
+        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if scored else [])]
         table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
@@ -198,7 +222,7 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
             if with_sets:
                 told.append(" | ".join(answer.get("set", [])))
             if scored:
-                told += _unlike_cells(answer)
+                told += _ood_cells(answer)
             table.append([answer["path"], *told, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
@@ -206,23 +230,23 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
     if any("set" in answer for answer in answers):
         columns["next"] = "One of"
-    if any("unlike" in answer for answer in answers):
-        columns["unlike"] = "Something else?"
+    if any("ood" in answer for answer in answers):
+        columns["ood"] = "Unfamiliar?"
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:
         if "error" in answer:
             terminal.say("Unread", answer["error"])
 
 
-def _unlike_cells(answer: dict[str, Any]) -> list[str]:
-    if "unlike" not in answer:
+def _ood_cells(answer: dict[str, Any]) -> list[str]:
+    if "ood" not in answer:
         return ["", ""]
-    return ["yes" if answer["unlike"] else "no", f"{answer['unlike_score']:.9g}"]
+    return ["yes" if answer["ood"] else "no", f"{answer['ood_score']:.9g}"]
 
 
 def _table_row(answer: dict[str, Any]) -> dict[str, str]:
     if "error" in answer:
-        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "unlike": ""}
+        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "ood": ""}
     likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
     shown = likeliest[: len(answer["set"])] if "set" in answer else likeliest[1:3]
     return {
@@ -230,5 +254,5 @@ def _table_row(answer: dict[str, Any]) -> dict[str, str]:
         "predicted": answer["predicted"],
         "probability": percent(answer["probability"]),
         "next": ", ".join(f"{name} {percent(p)}" for name, p in shown),
-        "unlike": "yes" if answer.get("unlike") else "",
+        "ood": "yes" if answer.get("ood") else "",
     }

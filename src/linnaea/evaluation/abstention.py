@@ -76,8 +76,8 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
 def next_threshold(validation: Predictions) -> dict[str, Any] | None:
     """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be.
 
-    The step is chosen on the pictures that its bound is computed from, and CONFIDENCE is that of a level which
-    was wanted beforehand: only simulations say that this choice breaks no more promises (test_abstention).
+    The step is chosen on the pictures that its bound is computed from, and CONFIDENCE is that of a level
+    wanted beforehand: only simulations say that this choice breaks no more promises (test_abstention).
     """
     wanted = _next_wanted(validation)
     return None if wanted is None else threshold_for(validation, wanted)
@@ -86,8 +86,8 @@ def next_threshold(validation: Predictions) -> dict[str, Any] | None:
 def why_none(validation: Predictions) -> dict[str, Any]:
     """Return why next_threshold is None for a validation set.
 
-    {"code": "too_good", "right", "pictures", "promised"}: it is above every step, and so right that it promises
-    {"promised"}, 0..1, without a threshold; {"code": "too_hard", "wanted"}: that step cannot be promised.
+    {"code": "too_good", "right", "pictures", "promised"}: it is above every step, and promises {"promised"},
+    0..1, without a threshold; {"code": "too_hard", "wanted"}: that step cannot be promised.
     """
     wanted = _next_wanted(validation)
     if wanted is not None:
@@ -100,8 +100,8 @@ def why_none(validation: Predictions) -> dict[str, Any]:
 def levels(predictions: Predictions, validation: Predictions) -> list[dict[str, Any]]:
     """Return, for each of WANTED, validation's threshold and what it gives on a table of predictions.
 
-    {"wanted", "threshold", "answered", "accuracy", "low", "high"}; without a threshold the others are None, and
-    without an answered picture the last three.
+    {"wanted", "threshold", "answered", "accuracy", "low", "high"}; without a threshold the others are None,
+    and without an answered picture the last three.
     """
     rows = []
     right = predictions.predicted == predictions.true

@@ -141,7 +141,7 @@ def explained(
 
 
 def _promises(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
-    """Return what explains set_coverage and answered: the rule and its sets, thresholds; or why there is none."""
+    """Return what explains set_coverage and answered: the rule, thresholds; or why there is none."""
     missing: dict[str, Any] = {"value": None, "low": None, "high": None}
     answered: dict[str, Any] = {"levels": abstention.levels(predictions, validation)}
     if abstention.next_threshold(validation) is None:

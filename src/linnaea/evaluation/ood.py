@@ -14,6 +14,7 @@ neighbours and others, on classes of the validation part that training did not h
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ class OutlierScore:
             found[rows] += WEIGHT * distances.min(axis=1) / self.distance_scale
         return found
 
-    def unlike(self, scores: np.ndarray) -> np.ndarray:
+    def is_ood(self, scores: np.ndarray) -> np.ndarray:
         """Return whether each picture is none of the classes, bool (n,)."""
         return scores > self.threshold
 
@@ -232,7 +233,7 @@ def conformal_threshold(scores: np.ndarray, asked: float, independent: int | Non
     return float(scores.max()) if found is None else found
 
 
-def too_many(metrics: dict[str, Any]) -> bool:
+def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     """Tell whether metrics.json's false alarms are more than were promised, and than chance explains."""
     entry = metrics.get("outliers", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))

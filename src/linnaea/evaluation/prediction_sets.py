@@ -1,5 +1,6 @@
 """Prediction sets: the few classes that hold the truth as often as was promised (split conformal)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,15 +111,20 @@ def independent_pictures(validation: Predictions, coverage: float) -> int:
     return conformal.independent(_scores_of_truth(validation), coverage, validation.groups)
 
 
-def too_few(validation: Predictions, coverage: float) -> dict[str, int] | None:
-    """Return {"pictures", "independent", "needed"} of a validation set that is too small for a coverage."""
+def too_few(validation: Predictions, coverage: float) -> dict[str, Any] | None:
+    """Return why a validation set is too small for a coverage; None where it is not.
+
+    {"code": "too_few", "wanted", "pictures", "independent", "needed"}: of this coverage so many independent
+    pictures are needed.
+    """
     needed, independent = conformal.fewest(coverage), independent_pictures(validation, coverage)
     if independent >= needed:
         return None
-    return {"pictures": len(validation), "independent": independent, "needed": needed}
+    numbers = {"pictures": len(validation), "independent": independent, "needed": needed}
+    return {"code": "too_few", "wanted": coverage, **numbers}
 
 
-def broken(metrics: dict[str, Any]) -> bool:
+def broken(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     """Tell whether metrics.json's sets held fewer than was promised, and than chance explains."""
     entry = metrics.get("set_coverage", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))

@@ -40,7 +40,7 @@ def build_group(group: RunGroup) -> Path:
     Raises RunError or DataError where a file of a run is damaged; the old page then stays.
     """
     renderer.start()
-    info = group.info()
+    info = group.info.as_json()
     path = group.path / "report.html"
     entries = [
         replace(entry, name=f"{group.kind.removesuffix('s')} {entry.facts.name}")
@@ -151,7 +151,7 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
     pairs = [(run, partners[key]) for run in first if (key := _seed_and_fold(run)) in partners]
     if pairs:
         first, second = [run for run, _ in pairs], [run for _, run in pairs]
-    learned = [int((run.info().get("data") or {}).get("parts", {}).get("train", 0)) for run in first]
+    learned = [run.info.data.parts.get("train", 0) for run in first]
     return compare_repeats(
         [judged_table(run) for run in first],
         [judged_table(run) for run in second],
@@ -226,10 +226,9 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
 
 def _seed_and_fold(run: RunFolder) -> tuple[Any, Any]:
     """Return what makes a repeat or fold the one that it is; the fold is None where there are none."""
-    info = run.info()
-    one_of = info.get("one_of") or {}
+    one_of = run.info.one_of or {}
     fold = one_of.get("number") if one_of.get("kind") == "folds" else None
-    return (info.get("recipe") or {}).get("seed"), fold
+    return run.info.recipe.get("seed"), fold
 
 
 def _judged(run: RunFolder) -> bool:

@@ -36,8 +36,8 @@ def in_groups(metrics: Metrics) -> str | None:
     if pictures is None or groups is None or alone is None or not clustered.matters(alone, pictures):
         return None
     return (
-        f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend to "
-        f"be right or wrong together: they tell as much as {round(alone):,} independent "
+        f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend "
+        f"to be right or wrong together: they tell as much as {round(alone):,} independent "
         f"{plural(round(alone), 'one')}, which the intervals allow for"
     )
 
@@ -74,10 +74,10 @@ def false_alarms(metrics: Metrics) -> str | None:
         return None
     entry = metrics["outliers"]
     return (
-        f"it called {100 * entry['value']:.1f} % of the test pictures unfamiliar (out-of-distribution), where "
-        f"{100 * entry['wanted']:.3g} % are allowed; were these like the {entry.get('part', 'validation')} "
-        f"pictures that set the threshold, that would happen in {_how_seldom(entry['p_value'])} of cases. New "
-        "pictures may set off as many false alarms"
+        f"it called {100 * entry['value']:.1f} % of the test pictures unfamiliar (out-of-distribution), "
+        f"where {100 * entry['wanted']:.3g} % are allowed; were these like the "
+        f"{entry.get('part', 'validation')} pictures that set the threshold, that would happen in "
+        f"{_how_seldom(entry['p_value'])} of cases. New pictures may set off as many false alarms"
     )
 
 
@@ -105,24 +105,24 @@ def promise(rule: Mapping[str, Any]) -> str:
     )
 
 
-def no_sets(reason: Mapping[str, Any], coverage: float) -> str:
-    """Return why there are no prediction sets; reason: prediction_sets.too_few."""
-    kind = "pictures" if reason["independent"] == reason["pictures"] else "independent pictures"
-    return (
-        f"validation has {reason['independent']:,} of the {reason['needed']:,} {kind} that promising "
-        f"{100 * coverage:g} % takes"
-    )
+def why_none(reason: Mapping[str, Any]) -> str:
+    """Return why there are no prediction sets, or no threshold.
 
-
-def no_threshold(reason: Mapping[str, Any]) -> str:
-    """Return why no confidence threshold was chosen; reason: abstention.why_none."""
+    reason: of prediction_sets.too_few, or of abstention.why_none.
+    """
+    if reason["code"] == "too_few":
+        kind = "pictures" if reason["independent"] == reason["pictures"] else "independent pictures"
+        return (
+            f"validation has {reason['independent']:,} of the {reason['needed']:,} {kind} that promising "
+            f"{100 * reason['wanted']:g} % takes"
+        )
     if reason["code"] == "too_hard":
         return f"validation is too small, or too hard, to promise {100 * reason['wanted']:g} % right answers"
     # Cut, not rounded: 94.99 % is not 95 %.
     least = math.floor(1000 * reason["promised"]) / 10
     return (
-        f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without a "
-        f"threshold, which promises no more than {least:g} % right answers"
+        f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without "
+        f"a threshold, which promises no more than {least:g} % right answers"
     )
 
 

@@ -185,7 +185,7 @@ def _answered(facts: RunFacts) -> str:
     wanted, threshold = entry.get("wanted"), entry.get("threshold")
     if not isinstance(wanted, (int, float)) or not isinstance(threshold, (int, float)):
         reason = entry.get("reason")
-        words = formatting.unbroken(sentences.no_threshold(reason)) if reason else ""
+        words = formatting.unbroken(sentences.why_none(reason)) if reason else ""
         return f"No threshold was chosen: {words}." if words else ""
     said = (
         f"For {wanted_share(wanted)} right answers validation asks to answer only from a probability of "
@@ -194,7 +194,8 @@ def _answered(facts: RunFacts) -> str:
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
         return said + "."
-    return f"{said}, of which {percent(accuracy)} were classified correctly{_between(facts, 'accuracy_answered')}."
+    between = _between(facts, "accuracy_answered")
+    return f"{said}, of which {percent(accuracy)} were classified correctly{between}."
 
 
 def _between(facts: RunFacts, name: str) -> str:
@@ -232,8 +233,8 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     """Return the prediction sets in a sentence, and (size, pictures, share, share in words) rows."""
     entry = facts.metrics.get("set_coverage", {})
     wanted, coverage, rule = entry.get("wanted"), facts.metric("set_coverage"), entry.get("sets")
-    if wanted is not None and entry.get("reason"):
-        why = formatting.unbroken(sentences.no_sets(entry["reason"], wanted))
+    if entry.get("reason"):
+        why = formatting.unbroken(sentences.why_none(entry["reason"]))
         return f"No prediction sets were made: {why}.", []
     if coverage is None or wanted is None or rule is None:
         return "", []
@@ -243,8 +244,8 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     most = sum(pictures for size, pictures in sizes.items() if size >= MOST_SIZES)
     rows.append((f"{MOST_SIZES} classes or more", most))
     words = (
-        f"Asked for a set of classes that contains the true one {wanted_share(float(wanted))} of the time, it "
-        f"did so for {percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
+        f"Asked for a set of classes that contains the true one {wanted_share(float(wanted))} of the time, "
+        f"it did so for {percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
         f"Such sets {formatting.unbroken(sentences.promise(rule))}."
     )
