@@ -109,8 +109,8 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "One of" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "hold the right class 50 % of the time or more on average, and with 87 % confidence: they rest on 3 "
-        "validation pictures, and 95 % confidence takes 5 validation pictures"
+        "contain the true class 50 % of the time or more on average, and with 87 % confidence: they rest on "
+        "3 validation pictures, and 95 % confidence takes 5 validation pictures"
     ) in told.err
 
 

@@ -12,6 +12,7 @@ from linnaea.report.entries import distinct_names
 from linnaea.report.groups import compare_groups
 from linnaea.report.page import build_comparison, build_report
 from linnaea.report.pairing import chance
+from linnaea.report.sentences import difference
 from linnaea.runs.repeated import RunGroup
 
 
@@ -43,7 +44,7 @@ def test_the_sentence_is_that_of_mcnemars_comparison(tmp_path, make_run):
     ]
     result = compare(*(Predictions.read_csv(run.path / "predictions.csv") for run in runs))
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
-    assert result.sentence("a", "b") in text
+    assert difference(result, "a", "b") in text
     assert f"Only A was right {result.only_a} times, only B {result.only_b} times" in text
     assert "chance does not explain it" in text
 

@@ -8,7 +8,7 @@ import pytest
 from linnaea.commands.evaluate import show_result
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import card, formatting, sections
+from linnaea.report import card, formatting, sections, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.runs.folder import RunFolder
 
@@ -95,7 +95,7 @@ def test_the_card_counts_training_pictures(counts, each, uneven):
 
 def test_one_picture_can_show_no_difference():
     table = facts("ab").predictions
-    assert compare(table, table).sentence("x", "y") == "no difference that 1 picture could show"
+    assert sentences.difference(compare(table, table), "x", "y") == "no difference that 1 picture could show"
 
 
 @pytest.mark.parametrize(("number", "tested"), [(1, "1 test picture"), (2, "2 test pictures")])

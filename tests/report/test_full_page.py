@@ -243,7 +243,7 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     # Beta(292, 9): of 300 validation pictures the 292nd score is the threshold; P(Binomial(300, 0.95) >= 291)
     # is 6.5 %.
     assert (
-        "Such sets hold the right class at least 95 % of the time, with 95 % confidence, and 97.0 % of the "
+        "Such sets contain the true class at least 95 % of the time, with 95 % confidence, and 97.0 % of the "
         "time on average (they rest on 300 validation pictures)." in words
     )
     assert "Right before temperature" in words

@@ -54,10 +54,23 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
     Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
     where no threshold can promise so much.
     """
+    return _threshold(validation, _bounds(validation), wanted)
+
+
+def _bounds(validation: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers of answered pictures, the surest first, and the least share of each that is right."""
     order, right, ends = _answered(validation)
     answered = _thinned(ends, MOST) + 1
     doubt = (1 - CONFIDENCE) / len(STARTS)
-    kept = np.array([_least(right[:n], validation.groups_of(order[:n]), doubt) >= wanted for n in answered])
+    least = [_least(right[:n], validation.groups_of(order[:n]), doubt) for n in answered]
+    return answered, np.array(least)
+
+
+def _threshold(
+    validation: Predictions, bounds: tuple[np.ndarray, np.ndarray], wanted: float
+) -> dict[str, Any] | None:
+    order, right, _ = _answered(validation)
+    answered, kept = bounds[0], bounds[1] >= wanted
     starts = np.searchsorted(answered, np.array(STARTS) * len(right) - 1e-9)
     # The end of the unbroken row of kept promises from each start; before it, where the first is broken.
     lasts = [start + int(np.append(~kept[start:], True).argmax()) - 1 for start in starts]
@@ -104,10 +117,10 @@ def levels(predictions: Predictions, validation: Predictions) -> list[dict[str, 
     and without an answered picture the last three.
     """
     rows = []
-    right = predictions.predicted == predictions.true
+    right, bounds = predictions.predicted == predictions.true, _bounds(validation)
     for wanted in WANTED:
         row = dict.fromkeys(("threshold", "answered", "accuracy", "low", "high"))
-        if (found := threshold_for(validation, wanted)) is not None:
+        if (found := _threshold(validation, bounds, wanted)) is not None:
             answered = predictions.confidence >= found["threshold"]
             row |= {"threshold": found["threshold"], "answered": float(answered.mean())}
             if answered.any():

@@ -89,7 +89,9 @@ def reliability(
         inside = number == b
         low, high = clustered.share_interval(right[inside], predictions.groups_of(inside))
         seen = confidence[inside]
-        edges = (float(seen.min()), float(seen.max())) if adaptive else (b / bins, (b + 1) / bins)
+        edges = (
+            (float(seen.min()), float(seen.max())) if adaptive else (float(b / bins), float((b + 1) / bins))
+        )
         points.append(
             {
                 "from": edges[0],

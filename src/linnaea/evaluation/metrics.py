@@ -94,7 +94,7 @@ def compute_metrics(
         metrics |= _by_validation(predictions, validation)
     if leaked is not None:
         metrics |= _without_leaks(predictions, leaked)
-    return explained(metrics, predictions, validation=validation, temperature=temperature)
+    return metrics
 
 
 def explained(
@@ -158,7 +158,7 @@ def _promises(predictions: Predictions, validation: Predictions) -> dict[str, di
 def per_class(predictions: Predictions) -> list[dict[str, Any]]:
     """Return one {"class", "pictures", "precision", "recall", "f1"} a class, in the order of the class list.
 
-    "precision_interval" and "recall_interval" beside them: Wilson's, (low, high). A class without pictures
+    "precision_interval" and "recall_interval" beside them: Wilson's, [low, high]. A class without pictures
     has no recall and no F1, one never predicted no precision: None. "taken_for": the classes that it is most
     often taken for, the first of "alike" many, "times" each; None where it is taken for no other.
     """
@@ -167,11 +167,11 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
     true = predictions.true_index
     named = predictions.probabilities.argmax(axis=1)
 
-    def share(rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
+    def share(rows: np.ndarray) -> tuple[float | None, list[float] | None]:
         hits = (true == named)[rows]
         if not len(hits):
             return None, None
-        return float(hits.mean()), clustered.share_interval(hits, predictions.groups_of(rows))
+        return float(hits.mean()), list(clustered.share_interval(hits, predictions.groups_of(rows)))
 
     found = []
     for c, name in enumerate(predictions.classes):

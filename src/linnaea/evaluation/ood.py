@@ -238,7 +238,9 @@ def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     entry = metrics.get("outliers", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
     # Runs that were evaluated earlier have no p_value.
-    return None not in (value, wanted, chance) and value > wanted and chance < conformal.UNLIKELY
+    if value is None or wanted is None or chance is None:
+        return False
+    return bool(value > wanted and chance < conformal.UNLIKELY)
 
 
 def promised_rate(asked: float, pictures: int) -> float:

@@ -129,7 +129,9 @@ def broken(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     entry = metrics.get("set_coverage", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
     # Runs that were evaluated earlier have no p_value.
-    return None not in (value, wanted, chance) and value < wanted and chance < conformal.UNLIKELY
+    if value is None or wanted is None or chance is None:
+        return False
+    return bool(value < wanted and chance < conformal.UNLIKELY)
 
 
 def _scores_of_truth(table: Predictions) -> np.ndarray:

@@ -23,6 +23,7 @@ _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
+_Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class _Strict(BaseModel):
@@ -225,9 +226,9 @@ class _ClassRow(_Strict):
     name: _Text = Field(alias="class")
     pictures: _Count
     precision: _Share | None
-    precision_interval: list[float] | None
+    precision_interval: _Interval | None
     recall: _Share | None
-    recall_interval: list[float] | None
+    recall_interval: _Interval | None
     f1: _Share | None
     taken_for: _Text | None
     alike: _Count
@@ -292,6 +293,8 @@ class _Promise(_Strict):
 class _TooFew(_Strict):
     """Why there are no prediction sets, as evaluation.prediction_sets.too_few has it."""
 
+    code: Literal["too_few"]
+    wanted: _Share
     pictures: _Count
     independent: _Count
     needed: _Count
