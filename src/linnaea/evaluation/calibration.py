@@ -89,13 +89,11 @@ def reliability(
         inside = number == b
         low, high = clustered.share_interval(right[inside], predictions.groups_of(inside))
         seen = confidence[inside]
-        edges = (
-            (float(seen.min()), float(seen.max())) if adaptive else (float(b / bins), float((b + 1) / bins))
-        )
+        edges = (seen.min(), seen.max()) if adaptive else (b / bins, (b + 1) / bins)
         points.append(
             {
-                "from": edges[0],
-                "to": edges[1],
+                "from": float(edges[0]),
+                "to": float(edges[1]),
                 "confidence": float(seen.mean()),
                 "accuracy": float(right[inside].mean()),
                 "low": low,
