@@ -1,8 +1,8 @@
-"""Pictures a second of the whole fine-tuning loop, decoding and augmentation included, beside the bare step.
+"""Pictures per second of the whole fine-tuning loop, with decoding and augmentation, beside the bare step.
 
-The bare step is the same network as timm builds it, batch norms in training mode, on one prepared batch that
-lies in memory: forward, backward, fused AdamW. The loop is run_epoch on JPEG files: their decoding, once in
-12 epochs, is counted by its share. Rounds are interleaved, so that a busy moment meets both alike.
+The bare step is the same network as timm builds it, batch norms in training mode, on one prepared batch in
+memory: forward, backward, fused AdamW. The loop is run_epoch on JPEG files. Decoding them, once in 12 epochs,
+is counted with its share. Rounds alternate, so that other load on the machine affects both alike.
 """
 
 import statistics
@@ -21,7 +21,7 @@ SIZE = (341, 256)  # width and height of the files, in pixels
 
 
 def write_pictures(folder: Path) -> list[Path]:
-    """Write JPEG files as smooth as photographs are, and return their paths."""
+    """Write JPEG files as smooth as photographs, and return their paths."""
     rng = np.random.default_rng(0)
     paths = []
     for number in range(PICTURES):
@@ -32,7 +32,7 @@ def write_pictures(folder: Path) -> list[Path]:
 
 
 class BareStep:
-    """One network, one batch, again and again."""
+    """One network that is trained on one batch, again and again."""
 
     def __init__(self, name: str, precision: str) -> None:
         from linnaea.classifiers.finetune.backbones import build_backbone
@@ -62,7 +62,7 @@ class BareStep:
 
 
 class WholeLoop:
-    """A session on pictures that were decoded from files; `decoding` says in how many seconds."""
+    """A session on pictures decoded from files; `decoding` is the seconds that took."""
 
     def __init__(self, name: str, paths: list[Path]) -> None:
         from linnaea.classifiers.finetune import batchnorm, construction
@@ -90,7 +90,7 @@ class WholeLoop:
         )
 
     def seconds(self) -> float:
-        """Return the seconds of one epoch, with its share of the decoding."""
+        """Return the seconds of one epoch, its share of the decoding included."""
         from linnaea.classifiers.finetune.loop import run_epoch
 
         started = time.perf_counter()
@@ -99,7 +99,7 @@ class WholeLoop:
 
 
 def main() -> None:
-    """Print one table: network, precision, bare step, whole loop, and what share of it the loop reaches."""
+    """Print one table: network, precision, bare step, whole loop, and the ratio of loop to step."""
     print(f"{'':20} {'precision':10} {'bare step':>12} {'whole loop':>12} {'ratio':>7}   pictures a second")
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder))

@@ -10,8 +10,8 @@ from linnaea.classifiers.finetune.classifier import FineTuneClassifier
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.commands import mistakes
 from linnaea.commands.study import Study
-from linnaea.data import cache
 from linnaea.data.dataset import Dataset
+from linnaea.data.scan import scan
 from linnaea.data.split import Split
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
@@ -26,8 +26,8 @@ def study_of(pixels: np.ndarray, photographs: bool) -> Study:
     dataset = Dataset("d", "d", paths, labels, pixels=pixels)
     nothing = np.array([], np.int64)
     split = Split(np.arange(N), nothing, np.arange(N, len(pixels)), "halves")
-    kept = cache.decoded(dataset, 64) if photographs else None
-    return Study(dataset, split, pixels.shape[1], photographs, kept)
+    how = {"side": 64} if photographs else {"size": pixels.shape[1]}
+    return Study(scan(dataset, **how), split, pixels.shape[1], photographs)
 
 
 def judged(study: Study, classifier) -> Predictions:

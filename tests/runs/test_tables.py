@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from linnaea.data.dataset import Dataset
+from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import find_groups
 from linnaea.data.split import Split
 from linnaea.data.split_file import COLUMNS, split_hash, split_rows
@@ -208,7 +209,7 @@ def test_pixels_in_memory_and_labels_with_commas_come_back(tmp_path):
     labels = np.array(['one, "or" two', "0", 'one, "or" two', "0"])
     dataset = Dataset("digits", "digits", tuple("wxyz"), labels, pixels=pixels)
     split = Split(np.array([0, 1]), np.array([], int), np.array([2, 3]), "")
-    rows = split_rows(dataset, split)
+    rows = split_rows(dataset, split, content_hashes(dataset))
     run = RunFolder.create(tmp_path / "run")
     run.update_info(data={"split_hash": split_hash(rows)})
     run.write_csv("split.csv", list(COLUMNS), rows)
@@ -228,7 +229,7 @@ def test_what_leaks_is_found_again_as_it_was_found_from_the_groups():
         parts = np.split(generator.permutation(n), [30, 40])
         split = Split(*map(np.sort, parts), "", groups)
         expected = split.leaks(groups.ids)
-        found = leaks_of(split_rows(dataset, split))
+        found = leaks_of(split_rows(dataset, split, content_hashes(dataset)))
         assert found["pictures"] == [dataset.paths[row] for row in expected["test"]]
         assert (found["n"], found["validation"]) == (len(expected["test"]), len(expected["val"]))
         assert found["n"] > 0

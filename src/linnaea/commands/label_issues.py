@@ -61,7 +61,7 @@ def _thumbnail(dataset: Dataset, row: int) -> bytes:
     """Return the picture as a small JPEG."""
     from PIL import Image
 
-    from linnaea.data.pictures import read_picture
+    from linnaea.data.decoding import read_picture
 
     if dataset.pixels is not None:
         picture = Image.fromarray(dataset.pixels[row])

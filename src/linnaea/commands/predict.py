@@ -140,7 +140,7 @@ def _answer(
     classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any], score: Any
 ) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
-    from linnaea.data.pictures import fit_picture, read_picture
+    from linnaea.data.decoding import fit_picture, read_picture
 
     side = classifier.kept_side() if takes_photographs(classifier) else None
     answers: list[dict[str, Any]] = []

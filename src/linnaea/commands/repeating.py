@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
@@ -24,6 +21,7 @@ from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
 from linnaea.text import counted, listed
 
 # What is told of several runs in the terminal; repeats.json has every metric.
@@ -79,7 +77,6 @@ def _train_each(
     """Train the runs of a group that are not finished yet; spent: seconds of the budget that are over."""
     recipe, kind = chosen.recipe, group.kind
     plans = _repeats(pictures, recipe) if kind == "repeats" else _folds(pictures, recipe)
-    pictures = _shared(pictures)
     with _recorded(group, chosen, pictures, len(plans)):
         for number, plan in enumerate(plans, start=1):
             folder, word = group.path / str(number), "Repeat" if kind == "repeats" else "Fold"
@@ -117,7 +114,7 @@ def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
     """Raise DataError where a run that is gone on with began with other parts."""
     from linnaea.data import split_file
 
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
     began = (run.info().get("data") or {}).get("split_hash")
     if began is not None and split_file.split_hash(rows) != began:
         raise DataError(
@@ -163,19 +160,6 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
     return [Plan(own, split) for split in splits]
 
 
-def _shared(pictures: Study) -> Study:
-    """Return the study with its pictures decoded once for all runs."""
-    from linnaea.data.flatten import pixel_array
-
-    dataset = pictures.dataset
-    # Photographs wait decoded in their cache, and digits live in memory.
-    if pictures.photographs is not None or dataset.pixels is not None:
-        return pictures
-    rows = np.arange(len(dataset))
-    pixels = pixel_array(dataset, rows, pictures.size, pictures.colour, pictures.hashes)
-    return replace(pictures, small=replace(dataset, pixels=pixels))
-
-
 def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
     """Return the seconds that each run may take: the budget is that of the whole command."""
     return None if recipe.budget is None else max((recipe.budget - spent) / runs, 1.0)
@@ -208,8 +192,9 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        # Signals wait until the page is drawn. Of a folder that is gone, the error that is raised tells.
-        with SignalsHeldBack(even_the_second=True):
+        # Of a folder that is gone, the error that is raised tells.
+        with Stops() as stops:
+            stops.close()
             if state == "finished" or group.path.is_dir():
                 sum_up(group, state=state, message=message, finished=provenance.now())
 

@@ -164,12 +164,12 @@ def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, clas
     if not known:
         return pictures
     pictures = replace(pictures, split=_as_told(pictures.split, data))
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
     if split_file.split_hash(rows) != data["split_hash"]:
         raise DataError(
             f"{folder.path / 'split.csv'} is not the split that the run began with.", "Restore it."
         )
-    if fingerprints.fingerprint(pictures.dataset, pictures.hashes or None) != data.get("fingerprint"):
+    if fingerprints.fingerprint(pictures.dataset, pictures.scan.hashes) != data.get("fingerprint"):
         raise DataError(
             f"'{where}' holds {len(pictures.dataset):,} pictures, and held {data.get('pictures')} when the "
             "run began: none that it uses changed, but the others did.",
