@@ -10,7 +10,6 @@ from torch import nn
 
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
-from linnaea.classifiers.finetune.device import choose_precision
 from linnaea.classifiers.finetune.optimizers import (
     WeightAverage,
     build_optimizer,
@@ -19,6 +18,7 @@ from linnaea.classifiers.finetune.optimizers import (
     set_rate,
     stages,
 )
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.speed import last_stages
 from linnaea.errors import SettingError
 

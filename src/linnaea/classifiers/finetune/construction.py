@@ -24,7 +24,6 @@ from linnaea.classifiers.finetune.backbones import (
 from linnaea.classifiers.finetune.device import (
     Device,
     choose_device,
-    choose_precision,
     explaining_full_memory,
 )
 from linnaea.classifiers.finetune.folding import fold_batch_norms
@@ -32,6 +31,7 @@ from linnaea.classifiers.finetune.heads import build_head
 from linnaea.classifiers.finetune.loop import LoopSettings, Session, TrainingPart
 from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
