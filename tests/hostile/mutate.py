@@ -27,7 +27,7 @@ from tests.hostile import corpus
 
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
-from linnaea.data import archives, cache, decoding, headers, idx, tables
+from linnaea.data import archives, decoding, headers, idx, tables
 from linnaea.errors import LinnaeaError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
@@ -82,7 +82,7 @@ def _picture(name: str) -> Callable[[bytes, Path], object]:
         assert array.ndim == 3
         assert array.shape[2] == 3
         (folder / "picture").write_bytes(content)
-        return cache.read_into(None, None, folder / "picture", name)
+        return decoding.read_picture(folder / "picture")
 
     return read
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.problems import KINDS, Problem, scan
+from linnaea.data.problems import KINDS, Problem
+from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 from linnaea.report import checking
 
