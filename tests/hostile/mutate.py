@@ -164,7 +164,7 @@ def seeds(folder: Path) -> list[tuple[str, bytes, Callable[[bytes, Path], object
         ("predictions.csv", table, _saved_at("p.csv", Predictions.read_csv)),
         (
             "table.csv",
-            b"path,label,part\na.png,cat,train\n./a.png,dog,test\n",
+            b"path,label,split\na.png,cat,train\n./a.png,dog,test\n",
             _saved_at("t.csv", lambda p: tables.open_table(p, "t.csv")),
         ),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import PARTS, Dataset, path_order
 from linnaea.data.groups import Groups, joined, numbered
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
@@ -72,13 +72,13 @@ def read_split(text: str) -> list[dict[str, str]]:
     twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
     if twice:
         raise DataError(
-            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one part."
+            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one set."
         )
     strange = sorted({row["part"] for row in rows} - set(PARTS))
     if strange:
         raise DataError(
-            f"The split names the unknown part {listed(map(repr, strange))}.",
-            "Parts are train, val and test.",
+            f"The split names the unknown set {listed(map(repr, strange))}.",
+            "Sets are train, val and test.",
         )
     return rows
 
@@ -100,7 +100,7 @@ def split_from_rows(
     rows: Sequence[dict[str, str]],
     hashes: Sequence[str],
     *,
-    protocol: str = "parts of an earlier split",
+    protocol: str = "an earlier split",
     groups: Groups | None = None,
 ) -> Split:
     """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
@@ -119,7 +119,7 @@ def split_from_rows(
     kinds = ("missing", "moved", "unreadable or not listed", "changed", "relabelled")
     differences: dict[str, list[str]] = {kind: [] for kind in kinds}
     members: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row in sorted(rows, key=lambda row: row["path"]):
+    for row in sorted(rows, key=lambda row: path_order(row["path"])):
         path, known = row["path"], place.get(row["path"])
         if known is None:
             now = by_hash.get(row["hash"])
