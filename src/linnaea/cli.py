@@ -12,7 +12,9 @@ from linnaea import __version__, signals
 with signals.end_without_traceback():
     from cyclopts import App, CycloptsError, Parameter
 
+    from linnaea.commands import command_line
     from linnaea.errors import LinnaeaError, printable
+    from linnaea.text import command
 
 app = App(
     name="linnaea",
@@ -76,6 +78,7 @@ def _run(tokens: list[str]) -> int:
     debug = "--debug" in tokens
     if debug:
         tokens.remove("--debug")
+    typed = command_line.set(command("linnaea", *tokens))
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -98,6 +101,8 @@ def _run(tokens: list[str]) -> int:
         if debug:
             raise
         return _fail(*_unforeseen(error), 1)
+    finally:
+        command_line.reset(typed)
     return 0
 
 

@@ -100,7 +100,7 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
     """Write check.json and check.html into a run, and tell in one line what they hold."""
     from linnaea.report.checking import build_check, verdict
 
-    run.write_numbers("check.json", {"problems": [problem.as_dict() for problem in problems]})
+    run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     told = verdict(problems).rstrip(".")
     terminal.say("Check", f"{told} · {terminal.shown_path(page)}" if problems else told)

@@ -205,7 +205,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
         known = tables.split_of(run)
         if known is not None:
             # Of a split that was reused itself: where it came from first, and where from now.
-            made = (run.info().get("data") or {}).get("protocol", "parts")
+            made = run.info.data.protocol or "parts"
             return known, f"{made.split(', as in ')[0]}, as in {place}"
     file = folder / "split.csv" if folder.is_dir() else folder
     try:

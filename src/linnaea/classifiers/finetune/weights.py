@@ -18,7 +18,7 @@ from linnaea.classifiers.common import saved
 from linnaea.classifiers.finetune import torch_file
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError, SettingError
-from linnaea.text import counted
+from linnaea.text import command, counted
 
 # How many names of tensors an error lists before it only counts, and how much of each.
 LISTED = 3
@@ -207,7 +207,8 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
         raise LinnaeaError(
             f"{weights.path} holds a network that Linnaea trained, with its own head; weights to start from "
             "are those of a pretrained network.",
-            f"linnaea predict {run} uses it, linnaea resume {run} goes on with a training that was stopped.",
+            f"{command('linnaea', 'predict', run)} uses it, {command('linnaea', 'resume', run)} goes on with "
+            "a training that was stopped.",
         )
     if faults:
         raise LinnaeaError(
