@@ -22,7 +22,7 @@ def photos(bars, tmp_path):
 
 
 def parts_of(run):
-    return {row["path"]: row["part"] for row in csv.DictReader((run / "split.csv").read_text().splitlines())}
+    return {row["path"]: row["split"] for row in csv.DictReader((run / "split.csv").read_text().splitlines())}
 
 
 def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp_path, capsys):
@@ -32,7 +32,7 @@ def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp
     assert main(["train", str(photos), *SHORT, *pattern, "--split", "0.8", "--out", str(first)]) == 0
     assert "kept together: 2 groups by the pattern /(\\d)" in capsys.readouterr().err
     rows = list(csv.DictReader((first / "split.csv").read_text().splitlines()))
-    assert {(row["group"], row["part"]) for row in rows} == {("0", "train"), ("1", "test")}
+    assert {(row["group"], row["split"]) for row in rows} == {("0", "train"), ("1", "test")}
     assert main(["train", str(photos), *SHORT, "--seed", "9", "--split-from", str(first),
                  "--out", str(second)]) == 0  # fmt: skip
     assert (second / "split.csv").read_text() == (first / "split.csv").read_text()

@@ -269,7 +269,7 @@ def test_rows_of_a_folder_carry_the_hash_of_the_file(make_folder):
     rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     assert [row["path"] for row in rows] == list(dataset.paths)
     assert rows[0]["hash"] == hashlib.sha256((root / "a/0.png").read_bytes()).hexdigest()[:32]
-    assert Counter(row["part"] for row in rows) == {"train": 4, "test": 4}
+    assert Counter(row["split"] for row in rows) == {"train": 4, "test": 4}
 
 
 def written(rows):
@@ -341,9 +341,9 @@ def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     [
         (
             "path,label\na,b\n",
-            "The split has no column 'hash', 'part'. Its columns must be path,hash,label,part[,group].",
+            "The split has no column 'hash', 'split'. Its columns must be path,hash,label,split[,group].",
         ),
-        ("path,hash,label,part\na,h,b,exam\n", "The split names the unknown set 'exam'. "),
+        ("path,hash,label,split\na,h,b,exam\n", "The split names the unknown set 'exam'. "),
         ("path,hash,label,part\na,h,b,train\na,h,b,test\n", "The split names pictures twice: a. "),
     ],
 )
@@ -351,6 +351,12 @@ def test_a_damaged_split_file_is_refused(text, message):
     with pytest.raises(DataError) as caught:
         read_split(text)
     assert str(caught.value).startswith(message)
+
+
+def test_a_split_file_of_an_earlier_version_is_read():
+    older = "path,hash,label,part\na,h,rose,train\nb,i,lily,test\n"
+    assert [row["split"] for row in read_split(older)] == ["train", "test"]
+    assert split_hash(read_split(older)) == split_hash(read_split(older.replace("part", "split")))
 
 
 def test_the_fingerprint_follows_content_label_path_and_part():
