@@ -3,9 +3,9 @@
 They are known by the hash of their file's bytes, so renamed, moved or reordered files and parts of a data set
 find what is there, and a changed file does not. The least recently used make room for new ones.
 
-Many pictures lie in one shard, which is two files: NAME.bin holds them one after another as raw RGB, NAME.json
-says which. The index is written last and a shard never changes afterwards, so that what has an index is whole;
-a name is never used twice. A checksum for each picture tells what the disk has lost since.
+Many pictures lie in one shard, which is two files: NAME.bin holds them one after another as raw RGB,
+NAME.json says which. The index is written last and a shard never changes afterwards, so that what has an
+index is whole; a name is never used twice. A checksum for each picture tells what the disk has lost since.
 """
 
 import contextlib
