@@ -1,1 +1,1 @@
-"""What this package measures of itself, each beside its peers: `python -m benchmarks [name ...]`."""
+"""Measurements of this package, each beside comparable libraries: `python -m benchmarks [name ...]`."""

@@ -14,7 +14,7 @@ def names() -> list[str]:
 
 
 def run(wanted: list[str]) -> int:
-    """Run the wanted benchmarks, all where none is named; return the exit code."""
+    """Run the named benchmarks, all if none is named; return the exit code."""
     known = names()
     if unknown := [name for name in wanted if name not in known]:
         print(f"There is no benchmark {', '.join(unknown)}. Known are: {', '.join(known)}.", file=sys.stderr)

@@ -1,9 +1,9 @@
-"""Who takes part in the race for the fastest epoch; each is run in a process of its own.
+"""The libraries whose epochs are timed against each other; each runs in a process of its own.
 
 `python -m benchmarks._contenders NAME 784,500,500,10 ROWS` prints one line, the seconds of one epoch,
-for every line it reads. Peers are written as their users write good code: data resident, batches by
+for every line it reads. The other libraries are used as their good users do: data in memory, batches by
 index, no evaluation in between. All train the same network: ReLU, softmax cross-entropy, plain gradient
-descent, rate 0.1, batch 100, float32, a new order each epoch.
+descent, learning rate 0.1, batch 100, float32, a new order in each epoch.
 """
 
 import os
@@ -43,7 +43,7 @@ def linnaea(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
 
 
 def floor(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
-    """The matrix products of an epoch alone, with numpy.matmul into buffers that are there already."""
+    """The matrix products of an epoch alone, with numpy.matmul into existing buffers."""
     rng = np.random.default_rng(0)
     weights = [rng.random((a, b), dtype=np.float32) for a, b in pairwise(sizes)]
     gradients = [np.empty_like(w) for w in weights]
@@ -64,7 +64,7 @@ def floor(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
 
 
 def scikit_learn(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
-    """Two fits of different length, so that its checks of the data do not count."""
+    """The difference of two fits of different length, so that its checks of the data do not count."""
     import warnings
 
     from sklearn.neural_network import MLPClassifier
@@ -143,7 +143,7 @@ CONTENDERS: dict[str, tuple[Callable[..., Iterator[float]], dict[str, str]]] = {
 
 
 def serve(name: str, sizes: list[int], rows: int) -> None:
-    """Print the seconds of an epoch for each line of the standard input, the first (a warm-up) included."""
+    """Print the seconds of an epoch for each line of standard input, the warm-up epoch included."""
     epochs = CONTENDERS[name][0](sizes, *data(sizes[0], sizes[-1], rows))
     for _ in sys.stdin:
         print(f"{next(epochs):.6f}", flush=True)

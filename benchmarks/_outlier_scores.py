@@ -1,7 +1,7 @@
-"""The scores that benchmarks/outliers.py compares: from training features and a linear head to a score.
+"""The out-of-distribution scores that benchmarks/outliers.py compares.
 
-Each is fitted to features (n, width), class numbers (n,) and the head's weight (classes, width) and bias, and
-gives one number a picture, the larger the less like any class.
+Each is fitted to training features (n, width), class numbers (n,) and a linear head's weight (classes, width)
+and bias. It gives one number per picture: the larger, the less like any class.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def distance_scores(features: np.ndarray, targets: np.ndarray) -> dict[str, Scor
     """Distances between features of length one: to class means, to neighbours, in whitened space.
 
     Mahalanobis as in Lee et al. 2018, relative as in Ren et al. 2021 (arXiv:2106.09022), neighbours as in Sun
-    et al. 2022; the cosine of what is whitened within the classes as for speakers (Dehak et al. 2011).
+    et al. 2022; the cosine after whitening within the classes as for speakers (Dehak et al. 2011).
     """
     rows = unit_length(features)
     means = np.stack([rows[targets == k].mean(axis=0) for k in range(targets.max() + 1)])
@@ -61,7 +61,7 @@ def distance_scores(features: np.ndarray, targets: np.ndarray) -> dict[str, Scor
 
 
 def vim_score(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Score:
-    """Return ViM, what lies outside the main directions less the energy (Wang et al. 2022)."""
+    """Return ViM, the norm outside the principal subspace minus the energy (Wang et al. 2022)."""
     origin = -np.linalg.pinv(weight) @ bias
     centred = features - origin
     residual = np.linalg.eigh(centred.T @ centred)[1][:, :-RESIDUAL]
@@ -76,7 +76,7 @@ def vim_score(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Sco
 
 
 def joined(first: Score, second: Score, weight: float, known: np.ndarray) -> Score:
-    """Return first + weight · second, each divided by its deviation over known features."""
+    """Return first + weight · second, each divided by its standard deviation over known features."""
     scales = first(known).std(), second(known).std()
     return lambda f: first(f) / scales[0] + weight * second(f) / scales[1]
 

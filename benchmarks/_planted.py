@@ -1,4 +1,4 @@
-"""A folder of photographs into which known problems are planted: always the same ones."""
+"""A folder of photographs with planted problems, the same ones every time."""
 
 import os
 import shutil
@@ -20,10 +20,10 @@ UNREADABLE, SWAPPED = 15, 10
 
 @dataclass
 class Planted:
-    """What was planted; paths are those of the data set.
+    """The planted problems; paths are those of the data set.
 
-    copies: {kind: [(original, copy), …]}, every copy in the other part
-    swapped: {path: its right label}
+    copies: {kind: [(original, copy), …]}, every copy in the other set
+    swapped: {path: its correct label}
     """
 
     root: Path
@@ -34,7 +34,7 @@ class Planted:
 
 
 def plant(root: Path) -> Planted:
-    """Write train/ and test/ below root, and return what is wrong there."""
+    """Write train/ and test/ below root, and return the planted problems."""
     flowers = open_dataset("flowers102", data_dir=SHARED / "data" / "flowers102")
     generator = np.random.default_rng(0)
     planted = Planted(root)
@@ -86,7 +86,7 @@ def _copy(root: Path, original: str, kind: str, generator: np.random.Generator) 
         elif kind == "mirrored":
             ImageOps.mirror(image).save(root / copy, quality=90)
         else:
-            # 5 % of each side, wherever the rest comes to lie.
+            # 5 % of each side, the rest shifted at random.
             left, top = (round(0.05 * length * generator.random()) for length in image.size)
             box = (left, top, left + round(0.95 * width), top + round(0.95 * height))
             image.crop(box).save(root / copy, quality=90)
@@ -94,7 +94,7 @@ def _copy(root: Path, original: str, kind: str, generator: np.random.Generator) 
 
 
 def _damage(root: Path, original: str, number: int) -> str:
-    """Write a file that is no picture: one of eight kinds, each by its own fault."""
+    """Write a file that cannot be read as a picture, of one of eight kinds."""
     part, label, name = original.split("/")
     content = (root / original).read_bytes()
     kinds = [

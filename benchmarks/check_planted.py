@@ -1,4 +1,4 @@
-"""What `linnaea check` finds of problems planted among photographs, and how many honest pairs it flags.
+"""How many planted problems `linnaea check` finds among photographs, and how many false pairs it flags.
 
 800 flowers of 20 classes, in train/ and test/, as benchmarks/_planted.py makes them.
 """
@@ -12,7 +12,7 @@ from benchmarks._planted import Planted, plant
 
 
 def found_of(planted: Planted) -> dict[str, tuple[int, int]]:
-    """Return {kind: (found, planted)}, and under "honest pairs" (flagged, all)."""
+    """Return {kind: (found, planted)}, and under "false pairs" (flagged, all pairs of originals)."""
     from linnaea.data.duplicates import groups
     from linnaea.data.problems import scan
     from linnaea.data.sources import open_dataset
@@ -20,20 +20,20 @@ def found_of(planted: Planted) -> dict[str, tuple[int, int]]:
     dataset = open_dataset(planted.root)
     problems = scan(dataset)
     number = dict(zip(dataset.paths, groups(dataset, problems).tolist(), strict=True))
-    told = {path for problem in problems if problem.kind == "unreadable" for path in problem.paths}
+    unreadable = {path for problem in problems if problem.kind == "unreadable" for path in problem.paths}
     counts = {
         kind: (sum(number[first] == number[second] for first, second in pairs), len(pairs))
         for kind, pairs in planted.copies.items()
     }
-    counts["unreadable"] = (len(told & set(planted.unreadable)), len(planted.unreadable))
+    counts["unreadable"] = (len(unreadable & set(planted.unreadable)), len(planted.unreadable))
     _, sizes = np.unique([number[path] for path in planted.honest], return_counts=True)
     honest = len(planted.honest)
-    counts["honest pairs"] = (int((sizes * (sizes - 1) // 2).sum()), honest * (honest - 1) // 2)
+    counts["false pairs"] = (int((sizes * (sizes - 1) // 2).sum()), honest * (honest - 1) // 2)
     return counts
 
 
 def main() -> None:
-    """Print found and planted of each kind, and the share."""
+    """Print how many of each kind were found and planted, and the share."""
     with tempfile.TemporaryDirectory() as folder:
         for kind, (found, of) in found_of(plant(Path(folder))).items():
             print(f"{kind:13} {found:6,} of {of:8,}   {found / of:9.4%}")

@@ -1,7 +1,7 @@
 """Seconds of `linnaea check` on 5,000 pictures of 500 x 500 pixels; the target is 60 s on two cores.
 
 Each picture is four photographs side by side, so that its JPEG is as full of detail as a photograph of that
-size. Then the same while the pictures are decoded for training, and once more from what was kept.
+size. Then the same while the pictures are decoded for training, and once more from the cache.
 """
 
 import io
@@ -20,7 +20,7 @@ PICTURES, SOURCES, SIDE, CLASSES = 5000, 800, 250, 10
 
 
 def write_pictures(root: Path) -> int:
-    """Write PICTURES JPEG files in CLASSES folders, no two alike, and return their bytes."""
+    """Write PICTURES different JPEG files in CLASSES folders, and return their size in bytes."""
     paths = sorted((SHARED / "data" / "flowers102" / "jpg").glob("*.jpg"))[::5][:SOURCES]
     with ThreadPoolExecutor(2) as pool:
         tiles = list(pool.map(_tile, paths))

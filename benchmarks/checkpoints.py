@@ -1,9 +1,9 @@
-"""What a checkpoint costs: bytes on the disk, and its share of the time at the default interval.
+"""The cost of a checkpoint: bytes on the disk, and its share of the time at the default interval.
 
-The state of MobileNetV2 in the middle of a fine-tuning of 102 classes: weights, their average, the best so
-far, and AdamW's two moments. It is written ten times into a folder of this machine's disk, and flushed each
-time. Within an epoch checkpoints are the interval apart, so that the share is the time of one over the
-interval; epochs that end sooner spend at most a fiftieth of the time, by rule (runs.checkpoint.Rhythm).
+The training state of MobileNetV2 with 102 classes: the weights, their average, the best weights so far, and
+AdamW's two moments. It is written ten times to this machine's disk and flushed each time. Within an epoch
+there is one checkpoint per interval, so its share is the time of one divided by the interval. Shorter epochs
+spend at most a fiftieth of the time on checkpoints (runs.checkpoint.Rhythm).
 """
 
 import tempfile
@@ -18,7 +18,7 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 
 TIMES, CLASSES = 10, 102
-EPOCH = 50.0  # seconds; of 1,020 photographs of 224 pixels, on two cores
+EPOCH = 50.0  # seconds, for 1,020 photographs of 224 pixels on two cores
 
 
 def state() -> tuple[dict[str, np.ndarray], dict]:
@@ -58,8 +58,8 @@ def main() -> None:
         f"of {interval:.0f} s, the default": f"{median / interval:.3%}",
         f"of an epoch of {EPOCH:.0f} s": f"{median / EPOCH:.2%}",
     }
-    for name, told in rows.items():
-        print(f"{name:<24} {told}")
+    for name, value in rows.items():
+        print(f"{name:<24} {value}")
 
 
 if __name__ == "__main__":

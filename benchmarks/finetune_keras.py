@@ -1,12 +1,12 @@
-"""Pictures a second of every layer's fine-tuning, beside Keras on each backend that is installed.
+"""Pictures per second when all layers are fine-tuned, beside Keras on each installed backend.
 
 Keras runs the original report's recipe (its own MobileNetV2 or ResNet50, the report's head, plain gradient
-descent, batches of 16 at 224 pixels) by model.fit on pictures that lie ready in memory; Linnaea runs its
-default recipe with decoding and augmentation included. Each contender has a process of its own and all the
-cores; random weights, because weights do not change a step's time. Keras' clock runs from the end of an
-epoch's first batch to the end of its last, so that what each model.fit spends on its start is not counted.
+descent, batches of 16 at 224 pixels) by model.fit on pictures in memory; Linnaea runs its default recipe,
+decoding and augmentation included. Each runs in a process of its own on all cores. Weights are random,
+because they do not change the time of a step. Keras' clock runs from the end of an epoch's first batch to the
+end of its last, so that the start of each model.fit is not counted.
 
-TensorFlow wants other versions of shared packages: TENSORFLOW_PYTHON may name an interpreter that has it.
+TensorFlow needs other versions of shared packages: TENSORFLOW_PYTHON may name an interpreter that has it.
 """
 
 import importlib.util
@@ -54,7 +54,7 @@ print(16 / statistics.mean(times[1:]))
 
 
 def keras_speed(network: str, backend: str) -> float | None:
-    """Return pictures a second, or None where the backend is not installed or does not come to an end."""
+    """Return pictures per second, or None if the backend is not installed or does not finish."""
     python = os.environ.get("TENSORFLOW_PYTHON", "") if backend == "tensorflow" else ""
     if not python and importlib.util.find_spec(BACKENDS[backend]) is None:
         return None
@@ -70,22 +70,22 @@ def keras_speed(network: str, backend: str) -> float | None:
 
 
 def linnaea_speed(name: str) -> float:
-    """Return pictures a second of the whole loop."""
+    """Return pictures per second of the whole loop."""
     with tempfile.TemporaryDirectory() as folder:
         loop = WholeLoop(name, write_pictures(Path(folder)))
         return PICTURES / statistics.median([loop.seconds() for _ in range(ROUNDS + 1)][1:])
 
 
 def main() -> None:
-    """Print one line a network: pictures a second of each, and the ratio to the fastest Keras."""
+    """Print one line per network: pictures per second of each, and the ratio to the fastest Keras."""
     print(f"{'':14} {'Linnaea':>9} " + " ".join(f"{f'Keras {name}':>16}" for name in BACKENDS) + "    ratio")
     for name, application in NETWORKS.items():
         own = linnaea_speed(name)
         speeds = [keras_speed(application, backend) for backend in BACKENDS]
-        told = " ".join(f"{'–' if speed is None else f'{speed:.1f}':>16}" for speed in speeds)
+        cells = " ".join(f"{'–' if speed is None else f'{speed:.1f}':>16}" for speed in speeds)
         best = max((speed for speed in speeds if speed is not None), default=None)
         ratio = "–" if best is None else f"{own / best:.1f}x"
-        print(f"{name:14} {own:9.1f} {told} {ratio:>8}", flush=True)
+        print(f"{name:14} {own:9.1f} {cells} {ratio:>8}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Peak memory of fine-tuning on 1,000 and on 4,000 JPEG files, with a cache too small for either.
 
-Two epochs of half a MobileNetV2 at 96 pixels on pictures of 500 x 375, the usual probe before them, one
-thread. Each number of pictures is learned from in a process of its own. Photographs stay on the disk; what
-grows with their number is the probe's features: 5 KiB for each of four views.
+The usual probe and two epochs of a MobileNetV2 of half the width at 96 pixels, on pictures of 500 x 375, with
+one thread. Each number of pictures has a process of its own. The photographs stay on the disk; only the
+probe's features grow with their number: 5 KiB for each of four views.
 """
 
 import os
@@ -16,8 +16,8 @@ from PIL import Image
 
 COUNTS, CLASSES = (1000, 4000), 10
 SIZE = (500, 375)  # width and height of the files, in pixels
-SIDE = 96  # pixels a side that the network sees: memory would grow alike at 224, in three times the time
-KEPT = 110 * 146 * 3  # bytes of a decoded picture: its shorter side is 110 pixels for a network that sees 96
+SIDE = 96  # pixels per side of the input: memory would grow alike at 224, in three times the time
+KEPT = 110 * 146 * 3  # bytes of a decoded picture: its shorter side is 110 pixels for an input of 96
 CACHE = "0.02"  # GiB: some 450 pictures
 
 TRAINING = f"""
@@ -25,7 +25,7 @@ import sys, warnings
 from pathlib import Path
 from linnaea import FineTuneClassifier
 from linnaea.runs.provenance import peak_memory_mib
-warnings.simplefilter("ignore", RuntimeWarning)  # that not all pictures are kept is what is wanted here
+warnings.simplefilter("ignore", RuntimeWarning)  # the cache is meant to be too small here
 paths = sorted(Path(sys.argv[1]).glob("*.jpg"))[: int(sys.argv[2])]
 labels = [str(number % {CLASSES}) for number in range(len(paths))]
 classifier = FineTuneClassifier(
@@ -38,7 +38,7 @@ print(peak_memory_mib())
 
 
 def write_pictures(folder: Path, number: int) -> None:
-    """Write JPEG files as smooth as photographs are, each of its own."""
+    """Write different JPEG files, as smooth as photographs."""
     rng = np.random.default_rng(0)
     for name in range(number):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
@@ -46,7 +46,7 @@ def write_pictures(folder: Path, number: int) -> None:
 
 
 def main() -> None:
-    """Print one line a number of pictures: peak memory in MiB, the interpreter and its imports included."""
+    """Print one line per number of pictures: peak memory in MiB, interpreter and imports included."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
         write_pictures(Path(folder), max(COUNTS))
         own = {**os.environ, "LINNAEA_CACHE": cache, "LINNAEA_CACHE_GIB": CACHE, "OMP_NUM_THREADS": "1"}

@@ -1,8 +1,8 @@
-"""Pictures a second of the whole fine-tuning loop, decoding and augmentation included, beside the bare step.
+"""Pictures per second of the whole fine-tuning loop, with decoding and augmentation, beside the bare step.
 
-The bare step is the same network as timm builds it, batch norms in training mode, on one prepared batch that
-lies in memory: forward, backward, fused AdamW. The loop is run_epoch on JPEG files: their decoding, once in
-12 epochs, is counted by its share. Rounds are interleaved, so that a busy moment meets both alike.
+The bare step is the same network as timm builds it, batch norms in training mode, on one prepared batch in
+memory: forward, backward, fused AdamW. The loop is run_epoch on JPEG files. Decoding them, once in 12 epochs,
+is counted with its share. Rounds alternate, so that other load on the machine affects both alike.
 """
 
 import statistics
@@ -21,7 +21,7 @@ SIZE = (341, 256)  # width and height of the files, in pixels
 
 
 def write_pictures(folder: Path) -> list[Path]:
-    """Write JPEG files as smooth as photographs are, and return their paths."""
+    """Write JPEG files as smooth as photographs, and return their paths."""
     rng = np.random.default_rng(0)
     paths = []
     for number in range(PICTURES):
@@ -32,23 +32,23 @@ def write_pictures(folder: Path) -> list[Path]:
 
 
 class BareStep:
-    """One network, one batch, again and again."""
+    """One network that is trained on one batch, again and again."""
 
     def __init__(self, name: str, precision: str) -> None:
         from linnaea.classifiers.finetune.backbones import build_backbone
-        from linnaea.classifiers.finetune.precision import device
+        from linnaea.classifiers.finetune.device import choose_device
 
         network = build_backbone(name, weights="none", classes=CLASSES).network
-        self.network = network.to(device(), memory_format=torch.channels_last).train()
+        self.network = network.to(choose_device().where, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), 1e-5, fused=True)
-        pictures = torch.randn((BATCH, 3, 224, 224), device=device())
+        pictures = torch.randn((BATCH, 3, 224, 224), device=choose_device().where)
         self.pictures = pictures.contiguous(memory_format=torch.channels_last)
-        self.targets = torch.arange(BATCH, device=device())
+        self.targets = torch.arange(BATCH, device=choose_device().where)
         self.precision = precision
 
     def seconds(self) -> float:
         """Return the seconds of as many steps as an epoch of PICTURES has."""
-        from linnaea.classifiers.finetune.precision import autocast
+        from linnaea.classifiers.finetune.device import autocast
 
         started = time.perf_counter()
         for _ in range(PICTURES // BATCH):
@@ -62,22 +62,24 @@ class BareStep:
 
 
 class WholeLoop:
-    """A session on pictures that were decoded from files; `decoding` says in how many seconds."""
+    """A session on pictures decoded from files; `decoding` is the seconds that took."""
 
     def __init__(self, name: str, paths: list[Path]) -> None:
         from linnaea.classifiers.finetune import batchnorm, construction
         from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+        from linnaea.classifiers.finetune.device import choose_device
         from linnaea.classifiers.finetune.pictures import ResidentPictures
-        from linnaea.classifiers.finetune.precision import device
 
         opened = construction.open_network(
             name, weights="none", size=224, variant="weights", classes=CLASSES, seed=0
         )
         # Random weights with statistics of their own: without them activations fade, and zeros are quick.
-        batchnorm.reestimate(opened.network, [torch.randn((BATCH, 3, 224, 224), device=device())])
+        batchnorm.reestimate(
+            opened.network, [torch.randn((BATCH, 3, 224, 224), device=choose_device().where)]
+        )
         self.precision = construction.precision_for("auto", opened, name, BATCH, "freeze")
         started = time.perf_counter()
-        pictures = ResidentPictures.read(paths, opened.preprocessing, device())
+        pictures = ResidentPictures.read(paths, opened.preprocessing, choose_device().where)
         self.decoding = time.perf_counter() - started
         targets = np.arange(len(paths)) % CLASSES
         self.part = construction.training_part(pictures, targets, None, CLASSES)
@@ -88,7 +90,7 @@ class WholeLoop:
         )
 
     def seconds(self) -> float:
-        """Return the seconds of one epoch, with its share of the decoding."""
+        """Return the seconds of one epoch, its share of the decoding included."""
         from linnaea.classifiers.finetune.loop import run_epoch
 
         started = time.perf_counter()
@@ -97,7 +99,7 @@ class WholeLoop:
 
 
 def main() -> None:
-    """Print one table: network, precision, bare step, whole loop, and what share of it the loop reaches."""
+    """Print one table: network, precision, bare step, whole loop, and the ratio of loop to step."""
     print(f"{'':20} {'precision':10} {'bare step':>12} {'whole loop':>12} {'ratio':>7}   pictures a second")
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder))

@@ -1,9 +1,9 @@
-"""Of 10 swapped labels among 2,040 flowers, how many stand among the first 30 suggestions; five folds.
+"""How many of 10 swapped labels among 2,040 flowers are among the first 30 label issues; five folds.
 
-Features of MobileNetV2 are made once; each draw swaps the labels of ten pictures with other classes, fits the
-linear probe on four fifths of the pictures and judges the other fifth, five times, and lists suspects by
-each of several rankings. The first is what `linnaea train --folds` uses. It was chosen on other draws and
-on the other half of the pictures.
+The features of MobileNetV2 are computed once. Each draw gives ten pictures the label of another class, fits
+the linear probe on four fifths of the pictures and predicts the other fifth, five times, and lists label
+issues by several rankings. `linnaea train --folds` uses the first. It was chosen on other draws and on the
+other half of the pictures.
 """
 
 import os
@@ -25,7 +25,7 @@ RANKINGS = (
 
 
 def features() -> tuple[np.ndarray, np.ndarray]:
-    """Return features (n, 1280) and class numbers (n,) of half of the pictures there are."""
+    """Return features (n, 1280) and class numbers (n,) of half of the pictures."""
     import torch
 
     from linnaea.classifiers.finetune import construction, inference
@@ -43,22 +43,22 @@ def features() -> tuple[np.ndarray, np.ndarray]:
 
 
 def out_of_fold(X: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """Return probabilities (n, classes) of each picture by a probe that did not learn from it."""
+    """Return the probabilities (n, classes) of each picture from a probe that was not fitted to it."""
     import torch
     from sklearn.model_selection import StratifiedKFold
 
     from linnaea.classifiers.finetune.probe import fit_probe
 
     probabilities = np.zeros((len(y), y.max() + 1))
-    for train, judged in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
         probe = fit_probe(torch.from_numpy(X[train]), y[train])
-        logits = probe.logits(torch.from_numpy(X[judged])).double()
-        probabilities[judged] = torch.softmax(logits, 1).numpy()
+        logits = probe.logits(torch.from_numpy(X[test])).double()
+        probabilities[test] = torch.softmax(logits, 1).numpy()
     return probabilities
 
 
 def main() -> None:
-    """Print, for each ranking, how many swapped labels each draw found; skip without the shared pictures."""
+    """Print for each ranking how many swapped labels were found in each draw; skip without the weights."""
     from cleanlab.filter import find_label_issues
 
     if not WEIGHTS.exists():
@@ -72,7 +72,7 @@ def main() -> None:
         rng = np.random.default_rng(draw)
         swapped = rng.choice(len(truth), SWAPPED, replace=False)
         given = truth.copy()
-        # Any other class, each as likely: 1 to 101 further on in the circle of 102.
+        # Any other class, all equally likely: 1 to 101 further on in the circle of 102.
         given[swapped] = (truth[swapped] + rng.integers(1, truth.max() + 1, SWAPPED)) % (truth.max() + 1)
         probabilities = out_of_fold(X, given, draw)
         for kind, ranked_by in RANKINGS:
@@ -81,8 +81,8 @@ def main() -> None:
             )
             found[kind, ranked_by].append(int(np.isin(order[:FIRST], swapped).sum()))
     for (kind, ranked_by), counts in found.items():
-        told = " ".join(map(str, counts))
-        print(f"{kind:20} {ranked_by:18} {np.mean(counts):5.2f} of {SWAPPED} in the first {FIRST} ({told})")
+        each = " ".join(map(str, counts))
+        print(f"{kind:20} {ranked_by:18} {np.mean(counts):5.2f} of {SWAPPED} in the first {FIRST} ({each})")
 
 
 if __name__ == "__main__":

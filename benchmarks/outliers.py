@@ -1,12 +1,12 @@
-"""Pictures of something else: candidate scores on classes held out of training, on digits and on noise.
+"""Out-of-distribution scores, compared on classes left out of training, on digits and on noise.
 
-`python -m benchmarks.outliers DIR WEIGHTS [FEATURES]`: DIR holds Flowers-102, WEIGHTS is a file for
-mobilenetv2; FEATURES, where given, keeps what both networks make of the pictures: a second look is fast.
+`python -m benchmarks.outliers DIR WEIGHTS [FEATURES]`: DIR contains Flowers-102, WEIGHTS is a file for
+mobilenetv2. FEATURES is a folder that keeps the features of both networks, which makes a second run fast.
 
-Both pretrained networks, a linear probe on their features. Ten of the 102 classes are left out of training,
-at five seeds. Scores are compared on the validation part: the other 92 classes against the ten, against
-digits, uniform noise and Gaussian noise. Only the score that is in use, with its threshold, then sees the
-test part.
+A linear probe is fitted to the features of both pretrained networks. Ten of the 102 classes are left out of
+training, with five seeds. Scores are compared on the validation set: the other 92 classes against the ten,
+digits, uniform noise and Gaussian noise. Only the score that is used, with its threshold, is evaluated on the
+test set.
 """
 
 import os
@@ -27,12 +27,12 @@ from linnaea.data import sources, split
 from linnaea.evaluation.ood import WEIGHT, fit_outlier_score
 
 HELD, SEEDS = 10, 5
-DIGITS, NOISE, SIDE = 500, 300, 256  # pictures of each kind; pixels a side of the noise
+DIGITS, NOISE, SIDE = 500, 300, 256  # pictures of each kind; pixels per side of the noise
 Features = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
-    """Return name → pictures and labels: the three official parts, digits, and noise of two kinds."""
+    """Return name → pictures and labels: the official split's three sets, digits, and two kinds of noise."""
     flowers = sources.open_dataset("flowers102", data_dir=data_dir)
     made = split.make_split(flowers, "official", validation=0.1, seed=0)
     found: dict[str, tuple[Any, np.ndarray]] = {}
@@ -50,7 +50,7 @@ def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
 
 
 def features_of(backbone: str, weights: str, data_dir: Path, kept: Path) -> Features:
-    """Return name → features (n, width) and labels of all pictures, from the kept file where there is one."""
+    """Return name → features (n, width) and labels of all pictures, from the kept file if there is one."""
     kept.mkdir(parents=True, exist_ok=True)
     path = kept / f"{backbone}.npz"
     if not path.exists():
@@ -69,12 +69,12 @@ def features_of(backbone: str, weights: str, data_dir: Path, kept: Path) -> Feat
 
 
 def auroc(known: np.ndarray, other: np.ndarray) -> float:
-    """Return the chance that a picture of something else scores above one of the classes."""
+    """Return the probability that an unfamiliar picture scores above a familiar one."""
     return float(roc_auc_score(np.repeat([0, 1], [len(known), len(other)]), np.r_[known, other]))
 
 
 def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return score → against what → AUROC on validation, and what the score in use reaches on test."""
+    """Return score → against what → AUROC on validation, and the results of the used score on test."""
     classes = np.unique(features["train"][1])
     held = np.random.default_rng(seed).choice(classes, HELD, replace=False)
     parts = {}
@@ -100,25 +100,27 @@ def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]]
         for name, score in scores.items()
     }
 
-    def said(f: np.ndarray) -> np.ndarray:
+    def probabilities(f: np.ndarray) -> np.ndarray:
         return torch.softmax(torch.from_numpy(f @ weight.T + bias), 1).numpy()
 
     final = {}
-    for how, validation in (("", (val, said(val))), (", no validation part", None)):
+    for how, validation in (("", (val, probabilities(val))), (", no validation set", None)):
         score = fit_outlier_score(X, targets, validation=validation)
-        known = score.scores(test, said(test))
+        known = score.scores(test, probabilities(test))
         others = {"held out": test_held, "digits": features["digits"][0]}
-        final |= {f"{what}{how}": auroc(known, score.scores(f, said(f))) for what, f in others.items()}
+        final |= {
+            f"{what}{how}": auroc(known, score.scores(f, probabilities(f))) for what, f in others.items()
+        }
         final[f"false alarms{how}"] = float(score.unlike(known).mean())
-        caught = score.unlike(score.scores(test_held, said(test_held)))
-        final[f"held out and caught{how}"] = float(caught.mean())
+        flagged = score.unlike(score.scores(test_held, probabilities(test_held)))
+        final[f"held out and flagged{how}"] = float(flagged.mean())
     return table, final
 
 
 def main() -> None:
-    """Print both networks' tables: the mean over the seeds, in brackets the least."""
+    """Print both networks' tables: the mean over the seeds, and in brackets the lowest."""
     if len(sys.argv) < 3 or not Path(sys.argv[1]).is_dir():
-        print("left out: python -m benchmarks.outliers DIR WEIGHTS [FEATURES]")
+        print("skipped: python -m benchmarks.outliers DIR WEIGHTS [FEATURES]")
         return
     with tempfile.TemporaryDirectory() as temporary:
         kept = Path(sys.argv[3] if len(sys.argv) > 3 else temporary)
@@ -130,7 +132,7 @@ def main() -> None:
             for name in sorted(tables[0], key=lambda n: -np.mean([t[n]["held out"] for t in tables])):
                 cells = ([table[name][what] for table in tables] for what in tables[0][name])
                 print(f"  {name:44}", *(f"{np.mean(cell):.4f} ({min(cell):.4f})" for cell in cells))
-            print(f"{backbone}, test, the score in use")
+            print(f"{backbone}, test, the used score")
             for what in finals[0]:
                 cell = [final[what] for final in finals]
                 print(f"  {what:44} {np.mean(cell):.4f} ({min(cell):.4f} to {max(cell):.4f})")

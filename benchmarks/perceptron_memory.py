@@ -1,7 +1,7 @@
 """Peak memory of training 784-500-500-10 on 60,000 pictures, beside scikit-learn and PyTorch.
 
-Counted from after the imports: the uint8 source (45 MiB), the float32 copy of it (179 MiB), and whatever
-training adds. Each contender runs in a process of its own.
+Counted from after the imports: the uint8 source (45 MiB), its float32 copy (179 MiB), and what training adds.
+Each library runs in a process of its own.
 """
 
 import subprocess
@@ -58,7 +58,7 @@ for rows in torch.randperm(len(X)).split(100):
 
 
 def main() -> None:
-    """Print one line a contender: MiB above the interpreter with its imports."""
+    """Print one line per library: MiB above the interpreter with its imports."""
     for name, training in TRAINING.items():
         script = f"{PROLOGUE}\n{training}\nprint(peak() - before)"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
-"""Seconds of one epoch, 60,000 pictures of 784 pixels, beside scikit-learn, PyTorch and Keras.
+"""Seconds per epoch of 60,000 pictures of 784 pixels, beside scikit-learn, PyTorch and Keras.
 
-Each contender lives in a process of its own with 2 threads on the same two processors; rounds are
-interleaved, so that a busy moment of the machine meets all alike. The first epoch of each is a warm-up.
+Each library runs in a process of its own with 2 threads on the same two processors. Their epochs alternate,
+so that other load on the machine affects all alike. The first epoch of each is a warm-up.
 """
 
 import os
@@ -17,7 +17,7 @@ NETWORKS = ([784, 50, 10], [784, 100, 100, 10], [784, 500, 500, 10])
 
 
 def start(name: str, sizes: list[int]) -> subprocess.Popen[str]:
-    """Return a contender's process, warmed up by one epoch unless it could not start."""
+    """Return the process of a library."""
     count = str(THREADS)
     threads = {f"{library}_NUM_THREADS": count for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
     process = subprocess.Popen(
@@ -35,7 +35,7 @@ def start(name: str, sizes: list[int]) -> subprocess.Popen[str]:
 
 
 def epoch(process: subprocess.Popen[str]) -> float | None:
-    """Return the seconds of the contender's next epoch, None where it has died."""
+    """Return the seconds of the process's next epoch, None if it has died."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -48,7 +48,7 @@ def epoch(process: subprocess.Popen[str]) -> float | None:
 
 
 def measure(sizes: list[int]) -> dict[str, list[float]]:
-    """Return each contender's seconds, one an epoch; empty for one that could not run."""
+    """Return the seconds of each library's epochs; an empty list for one that could not run."""
     processes = {name: start(name, sizes) for name in CONTENDERS}
     try:
         alive = {name: p for name, p in processes.items() if epoch(p) is not None}
@@ -66,10 +66,10 @@ def measure(sizes: list[int]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Print one table: median seconds, their spread, and how many times slower than linnaea."""
+    """Print one table: median seconds, their range, and the ratio to linnaea."""
     columns = [measure(sizes) for sizes in NETWORKS]
     titles = ["-".join(map(str, sizes)) for sizes in NETWORKS]
-    print(f"{'seconds an epoch':18}" + "".join(f"{title:>27}" for title in titles))
+    print(f"{'seconds per epoch':18}" + "".join(f"{title:>27}" for title in titles))
     for name in CONTENDERS:
         print(f"{name:18}" + "".join(f"{cell(name, column):>27}" for column in columns))
     for title, column in zip(titles, columns, strict=True):
@@ -89,12 +89,12 @@ def cell(name: str, column: dict[str, list[float]]) -> str:
 
 
 def verdict(column: dict[str, list[float]]) -> str:
-    """Return how linnaea stands to the fastest peer and to the floor."""
+    """Return the ratios of linnaea to the fastest other library and to the matrix products alone."""
     medians: dict[str, Any] = {name: statistics.median(s) for name, s in column.items() if s}
     ours, below = medians.pop("linnaea"), medians.pop("products alone")
     fastest = min(medians, key=medians.__getitem__)
     return (
-        f"{medians[fastest] / ours:.2f} times as fast as the fastest peer ({fastest}); "
+        f"{medians[fastest] / ours:.2f} times as fast as the fastest other library ({fastest}); "
         f"{ours / below:.2f} times the matrix products alone"
     )
 

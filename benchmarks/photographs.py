@@ -1,9 +1,9 @@
-"""Flowers-102, official split: accuracy and time of the whole command, by the real command line.
+"""Flowers-102, official split: accuracy and time of the whole command, run on the command line.
 
-The default recipe on two networks, and three budgets, one process after another; everything is chosen on
-validation, and the test part is predicted once by each. Needs the shared data and weights (LINNAEA_SHARED or
-../shared). ROWS ("budget 90s,budget 5m") names the rows that are wanted; all of them take three quarters of
-an hour on two cores.
+The default recipe with two networks, and three budgets, one process after another. Everything is chosen on
+the validation set, and each predicts the test set once. Needs the shared data and weights (LINNAEA_SHARED or
+../shared). ROWS ("budget 90s,budget 5m") selects rows; all of them take three quarters of an hour on two
+cores.
 """
 
 import json
@@ -32,7 +32,7 @@ def percent(value: float) -> str:
 
 
 def measure(options: list[str | Path], run: Path) -> str:
-    """Train with these options, and return the row: validation, the probe, test with interval, seconds."""
+    """Train with these options, and return the row: validation, probe, test with interval, seconds."""
     command = [sys.executable, "-m", "linnaea", "train", "flowers102", "--data-dir", DATA]
     started = time.perf_counter()
     done = subprocess.run(
@@ -46,13 +46,13 @@ def measure(options: list[str | Path], run: Path) -> str:
     epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     best = max(epoch["val_accuracy"] for epoch in epochs)
     probe = info["baselines"]["the probe alone"]
-    told = f"{percent(test['value'])} ({percent(test['low'])} to {percent(test['high'])})"
+    accuracy = f"{percent(test['value'])} ({percent(test['low'])} to {percent(test['high'])})"
     plan = (info.get("plan") or {}).get("summary", "")
-    return f"{percent(best):>11} {percent(probe):>12} {told:>22} {seconds:9.0f}  {plan}".rstrip()
+    return f"{percent(best):>11} {percent(probe):>12} {accuracy:>22} {seconds:9.0f}  {plan}".rstrip()
 
 
 def main() -> None:
-    """Print one line a row: best validation accuracy, test accuracy of the probe and of what was kept."""
+    """Print one line per row: best validation accuracy, test accuracy of the probe and the final network."""
     if not DATA.exists():
         print(f"Skipped: {DATA} is not here.", file=sys.stderr)
         return

@@ -1,4 +1,4 @@
-"""Seconds until `linnaea --help` and `--version` answer, as whole processes; the target is half a second."""
+"""Seconds that `linnaea --help` and `--version` take as whole processes; the target is half a second."""
 
 import statistics
 import subprocess
@@ -15,14 +15,14 @@ COMMANDS = {
 
 
 def seconds(arguments: list[str]) -> float:
-    """Return how long one process took."""
+    """Return the seconds that one process takes."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def main() -> None:
-    """Print the median and the extremes of each command, in interleaved rounds after a warm-up."""
+    """Print the median and the range of each command, in alternating rounds after a warm-up."""
     for arguments in COMMANDS.values():
         seconds(arguments)
     rounds = [{name: seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(ROUNDS)]

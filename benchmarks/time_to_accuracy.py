@@ -1,10 +1,10 @@
-"""Validation accuracy over time on Flowers-102: the default recipe beside Keras running the report's recipe.
+"""Validation accuracy over time on Flowers-102: the default recipe beside Keras with the report's recipe.
 
 Keras fine-tunes its own MobileNetV2 with the same ImageNet weights by model.fit: pictures scaled to 0..1 and
-brought from 150 to 224 pixels, dropout 0.2 and a dense layer, batches of 16, plain gradient descent at 0.005,
-no augmentation, everything ready in memory before its clock starts. Linnaea's clock starts with undecoded
-pictures. Needs the shared data and weights (LINNAEA_SHARED or ../shared) and TensorFlow: TENSORFLOW_PYTHON
-names an interpreter that has it. EPOCHS (20) says for how long Keras goes on.
+enlarged from 150 to 224 pixels, dropout 0.2 and a dense layer, batches of 16, plain gradient descent at
+0.005, no augmentation. Its clock starts when all pictures are in memory; Linnaea's starts with undecoded
+files. Needs the shared data and weights (LINNAEA_SHARED or ../shared) and TensorFlow: TENSORFLOW_PYTHON names
+an interpreter that has it. EPOCHS (20) is the number of epochs of Keras.
 """
 
 import json
@@ -66,7 +66,7 @@ def keras_arrays(network: torch.nn.Module) -> list[np.ndarray]:
 
 
 def write_inputs(folder: Path, dataset: sources.Dataset, made: split.Split) -> None:
-    """Write what the Keras process reads: both parts as the report prepared them, and the weights."""
+    """Write the inputs of the Keras process: both sets, preprocessed as in the report, and the weights."""
     report, classes = Preprocessing.report(224), np.unique(dataset.labels)
     parts = {}
     for name, rows in (("train", made.train), ("val", made.val)):
@@ -113,7 +113,7 @@ def own_course(dataset: sources.Dataset, made: split.Split) -> list[tuple[float,
 
 
 def main() -> None:
-    """Print both courses, when Keras' best was passed, and what stood at Keras' time."""
+    """Print both curves, when Linnaea passed Keras' best, and its lead at the end of Keras' training."""
     if not WEIGHTS.exists():
         print(f"Skipped: {WEIGHTS} is not here.", file=sys.stderr)
         return
@@ -121,15 +121,15 @@ def main() -> None:
     made = split.make_split(dataset, "official")
     courses = {"Linnaea": own_course(dataset, made), "Keras": keras_course(dataset, made)}
     for name, course in courses.items():
-        told = "  ".join(f"{seconds:.0f} s {100 * accuracy:.1f} %" for seconds, accuracy in course)
-        print(f"{name:8} {told or 'not measured: TENSORFLOW_PYTHON names no interpreter'}")
+        points = "  ".join(f"{seconds:.0f} s {100 * accuracy:.1f} %" for seconds, accuracy in course)
+        print(f"{name:8} {points or 'not measured: TENSORFLOW_PYTHON names no interpreter'}")
     if courses["Keras"]:
         best, end = max(accuracy for _, accuracy in courses["Keras"]), courses["Keras"][-1][0]
         passed = next((seconds for seconds, accuracy in courses["Linnaea"] if accuracy > best), None)
         by_then = max((a for seconds, a in courses["Linnaea"] if seconds <= end), default=float("nan"))
         when = "never" if passed is None else f"after {passed:.0f} s"
         print(f"Keras' best, {100 * best:.1f} % in {end:.0f} s, is passed {when};")
-        print(f"at Keras' time Linnaea stands {100 * (by_then - best):+.1f} points from it.")
+        print(f"at Keras' time Linnaea is at {100 * (by_then - best):+.1f} points from it.")
 
 
 if __name__ == "__main__":

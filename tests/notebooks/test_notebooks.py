@@ -20,7 +20,7 @@ FIGURES = {
         "intervals": "Accuracy with its 95 % interval",
     },
     "Part1-Keras": {
-        "short-graph": "Five epochs of plain descent",
+        "short-graph": "Five epochs of plain gradient descent",
         "accuracy-graph": "Accuracy per epoch",
         "loss-graph": "Cross-entropy per epoch",
         "intervals": "Accuracy with its 95 % interval",
@@ -141,9 +141,9 @@ def test_nothing_is_written_to_stderr(executed):
 
 def test_a_reader_is_told_that_these_are_the_small_data(part1):
     _, outputs = part1
-    told = markdown(outputs["data"])
-    assert "3,500 pictures to learn from, 1,500 to be judged on" in told
-    assert "the 5,000 digits that need no download" in told
+    summary = markdown(outputs["data"])
+    assert "3,500 training pictures, 1,500 test pictures" in summary
+    assert "the 5,000 digits that need no download" in summary
 
 
 def test_formula_and_class_agree(execute):
@@ -152,7 +152,7 @@ def test_formula_and_class_agree(execute):
     apart = [float(line.split()[-1]) for line in streamed(outputs["compare-step"]).splitlines()]
     assert len(apart) == 3
     assert max(apart) < 1e-6
-    assert markdown(outputs["gradients"]).count("| right |") == 6
+    assert markdown(outputs["gradients"]).count("| correct |") == 6
 
 
 def test_the_comparison_covers_every_test_picture(execute):
@@ -187,8 +187,8 @@ def test_the_heads_are_those_of_the_report(part2):
 
 
 def test_the_photographs_are_shown(part2):
-    # In a rehearsal, at most four pictures of each class in each part.
-    assert "2 classes: 8 pictures to learn from" in markdown(part2["data"])
+    # In a short trial, at most four pictures of each class in each set.
+    assert "2 classes: 8 training pictures" in markdown(part2["data"])
     assert [html(part2[cell]).count("<img") for cell in ("sheet", "seen", "mistakes")] == [8, 3, 8]
 
 
@@ -217,7 +217,7 @@ def test_part2_runs_on_a_few_flowers(run_notebook, no_hub, shared, tmp_path):
         "LINNAEA_WEIGHTS_DIR": str(tmp_path),
     }
     outputs = run_notebook("Part2", **folders, **no_hub)
-    assert "6 classes: 24 pictures to learn from, 24 to choose by" in markdown(outputs["data"])
+    assert "6 classes: 24 training pictures, 24 validation pictures" in markdown(outputs["data"])
     assert html(outputs["mistakes"]).count("<img") == 12
     rows = dict(re.findall(r"\| ([^|]+) \| \*\*([\d.]+) %", markdown(outputs["judge"])))
     assert list(rows)[:2] == ["MobileNet v2, as reported", "ResNet50, as reported (random start)"]

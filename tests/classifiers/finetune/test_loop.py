@@ -1,5 +1,6 @@
 """The loop: what a step does to the weights, and what it leaves alone."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from linnaea.classifiers.finetune import loop
 from linnaea.classifiers.finetune.loop import TrainingPart, size_at
 from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -104,6 +106,45 @@ def test_balanced_sampling_draws_every_class_alike() -> None:
     assert 0.45 < float((targets[drawn] == 1).float().mean()) < 0.55
     assert sorted(part.order(0, 1, balanced=False)) == list(range(100))
     assert not np.array_equal(part.order(0, 1, balanced=False), part.order(0, 2, balanced=False))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {
+            "policy": "trivialaugment",
+            "colour_jitter": 0.3,
+            "random_erasing": 0.3,
+            "mixup": 0.3,
+            "dropout": 0.3,
+        },
+        {"head_first_epochs": 1, "sampling": "balanced", "accumulate": 2, "batch_size": 8},
+    ],
+)
+def test_batches_prepared_ahead_change_no_bit(
+    classifier: Callable[..., Any],
+    train_part: Any,
+    val_part: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+) -> None:
+    makers, make = [], loop.next_batch
+
+    def noted(*arguments: Any) -> loop.Batch:
+        makers.append(threading.current_thread())
+        return make(*arguments)
+
+    monkeypatch.setattr(loop, "next_batch", noted)
+    fitted = []
+    for ahead in (False, True):
+        makers.clear()
+        monkeypatch.setattr(ResidentPictures, "ahead", ahead)
+        fitted.append(classifier(**changed).fit(*train_part, validation_data=val_part))
+        assert all((maker is not threading.main_thread()) == ahead for maker in makers)
+    assert not any(maker.is_alive() for maker in makers)
+    one, other = ([record.as_dict() | {"seconds": 0} for record in each.history_] for each in fitted)
+    assert one == other
+    np.testing.assert_array_equal(*(each.predict_proba(val_part[0]) for each in fitted))
 
 
 def test_pictures_grow_from_first_size_to_full_size() -> None:

@@ -108,7 +108,7 @@ def test_an_odd_state_dict_is_refused_with_a_sentence(
 LARGE = {
     "large": (
         lambda tensors: {n: t * 1e20 if n.endswith("weight") else t for n, t in tensors.items()},
-        "The network answers pictures with what is no number. Its weights are damaged or belong to another",
+        "The network answers pictures with numbers that are not finite. Its weights are damaged or belong to",
     )
 }
 

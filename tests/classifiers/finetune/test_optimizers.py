@@ -10,6 +10,7 @@ from torch import nn
 
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
+from linnaea.classifiers.finetune.device import choose_precision
 from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.optimizers import (
     build_optimizer,
@@ -18,7 +19,6 @@ from linnaea.classifiers.finetune.optimizers import (
     set_rate,
     stages,
 )
-from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.speed import last_stages
 from linnaea.errors import SettingError
 

@@ -1,7 +1,10 @@
 """Pictures at hand for training: the same pixels wherever they come from, and no more memory than needed."""
 
+import os
+import signal
+import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
     ResidentPictures,
     batches,
+    fits,
     kept_side,
+    one_ahead,
     sequence_of,
 )
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -138,3 +143,98 @@ def test_an_array_may_run_backwards(train_part: Any) -> None:
     mirrored = torch.cat(list(batches(X[:, :, ::-1], SMALL, CPU, 4)))
     copied = torch.cat(list(batches(np.ascontiguousarray(X[:, :, ::-1]), SMALL, CPU, 4)))
     assert torch.equal(mirrored, copied)
+
+
+def test_pictures_on_a_gpu_leave_it_room_to_train() -> None:
+    gib = 1 << 30
+    assert fits(2 * gib, 8 * gib)
+    assert not fits(3 * gib, 8 * gib)
+    # Training and validation pictures that both just fit leave half of the memory.
+    first = int(0.3 * 8 * gib)
+    second = int(0.3 * (8 * gib - first))
+    assert fits(first, 8 * gib)
+    assert fits(second, 8 * gib - first)
+    assert first + second < 0.52 * 8 * gib
+    # Nothing is moved to the processor's own memory.
+    assert not fits(0, None)
+
+
+def test_one_view_is_evaluation_s_whatever_the_layout(train_part: Any) -> None:
+    for preprocessing in (SMALL, Preprocessing(size=32, interpolation="lanczos", crop_pct=0.9)):
+        expected = preprocessing.fit(train_part[0][:5])
+        for layout in (torch.channels_last, torch.contiguous_format):
+            pictures = (
+                torch.from_numpy(train_part[0][:5]).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            )
+            assert torch.equal(torch.stack([preprocessing.fit_one(one) for one in pictures]), expected)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_items_come_in_order_and_errors_in_their_turn(ahead: bool) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise DataError("the sixth is broken")
+
+    received = []
+    with pytest.raises(DataError, match="the sixth is broken"), one_ahead(items(), ahead) as made:
+        for item in made:
+            received.append(item)
+    assert received == [0, 1, 2, 3, 4]
+
+
+def test_the_next_item_is_made_in_another_thread_while_one_is_used() -> None:
+    makers, second_is_made = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            makers.append(threading.current_thread())
+            if number == 1:
+                second_is_made.set()
+            yield number
+
+    with one_ahead(items(), True) as made:
+        assert next(made) == 0
+        assert second_is_made.wait(10)
+        assert list(made) == [1, 2]
+    assert threading.current_thread() not in makers
+    assert len(set(makers)) == 1
+    assert not makers[0].is_alive()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DataError("stop")])
+def test_the_thread_ends_with_an_error_of_the_caller(error: Any) -> None:
+    makers = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            makers.append(threading.current_thread())
+            yield number
+
+    with pytest.raises((KeyboardInterrupt, DataError)), one_ahead(items(), True) as made:
+        for number in made:
+            if number == 2:
+                raise error
+    assert not makers[0].is_alive()
+    # One was being made, and no more.
+    assert len(makers) <= 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_a_signal_reaches_the_caller_who_waits_for_an_item() -> None:
+    release = threading.Event()
+
+    def items() -> Iterator[int]:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        release.wait(30)
+        yield 0
+
+    def interrupt(number: int, frame: Any) -> None:
+        release.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), one_ahead(items(), True) as made:
+            next(made)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.mixing import cutmix, mixup
 from linnaea.classifiers.finetune.pictures import fitted
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -52,7 +53,10 @@ class Augmentation:
         self, pictures: list[Tensor], size: int, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> Tensor:
         """Return float32 (n, 3, size, size), standardised, channels last, of uint8 (3, h, w) of any sizes."""
-        batch = self.cropped(pictures, size, preprocessing, rng)
+        return self.finished(self.cropped(pictures, size, preprocessing, rng), preprocessing, rng)
+
+    def finished(self, batch: Tensor, preprocessing: Preprocessing, rng: np.random.Generator) -> Tensor:
+        """Return float32 (n, 3, size, size), standardised, channels last, of what cropped returned."""
         if self.policy != "none":
             batch = self._with_policy(batch, rng)
         scaled = batch.to(torch.float32)
@@ -99,9 +103,8 @@ class Augmentation:
 
     def _with_policy(self, batch: Tensor, rng: np.random.Generator) -> Tensor:
         transform = v2.RandAugment() if self.policy == "randaugment" else v2.TrivialAugmentWide()
-        # torchvision draws from torch's global generator: lent, and given back as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**62)))
+        # torchvision draws from torch's global generator.
+        with Device(torch.device("cpu")).seeded(int(rng.integers(2**62))):
             return torch.stack([transform(picture) for picture in batch])
 
 

@@ -21,13 +21,18 @@ from linnaea.classifiers.finetune.backbones import (
     resolve,
 )
 from linnaea.classifiers.finetune.course import Course
+from linnaea.classifiers.finetune.device import (
+    Device,
+    choose_device,
+    choose_precision,
+    explaining_full_memory,
+)
 from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.folding import fold_batch_norms
 from linnaea.classifiers.finetune.heads import build_head
 from linnaea.classifiers.finetune.loop import LoopSettings, Session, TrainingPart
 from linnaea.classifiers.finetune.optimizers import build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
-from linnaea.classifiers.finetune.precision import choose_precision, device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
@@ -80,9 +85,17 @@ class Opened:
 
 
 def open_network(
-    backbone: str, *, weights: str | Path, size: int | None, variant: str, classes: int, seed: int
+    backbone: str,
+    *,
+    weights: str | Path,
+    size: int | None,
+    variant: str,
+    classes: int,
+    seed: int,
+    device: str = "auto",
 ) -> Opened:
-    """Build the backbone with its weights on the device that computes, a new linear head on it."""
+    """Build the backbone with its weights on the device (see choose_device), a new linear head on it."""
+    where = choose_device(device).where
     built = build_backbone(backbone, weights=weights, classes=classes, size=size, seed=seed)
     preprocessing = built.preprocessing
     if variant == "report":
@@ -91,7 +104,7 @@ def open_network(
     model_args = read_weights(Path(weights)).model_args if from_file else {}
     put_head(built.network, classes, None, 0.0, seed)
     try:
-        network = _ready(built.network, preprocessing.size)
+        fold_batch_norms(built.network, preprocessing.size)
     except Exception as error:
         # One picture went through it: it sees pictures of another size only, or grey ones.
         config = built.network.pretrained_cfg
@@ -107,7 +120,7 @@ def open_network(
             f"({type(error).__name__}: {saved.brief(error)}).",
             "Leave size out, or choose another network or other weights.",
         ) from error
-    return Opened(network, preprocessing, model_args, built.weights)
+    return Opened(_moved(built.network, where), preprocessing, model_args, built.weights)
 
 
 def preprocessing_of(backbone: str, *, weights: str | Path, size: int | None, variant: str) -> Preprocessing:
@@ -120,18 +133,33 @@ def preprocessing_of(backbone: str, *, weights: str | Path, size: int | None, va
 
 
 def rebuild_network(
-    backbone: str, model_args: dict[str, Any], size: int, classes: int, hidden: int | None, dropout: float
+    backbone: str,
+    model_args: dict[str, Any],
+    size: int,
+    classes: int,
+    hidden: int | None,
+    dropout: float,
+    *,
+    device: str = "auto",
 ) -> Any:
-    """Build the network that a saved model's weights belong to; its own weights are only placeholders."""
+    """Build the network that a saved model's weights belong to; its own weights are only placeholders.
+
+    device: what it was trained with; where that is not here, "auto" takes its place.
+    """
+    try:
+        where = choose_device(device).where
+    except SettingError:
+        where = choose_device().where
     with torch.random.fork_rng(devices=[]):
         network = timm.create_model(resolve(backbone).architecture, **model_args)
     put_head(network, classes, hidden, dropout, 0)
-    return _ready(network, size)
-
-
-def _ready(network: Any, size: int) -> Any:
     fold_batch_norms(network, size)
-    return network.to(device(), memory_format=torch.channels_last)
+    return _moved(network, where)
+
+
+def _moved(network: Any, where: torch.device) -> Any:
+    with explaining_full_memory(where, "the network", "Close other programs that use this memory."):
+        return network.to(where, memory_format=torch.channels_last)
 
 
 def put_head(network: Any, classes: int, hidden: int | None, dropout: float, seed: int) -> None:
@@ -148,7 +176,13 @@ def logits_layer(network: Any) -> nn.Linear:
 
 
 def precision_for(asked: str, opened: Opened, backbone: str, batch_size: int, batch_norm: str) -> str:
-    """Return "float32" or "bfloat16": what was asked for, or what is faster here."""
+    """Return "float32" or "bfloat16": what was asked for, or what is faster here.
+
+    Raises SettingError for bfloat16 on a device that has none.
+    """
+    device = Device(next(opened.network.parameters()).device)
+    if asked == "bfloat16" and not device.supports_bfloat16:
+        raise SettingError(f"{device.name} does not compute in bfloat16.", "Choose float32 or auto.")
     if asked != "auto":
         return asked
     # In the mode it will train in: batch norms at rest are folded, and the answer may be another one.

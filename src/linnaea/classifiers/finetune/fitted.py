@@ -13,8 +13,9 @@ from torch import Tensor
 
 from linnaea.classifiers import saved
 from linnaea.classifiers.contract import saved_temperature
-from linnaea.classifiers.finetune import construction, inference, precision, state
+from linnaea.classifiers.finetune import construction, inference, state
 from linnaea.classifiers.finetune.backbones import check_size
+from linnaea.classifiers.finetune.device import PRECISIONS, Device
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -43,6 +44,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     weights: str | Path
     size: int | None
     preprocessing: str
+    device: str
     train_from: str | None
     epochs: int | None
     learning_rate: float | None
@@ -70,6 +72,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             variant=self.preprocessing,
             classes=2,
             seed=0,
+            device=self.device,
         )
         choose_trained(opened.network, self.suited()["train_from"])
 
@@ -94,6 +97,9 @@ class FineTuned(ClassifierMixin, BaseEstimator):
                 self.backbone, weights=self.weights, size=self.size, variant=self.preprocessing
             )
         )
+
+    def _device(self) -> Device:
+        return Device(next(self.network_.parameters()).device)
 
     def _logits(self, X: Any) -> Tensor:
         check_is_fitted(self, "network_")
@@ -125,6 +131,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             variant=self.preprocessing,
             classes=classes,
             seed=self.seed_,
+            device=self.device,
         )
 
     def probe_proba(self, X: Any) -> np.ndarray:
@@ -182,10 +189,8 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "network_")
         parameters = sum(parameter.numel() for parameter in self.network_.parameters())
         numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
-        where = next(self.network_.parameters()).device.type
-        threads = counted(torch.get_num_threads(), "thread")
-        if where != "cpu":
-            threads = torch.cuda.get_device_name()
+        device = self._device()
+        threads = counted(torch.get_num_threads(), "thread") if device.where.type == "cpu" else device.name
         # Only what kind of weights; where exactly they came from would take three lines of a table.
         came = self.weights_.partition(" (")[0].partition(";")[0]
         if came.startswith("weights from"):
@@ -212,7 +217,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             "weights": self.weights_,
             "preprocessing": self.preprocessing_.as_dict(),
             "head_hidden": None if hidden is None else hidden.out_features,
-            "precision": {"numbers": self.precision_, "processor": precision.processor()},
+            "precision": {"numbers": self.precision_, "processor": self._device().name},
             "chosen_epoch": self.chosen_epoch_,
             "temperature": self.temperature_,
             "kept": getattr(self, "kept_", None),
@@ -234,9 +239,6 @@ class FineTuned(ClassifierMixin, BaseEstimator):
             classifier.weights_, classifier._model_args = model["weights"], model["model_args"]
             classifier.chosen_epoch_, classifier.kept_ = model["chosen_epoch"], model["kept"]
             classifier.temperature_ = saved_temperature(model)
-            # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
-            same = model["precision"]["processor"] == precision.processor()
-            classifier.precision_ = model["precision"]["numbers"] if same else "float32"
             classifier.network_ = construction.rebuild_network(
                 model["backbone"],
                 model["model_args"],
@@ -244,8 +246,12 @@ class FineTuned(ClassifierMixin, BaseEstimator):
                 len(classifier.classes_),
                 model["head_hidden"],
                 classifier.dropout,
+                device=classifier.device,
             )
             classifier.network_.load_state_dict(tensors)
+            # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
+            same = model["precision"]["processor"] == classifier._device().name
+            classifier.precision_ = model["precision"]["numbers"] if same else "float32"
         except LinnaeaError as error:
             raise saved.refusal(error, Path(folder)) from error
         except Exception as error:
@@ -263,7 +269,7 @@ def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} is {str(value)[:100]}")
     if not isinstance(model["parameters"].get("weights", ""), str):
         raise ValueError("parameters.weights is no text")
-    if model["precision"]["numbers"] not in precision.PRECISIONS[1:]:
+    if model["precision"]["numbers"] not in PRECISIONS[1:]:
         raise ValueError(f"precision is {str(model['precision'])[:100]}")
     hidden = model["head_hidden"]
     widths = {tensor.shape[0] for tensor in tensors.values() if tensor.ndim}

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from linnaea.classifiers.finetune import inference
+from linnaea.classifiers.finetune.device import autocast
 from linnaea.classifiers.finetune.pictures import batches
-from linnaea.classifiers.finetune.precision import autocast
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 
 

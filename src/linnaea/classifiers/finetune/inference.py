@@ -1,13 +1,13 @@
 """Batches of uint8 pictures → features and logits of a network that does not learn."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from linnaea.classifiers.finetune.precision import autocast
+from linnaea.classifiers.finetune.device import autocast, explaining_full_memory, pictures_at
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError
 
@@ -49,10 +49,11 @@ def features(
 
     Raises LinnaeaError where the network makes NaN or infinity of a picture.
     """
-    network.eval()
-    made = (
-        _numbers(forward_features(network, _prepared(batch, preprocessing), precision)) for batch in batches
-    )
+
+    def compute(pictures: Tensor) -> Tensor:
+        return _numbers(forward_features(network, pictures, precision))
+
+    made = _computed(network, batches, preprocessing, compute)
     if out is None:
         found = list(made)
         return torch.cat(found) if found else torch.empty((0, 0))
@@ -68,10 +69,10 @@ def _numbers(features: Tensor) -> Tensor:
     # Weights can be finite and still too large, or the pictures scaled for another network.
     if not bool(torch.isfinite(features).all()):
         raise LinnaeaError(
-            "The network answers pictures with what is no number.",
+            "The network answers pictures with numbers that are not finite.",
             "Its weights are damaged or belong to another network: pass others with --weights.",
         )
-    return features.cpu()
+    return features
 
 
 @torch.no_grad()
@@ -87,16 +88,11 @@ def logits(
 
     tta: "none", or "flip": the mean of the logits of each picture and of its mirror.
     """
-    network.eval()
-    found = []
-    for batch in batches:
-        pictures = _prepared(batch, preprocessing)
-        made = forward(network, pictures, precision)
-        if tta == "flip":
-            # contiguous: flip forgets the channels-last order, on which speed depends.
-            mirrored = pictures.flip(-1).contiguous(memory_format=torch.channels_last)
-            made = (made + forward(network, mirrored, precision)) / 2
-        found.append(made.cpu())
+
+    def compute(pictures: Tensor) -> Tensor:
+        return forward(network, pictures, precision)
+
+    found = list(_computed(network, batches, preprocessing, _with_mirror(compute, tta)))
     return torch.cat(found) if found else torch.empty((0, network.num_classes))
 
 
@@ -113,18 +109,44 @@ def last_features(
 
     Behind a head's hidden layer, where there is one. tta: as in `logits`; the mean is that of the features.
     """
-    network.eval()
     head = network.get_classifier()
     before, last = head[:-1], head[-1]
-    found = []
-    for batch in batches:
-        pictures = _prepared(batch, preprocessing)
-        made = before(forward_features(network, pictures, precision))
-        if tta == "flip":
-            mirrored = pictures.flip(-1).contiguous(memory_format=torch.channels_last)
-            made = (made + before(forward_features(network, mirrored, precision))) / 2
-        found.append(made.cpu())
+
+    def compute(pictures: Tensor) -> Tensor:
+        return before(forward_features(network, pictures, precision))
+
+    found = list(_computed(network, batches, preprocessing, _with_mirror(compute, tta)))
     return torch.cat(found) if found else torch.empty((0, last.in_features))
+
+
+def _with_mirror(compute: Callable[[Tensor], Tensor], tta: str) -> Callable[[Tensor], Tensor]:
+    """Return compute itself, or with "flip" its mean over pictures (n, 3, h, w) and their mirrors."""
+
+    def mean(pictures: Tensor) -> Tensor:
+        # contiguous: flip forgets the channels-last order, on which speed depends.
+        mirrored = pictures.flip(-1).contiguous(memory_format=torch.channels_last)
+        return (compute(pictures) + compute(mirrored)) / 2
+
+    return mean if tta == "flip" else compute
+
+
+def _computed(
+    network: Any,
+    batches: Iterable[Tensor],
+    preprocessing: Preprocessing,
+    compute: Callable[[Tensor], Tensor],
+) -> Iterator[Tensor]:
+    """Yield what the network, in evaluation mode, makes of each batch once it is standardised.
+
+    Results lie on the processor.
+    """
+    network.eval()
+    where = next(network.parameters()).device
+    cure = "Close other programs that use this memory, or train with a smaller --size."
+    with explaining_full_memory(where, pictures_at(BATCH, preprocessing.size), cure):
+        for batch in batches:
+            pictures = preprocessing.normalize(batch).contiguous(memory_format=torch.channels_last)
+            yield compute(pictures).cpu()
 
 
 @torch.no_grad()
@@ -140,10 +162,6 @@ def head_logits(network: Any, features: Tensor) -> Tensor:
     network.eval()
     where = next(network.parameters()).device
     return network.get_classifier()(features.to(where)).cpu()
-
-
-def _prepared(batch: Tensor, preprocessing: Preprocessing) -> Tensor:
-    return preprocessing.normalize(batch).contiguous(memory_format=torch.channels_last)
 
 
 def judged(logits: Tensor, targets: Tensor) -> tuple[float, float]:

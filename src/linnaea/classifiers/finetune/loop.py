@@ -1,27 +1,28 @@
 """The training loop: train → run_epoch → train_step."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea import signals
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.course import Course
+from linnaea.classifiers.finetune.device import Device, explaining_full_memory, pictures_at
 from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
-from linnaea.classifiers.finetune.pictures import ResidentPictures
+from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
 from linnaea.classifiers.finetune.progress import Stage
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.errors import DivergenceError
 from linnaea.random_streams import Purpose, stream
@@ -145,15 +146,21 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
     done, started = sum(map(len, steps[: course.step])), time.perf_counter() - course.seconds
+    inputs = (next_batch(session, part, steps[step], step, size) for step in range(course.step, len(steps)))
+    halve = "Halve --batch-size, or set" if settings.batch_size > 1 else "Set"
     with (
+        explaining_full_memory(
+            part.pictures.device, pictures_at(settings.batch_size, size), f"{halve} a smaller --size."
+        ),
         threads_for(session.features),
-        SignalsHeldBack() as signals,
+        signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,
+        one_ahead(inputs, part.pictures.ahead) as batches,
     ):
-        for rows in steps[course.step :]:
+        for batch in batches:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
             set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
-            loss, correct, weight = train_step(session, part, rows, size)
+            loss, correct, weight = train_step(session, part, batch)
             if not np.isfinite(loss):
                 raise DivergenceError(
                     f"Training diverged in epoch {epoch}, step {course.step + 1}: the loss is {loss}.",
@@ -161,29 +168,54 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
                 )
             course.sums.add(loss, correct, weight)
             course.step, course.seconds = course.step + 1, time.perf_counter() - started
-            stage.advance(len(rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
-            signals.release()
+            stage.advance(len(batch.rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
+            poll()
         course.epoch, course.step = epoch, 0
 
 
-def train_step(
-    session: Session, part: TrainingPart, rows: np.ndarray, size: int
-) -> tuple[float, float, float]:
+class Batch(NamedTuple):
+    """What one step learns from, as far as it is made before the step.
+
+    rows: ndarray of int (n,)
+        Which pictures.
+    inputs: Tensor
+        Crops, uint8 (n, 3, size, size), or features (n, width) where only the head learns.
+    rng: Generator
+        The step's chance; the crops have taken theirs.
+    """
+
+    rows: np.ndarray
+    inputs: Tensor
+    rng: np.random.Generator
+
+
+def next_batch(session: Session, part: TrainingPart, rows: np.ndarray, step: int, size: int) -> Batch:
+    """Return what this step of the epoch learns from. It depends on no step before, nor on global state."""
+    rng = stream(session.seed, Purpose.AUGMENT, session.course.epoch + 1, step)
+    if session.features is not None:
+        # Only the head learns: what comes before it was computed once.
+        return Batch(rows, session.features.take(rows, rng), rng)
+    pictures = part.pictures
+    crops = session.augmentation.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
+    return Batch(rows, ready_for(pictures.device, crops), rng)
+
+
+def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[float, float, float]:
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
     settings, course, augmentation = session.settings, session.course, session.augmentation
-    rng = stream(session.seed, Purpose.AUGMENT, course.epoch + 1, course.step)
+    rows, inputs, rng = batch
+    inputs = inputs.to(part.targets.device, non_blocking=True)
     where = torch.from_numpy(rows).to(part.targets.device)
     weights = None if part.weights is None else part.weights[where]
     targets = shares(part.targets[where], part.classes, weights)
     if session.features is not None:
-        # Only the head learns: what comes before it was computed once.
-        inputs, forward = session.features.take(rows, rng), session.network.get_classifier()
+        forward = session.network.get_classifier()
     else:
-        inputs = augmentation.pictures(part.pictures.take(rows), size, part.pictures.preprocessing, rng)
+        inputs = augmentation.finished(inputs, part.pictures.preprocessing, rng)
         inputs, targets = augmentation.mixed(inputs, targets, rng)
         forward = partial(inference.forward, session.network, precision=settings.precision)
     sums = torch.zeros(3, device=inputs.device)
-    with _dropout_from(session.seed, course, inputs.device):
+    with _dropout_from(session.seed, course, Device(inputs.device)):
         for x, y in zip(inputs.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
             logits = forward(x)
             # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
@@ -218,12 +250,10 @@ def size_at(epoch: int, first: int | None, full: int, epochs: int) -> int:
     return min(round(side / STRIDE) * STRIDE or STRIDE, full)
 
 
-@contextmanager
-def _dropout_from(seed: int, course: Course, device: torch.device) -> Iterator[None]:
-    """Lend torch's global generator a state that depends on seed, epoch and step only."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(stream(seed, Purpose.DROPOUT, course.epoch + 1, course.step).integers(2**62)))
-        yield
+def _dropout_from(seed: int, course: Course, device: Device) -> AbstractContextManager[None]:
+    """Lend torch's global generators a state that depends on seed, epoch and step only."""
+    step_seed = stream(seed, Purpose.DROPOUT, course.epoch + 1, course.step).integers(2**62)
+    return device.seeded(int(step_seed))
 
 
 def _stage(session: Session, pictures: int, done: int) -> Stage:

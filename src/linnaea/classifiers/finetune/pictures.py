@@ -1,11 +1,15 @@
-"""Pictures as training takes them: decoded once, as uint8, no larger than it can use."""
+"""Pictures as training takes them: decoded once, as uint8, no larger than it can use.
+
+On a GPU the next batch is prepared while this one is learned from, see `one_ahead`.
+"""
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
@@ -27,8 +32,12 @@ ROOM = 256 / 224
 # Pixels that a network sees at once where it does not learn: a whole batch at 512 x 512, 2 pictures at
 # 2048 x 2048. Its activations take a few hundred bytes for each.
 _PIXELS = BATCH * 512**2
-# Share of a GPU's free memory that pictures may take; the rest is for training.
-_SHARE = 0.5
+# Share of a GPU's free memory that the pictures of one set may take. Two sets leave half of it to the
+# network, its copies and one batch's activations.
+_SHARE = 0.3
+
+Item = TypeVar("Item")
+_END: Any = object()
 
 
 def evaluated_side(preprocessing: Preprocessing) -> int:
@@ -83,11 +92,13 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
     return pictures
 
 
-def decoded(X: Any, preprocessing: Preprocessing) -> Iterator[Tensor]:
+def decoded(X: Any, preprocessing: Preprocessing, *, fit: bool = False) -> Iterator[Tensor]:
     """Yield every picture of X as uint8 (3, height, width), its shorter side kept_side(...) at most.
 
     X: DecodedPictures, list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a
     list may mix them.
+    fit: bool
+        Whether to yield evaluation's view of each instead, (3, size, size).
 
     Threads work ahead (Pillow and torch let go of Python's lock), a bounded number of pictures, so memory
     does not grow with X. Raises DataError for what is none of these, and for a file that cannot be read.
@@ -95,7 +106,8 @@ def decoded(X: Any, preprocessing: Preprocessing) -> Iterator[Tensor]:
     pictures = sequence_of(X, preprocessing, keep=False)
 
     def read(row: int) -> Tensor:
-        return as_tensor(pictures[row], preprocessing)
+        picture = as_tensor(pictures[row], preprocessing)
+        return fitted(picture, preprocessing) if fit else picture
 
     yield from cache.in_order(read, usable_cores(), range(len(pictures)))
 
@@ -126,7 +138,7 @@ def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
         mode = functional.InterpolationMode(preprocessing.interpolation if known else "bicubic")
         pixels = functional.resize(pixels, [side], mode, antialias=True)
     # The report's variant squeezes the whole picture into the square: that square is what is kept.
-    return _fit(pixels, preprocessing) if preprocessing.variant == "report" else pixels
+    return preprocessing.fit_one(pixels) if preprocessing.variant == "report" else pixels
 
 
 class ResidentPictures:
@@ -134,7 +146,10 @@ class ResidentPictures:
 
     pictures: sequence of uint8 Tensors (3, height, width), or DecodedPictures
         Of any sizes; the shorter side of what is taken is kept_side(preprocessing) at most. DecodedPictures
-        stay on the disk, so that memory does not grow with their number; every other kind is in memory.
+        stay on the disk, so that memory does not grow with their number; every other kind is in memory, the
+        GPU's or the machine's.
+    device: torch.device
+        Where they are learned from.
     """
 
     def __init__(
@@ -145,6 +160,12 @@ class ResidentPictures:
         self.device = device
         self._all_kept = not isinstance(pictures, DecodedPictures) or pictures.kept == len(pictures)
 
+    @property
+    def ahead(self) -> bool:
+        """Whether the next batch is prepared while this one is learned from."""
+        # The processor never waits for a batch: a second thread would only share its cores.
+        return self.device.type != "cpu"
+
     @classmethod
     def read(cls, X: Any, preprocessing: Preprocessing, device: torch.device) -> "ResidentPictures":
         """Decode all of X: onto a GPU that has room for it, else paths into the cache on disk.
@@ -152,17 +173,19 @@ class ResidentPictures:
         Raises DataError as sequence_of does.
         """
         pictures = sequence_of(X, preprocessing, keep=True)
-        if stays_on_disk(pictures, device):
+        free = Device(device).free_memory()
+        if isinstance(pictures, DecodedPictures) and not fits(_decoded_bytes(pictures), free):
             return cls(pictures, preprocessing, device)
-        return cls(
-            [picture.to(device) for picture in decoded(pictures, preprocessing)], preprocessing, device
-        )
+        found = list(decoded(pictures, preprocessing))
+        if fits(sum(picture.nbytes for picture in found), free):
+            found = [picture.to(device) for picture in found]
+        return cls(found, preprocessing, device)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> list[Tensor]:
-        """Return the pictures of these rows, uint8 (3, height, width), on the device."""
+        """Return the pictures of these rows, uint8 (3, height, width), in the memory where they lie."""
         if not isinstance(self.pictures, DecodedPictures):
             return [self.pictures[row] for row in rows]
         # Reading a kept picture takes 0.1 ms, less than a thread would save; decoding takes several.
@@ -172,34 +195,44 @@ class ResidentPictures:
             return list(pool.map(self._read, rows))
 
     def _read(self, row: int) -> Tensor:
-        return as_tensor(self.pictures[int(row)], self.preprocessing).to(self.device)
+        return as_tensor(self.pictures[int(row)], self.preprocessing)
 
     def some(self, rows: np.ndarray) -> "ResidentPictures":
         """Return the pictures of these rows, read already."""
         return ResidentPictures(self.take(rows), self.preprocessing, self.device)
 
     def centres(self, size: int) -> Iterator[Tensor]:
-        """Yield uint8 (at most `size` pictures, 3, side, side), as evaluation sees the pictures, in order."""
+        """Yield uint8 (at most `size` pictures, 3, side, side), as evaluation sees the pictures, in order.
+
+        They are on the device.
+        """
         if isinstance(self.pictures, DecodedPictures):
-            yield from batches(self.pictures, self.preprocessing, self.device, size)
-            return
-        size = _within_memory(size, self.preprocessing)
-        for start in range(0, len(self), size):
-            pictures = self.pictures[start : start + size]
-            yield torch.stack([fitted(picture, self.preprocessing) for picture in pictures])
+            return batches(self.pictures, self.preprocessing, self.device, size)
+        pictures, size = self.pictures, _within_memory(size, self.preprocessing)
+        return on_device(
+            (
+                torch.stack(
+                    [fitted(picture, self.preprocessing) for picture in pictures[start : start + size]]
+                )
+                for start in range(0, len(self), size)
+            ),
+            self.device,
+        )
 
 
 class EvaluationBatches:
     """Batches of uint8 (b, 3, size, size), evaluation's view of X, as often as they are asked for.
 
-    Kept where the pictures are in memory anyway; read anew each time where they stay on the disk.
+    Kept where the pictures are in memory anyway, or a GPU has room for them; else made anew each time.
     """
 
     def __init__(self, X: Any, preprocessing: Preprocessing, device: torch.device) -> None:
         self._pictures = sequence_of(X, preprocessing, keep=True)
         self._how = preprocessing, device, BATCH
         self._kept: list[Tensor] | None = None
-        if not stays_on_disk(self._pictures, device):
+        free = Device(device).free_memory()
+        on_disk = isinstance(self._pictures, DecodedPictures)
+        if fits(len(self) * 3 * preprocessing.size**2, free) or (free is None and not on_disk):
             self._kept = list(batches(self._pictures, *self._how))
 
     def __len__(self) -> int:
@@ -210,39 +243,44 @@ class EvaluationBatches:
         return iter(self._kept) if self._kept is not None else batches(self._pictures, *self._how)
 
 
-def stays_on_disk(pictures: Sequence[Any], device: torch.device) -> bool:
-    """Return whether these pictures are read when they are needed, and not held in memory."""
-    if not isinstance(pictures, DecodedPictures) or not len(pictures):
-        return False
-    if device.type != "cuda":
-        return True
+def fits(needed: int, free: int | None) -> bool:
+    """Return whether pictures of so many bytes may lie on a GPU with so many free, and leave room to train.
+
+    free: None for the processor, on which nothing needs to be moved.
+    """
+    return free is not None and needed <= _SHARE * free
+
+
+def _decoded_bytes(pictures: DecodedPictures) -> int:
+    """Return about how many bytes the pictures take; exactly where all are kept."""
+    if not len(pictures):
+        return 0
     # Photographs are three by two as a rule; where some are kept already, their sizes are known.
     side = pictures.side or max(pictures[0].shape[:2])
     each = pictures.nbytes / pictures.kept if pictures.kept else 1.5 * 3 * side**2
-    return each * len(pictures) > _SHARE * torch.cuda.mem_get_info(device)[0]
+    return round(each * len(pictures))
 
 
 def fitted(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Return uint8 (3, size, size), the evaluation's view of one picture as kept, (3, height, width)."""
-    if preprocessing.variant == "report":
-        return picture
-    return _fit(picture, preprocessing)
+    """Return uint8 (3, size, size), the evaluation's view of one picture as kept, (3, height, width).
 
-
-def _fit(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
-    array = picture.permute(1, 2, 0).cpu().numpy()
-    return preprocessing.fit([array])[0].to(picture.device)
+    It is made in the memory where the picture lies.
+    """
+    return picture if preprocessing.variant == "report" else preprocessing.fit_one(picture)
 
 
 def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_size: int) -> Iterator[Tensor]:
-    """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed.
+    """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed, on the device.
 
     batch_size: at most; fewer of large pictures, so that memory stays within bounds.
     """
-    batch_size = _within_memory(batch_size, preprocessing)
+    return on_device(_stacked(X, preprocessing, _within_memory(batch_size, preprocessing)), device)
+
+
+def _stacked(X: Any, preprocessing: Preprocessing, batch_size: int) -> Iterator[Tensor]:
     waiting: list[Tensor] = []
-    for picture in decoded(X, preprocessing):
-        waiting.append(fitted(picture, preprocessing).to(device))
+    for picture in decoded(X, preprocessing, fit=True):
+        waiting.append(picture)
         if len(waiting) == batch_size:
             yield torch.stack(waiting)
             waiting = []
@@ -252,3 +290,39 @@ def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_si
 
 def _within_memory(batch_size: int, preprocessing: Preprocessing) -> int:
     return max(1, min(batch_size, _PIXELS // preprocessing.size**2))
+
+
+def on_device(batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+    """Yield the batches on the device; on a GPU the next one is made while this one is computed with."""
+    with one_ahead((ready_for(device, batch) for batch in batches), device.type != "cpu") as ready:
+        for batch in ready:
+            yield batch.to(device, non_blocking=True)
+
+
+def ready_for(device: torch.device, batch: Tensor) -> Tensor:
+    """Return the batch in memory from which a GPU can fetch it by itself, while the processor goes on."""
+    return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
+
+
+@contextmanager
+def one_ahead(items: Iterable[Item], ahead: bool) -> Iterator[Iterator[Item]]:
+    """Yield an iterator over the items that makes the next one in a thread while this one is used.
+
+    The thread ends with the context, whatever ends that, after the item that it is making. An error of the
+    items reaches the caller in its turn. ahead: False makes each item when it is asked for, in the caller's
+    thread. The items are the same in both ways, as long as no global generator decides them.
+    """
+    source = iter(items)
+    if not ahead:
+        yield source
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="next-batch") as thread:
+
+        def made_ahead() -> Iterator[Item]:
+            making = thread.submit(next, source, _END)
+            # Waiting for it lets signals through.
+            while (item := making.result()) is not _END:
+                making = thread.submit(next, source, _END)
+                yield item
+
+        yield made_ahead()

@@ -178,8 +178,10 @@ def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> 
     rows = np.resize(order, (_STEPS, min(batch, len(order))))
 
     def step() -> None:
-        loop.train_step(session, part, rows[session.course.step % _STEPS], size)
-        session.course.step += 1
+        course = session.course
+        batch = loop.next_batch(session, part, rows[course.step % _STEPS], course.step, size)
+        loop.train_step(session, part, batch)
+        course.step += 1
 
     step()
     taken: list[float] = []

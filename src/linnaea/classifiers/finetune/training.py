@@ -12,6 +12,7 @@ import torch
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import batchnorm, budget, construction, deadline, inference, loop, state
 from linnaea.classifiers.finetune.course import Sums
+from linnaea.classifiers.finetune.device import all_finite
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
@@ -170,7 +171,7 @@ class FineTuning(FineTuned):
         held = [*session.network.state_dict().values(), *self.network_.state_dict().values()]
         for slots in session.optimizer.state.values():
             held += [value for value in slots.values() if torch.is_tensor(value)]
-        if math.isfinite(val_loss or 0.0) and all(tensor.isfinite().all() for tensor in held):
+        if math.isfinite(val_loss or 0.0) and all_finite(held):
             return
         raise DivergenceError(
             f"Training diverged in epoch {session.course.epoch}: loss or weights are no longer finite.",

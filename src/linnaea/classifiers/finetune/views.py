@@ -8,7 +8,7 @@ from torch import Tensor
 
 from linnaea.classifiers.finetune import inference
 from linnaea.classifiers.finetune.augment import Augmentation
-from linnaea.classifiers.finetune.pictures import ResidentPictures
+from linnaea.classifiers.finetune.pictures import ResidentPictures, on_device
 from linnaea.random_streams import Purpose, stream
 
 
@@ -33,7 +33,7 @@ def views(
     first: int = 0,
     batch_size: int = inference.BATCH,
 ) -> Iterator[Tensor]:
-    """Yield the views, from number `first` on, as batches of uint8 (b, 3, size, size).
+    """Yield the views, from number `first` on, as batches of uint8 (b, 3, size, size) on the device.
 
     View 0 is evaluation's; view 1 its mirror (where flip); then random crops of half the area and more,
     mirrored by chance. All views of one kind follow each other, each in the order of the pictures; those that
@@ -43,7 +43,8 @@ def views(
     for view in range(first, math.ceil(number)):
         rows = seen[view * len(pictures) : (view + 1) * len(pictures)]
         if view > 0 + flip:
-            yield from _crops(pictures, rows, seed, view, flip, batch_size)
+            crops = _crops(pictures, rows, seed, view, flip, batch_size)
+            yield from on_device(crops, pictures.device)
             continue
         for batch in _centres(pictures, rows, batch_size):
             yield batch.flip(-1) if view else batch

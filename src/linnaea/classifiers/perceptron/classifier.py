@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 from tqdm.auto import tqdm
 
+from linnaea import signals
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron import inputs
 from linnaea.classifiers.perceptron.batches import Batches, Part
 from linnaea.classifiers.perceptron.fitted import FittedPerceptron
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.classifiers.perceptron.network import Network, shapes_of
 from linnaea.classifiers.perceptron.schedules import rate_at
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
@@ -223,7 +223,7 @@ class MLPClassifier(FittedPerceptron):
         dropping = self.dropout > 0 or self.input_dropout > 0
         started = time.perf_counter() - course.seconds
         # Overflow is looked for once an epoch, in _close_epoch, not warned of at each operation.
-        with SignalsHeldBack() as signals, np.errstate(all="ignore"):
+        with signals.between_steps() as poll, np.errstate(all="ignore"):
             for x, targets, weights in batches.epoch(epoch, course.step):
                 # The rate in the middle of the step: zero neither in the first of a warm-up nor in the last.
                 solver.rate = rate(course.epoch + (course.step + 0.5) / batches.steps)
@@ -233,7 +233,7 @@ class MLPClassifier(FittedPerceptron):
                 course.seconds = time.perf_counter() - started
                 if on_step is not None:
                     on_step("", min(course.step * batches.batch_size, rows), rows, course.seconds)
-                signals.release()
+                poll()
         course.epoch, course.step = epoch, 0
 
     def _train_step(

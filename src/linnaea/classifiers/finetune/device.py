@@ -1,0 +1,307 @@
+"""The device that computes: which one, what it is called, what it can do, and what happens when it is full.
+
+"auto" takes a GPU only after it has trained a tiny network and reached the processor's numbers: a card that
+this build of torch has no kernels for, and a backend that errs, are found before any picture is read.
+"""
+
+import copy
+import json
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linnaea.data.downloads import cache_folder
+from linnaea.errors import LinnaeaError, SettingError
+from linnaea.files import write_json
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+_CPU = torch.device("cpu")
+# The largest error of a device, relative to the largest number: TF32 keeps 10 bits of a product (1e-3).
+_TOLERANCE = 0.02
+_STEPS = 3  # training steps that are timed, of which the fastest counts, after one for kernels to be chosen
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device of torch, and what the rest of this room needs to know of it."""
+
+    where: torch.device
+
+    @property
+    def name(self) -> str:
+        """The GPU's name, or the processor's model with its widest instructions and its threads."""
+        if self.where.type == "cuda":
+            return torch.cuda.get_device_name(self.where)
+        return "Apple GPU (MPS)" if self.where.type == "mps" else _processor()
+
+    @property
+    def supports_bfloat16(self) -> bool:
+        """Whether it computes in bfloat16 itself: emulated, it is slow, and convolutions may be missing."""
+        if self.where.type != "cuda":
+            return self.where.type == "cpu"
+        with torch.cuda.device(self.where):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes of a GPU that nobody uses; None for the processor."""
+        if self.where.type == "cuda":
+            # What torch has freed and keeps for itself is free for us.
+            kept = torch.cuda.memory_reserved(self.where) - torch.cuda.memory_allocated(self.where)
+            return torch.cuda.mem_get_info(self.where)[0] + kept
+        if self.where.type == "mps":
+            return max(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory(), 0)
+        return None
+
+    def synchronize(self) -> None:
+        """Wait until everything that was given to the device is computed."""
+        if self.where.type == "cuda":
+            torch.cuda.synchronize(self.where)
+        elif self.where.type == "mps":
+            torch.mps.synchronize()
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Lend the generators of the processor and of this device a state from a seed, and put theirs back.
+
+        They are global to the process: dropout, torchvision's policies and the first weights of a network
+        have no way to draw from another. Other devices' generators are not touched.
+        """
+        cuda, mps = self.where.type == "cuda", self.where.type == "mps"
+        with torch.random.fork_rng(devices=[self.where] if cuda else []):
+            before = torch.mps.get_rng_state() if mps else None
+            torch.default_generator.manual_seed(seed)
+            if cuda:
+                with torch.cuda.device(self.where):
+                    torch.cuda.manual_seed(seed)
+            if mps:
+                torch.mps.manual_seed(seed)
+            try:
+                yield
+            finally:
+                if before is not None:
+                    torch.mps.set_rng_state(before)
+
+
+def _processor() -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
+        )
+    return f"{model} ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+
+def present() -> list[torch.device]:
+    """Return every device that torch finds here, those that "auto" prefers first; the processor is last."""
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    apple = [torch.device("mps")] if torch.backends.mps.is_available() else []
+    return [*(torch.device("cuda", number) for number in cards), *apple, _CPU]
+
+
+@cache
+def choose_device(setting: str = "auto") -> Device:
+    """Return the device of a setting: "auto", "cpu", "cuda", "cuda:1" … or "mps".
+
+    "auto": the first GPU that computes correctly, else the processor; a GPU that is passed over is reported
+    once, as a RuntimeWarning.
+
+    Raises SettingError for a named device that is not here or does not compute correctly.
+    """
+    found = present()
+    if setting == "auto":
+        return Device(first_working(found))
+    chosen = next((where for where in found if setting in (where.type, str(where))), None)
+    if chosen is None:
+        raise SettingError(
+            f"There is no device {setting[:100]!r} here.",
+            f"Choose one of {', '.join(map(str, found))}, or auto.",
+        )
+    if fault := fault_of(chosen):
+        raise SettingError(f"The device {setting} cannot be used: {fault}.", "Choose cpu or auto.")
+    return Device(chosen)
+
+
+def first_working(candidates: Iterable[torch.device]) -> torch.device:
+    """Return the first device that computes correctly; each one before it is reported as a RuntimeWarning."""
+    for where in candidates:
+        if not (fault := fault_of(where)):
+            return where
+        warnings.warn(f"The device {where} is not used: {fault}.", RuntimeWarning, stacklevel=2)
+    return _CPU
+
+
+def fault_of(where: torch.device) -> str:
+    """Return why no network can be trained on a device: what it raises, or how far it is off; "" if it can.
+
+    A small network of convolutions goes forward and backward there and on the processor.
+    """
+    if where == _CPU:
+        return ""
+    try:
+        received = _small_training(where)
+    except (RuntimeError, AssertionError) as error:
+        # No kernels for this card, a driver that is too old, a torch built without the backend.
+        return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    off = largest_error(received, _small_training(_CPU))
+    # NaN is not within anything.
+    return "" if off <= _TOLERANCE else f"its numbers differ from the processor's by {off:.1%}"
+
+
+def largest_error(received: list[Tensor], expected: list[Tensor]) -> float:
+    """Return the largest difference between tensors, each relative to the largest number expected of it."""
+    errors = [
+        (one - other).abs().max() / other.abs().max() for one, other in zip(received, expected, strict=True)
+    ]
+    return float(torch.stack(errors).max())
+
+
+def _small_training(where: torch.device) -> list[Tensor]:
+    """Return the logits and gradients of a small network, on the processor."""
+    generator = torch.Generator().manual_seed(0)
+
+    def numbers(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(where)
+
+    # A convolution with its norm, a depthwise one of stride 2, a pool and a dense layer.
+    pictures = numbers(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    shapes = (8, 3, 3, 3), (8,), (8,), (8, 1, 3, 3), (5, 8)
+    weights = [numbers(*shape).requires_grad_() for shape in shapes]
+    first, scale, shift, depthwise, dense = weights
+    x = functional.conv2d(pictures, first, padding=1)
+    x = functional.relu(functional.batch_norm(x, None, None, scale, shift, training=True))
+    x = functional.conv2d(x, depthwise, stride=2, padding=1, groups=8)
+    logits = functional.linear(x.mean((2, 3)), dense)
+    functional.cross_entropy(logits, torch.tensor([1, 3], device=where)).backward()
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    return [tensor.detach().cpu() for tensor in (logits, *gradients)]
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether no tensor holds NaN or infinity; a GPU is waited for once, not once a tensor."""
+    answers: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        answers.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return all(bool(torch.stack(each).all()) for each in answers.values())
+
+
+@contextmanager
+def explaining_full_memory(where: torch.device, what: str, cure: str) -> Iterator[None]:
+    """Turn torch's many ways to say that memory is full into one sentence with a cure.
+
+    what: for which there is no room, such as pictures_at(16, 224).
+
+    Raises LinnaeaError in their place.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_full_memory(error):
+            raise
+        name = "The processor's memory" if where.type == "cpu" else f"The GPU ({where})"
+        raise LinnaeaError(f"{name} has no room for {what}.", cure) from error
+
+
+def pictures_at(batch_size: int, size: int) -> str:
+    """Return "batches of 16 pictures at 224 pixels"."""
+    return f"batches of {batch_size:,} picture{'' if batch_size == 1 else 's'} at {size:,} pixels"
+
+
+# Of what torch raises as a plain RuntimeError where an allocation fails.
+_FULL = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Tell an error that says that the memory of a device, or of the machine, does not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _FULL)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Return the context that convolutions and products run in; sums and losses stay in float32."""
+    if precision == "bfloat16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def choose_precision(
+    network: Any, size: int, *, batch_size: int = 16, name: str = "", remember: bool = True
+) -> str:
+    """Return "bfloat16" where a training step is faster in it on the network's device, else "float32".
+
+    network: Module
+        Copied, so that its weights and statistics stay as they are.
+    size: int
+        Side of the pictures, in pixels.
+    name: str
+        Of the network; with device, torch version and size, what the answer is remembered under.
+    remember: bool
+        Whether to look into, and write, precision.json in the cache folder.
+    """
+    device = Device(next(network.parameters()).device)
+    if not device.supports_bfloat16:
+        return "float32"
+    path = cache_folder() / "precision.json"
+    key = f"{device.name} | torch {torch.__version__} | {name} | {size} px, {batch_size} a batch"
+    known = _read(path) if remember else {}
+    if key in known:
+        return str(known[key]["precision"])
+    seconds = {"float32": _step_seconds(network, size, batch_size, "float32", device)}
+    # A network with a layer that has no bfloat16 kernel is trained in float32.
+    with suppress(RuntimeError):
+        seconds["bfloat16"] = _step_seconds(network, size, batch_size, "bfloat16", device)
+    best = min(seconds, key=seconds.__getitem__)
+    if remember:
+        measured = {precision: round(batch_size / second, 1) for precision, second in seconds.items()}
+        # A cache that cannot be written costs a measurement next time, no more.
+        with suppress(LinnaeaError):
+            write_json(path, {**known, key: {"precision": best, "pictures_per_second": measured}})
+    return best
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _step_seconds(network: Any, size: int, batch_size: int, precision: str, device: Device) -> float:
+    """Return the seconds of the fastest of a few training steps, after one that does not count."""
+    network = copy.deepcopy(network)
+    pictures = torch.zeros((batch_size, 3, size, size), device=device.where)
+    pictures = pictures.contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        with autocast(device.where, precision):
+            loss = _mean_logit(network, pictures)
+        loss.backward()
+        network.zero_grad(set_to_none=True)
+        device.synchronize()
+
+    step()
+    return min(_timed(step) for _ in range(_STEPS))
+
+
+def _mean_logit(network: nn.Module, pictures: Tensor) -> Tensor:
+    return network(pictures).float().mean()
+
+
+def _timed(action: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
