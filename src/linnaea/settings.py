@@ -27,7 +27,7 @@ A picture is resized to twice as much at most before its middle is cut out: 48 M
 Kind = Literal["integer", "number", "seconds", "switch", "choice", "text", "units", "class weights"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """One setting, as everybody sees it.
 
@@ -51,7 +51,7 @@ class Setting:
     off: Any
         What a recipe writes where Python writes None: there, None means that nobody asked.
     parameter: str
-        The classifier's parameter, where it has another name by scikit-learn's convention.
+        The classifier's parameter, where scikit-learn's convention has another name.
     option: bool
         Whether `linnaea train --help` shows it.
     planned: bool
@@ -184,6 +184,11 @@ class Setting:
         return parsed
 
     @property
+    def parameter_name(self) -> str:
+        """The name of the classifier's parameter."""
+        return self.parameter or self.name
+
+    @property
     def unasked(self) -> Any:
         """What a recipe holds that does not name the setting: None leaves it to the model, or to the data."""
         settled = self.scope == "run" and not self.late and not isinstance(self.default, dict)
@@ -305,7 +310,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                      "and calibrate on; 0: none."),
         Setting("size", "integer", scope="run", default=_each(28, 28, None), low=_each(4, 4, 32),
                 high=MAX_SIDE, option=True,
-                help="Side of the square picture that the network sees, in pixels."),
+                help="Side of the square picture that the network sees, in pixels; of a pretrained network, "
+                     "32 or more."),
         Setting("colour", "switch", scope="run", default=False,
                 help="Whether a perceptron sees the three colours of a picture and not only its "
                      "brightness."),
@@ -375,7 +381,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Learning rate (step size); of a pretrained network, the head's."),
         Setting("solver", "choice", default=_each("adam", "adam", "adamw"),
                 choices=_each(*[("adam", "nesterov", "sgd")] * 2, ("adamw", "nesterov")), option=True,
-                help="Optimizer."),
+                help="Optimizer: adam, nesterov or sgd of a perceptron; adamw or nesterov of a pretrained "
+                     "network."),
         Setting("loss", "choice", PERCEPTRONS, default="cross_entropy",
                 choices=("cross_entropy", "squared_error"), option=True,
                 help="Loss function to minimise."),
@@ -493,7 +500,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
 EVERY = tuple(setting for section in SECTIONS.values() for setting in section)
 SETTINGS = {setting.name: setting for setting in EVERY if setting.scope != "python"}
 """The settings of a recipe, by name."""
-PARAMETERS = {setting.parameter or setting.name: setting for setting in EVERY}
+PARAMETERS = {setting.parameter_name: setting for setting in EVERY}
 """The parameters of the classifiers, by name."""
 
 
@@ -512,13 +519,12 @@ def check(parameters: Mapping[str, Any], model: str) -> None:
     What is not in the table, and what the model does not have, is not looked at.
     """
     faults = []
-    for name, value in parameters.items():
-        setting = PARAMETERS.get(name)
+    for name, setting in PARAMETERS.items():
         # A seed may be a generator, too: who draws from it looks at it.
-        if setting is None or model not in setting.models or name == "random_state":
+        if name not in parameters or model not in setting.models or name == "random_state":
             continue
         try:
-            setting.check(value, model, name=name)
+            setting.check(parameters[name], model, name=name)
         except SettingError as fault:
             faults.append(fault)
     raise_all(faults)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -15,15 +15,14 @@ from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.losses import LOSSES
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
+from linnaea.classifiers.perceptron.settings import hidden_sizes, seed_from
 from linnaea.errors import LinnaeaError, MissingExtraError
+from linnaea.settings import KERAS, check
 
 
 class FittedKeras(ClassifierMixin, BaseEstimator):
     """The half of KerasMLPClassifier that learns nothing; KerasMLPClassifier adds settings and training."""
 
-    # MLPClassifier's settings that Keras' network does not have, at the values it works with.
-    _FIXED: ClassVar[dict[str, Any]] = {"max_norm": None, "augment": None, "dtype": "float32"}
     dtype = "float32"  # of the features, read by inputs.features
 
     # Settings that are read here, and what training leaves.
@@ -47,12 +46,12 @@ class FittedKeras(ClassifierMixin, BaseEstimator):
     _loaded_course: list[Any]
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused.
+        """Raise SettingError that names every setting whose value is refused.
 
         Raises MissingExtraError where Keras is not installed: better before data is read than after.
         """
         keras_network()
-        check_settings({**self.get_params(deep=False), **self._FIXED})
+        check(self.get_params(deep=False), KERAS)
 
     def _loss(self) -> Any:
         return LOSSES[self.loss](np.dtype(np.float32))

@@ -16,9 +16,7 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.lock import refuse_claimed
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import recorded_settings
-
-# Settings that rerun itself fixes: the split is read from the run, and what "auto" found is asked for.
-_FIXED = ("split", "split_from", "precision", "learning_curve")
+from linnaea.settings import names
 
 
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
@@ -55,7 +53,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
             out=folder,
         )
     found = run_diff.differences(first, again)
-    why = run_diff.reasons(first, again, ignored=_FIXED) if found else []
+    why = run_diff.reasons(first, again, ignored=names(fixed_by_rerun=True)) if found else []
     again.update_info(
         rerun_of={"run": str(first.path), "same": not found, "differences": found, "reasons": why}
     )
@@ -97,7 +95,7 @@ def _settings(first: RunFolder, info: dict[str, Any]) -> dict[str, Any]:
     kept = recorded_settings(info["recipe"])
     # A plan depends on how fast the machine was that day; what it came to is what can be repeated.
     plan = info.get("plan") or {}
-    kept |= {name: plan[name] for name in ("epochs", "views", "first_size", "ema") if name in plan}
+    kept |= {name: plan[name] for name in names(planned=True) if name in plan}
     if plan:
         kept |= {"budget": None, "train_from": "all" if plan["train_from"] == "probe" else plan["train_from"]}
     numbers = first.read_json("model.json").get("precision")

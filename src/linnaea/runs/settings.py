@@ -78,6 +78,7 @@ def _type_of_option(setting: Setting) -> Any:
     return {"integer": int, "number": float, "switch": bool}.get(setting.kind, str)
 
 
+_GROUPS = {section: Group.create_ordered(section) for section in SECTIONS}  # panels of the help
 # The options of `linnaea train`: the common settings, all optional. Bounds are left to Recipe, which names
 # every fault at once.
 CommonSettings: Any = make_dataclass(
@@ -87,7 +88,7 @@ CommonSettings: Any = make_dataclass(
             setting.name,
             Annotated[
                 Optional[_type_of_option(setting)],  # noqa: UP045
-                Parameter(help=setting.help, group=Group.create_ordered(section)),
+                Parameter(help=setting.help, group=_GROUPS[section]),
             ],
             field(default=None),
         )

@@ -13,9 +13,10 @@ from linnaea.classifiers.perceptron import inputs, state
 from linnaea.classifiers.perceptron.batches import Part
 from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes, seed_from
+from linnaea.classifiers.perceptron.settings import hidden_sizes, seed_from
 from linnaea.classifiers.perceptron.solvers import views
 from linnaea.errors import LinnaeaError
+from linnaea.settings import MLP, check
 
 
 class FittedPerceptron(ClassifierMixin, BaseEstimator):
@@ -42,8 +43,8 @@ class FittedPerceptron(ClassifierMixin, BaseEstimator):
     _course: Course
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
-        check_settings(self.get_params(deep=False))
+        """Raise SettingError that names every setting whose value is refused."""
+        check(self.get_params(deep=False), MLP)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the raw outputs, (n, classes); for two classes the log-odds of the second, (n,).
