@@ -152,7 +152,7 @@ class Setting:
                 return isinstance(value, bool) or type(value).__name__ == "bool"  # NumPy's, too
             case "units":
                 sizes = (value,) if isinstance(value, Integral) else value
-                return _is_sequence(sizes) and all(_is_integer(size) and size >= 1 for size in sizes)
+                return _is_sequence(sizes) and all(_is_integer(size) and int(size) >= 1 for size in sizes)
             case "class weights":
                 named = isinstance(value, str) and value == "balanced"
                 return named or (model is not None and isinstance(value, dict))
@@ -298,6 +298,8 @@ def _each(mlp: Any, keras: Any, pretrained: Any) -> dict[str, Any]:
     return {MLP: mlp, KERAS: keras, PRETRAINED: pretrained}
 
 
+_SOLVERS = ("adam", "nesterov", "sgd")
+
 # fmt: off
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Pictures and split": (
@@ -380,7 +382,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("learning_rate", "number", default=_each(1e-3, 1e-3, None), above=0, option=True,
                 help="Learning rate (step size); of a pretrained network, the head's."),
         Setting("solver", "choice", default=_each("adam", "adam", "adamw"),
-                choices=_each(*[("adam", "nesterov", "sgd")] * 2, ("adamw", "nesterov")), option=True,
+                choices=_each(_SOLVERS, _SOLVERS, ("adamw", "nesterov")), option=True,
                 help="Optimizer: adam, nesterov or sgd of a perceptron; adamw or nesterov of a pretrained "
                      "network."),
         Setting("loss", "choice", PERCEPTRONS, default="cross_entropy",

@@ -10,13 +10,14 @@ from linnaea.errors import SettingError, did_you_mean
 from linnaea.settings import PERCEPTRONS, SECTIONS, SETTINGS, Setting
 
 # pydantic calls each setting on its own value, and collects what all of them refuse.
+_fields: Any = {
+    name: (Annotated[Any, PlainValidator(setting.read)], setting.unasked)
+    for name, setting in SETTINGS.items()
+}
 _Checked: Any = create_model(
     "_Checked",
     __config__=ConfigDict(frozen=True, extra="forbid", protected_namespaces=()),
-    **{
-        name: (Annotated[Any, PlainValidator(setting.read)], setting.unasked)
-        for name, setting in SETTINGS.items()
-    },
+    **_fields,
 )
 
 
