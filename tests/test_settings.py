@@ -5,12 +5,12 @@ import inspect
 import pytest
 
 from linnaea.classifiers import contract
-from linnaea.classifiers.finetune import augment, batchnorm, device, inference, optimizers, preprocessing
+from linnaea.classifiers.common.schedules import SCHEDULES
+from linnaea.classifiers.finetune import augment, batchnorm, inference, optimizers, precision, preprocessing
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
 from linnaea.classifiers.perceptron.initialisers import INITIALISERS
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS
 from linnaea.classifiers.perceptron.losses import LOSSES
-from linnaea.classifiers.perceptron.schedules import SCHEDULES
 from linnaea.classifiers.perceptron.solvers import SOLVERS
 from linnaea.errors import SettingError
 from linnaea.runs.settings import make_recipe
@@ -54,7 +54,7 @@ def test_no_name_is_declared_twice():
         ("policy", "pretrained", augment.POLICIES),
         ("batch_norm", "pretrained", batchnorm.BATCH_NORM),
         ("preprocessing", "pretrained", preprocessing.VARIANTS),
-        ("precision", "pretrained", device.PRECISIONS),
+        ("precision", "pretrained", precision.PRECISIONS),
         ("tta", "pretrained", inference.TTA),
     ],
 )

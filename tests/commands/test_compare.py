@@ -31,7 +31,8 @@ def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys
     tested = next(row for row in rows if row["part"] == "test")
     tested["hash"] = content_hash(b"another picture")
     changed.write_csv("split.csv", list(COLUMNS), rows)
-    changed.update_info(data={**changed.info()["data"], "split_hash": split_hash(rows)})
+    changed.update_info(data={**changed.info.as_json()["data"], "split_hash": split_hash(rows)})
+    changed.flush()
     capsys.readouterr()
     page.unlink()
     assert main(["compare", str(moved), str(changed.path), "--out", str(page)]) == 1

@@ -92,7 +92,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
         broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
         alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "part": "validation"}
-        run.write_numbers("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
+        run.write_json("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
     tell(group)
     told = " ".join(capsys.readouterr().err.split())
@@ -107,6 +107,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
 def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     group = RunGroup.begin(tmp_path / "group", "repeats")
     group.update_info(runs=[])
+    group.flush()
     assert main(["evaluate", str(group.path)]) == 1
     assert " ".join(capsys.readouterr().err.split()).endswith(
         f"None of the repeats in {group.path} has judged a test part. "
@@ -228,6 +229,7 @@ def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):
 def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
     group = RunGroup.begin(tmp_path / "group", "repeats")
     group.update_info(runs=[])
+    group.flush()
     assert main(["rerun", str(group.path)]) == 1
     assert capsys.readouterr().err == (
         f"Error: None of the repeats in {group.path} is finished: there is no result to repeat. "

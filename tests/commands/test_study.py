@@ -92,8 +92,8 @@ def test_copies_never_straddle_a_drawn_split(photos, tmp_path):
     run = linnaea.train(str(photos), settings={"hidden": [4], "epochs": 1, "size": 12}, out=tmp_path / "a")
     parts = parts_of(run.path)
     assert all(parts[original] == parts[copy] for original, copy in copies)
-    assert "kept together: 12 groups of copies" in run.info()["data"]["protocol"]
-    assert run.info()["leaks"] == {"pictures": [], "n": 0, "validation": 0}
+    assert "kept together: 12 groups of copies" in run.info.data.protocol
+    assert run.info.leaks.model_dump() == {"pictures": [], "n": 0, "validation": 0}
 
 
 def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, capsys):

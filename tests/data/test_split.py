@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes, fingerprint
 from linnaea.data.sources import open_dataset
-from linnaea.data.split import default_protocol, make_split
+from linnaea.data.split import Split, default_protocol, make_split
 from linnaea.data.split_file import COLUMNS, read_split, split_from_rows, split_hash, split_rows
 from linnaea.errors import DataError, SettingError
+
+
+def whole(dataset: Dataset) -> str:
+    return fingerprint(dataset, content_hashes(dataset))
+
+
+def read_again(dataset: Dataset, rows: list[dict[str, str]], **settings: str) -> Split:
+    return split_from_rows(dataset, rows, content_hashes(dataset), **settings)
 
 
 def in_memory(counts, parts=None):
@@ -72,10 +80,13 @@ def test_order_of_listing_changes_nothing():
         labels=dataset.labels[order],
         pixels=dataset.pixels[order],
     )
-    rows = [split_rows(data, make_split(data, "0.6", validation=0.2)) for data in (dataset, shuffled)]
+    rows = [
+        split_rows(data, make_split(data, "0.6", validation=0.2), content_hashes(data))
+        for data in (dataset, shuffled)
+    ]
     assert rows[0] == rows[1]
     assert split_hash(rows[0]) == split_hash(rows[1])
-    assert fingerprint(dataset) == fingerprint(shuffled)
+    assert whole(dataset) == whole(shuffled)
 
 
 @pytest.mark.parametrize("protocol", ["70/30", "0.7", " 70 / 30 ", "0.7/0.3"])
@@ -224,7 +235,7 @@ def test_rows_of_a_folder_carry_the_hash_of_the_file(make_folder):
 
     root = make_folder({"a": 4, "b": 4})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     assert [row["path"] for row in rows] == list(dataset.paths)
     assert rows[0]["hash"] == hashlib.sha256((root / "a/0.png").read_bytes()).hexdigest()[:32]
     assert Counter(row["part"] for row in rows) == {"train": 4, "test": 4}
@@ -241,7 +252,11 @@ def written(rows):
 def test_a_split_comes_back_from_its_file(make_folder):
     dataset = open_dataset(make_folder({"a": 6, "b, c": 6}))
     split = make_split(dataset, "0.5", validation=0.4)
-    back = split_from_rows(dataset, read_split(written(split_rows(dataset, split))))
+    back = split_from_rows(
+        dataset,
+        read_split(written(split_rows(dataset, split, content_hashes(dataset)))),
+        content_hashes(dataset),
+    )
     for part, rows in split.parts().items():
         np.testing.assert_array_equal(back.parts()[part], rows)
 
@@ -249,7 +264,7 @@ def test_a_split_comes_back_from_its_file(make_folder):
 def test_a_split_is_refused_when_the_pictures_changed(make_folder):
     root = make_folder({"a": 6, "b": 6})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/0.png").unlink()
     (root / "a/1.png").rename(root / "a/new name.png")
     (root / "a/2.png").write_bytes((root / "b/0.png").read_bytes() + b"x")
@@ -258,7 +273,7 @@ def test_a_split_is_refused_when_the_pictures_changed(make_folder):
     labels = changed.labels.copy()
     labels[list(changed.paths).index("a/4.png")] = "b"
     with pytest.raises(DataError) as caught:
-        split_from_rows(replace(changed, labels=labels), rows)
+        split_from_rows(replace(changed, labels=labels), rows, content_hashes(changed))
     assert str(caught.value) == (
         "'photos' is not what the split was made from (1 missing: a/0.png; "
         "2 moved: a/1.png (now a/new name.png), a/3.png (now b/9.png); "
@@ -271,21 +286,21 @@ def test_a_picture_that_vanished_has_not_moved_to_its_copy(make_folder):
     root = make_folder({"a": 6, "b": 6})
     (root / "a/1.png").write_bytes((root / "a/0.png").read_bytes())
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/0.png").unlink()
     with pytest.raises(DataError, match=r"\(1 missing: a/0.png\)"):
-        split_from_rows(open_dataset(root), rows)
+        read_again(open_dataset(root), rows)
     (root / "b/new.png").write_bytes((root / "a/1.png").read_bytes())
     with pytest.raises(DataError, match=r"\(1 moved: a/0.png \(now b/new.png\)\)"):
-        split_from_rows(open_dataset(root), rows)
+        read_again(open_dataset(root), rows)
 
 
 def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     root = make_folder({"a": 4, "b": 4})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/9.png").write_bytes((root / "a/0.png").read_bytes() + b"x")
-    split = split_from_rows(open_dataset(root), rows, protocol="parts of runs/one")
+    split = read_again(open_dataset(root), rows, protocol="parts of runs/one")
     assert len(split.train) + len(split.test) == 8
     assert split.protocol == "parts of runs/one, 1 picture outside it left out"
 
@@ -309,9 +324,8 @@ def test_a_damaged_split_file_is_refused(text, message):
 
 def test_the_fingerprint_follows_content_label_path_and_part():
     dataset = in_memory({"a": 3, "b": 3}, ["train"] * 6)
-    base = fingerprint(dataset)
-    assert base == fingerprint(dataset, content_hashes(dataset))
+    base = whole(dataset)
     pixels, labels, parts = dataset.pixels.copy(), dataset.labels.copy(), dataset.parts.copy()
     pixels[0, 0, 0], labels[0], parts[0] = 9, "b", "val"
     others = [{"pixels": pixels}, {"labels": labels}, {"parts": parts}, {"paths": ("q", *dataset.paths[1:])}]
-    assert len({base, *(fingerprint(replace(dataset, **change)) for change in others)}) == 5
+    assert len({base, *(whole(replace(dataset, **change)) for change in others)}) == 5

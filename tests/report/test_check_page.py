@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.findings import KINDS, Problem
-from linnaea.data.problems import scan
+from linnaea.data.problems import KINDS, Problem, scan
 from linnaea.data.sources import open_dataset
 from linnaea.report import checking
 
@@ -32,7 +31,7 @@ def page(tmp_path_factory):
     (root / "test/rose/empty.jpg").write_bytes(b"")
     Image.new("RGB", (200, 160), "white").save(root / "train/rose/white.png")
     dataset = open_dataset(root)
-    problems = scan(dataset)
+    problems = list(scan(dataset).problems)
     out = checking.build_check(dataset, problems, root.parent / "check.html")
     return problems, out
 

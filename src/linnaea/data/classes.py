@@ -3,7 +3,7 @@
 import numpy as np
 
 from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.findings import Problem
+from linnaea.data.problems import Problem
 from linnaea.text import counted, listed
 
 TINY = 5

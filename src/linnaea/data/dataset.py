@@ -1,7 +1,7 @@
 """Dataset: which pictures, which labels, and which part each belongs to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,19 @@ class Dataset:
     def class_names(self) -> tuple[str, ...]:
         """Every class that has a picture, sorted."""
         return tuple(str(name) for name in np.unique(self.labels))
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Dataset":
+        """Return these pictures, in this order; a class that loses its last one is among empty_classes."""
+        rows = np.asarray(rows, dtype=np.int64)
+        lost = set(self.class_names) - {str(label) for label in self.labels[rows]}
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows.tolist()),
+            labels=self.labels[rows],
+            parts=None if self.parts is None else self.parts[rows],
+            pixels=None if self.pixels is None else self.pixels[rows],
+            empty_classes=tuple(sorted({*self.empty_classes, *lost})),
+        )
 
     def files(self, rows: Sequence[int] | np.ndarray) -> list[Path]:
         """Return the files of these rows; only for a data set of files."""

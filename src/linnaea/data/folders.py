@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.pictures import SUFFIXES
+from linnaea.data.decoding import SUFFIXES
 from linnaea.errors import DataError
 from linnaea.text import counted, listed
 

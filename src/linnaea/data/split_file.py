@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import Groups, joined, numbered
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
@@ -22,14 +21,13 @@ NAMED = 100
 """So many changed pictures an error names; a whole folder that vanished is told by its number."""
 
 
-def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str] | None = None) -> list[dict[str, str]]:
+def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of split.csv, sorted by path: path, hash (of the content), label, part, group.
 
     group: what was kept together with others; "" for a picture that stands alone.
 
-    hashes: what content_hashes returned for the whole data set, if at hand.
+    hashes: of the content of each picture of the data set (Scan.hashes).
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
     names = [""] * len(dataset) if split.groups is None else split.groups.names
     rows = [
         {
@@ -100,21 +98,20 @@ def as_written(rows: Sequence[dict[str, str]]) -> tuple[Split, np.ndarray]:
 def split_from_rows(
     dataset: Dataset,
     rows: Sequence[dict[str, str]],
+    hashes: Sequence[str],
     *,
     protocol: str = "parts of an earlier split",
-    hashes: Sequence[str] | None = None,
     groups: Groups | None = None,
 ) -> Split:
     """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
 
-    Pictures that the split does not know are left out, and counted in the protocol. hashes: what
-    content_hashes returned for the whole data set, if at hand. groups: what belongs together by now.
+    Pictures that the split does not know are left out, and counted in the protocol. hashes: of
+    the content of each picture of the data set (Scan.hashes). groups: what belongs together by now.
 
     Raises DataError naming each picture that is missing, moved, changed in content or relabelled, or whose
     file is there but cannot be read any more (or is not listed), and for a part without pictures or a class
     that training lacks.
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
     place = {path: row for row, path in enumerate(dataset.paths)}
     # A copy that the split knows under its own name is not where a missing picture has gone.
     known_paths = {row["path"] for row in rows}

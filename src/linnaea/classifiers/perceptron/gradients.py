@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
-from linnaea.classifiers.perceptron.settings import hidden_sizes
+from linnaea.classifiers.perceptron.network import Network, hidden_sizes, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.solvers import Gradients
 from linnaea.random_streams import Purpose, stream
 from linnaea.settings import MLP, check

@@ -2,18 +2,26 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS, Dense, Descends, Dropout
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.solvers import Shapes, views
+from linnaea.settings import MLP, PARAMETERS
 
 # Rows that evaluation takes at once: large enough for BLAS, small enough to stay in the cache.
 BLOCK = 1000
+
+
+def hidden_sizes(value: Any) -> tuple[int, ...]:
+    """Return the sizes of the hidden layers as a tuple; one integer means one layer, () means none."""
+    PARAMETERS["hidden_layer_sizes"].check(value, MLP, name="hidden_layer_sizes")
+    return tuple(int(size) for size in ((value,) if isinstance(value, Integral) else value))
 
 
 def shapes_of(sizes: Sequence[int]) -> Shapes:
@@ -106,12 +114,12 @@ class Network:
             result[start : start + BLOCK] = x.T
         return result
 
-    def evaluate(self, part: Part) -> tuple[float, float]:
-        """Return the mean loss and the accuracy over the part, without dropout."""
+    def evaluate(self, samples: Samples) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over the samples, without dropout."""
         loss, right = 0.0, 0
-        for start in range(0, len(part), BLOCK):
-            outputs = self.forward(part.block(start, start + BLOCK).T)
-            targets = part.targets[start : start + BLOCK]
+        for start in range(0, len(samples), BLOCK):
+            outputs = self.forward(samples.block(start, start + BLOCK).T)
+            targets = samples.targets[start : start + BLOCK]
             loss += float(self.loss.losses(outputs, targets).sum(dtype=np.float64))
             right += int((outputs.argmax(axis=0) == targets).sum())
-        return loss / len(part), right / len(part)
+        return loss / len(samples), right / len(samples)
