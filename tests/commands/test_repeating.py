@@ -142,7 +142,7 @@ def test_folds_judge_every_picture_once(folds):
         with (folds / str(number) / "split.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 36
-        tested = {row["path"] for row in rows if row["part"] == "test"}
+        tested = {row["path"] for row in rows if row["split"] == "test"}
         assert tested == set(Predictions.read_csv(folds / str(number) / "predictions.csv").paths)
 
 
@@ -323,7 +323,7 @@ def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp
             ["--repeats", "3", "--folds", "3"],
             "repeats is 3 and folds is 3; runs are either repeats or folds.",
         ),
-        (["--repeats", "1"], "The setting 'repeats' is refused"),
+        (["--repeats", "1"], "repeats must be an integer from 2 to 100; received 1."),
         (["--folds", "3", "--split-from", "elsewhere"], "folds is 3 and split_from is elsewhere"),
     ],
 )

@@ -19,10 +19,11 @@ from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.settings import MLP, SETTINGS
 from linnaea.text import classes_have, counted, listed
 
-PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
-VALIDATION = 0.1  # of the training part
+PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
+VALIDATION = SETTINGS["validation"].default
 SAMPLE = 2000  # training pictures that are looked at once more after training: class means need no more
 
 
@@ -216,7 +217,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             f"There is no split in {place} ({reason}).",
             "--split-from takes a run folder, or the split.csv of one.",
         ) from error
-    return rows, f"parts of {place}"
+    return rows, f"split of {place}"
 
 
 def record_study(run: RunFolder, study: Study) -> None:
@@ -285,7 +286,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} {verb} in training or "
             f"validation as well, as a copy or by the group: {listed(test, 3)}",
-            f"The parts are used as given; the score is told with and without {them}.",
+            f"The split is used as given; the score is reported with and without {them}.",
         )
     if val:
         verb = "is" if len(val) == 1 else "are"

@@ -15,13 +15,13 @@ from linnaea.classifiers.finetune.device import (
     Device,
     all_finite,
     choose_device,
-    choose_precision,
     explaining_full_memory,
     fault_of,
     first_working,
     largest_error,
     pictures_at,
 )
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.errors import LinnaeaError, SettingError
 
 CPU = torch.device("cpu")
@@ -116,6 +116,13 @@ def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(own_cac
     assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
     (measured,) = json.loads((own_cache / "precision.json").read_text()).values()
     assert list(measured["pictures_per_second"]) == ["float32"]
+
+
+def test_a_first_measurement_that_does_not_fit_says_what_to_do(own_cache: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
+    network.register_forward_hook(greedy)
+    with pytest.raises(LinnaeaError, match="no room for batches of 2 pictures at 32 pixels"):
+        choose_precision(network, 32, batch_size=2, name="large")
 
 
 def test_memory_that_is_full_becomes_one_sentence_with_a_cure() -> None:
