@@ -60,9 +60,9 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     assert float(rows[1]["ood_score"]) == pytest.approx(answers[1]["ood_score"], rel=1e-8)
     assert main(["predict", str(trained), *pictures]) == 0
     told = capsys.readouterr()
-    assert "Something else?" in told.out
+    assert "Unfamiliar?" in told.out
     assert (
-        "of the warning of something else, 25 % false alarms are promised on average, and no fewer than "
+        "of the warning of unfamiliar pictures, 25 % false alarms are promised on average, and no fewer than "
         "63.2 % with 95 % confidence: it rests on 3 of the 59 pictures that 5 % takes"
     ) in told.err
 

@@ -7,6 +7,7 @@ import pytest
 
 from linnaea.commands.evaluate import show_result
 from linnaea.evaluation.comparison import compare
+from linnaea.evaluation.metrics import compute_metrics, explained
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import card, formatting, sections, sentences
 from linnaea.report.facts import RunFacts
@@ -21,7 +22,7 @@ def facts(said, **info):
     rows = [[0.8 if name == pair[1] else 0.1 for name in CLASSES] for pair in pairs]
     paths = tuple(f"{number}.png" for number in range(len(pairs)))
     table = Predictions(paths, np.array([pair[0] for pair in pairs]), CLASSES, np.array(rows))
-    return RunFacts(Path("run"), info, [], {}, table)
+    return RunFacts(Path("run"), info, [], explained(compute_metrics(table), table), table)
 
 
 @pytest.mark.parametrize(

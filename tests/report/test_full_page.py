@@ -113,7 +113,7 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
     assert (
         "For 90 % right answers validation asks to answer only from a probability of "
         f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
-        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were named right" in words
+        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were classified correctly" in words
     )
     assert f"90 % {threshold}" in words
 
@@ -180,7 +180,7 @@ def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_valu
     assert (f"would happen in {told} of cases" in warned) is bool(told)
     copied = f"2{NBSP}validation pictures have a copy, or a picture of the same group, in training."
     assert warned.endswith(copied) is bool(told)
-    assert ("Here it was probably broken" in trust_section(facts).sets) is bool(told)
+    assert ("Here the promise was probably broken" in trust_section(facts).sets) is bool(told)
     failures = dict(model_card(facts))["How it may fail"]
     assert any("may promise too much" in sentence for sentence in failures) is bool(told)
 

@@ -126,6 +126,7 @@ def read_run(run: RunFolder) -> RunFacts:
     """
     run.refuse_lost_numbers()
     predictions, validation = _tables(run)
+    history = run.history()
     metrics, calibration = run.metrics(), run.calibration()
     if metrics and predictions is not None and "by_confidence" not in metrics.get("accuracy", {}):
         # Of an earlier version: what it left to the page is computed as evaluation does it now.
@@ -140,7 +141,7 @@ def read_run(run: RunFolder) -> RunFacts:
     return RunFacts(
         path=run.path,
         info=run.info.as_json(),
-        history=run.history(),
+        history=history,
         metrics=metrics,
         predictions=predictions,
         mistakes=_pictures(run, "mistakes", wrong),
