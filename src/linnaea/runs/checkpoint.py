@@ -22,13 +22,13 @@ import numpy as np
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
+from linnaea.runs.checksums import MAX_FILE
 from linnaea.runs.folder import MAX_HISTORY, RunFolder
 from linnaea.runs.schema import check_state
 
 # Format 1 had no checksum over state.json itself.
 FORMAT_VERSION = 2
 FOLDER = "checkpoint"
-MAX_ARRAYS = 64 << 30  # bytes; nothing that fits into a machine's memory is larger
 _CURE = "Start again: linnaea train, with --overwrite."
 # A folder may hold anything: int() would take other scripts' digits, and longer numbers than a name may have.
 _NAME = re.compile("[0-9]{8,18}")
@@ -228,7 +228,7 @@ class Checkpoints:
 
         state, path = self._state(name), self.path / name / "state.safetensors"
         try:
-            content = reading.read_bytes(path, MAX_ARRAYS)
+            content = reading.read_bytes(path, MAX_FILE)
             if hashlib.sha256(content).hexdigest() != state.get("sha256"):
                 raise ValueError("its content is not what was written")
             return Checkpoint(load(content), state["values"], state["facts"], name)
@@ -303,6 +303,6 @@ def sync_history(run: RunFolder) -> None:
     """Flush history.jsonl to the disk, so that it never has fewer lines than a checkpoint counts."""
     with (
         suppress(FileNotFoundError),
-        reading.opened(run.path / "history.jsonl", MAX_ARRAYS, links=False) as file,
+        reading.opened(run.path / "history.jsonl", MAX_FILE, links=False) as file,
     ):
         files.sync(file.fileno())

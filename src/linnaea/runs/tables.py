@@ -8,7 +8,6 @@ from typing import Any
 
 from linnaea import reading
 from linnaea.data.split_file import as_written, groups_hash, read_split, split_hash
-from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
@@ -33,7 +32,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
             raise DataError(f"{path} is missing; run.json keeps its hash.", _CURE)
         return None
     try:
-        text = reading.read_bytes(path, MAX_TABLE).decode("utf-8-sig")
+        text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}).", _CURE) from error
     try:
