@@ -79,16 +79,16 @@ def copied(cut, tmp_path) -> Path:
 KILLED = """
 import os, sys
 from linnaea.cli import main
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 
-epoch_over = Keeper.epoch_over
+epoch_over = Checkpointer.epoch_over
 
-def killed(keeper, classifier):
-    epoch_over(keeper, classifier)
-    if keeper.lines == 5:
+def killed(checkpointer, classifier):
+    epoch_over(checkpointer, classifier)
+    if checkpointer.lines == 5:
         os._exit(9)
 
-Keeper.epoch_over = killed
+Checkpointer.epoch_over = killed
 main(sys.argv[1:])
 """
 

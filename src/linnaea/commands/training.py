@@ -5,7 +5,7 @@ from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
 from linnaea.commands import checkpointing, ood, terminal
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 from linnaea.commands.choosing import used_settings
 from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError
@@ -40,7 +40,7 @@ def fit(
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
     _set_up(classifier, study, recipe, elapsed)
-    keeper = Keeper(run, recipe, stops)
+    checkpointer = Checkpointer(run, recipe, stops)
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
@@ -55,25 +55,25 @@ def fit(
                 _introduce(run, trained)
             if recipe.test_curve:
                 line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
-            keeper.append(line)
+            checkpointer.append(line)
             if events is not None:
                 events.write(line)
             bar(record, len(X))
-            keeper.epoch_over(trained)
+            checkpointer.epoch_over(trained)
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
             _show_plan(classifier, bar)
             if takes_photographs(classifier):  # the steps of others are too short to be shown
                 bar.step(stage, done, total, seconds)
             if not stage:
-                keeper.step_over(classifier)
+                checkpointer.step_over(classifier)
 
         open_things.enter_context(bar.shown())
         try:
-            keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
+            checkpointer.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
-    keeper.forget_what_is_half(classifier, stopped)
+    checkpointer.forget_what_is_half(classifier, stopped)
     if getattr(classifier, "history_", None):
         with run.others_write(*NETWORK, "history.jsonl"):
             classifier.save(run.path)

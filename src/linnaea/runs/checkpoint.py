@@ -251,7 +251,7 @@ def _told(error: Exception) -> str:
     return error.message.rstrip(".") if isinstance(error, LinnaeaError) else str(error)
 
 
-class Rhythm:
+class CheckpointInterval:
     """When a checkpoint is due: often enough to lose little, seldom enough to cost little.
 
     every: float
