@@ -55,6 +55,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
 
     from linnaea.commands.judging import computed, keep
     from linnaea.commands.repeating import sum_up, tell
+    from linnaea.report.groups import build_group
     from linnaea.report.page import build_report
     from linnaea.runs.tables import is_there
 
@@ -63,11 +64,14 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     group.refuse_unjudged(judged)
     # All of them before any is written: one table that was edited leaves the others as they are.
     found = [computed(run) for run in judged]
-    for run, numbers in zip(judged, found, strict=True):
-        keep(run, numbers)
-        run.flush()
-        build_report(run)
-    sum_up(group)
+    with claimed(group.path, cure=_CURE):
+        for run, numbers in zip(judged, found, strict=True):
+            keep(run, numbers)
+            run.flush()
+            build_report(run)
+        sum_up(group)
+        group.flush()
+        build_group(group)
     metrics: dict[str, Any] = group.info.as_json()["metrics"]
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)

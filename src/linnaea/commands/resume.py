@@ -48,7 +48,11 @@ def resume(run: Path, /) -> RunFolder:
             return _finished(folder)
         _go_on(folder)
     if (group := RunGroup.around(folder)) is not None:
+        from linnaea.report.groups import build_group
+
         repeating.sum_up(group)
+        group.flush()
+        build_group(group)
         others = command("linnaea", "resume", terminal.shown_path(group.path))
         terminal.say("Go on", f"with the other {group.kind}: {others}")
     return folder
