@@ -316,6 +316,8 @@ def test_a_group_goes_on_with_the_run_that_was_stopped(bars, tmp_path, capsys):
         assert same(tmp_path / "whole" / number, group / number)
     whole, cut = (json.loads((tmp_path / n / "repeats.json").read_text()) for n in ("whole", "cut"))
     assert (cut["state"], cut["runs"], cut["metrics"]) == ("finished", ["1", "2"], whole["metrics"])
+    # To repeat them is to train, not to resume.
+    assert cut["command"].startswith("linnaea train")
     capsys.readouterr()
     assert main(["resume", str(group)]) == 0
     assert "is finished: there is nothing to go on with" in capsys.readouterr().err

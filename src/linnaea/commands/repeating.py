@@ -168,14 +168,13 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
     """Keep repeats.json or folds.json true whatever happens, and leave a page of the runs that there are."""
     from linnaea.report.groups import build_group
 
-    # A group that is gone on with keeps its beginning.
-    group.info.runs = group.info.runs
-    group.info.started = group.info.started or provenance.now()
-    group.info.id = group.info.id or uuid4().hex
+    info = group.info
+    if info.started is None:  # one that is gone on with keeps its beginning
+        info.runs, info.started, info.command = [], provenance.now(), command_line.get()
+    info.id = info.id or uuid4().hex
     group.update_info(
         kind=group.kind,
         state="running",
-        command=command_line.get(),
         data={"source": pictures.dataset.source, "name": pictures.dataset.name},
         recipe=chosen.recipe.model_dump(),
         recipe_name=chosen.name,
