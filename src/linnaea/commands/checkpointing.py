@@ -67,7 +67,7 @@ class Checkpointer:
         self.stops.poll()
 
     def forget_what_is_half(self, classifier: Any, stopped: BaseException | None) -> None:
-        """Let nothing be saved or judged that was not learned: what the classifier holds of a broken step.
+        """Let nothing be saved or evaluated that was not learned: what the classifier holds of a broken step.
 
         stopped: what ended the training; raised here where there was no time to end its step.
         """
@@ -143,10 +143,10 @@ def circumstances() -> dict[str, Any]:
 
 
 def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
-    """Put a run that was stopped back to its last checkpoint, and tell where that is.
+    """Put a run that was stopped back to its last checkpoint, and print where that is.
 
     None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
-    is told, and written in run.json ("resumed").
+    is reported, and written in run.json ("resumed").
     """
     if checkpoint is not None and checkpoint.instead:
         terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
@@ -172,7 +172,7 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
 def go_on_from(checkpoint: Checkpoint, classifier: Any, info: RunInfo) -> list[EpochRecord]:
     """Give a new classifier the state to go on from, at the rate that rewinds left; return its epochs.
 
-    Raises RunError where a checkpoint from elsewhere tells other things than it should.
+    Raises RunError where a checkpoint from elsewhere holds other things than it should.
     """
     if info.rewinds:
         classifier.set_params(learning_rate=info.rewinds[-1].learning_rate)

@@ -9,7 +9,7 @@ from linnaea.runs.guard import claimed
 from linnaea.runs.repeated import RunGroup
 
 _CURE = "Wait for it to end."
-# Written under two names in metrics.json, and told once.
+# Written under two names in metrics.json, and printed once.
 TOLD_ONCE = {"mean_per_class_accuracy"}
 
 
@@ -50,7 +50,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
 
 
 def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
-    """Recompute each run that was judged; return name → {"mean", "deviation", "min", "max", "values"}."""
+    """Recompute each run that was evaluated; return name → {"mean", "deviation", "min", "max", "values"}."""
     import json
 
     from linnaea.commands.judging import computed, keep
@@ -63,9 +63,9 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     judged = [run for run in group.runs() if is_there(run, "test")]
     group.refuse_unjudged(judged)
     # All of them before any is written: one table that was edited leaves the others as they are.
-    found = [computed(run) for run in judged]
+    computed_numbers = [computed(run) for run in judged]
     with claimed(group.path, cure=_CURE):
-        for run, numbers in zip(judged, found, strict=True):
+        for run, numbers in zip(judged, computed_numbers, strict=True):
             keep(run, numbers)
             run.flush()
             build_report(run)

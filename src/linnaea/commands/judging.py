@@ -130,7 +130,7 @@ def computed(run: RunFolder) -> Numbers:
         validation = tables.read_table(run, "val", split)
         tables.check_number(run, "val", validation)
     temperature = temperature_of(run)
-    leaks = tables.told_leaks(run, predictions) if split is None else tables.leaks_of(split)
+    leaks = tables.recorded_leaks(run, predictions) if split is None else tables.leaks_of(split)
     leaked = leaks["pictures"] if leaks else None
     metrics = compute_metrics(
         predictions, validation=validation, temperature=temperature, leaked=leaked or None

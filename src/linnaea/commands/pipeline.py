@@ -117,12 +117,12 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
 def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
     """Write down how a run ended, and draw its report.
 
-    Raises LinnaeaError where the disk refuses, unless that, or something else, is being told already.
+    Raises LinnaeaError where the disk refuses, unless that, or something else, is being reported already.
     """
     from linnaea.report.page import build_report
 
     if state != "finished" and not run.path.is_dir():
-        return  # the folder is gone, which is being told
+        return  # the folder is gone, which is being reported
     try:
         run.update_info(
             state=state,

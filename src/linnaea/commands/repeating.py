@@ -21,7 +21,7 @@ from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
 from linnaea.text import command, counted, listed
 
-# What is told of several runs in the terminal; repeats.json has every metric.
+# What is printed of several runs; repeats.json has every metric.
 _TOLD = {
     "accuracy": "Accuracy",
     "macro_auc": "Macro AUC",

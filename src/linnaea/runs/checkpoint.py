@@ -119,31 +119,31 @@ class Checkpoints:
         older = self._numbered() if newest is None else [n for n in self._up_to(newest) if n != newest]
         for name in [*([] if newest is None else [newest]), *reversed(older)]:
             try:
-                found = self._read(name)
+                checkpoint = self._read(name)
             except RunError as error:
                 reasons.append(error)
             else:
-                return replace(found, instead=reasons[0].message) if reasons else found
+                return replace(checkpoint, instead=reasons[0].message) if reasons else checkpoint
         if len(reasons) == 1:
             raise reasons[0]
-        told = "; ".join(reason.message.rstrip(".") for reason in reasons[:3])
-        raise RunError(f"No checkpoint is whole: {told}.", _CURE)
+        faults = "; ".join(reason.message.rstrip(".") for reason in reasons[:3])
+        raise RunError(f"No checkpoint is whole: {faults}.", _CURE)
 
-    def settle(self, found: Checkpoint) -> None:
+    def settle(self, checkpoint: Checkpoint) -> None:
         """Make one that was read the newest: what is damaged is not to be read again."""
-        if found.instead:
-            self._point_to(found.name)
-            self._keep(set(self._up_to(found.name)))
+        if checkpoint.instead:
+            self._point_to(checkpoint.name)
+            self._keep(set(self._up_to(checkpoint.name)))
 
     def rewind(self) -> Checkpoint | None:
         """Make the last whole one at the end of an epoch the newest, and return it; None without any."""
         names = self._up_to(self._newest())
         while name := self._epoch_end(names):
             with suppress(RunError):
-                found = self._read(name)
+                checkpoint = self._read(name)
                 self._point_to(name)
                 self._keep({name})
-                return found
+                return checkpoint
             names = names[: names.index(name)]
         return None
 
@@ -183,8 +183,8 @@ class Checkpoints:
 
     def _numbered(self) -> list[str]:
         """Return the names of what may be a checkpoint, the oldest first."""
-        there = (found.name for found in self.path.glob("[0-9]*") if not found.is_symlink())
-        return sorted((name for name in there if _NAME.fullmatch(name)), key=int)
+        names = (path.name for path in self.path.glob("[0-9]*") if not path.is_symlink())
+        return sorted((name for name in names if _NAME.fullmatch(name)), key=int)
 
     def _up_to(self, newest: str | None) -> list[str]:
         """Return the newest and those before it; what is newer was never finished."""
