@@ -54,7 +54,7 @@ def test_a_run_that_failed_before_it_learned_gives_way_to_another(tmp_path):
     run = RunFolder.create(tmp_path / "r")
     run.update_info(state="failed")
     run.flush()
-    run.write_text("split.csv", "path,label,part\n")
+    run.write_text("split.csv", "path,label,split\n")
     RunFolder.create(tmp_path / "r")
     assert not (tmp_path / "r" / "split.csv").exists()
     run.update_info(state="failed")

@@ -144,7 +144,7 @@ def test_folds_judge_every_picture_once(folds):
         with (folds / str(number) / "split.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 36
-        tested = {row["path"] for row in rows if row["part"] == "test"}
+        tested = {row["path"] for row in rows if row["split"] == "test"}
         assert tested == set(Predictions.read_csv(folds / str(number) / "predictions.csv").paths)
 
 

@@ -50,7 +50,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
 def test_the_split_names_each_picture_once(trained):
     rows = list(csv.DictReader((trained / "split.csv").read_text().splitlines()))
     assert len({row["path"] for row in rows}) == len(rows) == 36
-    tested = {row["path"] for row in rows if row["part"] == "test"}
+    tested = {row["path"] for row in rows if row["split"] == "test"}
     assert tested == set(Predictions.read_csv(trained / "predictions.csv").paths)
 
 
@@ -278,7 +278,8 @@ def test_the_command_line_and_python_keep_the_same_epoch(model, keep, bars, tmp_
     dataset = linnaea.open_dataset(bars)
     rows = list(csv.DictReader((run / "split.csv").read_text().splitlines()))
     train, val = (
-        [dataset.paths.index(row["path"]) for row in rows if row["part"] == part] for part in ("train", "val")
+        [dataset.paths.index(row["path"]) for row in rows if row["split"] == part]
+        for part in ("train", "val")
     )
     names = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
     told = {

@@ -90,7 +90,7 @@ def test_a_changed_or_new_picture_is_decoded_and_the_rest_is_not(photos):
     file = photos[3]
     Image.new("RGB", (40, 32), "red").save(file)
     assert decoded(photos, SIDE)[3][0, 0].tolist() == [255, 0, 0]
-    # The second pack holds the one new picture.
+    # The second shard holds the one new picture.
     assert sorted(path.stat().st_size for path in on_disk("*.bin")) == [SIZE, 8 * SIZE]
 
 
@@ -140,23 +140,23 @@ def test_an_unreadable_picture_is_told_before_training_and_the_others_stay(photo
 
 
 @pytest.mark.parametrize("harm", ["a flipped bit", "cut short", "gone", "emptied"])
-def test_a_damaged_pack_is_noticed_while_training_and_made_anew(photos, harm):
+def test_a_damaged_shard_is_noticed_while_training_and_made_anew(photos, harm):
     pictures, files = decoded(photos, SIDE), photos
-    (pack,) = on_disk("*.bin")
-    content = bytearray(pack.read_bytes())
+    (shard,) = on_disk("*.bin")
+    content = bytearray(shard.read_bytes())
     content[5 * SIZE + 7] ^= 4
     if harm == "gone":
-        pack.unlink()
+        shard.unlink()
     else:
         keep = {"a flipped bit": len(content), "cut short": 5 * SIZE + 1, "emptied": 0}[harm]
-        pack.write_bytes(content[:keep])
+        shard.write_bytes(content[:keep])
     with pytest.warns(RuntimeWarning, match="are lost or damaged; they are decoded from their files") as told:
         assert same(pictures, files)
     assert len(told) == 1
     anew = decoded(photos, SIDE)
     assert same(anew, files)
     assert anew.kept == 8
-    assert pack not in on_disk("*.bin")
+    assert shard not in on_disk("*.bin")
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))

@@ -60,7 +60,7 @@ def test_a_column_that_is_not_there_is_refused():
     with pytest.raises(SettingError) as caught:
         find_groups(toy(["x", "y"]), column="patient")
     assert str(caught.value) == (
-        "group_column is 'patient', and toy has no columns beside path, label and part. "
+        "group_column is 'patient', and toy has no columns beside path, label and split. "
         "Add the column to a CSV of the pictures, or name groups with group_pattern."
     )
     with pytest.raises(SettingError) as caught:

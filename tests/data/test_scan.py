@@ -145,8 +145,8 @@ def test_classes_missing_from_official_parts_are_told(make_folder):
     root = make_folder({"train/a": 6, "train/b": 6, "train/c": 6, "test/a": 5, "test/d": 5, "test/b": 0})
     found = [(problem.severity, problem.message) for problem in wrong(scan(open_dataset(root)).problems)]
     assert found == [
-        ("error", "1 class has no usable picture in the train part: d."),
-        ("warning", "2 classes have no usable picture in the test part: b, c."),
+        ("error", "1 class has no usable picture in the train set: d."),
+        ("warning", "2 classes have no usable picture in the test set: b, c."),
     ]
 
 
@@ -157,7 +157,7 @@ def test_copies_across_parts_and_classes_are_a_leak_and_a_doubtful_label(make_fo
     found = [problem for problem in scanned.problems if problem.kind in DUPLICATES]
     told = "2 pictures are the same, byte for byte: test/b/copy.png, train/a/0.png; "
     assert [(problem.severity, problem.kind, problem.message) for problem in found] == [
-        ("error", "exact_duplicate_across_parts", f"{told}they lie in different parts (test, train)."),
+        ("error", "exact_duplicate_across_parts", f"{told}they lie in different sets (test, train)."),
         ("warning", "exact_duplicate_across_classes", f"{told}their labels differ (a, b)."),
     ]
     assert found[0].paths == found[1].paths == ("test/b/copy.png", "train/a/0.png")

@@ -27,7 +27,7 @@ from tests.hostile import corpus
 
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
-from linnaea.data import archives, cache, decoding, headers, idx, tables
+from linnaea.data import archives, decoding, headers, idx, tables
 from linnaea.errors import LinnaeaError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
@@ -82,7 +82,7 @@ def _picture(name: str) -> Callable[[bytes, Path], object]:
         assert array.ndim == 3
         assert array.shape[2] == 3
         (folder / "picture").write_bytes(content)
-        return cache.read_into(None, None, folder / "picture", name)
+        return decoding.read_picture(folder / "picture")
 
     return read
 
@@ -164,7 +164,7 @@ def seeds(folder: Path) -> list[tuple[str, bytes, Callable[[bytes, Path], object
         ("predictions.csv", table, _saved_at("p.csv", Predictions.read_csv)),
         (
             "table.csv",
-            b"path,label,part\na.png,cat,train\n./a.png,dog,test\n",
+            b"path,label,split\na.png,cat,train\n./a.png,dog,test\n",
             _saved_at("t.csv", lambda p: tables.open_table(p, "t.csv")),
         ),
     ]

@@ -49,7 +49,7 @@ def make(tmp_path):
 
     def made(rows=ROWS, lines=LINES, header="path,true,predicted,a,b", **info):
         run = RunFolder.create(tmp_path / "run", overwrite=True)
-        parts = {part: sum(row["part"] == part for row in rows) for part in ("train", "val", "test")}
+        parts = {part: sum(row["split"] == part for row in rows) for part in ("train", "val", "test")}
         run.update_info(data={"split_hash": split_hash(rows), "parts": parts}, **info)
         run.flush()
         run.write_csv("split.csv", list(COLUMNS), rows)
@@ -71,7 +71,7 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
     [
         (
             [LINES[0], *LINES[2:]],
-            " has no row for a/3.png of the test part; 1 of 4 rows are missing.",
+            " has no row for a/3.png of the test set; 1 of 4 rows are missing.",
         ),
         ([*LINES, LINES[0]], ", line 6: a/2.png stands in line 2 already."),
         (
@@ -80,7 +80,7 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
         ),
         (
             [*LINES[:3], LINES[3].replace("b/3", "b/1")],
-            ", line 5: b/1.png belongs to the training part in split.csv, not to test.",
+            ", line 5: b/1.png is in the training set in split.csv, not in the test set.",
         ),
         ([*LINES[:3], LINES[3].replace("b/3", "c/3")], ", line 5: c/3.png is not in split.csv."),
     ],
@@ -177,9 +177,9 @@ def test_a_split_that_was_edited_with_the_table_is_refused(make):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"path,label\n", "split.csv: The split has no column 'hash', 'part'."),
+        (b"path,label\n", "split.csv: The split has no column 'hash', 'split'."),
         (b"\xff\xfe", "split.csv is damaged ("),
-        (b"path,hash,label,part\n" + b"x" * 200_000 + b",,,train\n", "split.csv is damaged ("),
+        (b"path,hash,label,split\n" + b"x" * 200_000 + b",,,train\n", "split.csv is damaged ("),
     ],
 )
 def test_a_damaged_split_is_told_as_one(make, content, told):
@@ -201,7 +201,7 @@ def test_a_run_without_split_is_held_against_its_numbers(make):
     with pytest.raises(DataError) as refused:
         check_number(run, "test", table)
     assert refused.value.message == (
-        f"{run.path / 'predictions.csv'} has 3 rows; run.json gives the test part 4 pictures."
+        f"{run.path / 'predictions.csv'} has 3 rows; run.json gives the test set 4 pictures."
     )
 
 

@@ -215,7 +215,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             f"There is no split in {place} ({reason}).",
             "--split-from takes a run folder, or the split.csv of one.",
         ) from error
-    return rows, f"parts of {place}"
+    return rows, f"split of {place}"
 
 
 def record_study(run: RunFolder, study: Study) -> None:
@@ -284,7 +284,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} {verb} in training or "
             f"validation as well, as a copy or by the group: {listed(test, 3)}",
-            f"The parts are used as given; the score is told with and without {them}.",
+            f"The split is used as given; the score is reported with and without {them}.",
         )
     if val:
         verb = "is" if len(val) == 1 else "are"

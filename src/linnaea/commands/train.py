@@ -37,7 +37,7 @@ def train(
     ----------
     data
         digits, mnist, flowers102, a folder with a folder of pictures for each class, or a CSV with
-        path,label[,part].
+        path,label[,split].
     settings
         The common settings; from Python a dict of any settings: {"hidden": [100], "epochs": 5}.
     recipe

@@ -3,9 +3,9 @@
 They are known by the hash of their file's bytes, so renamed, moved or reordered files and parts of a data set
 find what is there, and a changed file does not. The least recently used make room for new ones.
 
-Many pictures lie in one pack, which is two files: NAME.bin holds them one after another as raw RGB, NAME.json
-says which. The index is written last and a pack never changes afterwards, so that what has an index is whole;
-a name is never used twice. A checksum for each picture tells what the disk has lost since.
+Many pictures lie in one shard, which is two files: NAME.bin holds them one after another as raw RGB,
+NAME.json says which. The index is written last and a shard never changes afterwards, so that what has an
+index is whole; a name is never used twice. A checksum for each picture tells what the disk has lost since.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ VERSION = 1
 """Of the files and of how pictures are decoded: another number never reads what this one wrote."""
 
 LIMIT_VARIABLE = "LINNAEA_CACHE_GIB"
-DEFAULT_LIMIT = 4.0  # GiB of all packs together: 16,000 photographs whose shorter side is 256 pixels
+DEFAULT_LIMIT = 4.0  # GiB of all shards together: 16,000 photographs whose shorter side is 256 pixels
 RESERVE = 512 << 20  # bytes left free on the disk: a run folder must still find room
 STALE = 3600.0  # seconds after which an unfinished file belongs to a process that died
 PATIENCE = 900.0  # seconds to wait for another process; the lock saves double work, nothing breaks without it
-_MOST_PACKS = (
+_MOST_SHARDS = (
     64  # one more is made whenever pictures were added; the oldest are made anew rather than searched
 )
 
@@ -48,7 +48,7 @@ _MOST_PACKS = (
 class Place:
     """Where one decoded picture lies, and the CRC-32 of its bytes."""
 
-    pack: Path
+    shard: Path
     offset: int
     height: int
     width: int
@@ -60,13 +60,13 @@ class Place:
         return self.height * self.width * 3
 
     def read(self, *, check: bool = True) -> np.ndarray | None:
-        """Return the picture, uint8 (height, width, 3), or None where the pack is gone or damaged."""
+        """Return the picture, uint8 (height, width, 3), or None where the shard is gone or damaged."""
         # Read rather than mapped: the pages of a map count as the process's memory until the system wants
         # them back, so a training run would seem to need as much as its data set; and a file cut short under
         # a map kills the process. Opened each time (some microseconds): nothing to inherit, pickle or close.
         picture = np.empty((self.height, self.width, 3), np.uint8)
         try:
-            with open(self.pack, "rb", buffering=0) as file:
+            with open(self.shard, "rb", buffering=0) as file:
                 file.seek(self.offset)
                 received = file.readinto(picture.reshape(-1).data)
         except OSError:
@@ -77,7 +77,7 @@ class Place:
 
 
 class Store:
-    """The packs of one size, open for one pass over a data set; new pictures go into one new pack.
+    """The shards of one size, open for one pass over a data set; new pictures go into one new shard.
 
     Used as a context: entering waits for another process that works on the same data set, leaving publishes
     what was put. A disk that refuses is no error: nothing is kept from then on, and `refusal` says why.
@@ -89,7 +89,7 @@ class Store:
     paths: sequence of Path
         The files of the data set: two passes over the same wait for each other.
 
-    All packs of all sizes together have at most LINNAEA_CACHE_GIB, or 4 GiB.
+    All shards of all sizes together have at most LINNAEA_CACHE_GIB, or 4 GiB.
     """
 
     def __init__(self, side: int, paths: Sequence[Path]) -> None:
@@ -104,11 +104,11 @@ class Store:
         # By name and not by content, which is known only once everything has been read.
         self._key = content_hash(b"\0".join(os.fsencode(path.absolute()) for path in paths))
         self._in_use: set[Path] = set()
-        self._pack = self.folder / f"{uuid.uuid4().hex}.bin"
+        self._shard = self.folder / f"{uuid.uuid4().hex}.bin"
         self._file: Any = None
         self._new: dict[str, Place] = {}
         self._written = 0
-        self._others = 0  # bytes of the packs that are there
+        self._others = 0  # bytes of the shards that are there
 
     def __enter__(self) -> "Store":
         import filelock
@@ -139,15 +139,15 @@ class Store:
         finally:
             if self._lock.is_locked:
                 self._lock.release()
-        for pack in self._in_use:
-            # The index's time of change is when its pack was last used.
+        for shard in self._in_use:
+            # The index's time of change is when its shard was last used.
             with contextlib.suppress(OSError):
-                os.utime(pack.with_suffix(".json"))
+                os.utime(shard.with_suffix(".json"))
 
     def __contains__(self, picture_hash: str) -> bool:
         place = self.places.get(picture_hash)
         if place is not None:
-            self._in_use.add(place.pack)
+            self._in_use.add(place.shard)
         return place is not None
 
     def decode(self, content: bytes, picture_hash: str, name: str) -> np.ndarray | None:
@@ -170,7 +170,7 @@ class Store:
             return
         height, width, _ = picture.shape
         content = np.ascontiguousarray(picture).reshape(-1).data
-        place = Place(self._pack, self._written, height, width, zlib.crc32(content))
+        place = Place(self._shard, self._written, height, width, zlib.crc32(content))
         try:
             if not self._has_room(place.nbytes):
                 return
@@ -187,15 +187,15 @@ class Store:
 
     @property
     def _building(self) -> Path:
-        return self._pack.with_suffix(".building")
+        return self._shard.with_suffix(".building")
 
     def _load(self) -> None:
         for number, index in enumerate(_oldest_first(self.folder)[::-1]):
-            pack = index.with_suffix(".bin")
+            shard = index.with_suffix(".bin")
             try:
-                if number >= _MOST_PACKS:
-                    raise ValueError("one pack too many")
-                self.places.update(_read_index(index, pack))
+                if number >= _MOST_SHARDS:
+                    raise ValueError("one shard too many")
+                self.places.update(_read_index(index, shard))
             # Damaged, half removed, or of too many: as if it had never been there.
             except (OSError, ValueError, TypeError, KeyError, AttributeError):
                 _remove(index)
@@ -223,12 +223,12 @@ class Store:
 
     def _remove_oldest(self) -> bool:
         for index in _oldest_first(self.root):
-            pack = index.with_suffix(".bin")
+            shard = index.with_suffix(".bin")
             # Those that this pass has met are needed together with what is written now.
-            if pack not in self._in_use and pack != self._pack:
+            if shard not in self._in_use and shard != self._shard:
                 self._others -= _size(index)
                 _remove(index)
-                self.places = {key: place for key, place in self.places.items() if place.pack != pack}
+                self.places = {key: place for key, place in self.places.items() if place.shard != shard}
                 return True
         return False
 
@@ -236,12 +236,12 @@ class Store:
         if self._file is not None:
             self._file.close()
             self._file = None
-            os.replace(self._building, self._pack)
+            os.replace(self._building, self._shard)
             pictures = {
                 key: [place.offset, place.height, place.width, place.crc] for key, place in self._new.items()
             }
             files.write_text(
-                self._pack.with_suffix(".json"),
+                self._shard.with_suffix(".json"),
                 json.dumps({"format_version": VERSION, "bytes": self._written, "pictures": pictures}),
             )
 
@@ -251,7 +251,7 @@ class Store:
             self._file.close()
             self._file = None
         self._building.unlink(missing_ok=True)
-        _remove(self._pack.with_suffix(".json"))
+        _remove(self._shard.with_suffix(".json"))
         for key in self._new:
             self.places.pop(key, None)
         self._new = {}
@@ -352,15 +352,16 @@ class DecodedPictures(Sequence[np.ndarray]):
         return sum(place.nbytes for place in self._places if place is not None)
 
     def _lose(self, place: Place) -> None:
-        # The whole pack: where one picture is damaged, asking for each of the others would cost as much.
+        # The whole shard: where one picture is damaged, asking for each of the others would cost as much.
         forget(place)
         self._places = [
-            None if isinstance(other, Place) and other.pack == place.pack else other for other in self._places
+            None if isinstance(other, Place) and other.shard == place.shard else other
+            for other in self._places
         ]
         if not self._told:
             self._told = True
             warnings.warn(
-                f"Decoded pictures in {place.pack} are lost or damaged; they are decoded from their files, "
+                f"Decoded pictures in {place.shard} are lost or damaged; they are decoded from their files, "
                 "and kept anew by the next run.",
                 RuntimeWarning,
                 stacklevel=3,
@@ -397,7 +398,7 @@ def decoded(files: Sequence[str | Path], side: int) -> DecodedPictures:
     with Store(side, paths) as store:
         for picture_hash, picture in in_order(read, paths):
             hashes.append(picture_hash)
-            # Only this thread writes, one picture after the other, so a pack needs no order but this one.
+            # Only this thread writes, one picture after the other, so a shard needs no order but this one.
             if picture is not None:
                 store.put(picture_hash, picture)
     return from_store(store, paths, hashes)
@@ -436,8 +437,8 @@ def _limit() -> int:
 
 
 def forget(place: Place) -> None:
-    """Remove the pack of a picture that could not be read, so that the next pass makes it anew."""
-    _remove(place.pack.with_suffix(".json"))
+    """Remove the shard of a picture that could not be read, so that the next pass makes it anew."""
+    _remove(place.shard.with_suffix(".json"))
 
 
 def _oldest_first(folder: Path) -> list[Path]:
@@ -461,7 +462,7 @@ def _size(index: Path) -> int:
 
 
 def _remove(index: Path) -> None:
-    # The index first: a pack without one is nobody's.
+    # The index first: a shard without one is nobody's.
     for path in (index, index.with_suffix(".bin")):
         # Open in another process (Windows): swept up later.
         with contextlib.suppress(OSError):
@@ -469,7 +470,7 @@ def _remove(index: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what processes that died have left behind: unfinished packs, and packs without an index."""
+    """Remove what processes that died have left behind: unfinished shards, and shards without an index."""
     now = time.time()
     for path in _unfinished(root):
         if now - _changed(path) > STALE:
@@ -479,23 +480,23 @@ def _sweep(root: Path) -> None:
 
 def _unfinished(root: Path) -> Iterator[Path]:
     yield from root.rglob("*.building")
-    for pack in root.rglob("*.bin"):
-        if not pack.with_suffix(".json").exists():
-            yield pack
+    for shard in root.rglob("*.bin"):
+        if not shard.with_suffix(".json").exists():
+            yield shard
 
 
-def _read_index(index: Path, pack: Path) -> dict[str, Place]:
-    """Return the places of a pack. Raises ValueError, KeyError, ... for an index that is not whole."""
+def _read_index(index: Path, shard: Path) -> dict[str, Place]:
+    """Return the places of a shard. Raises ValueError, KeyError, ... for an index that is not whole."""
     content = json.loads(index.read_text(encoding="utf-8"))
-    if content["format_version"] != VERSION or content["bytes"] != pack.stat().st_size:
-        raise ValueError("the pack is not what its index says")
+    if content["format_version"] != VERSION or content["bytes"] != shard.stat().st_size:
+        raise ValueError("the shard is not what its index says")
     places = {}
     for key, (offset, height, width, crc) in content["pictures"].items():
         numbers = (offset, height, width, crc)
         if not all(type(number) is int for number in numbers) or offset < 0 or min(height, width) < 1:
             raise ValueError("a picture's place is not a place")
-        place = Place(pack, offset, height, width, crc)
+        place = Place(shard, offset, height, width, crc)
         if offset + place.nbytes > content["bytes"]:
-            raise ValueError("a picture lies outside the pack")
+            raise ValueError("a picture lies outside the shard")
         places[key] = place
     return places

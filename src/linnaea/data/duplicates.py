@@ -174,7 +174,7 @@ def _copy_problems(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> 
     if len(parts) > 1:
         # Whoever knows a test picture already is not tested by it.
         severity = "error" if "test" in parts else "warning"
-        leak = f"{message}; they lie in different parts ({listed(parts)})."
+        leak = f"{message}; they lie in different sets ({listed(parts)})."
         problems.append(Problem(f"{kind}_across_parts", severity, paths, leak))
     if len(labels) > 1:
         doubt = f"{message}; their labels differ ({listed(labels)})."

@@ -103,7 +103,7 @@ def _column(dataset: Dataset, column: str) -> list[str]:
     columns = dataset.columns
     if not columns:
         raise SettingError(
-            f"group_column is '{column}', and {dataset.source} has no columns beside path, label and part.",
+            f"group_column is '{column}', and {dataset.source} has no columns beside path, label and split.",
             "Add the column to a CSV of the pictures, or name groups with group_pattern.",
         )
     # Column names are kept in small letters.

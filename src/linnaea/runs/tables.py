@@ -107,7 +107,7 @@ def check_number(run: RunFolder, part: str, table: Predictions) -> None:
     expected = run.info.data.parts.get(part)
     if expected is not None and expected != len(table):
         raise DataError(
-            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} part "
+            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} set "
             f"{expected:,} pictures.",
             _CURE,
         )
@@ -142,7 +142,7 @@ def recorded_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
 
 
 def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str]]) -> None:
-    expected = sorted({row["label"] for row in split if row["part"] == "train"})
+    expected = sorted({row["label"] for row in split if row["split"] == "train"})
     if list(table.classes) != expected:
         pairs = zip([*table.classes, ""], [*expected, ""], strict=False)
         received, wanted = next(pair for pair in pairs if pair[0] != pair[1])
@@ -160,8 +160,10 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
         row, fault = known.get(picture), ""
         if row is None:
             fault = f"{picture} is not in split.csv"
-        elif row["part"] != part:
-            fault = f"{picture} belongs to the {_PARTS[row['part']]} part in split.csv, not to {_PARTS[part]}"
+        elif row["split"] != part:
+            fault = (
+                f"{picture} is in the {_PARTS[row['split']]} set in split.csv, not in the {_PARTS[part]} set"
+            )
         elif picture in line_of:
             fault = f"{picture} stands in line {line_of[picture]} already"
         elif row["label"] != true:
@@ -169,11 +171,11 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
         if fault:
             raise DataError(f"{path}, line {line}: {fault}.", _CURE)
         line_of[picture] = line
-    expected = [row["path"] for row in split if row["part"] == part]
+    expected = [row["path"] for row in split if row["split"] == part]
     missing = [picture for picture in expected if picture not in line_of]
     if missing:
         raise DataError(
-            f"{path} has no row for {missing[0]} of the {_PARTS[part]} part; "
+            f"{path} has no row for {missing[0]} of the {_PARTS[part]} set; "
             f"{len(missing):,} of {len(expected):,} rows are missing.",
             _CURE,
         )
