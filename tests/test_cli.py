@@ -45,9 +45,13 @@ def test_version(capsys):
             2,
             'Invalid value for --epochs: unable to convert "many" into int.',
         ),
-        (["train", "digits", "--epochs=-1"], 2, "The setting 'epochs' is refused: input should be greater"),
-        (["train", "digits", "--hidden", "-5"], 2, "The setting 'hidden' is refused"),
-        (["train", "digits", "--hidden", "500,,5"], 2, "The setting 'hidden' is refused"),
+        (["train", "digits", "--epochs=-1"], 2, "epochs must be an integer of 0 or more; received -1."),
+        (["train", "digits", "--hidden", "-5"], 2, "hidden must be integers of 1 or more; received (-5,)."),
+        (
+            ["train", "digits", "--hidden", "500,,5"],
+            2,
+            "hidden must be integers of 1 or more; received '500,,5'.",
+        ),
         (["train", ""], 2, "The name of the data is empty."),
         (
             ["train", "digits", "--set", "patience=2", "--validation", "0"],

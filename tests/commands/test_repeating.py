@@ -323,7 +323,7 @@ def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp
             ["--repeats", "3", "--folds", "3"],
             "repeats is 3 and folds is 3; runs are either repeats or folds.",
         ),
-        (["--repeats", "1"], "The setting 'repeats' is refused"),
+        (["--repeats", "1"], "repeats must be an integer from 2 to 100; received 1."),
         (["--folds", "3", "--split-from", "elsewhere"], "folds is 3 and split_from is elsewhere"),
     ],
 )

@@ -227,7 +227,7 @@ def test_what_differs_is_told(copied, capsys):
         (lambda run, bars: change(run, recipe=None), "does not say how the run was made. Train again."),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "epochs": "many"}),
-            "run.json cannot be believed: The setting 'epochs' is refused: input should be a valid integer",
+            "run.json cannot be believed: epochs must be an integer of 0 or more; received",
         ),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "views": 3}),

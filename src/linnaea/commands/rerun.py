@@ -13,10 +13,8 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.guard import refuse_claimed
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import recorded_settings
+from linnaea.settings import names
 from linnaea.text import command
-
-# Settings that rerun itself fixes: the split is read from the run, and what "auto" found is asked for.
-_FIXED = ("split", "split_from", "precision", "learning_curve")
 
 
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
@@ -52,7 +50,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
             out=out,
         )
     found = run_diff.differences(first, again)
-    why = run_diff.reasons(first, again, ignored=_FIXED) if found else []
+    why = run_diff.reasons(first, again, ignored=names(fixed_by_rerun=True)) if found else []
     again.update_info(
         rerun_of={"run": str(first.path), "same": not found, "differences": found, "reasons": why}
     )
@@ -96,7 +94,7 @@ def _settings(first: RunFolder) -> dict[str, Any]:
     kept = recorded_settings(info.recipe)
     # A plan depends on how fast the machine was that day; what it came to is what can be repeated.
     if (plan := info.plan) is not None:
-        kept |= plan.model_dump(include={"epochs", "views", "first_size", "ema"}, exclude_unset=True)
+        kept |= plan.model_dump(include=set(names(planned=True)), exclude_unset=True)
         kept |= {"budget": None, "train_from": "all" if plan.train_from == "probe" else plan.train_from}
     numbers = first.read_json("model.json").get("precision")
     if isinstance(numbers, dict):

@@ -19,10 +19,11 @@ from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.settings import MLP, SETTINGS
 from linnaea.text import classes_have, counted, listed
 
-PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
-VALIDATION = 0.1  # of the training part
+PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
+VALIDATION = SETTINGS["validation"].default
 SAMPLE = 2000  # training pictures that are looked at once more after training: class means need no more
 
 

@@ -54,7 +54,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     _model_args: dict[str, Any]
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
+        """Raise SettingError that names every setting whose value is refused."""
         check_settings(self.get_params(deep=False))
 
     def check_network(self) -> None:
