@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 # Public names and where they live; imported on first use, so that `linnaea --help` answers at once.
 _PUBLIC = {
     "MLPClassifier": "linnaea.classifiers.perceptron.classifier",
-    "KerasMLPClassifier": "linnaea.classifiers.keras_mlp",
+    "KerasMLPClassifier": "linnaea.classifiers.keras.classifier",
     "FineTuneClassifier": "linnaea.classifiers.finetune.classifier",
     "check_gradients": "linnaea.classifiers.perceptron.gradients",
     "open_dataset": "linnaea.data.sources",

@@ -1,26 +1,16 @@
 """The list of commands, each loaded when it is called; nothing else."""
 
 import shutil
-import signal
 import sys
 import textwrap
-import threading
-from types import FrameType
-from typing import NoReturn
 
-# Ctrl-C in the tenth of a second in which the imports run ends the process like any other, without a
-# traceback of them. Whoever has a handler of their own, or imports this in a thread, keeps what they have.
-_UNANSWERED = (
-    threading.current_thread() is threading.main_thread()
-    and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-)
-if _UNANSWERED:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from linnaea import __version__, signals
 
-from cyclopts import App, CycloptsError, Parameter  # noqa: E402
+# The imports take a tenth of a second.
+with signals.end_without_traceback():
+    from cyclopts import App, CycloptsError, Parameter
 
-from linnaea import __version__  # noqa: E402
-from linnaea.errors import LinnaeaError, printable  # noqa: E402
+    from linnaea.errors import LinnaeaError, printable
 
 app = App(
     name="linnaea",
@@ -56,30 +46,14 @@ for verb, summary in COMMANDS.items():
     )
 
 
-if _UNANSWERED:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, or a closed terminal: the same road out as Ctrl-C, another exit code."""
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
-    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: a closed terminal; Windows has none
-        number = getattr(signal, name, None)
-        # nohup asks that a closed terminal be ignored, and so it is.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
+    signals.end_properly()
     if arguments is not None:
         return _run(list(arguments))
     code = _run(sys.argv[1:])
-    # As a process: what is left is Python's own clearing up, which a signal would only make noisy.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As a process: a signal would only make noisy what is left.
+    signals.ignore_interrupts()
     return code
 
 
@@ -96,7 +70,7 @@ def _run(tokens: list[str]) -> int:
         if debug:
             raise
         return _fail(str(error), "", error.exit_code)
-    except Terminated:
+    except signals.Terminated:
         return 143
     except KeyboardInterrupt:
         return 130

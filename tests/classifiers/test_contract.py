@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_class
-from linnaea.errors import DataError, UsageError
+from linnaea.errors import DataError, SettingError, UsageError
 
 # Keras reads torch's tensors in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -171,3 +171,31 @@ def test_training_goes_on_exactly_from_its_state(model):
     resumed.load_training_state(arrays, json.loads(json.dumps(values)))
     resumed.fit(X, y)
     np.testing.assert_array_equal(resumed.predict_proba(X), unbroken.predict_proba(X))
+
+
+@pytest.mark.parametrize("model", PERCEPTRONS)
+def test_a_fit_that_fails_leaves_no_state_for_the_next(model):
+    donor = new(model).fit(X, y)
+    stale = donor.training_state()
+    classifier = new(model, epochs=-1)
+    classifier.load_training_state(*stale)
+    with pytest.raises(SettingError):
+        classifier.fit(X, y)
+    # Other data, another length: a state that was still there would be gone on from.
+    classifier.set_params(epochs=1).fit(X[::2], y[::2])
+    assert [record.epoch for record in classifier.history_] == [0, 1]
+    np.testing.assert_array_equal(
+        classifier.predict_proba(X), new(model, epochs=1).fit(X[::2], y[::2]).predict_proba(X)
+    )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_two_classes_have_the_same_log_odds_in_both_perceptrons(loss):
+    pytest.importorskip("keras", reason="the extra 'keras' is not installed")
+    two = NUMBERS < 2
+    by_hand, in_keras = (
+        new(model, loss=loss, epochs=20).fit(X[two], y[two]).decision_function(X[two])
+        for model in PERCEPTRONS
+    )
+    np.testing.assert_allclose(in_keras, by_hand, atol=2e-2)
+    assert np.ptp(by_hand) > 1

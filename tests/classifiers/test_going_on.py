@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from linnaea.classifiers.keras_mlp import KerasMLPClassifier
+from linnaea.classifiers.keras.classifier import KerasMLPClassifier
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 
 ROWS, CLASSES = 90, 3

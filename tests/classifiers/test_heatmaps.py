@@ -59,7 +59,7 @@ def test_a_perceptron_looks_at_the_bar_that_tells_the_class():
 
 def test_keras_and_the_network_by_hand_have_the_same_heat():
     pytest.importorskip("keras")
-    from linnaea.classifiers.keras_mlp import KerasMLPClassifier
+    from linnaea.classifiers.keras.classifier import KerasMLPClassifier
 
     X, y = small_pictures()
     keras = KerasMLPClassifier((7, 5), epochs=1, random_state=0).fit(X, y)

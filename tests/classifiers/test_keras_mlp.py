@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from linnaea.classifiers.keras_mlp import KerasMLPClassifier
+from linnaea.classifiers.keras.classifier import KerasMLPClassifier
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.errors import DataError, DivergenceError, LinnaeaError, MissingExtraError, SettingError
 
@@ -194,12 +194,16 @@ def test_what_is_saved_comes_back(fitted, tmp_path):
     ("change", "message"),
     [
         (
-            lambda tensors, model: (tensors.pop("output.bias"), tensors.update(extra=np.zeros(1))),
-            "does not hold this network's weights (missing: output.bias; unknown: extra).",
+            lambda tensors, model: tensors.pop("output.bias"),
+            "weights.safetensors: output.bias should be float32 (10,); received nothing.",
+        ),
+        (
+            lambda tensors, model: tensors.update(extra=np.zeros(1)),
+            "weights.safetensors holds extra, which this network has not.",
         ),
         (
             lambda tensors, model: tensors.update({"output.bias": np.zeros(11, np.float32)}),
-            "weights.safetensors: output.bias must be float32 (10,); found float32 (11,).",
+            "weights.safetensors: output.bias should be float32 (10,); received float32 (11,).",
         ),
         (
             lambda tensors, model: model.update(model="mlp"),
@@ -337,8 +341,8 @@ def test_without_keras_the_extra_is_named(monkeypatch):
 
     # None in sys.modules is how Python itself marks a module that must not be found.
     monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.delitem(sys.modules, "linnaea.classifiers.keras_network", raising=False)
-    monkeypatch.delattr(linnaea.classifiers, "keras_network", raising=False)
+    monkeypatch.delitem(sys.modules, "linnaea.classifiers.keras.network", raising=False)
+    monkeypatch.delattr(linnaea.classifiers.keras, "network", raising=False)
     with pytest.raises(MissingExtraError) as missing:
         small().fit(X, y)
     assert str(missing.value) == "Keras is not installed. Install it: pip install 'linnaea[keras]'."
@@ -367,7 +371,7 @@ def test_another_backend_tells_the_same_story():
 
 def test_importing_the_classifier_imports_neither_keras_nor_torch():
     code = (
-        "import sys, linnaea.classifiers.keras_mlp;"
+        "import sys, linnaea.classifiers.keras.classifier;"
         "print(sorted({'keras', 'torch', 'tensorflow', 'jax'} & sys.modules.keys()))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

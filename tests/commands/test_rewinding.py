@@ -23,19 +23,19 @@ def spoil_perceptron(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) 
 
     def step(self: Any, *arguments: Any) -> None:
         train_step(self, *arguments)
-        if is_time(self._course.epoch):
+        if is_time(self._progress.epoch):
             self.parameters_[-1] = np.inf
 
     patch.setattr(MLPClassifier, "_train_step", step)
 
 
 def spoil_keras(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) -> None:
-    from linnaea.classifiers import keras_network
+    from linnaea.classifiers.keras import network as keras_network
 
     after_step = keras_network.Listener.on_train_batch_end
 
     def step(self: Any, batch: int, logs: Any = None) -> None:
-        if is_time(self.course.epoch):
+        if is_time(self.progress.epoch):
             bias = self.model.trainable_weights[-1]
             bias.assign(np.full(bias.shape, np.nan, np.float32))
         after_step(self, batch, logs)
@@ -51,8 +51,8 @@ def spoil_fine_tuned(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) 
     def step(session: loop.Session, part: Any, *arguments: Any) -> Any:
         told = train_step(session, part, *arguments)
         # After the last step, whose loss was finite: nothing but the weights shows it.
-        last = session.course.step + 1 == -(-len(part) // session.settings.batch_size)
-        if last and is_time(session.course.epoch):
+        last = session.progress.step + 1 == -(-len(part) // session.settings.batch_size)
+        if last and is_time(session.progress.epoch):
             next(session.network.parameters()).data.fill_(math.nan)
         return told
 

@@ -1,19 +1,15 @@
-"""Signals while a network learns: the first waits for the end of a step, the second for nothing."""
+"""Signals while a run goes on: the first waits for the end of a step, the second for nothing."""
 
-import ctypes
 import json
 import signal
-import socket
-import sys
 from pathlib import Path
 
 import pytest
 from tests.commands.test_resume import SETTINGS, same
 
+from linnaea import signals
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.cli import main
-from linnaea.commands import signals
-from linnaea.commands.signals import Stops
 
 
 @pytest.fixture(scope="module")
@@ -68,39 +64,3 @@ def test_sigterm_sent_twice_at_once_is_one(bars, tmp_path, monkeypatch):
     assert (code, steps) == (143, 100)
     assert (run / "predictions.csv").exists()
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_two_that_come_during_one_operation_of_a_library_are_two():
-    send = getattr(ctypes.PyDLL(None), "raise")
-    with Stops() as stops, pytest.raises(KeyboardInterrupt):
-        stops.patient = True
-        # One operation as Python sees it: it looks for signals before and after, not in between.
-        list(map(send, [int(signal.SIGINT)] * 2))
-        pytest.fail("the second was not heard")
-    assert stops.hasty
-    assert signal.set_wakeup_fd(-1) == -1
-
-
-def waiting(ear: socket.socket) -> int:
-    try:
-        return len(ear.recv(100, socket.MSG_PEEK))
-    except BlockingIOError:
-        return 0
-
-
-def test_an_event_loop_that_listens_for_signals_goes_on_doing_so():
-    ears = socket.socketpair()
-    for ear in ears:
-        ear.setblocking(False)
-    signal.set_wakeup_fd(ears[1].fileno())
-    try:
-        with Stops() as stops:
-            stops.patient = True
-            signal.raise_signal(signal.SIGINT)
-            assert stops.pending is not None
-        assert waiting(ears[0]) == 1
-    finally:
-        assert signal.set_wakeup_fd(-1) == ears[1].fileno()
-        for ear in ears:
-            ear.close()

@@ -117,7 +117,7 @@ class Classifier(Protocol):
 
 CLASSIFIERS = {
     "mlp": "linnaea.classifiers.perceptron.classifier:MLPClassifier",
-    "keras": "linnaea.classifiers.keras_mlp:KerasMLPClassifier",
+    "keras": "linnaea.classifiers.keras.classifier:KerasMLPClassifier",
 }
 # Every other model is a backbone, by its name; this one where none is asked for.
 DEFAULT_BACKBONE = "efficientnet_lite0"

@@ -88,7 +88,7 @@ def _by_hand(classifier: Any) -> tuple[np.ndarray, tuple[int, ...], str]:
     """
     if hasattr(classifier, "parameters_"):
         return classifier.parameters_, classifier._sizes, classifier.activation
-    from linnaea.classifiers.keras_backend import keras_network
+    from linnaea.classifiers.keras.classifier import keras_network
 
     flat, sizes, end = keras_network().parameters(classifier.network_), classifier._sizes, 0
     turned = np.empty_like(flat)

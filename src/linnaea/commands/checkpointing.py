@@ -5,12 +5,12 @@ from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.commands import terminal
-from linnaea.commands.signals import Stops
 from linnaea.errors import DivergenceError, RunError
 from linnaea.runs import provenance, run_diff
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
 
 MOST_REWINDS = 3
 TOLERANCE = (
@@ -51,7 +51,7 @@ class Keeper:
 
     def fit(self, classifier: Any, X: Any, y: Any, **listeners: Any) -> None:
         """Let the classifier learn, turned back where it diverges and the recipe asks for that."""
-        going_on = True
+        going_on, self.stops.before_stopping = True, lambda: self._stop(classifier)
         while going_on:
             going_on = False
             try:
@@ -62,8 +62,9 @@ class Keeper:
                     raise
             finally:
                 self.stops.patient = False
+        self.stops.before_stopping = None
         # Asked after the last step, when nothing is left to be broken off but the judgement.
-        self.stops.answer()
+        self.stops.poll()
 
     def forget_what_is_half(self, classifier: Any, stopped: BaseException | None) -> None:
         """Let nothing be saved or judged that was not learned: what the classifier holds of a broken step.
@@ -80,16 +81,22 @@ class Keeper:
         """Write a checkpoint if one is due, after the epoch's line in history.jsonl; stop if asked to."""
         self.stops.patient = self.began = True
         # What a training is turned back to must not depend on how fast the machine is.
-        if self.may_rewind or self.stops.pending is not None or self.rhythm.is_due(epoch_over=True):
+        # Before a stop, poll writes one anyway.
+        if self.stops.pending is None and (self.may_rewind or self.rhythm.is_due(epoch_over=True)):
             self._write(classifier)
-        self.stops.answer()
+        self.stops.poll()
 
     def step_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due within an epoch; stop if asked to."""
         self.stops.patient = self.began = True
-        if self.stops.pending is not None or self.rhythm.is_due(epoch_over=False):
+        if self.stops.pending is None and self.rhythm.is_due(epoch_over=False):
             self._write(classifier)
-        self.stops.answer()
+        self.stops.poll()
+
+    def _stop(self, classifier: Any) -> None:
+        """Write a last checkpoint: between two steps, before the training is stopped."""
+        self._write(classifier)
+        terminal.say("Stopping", "the network is judged as it stands; a second signal stops at once")
 
     def _write(self, classifier: Any) -> None:
         started = time.monotonic()

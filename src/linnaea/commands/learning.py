@@ -8,12 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from linnaea.classifiers.common.progress import has_exploded
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
-from linnaea.classifiers.perceptron.course import has_exploded
 from linnaea.commands import checkpointing, ood, terminal
 from linnaea.commands.checkpointing import Keeper
 from linnaea.commands.choosing import Chosen, used_settings
-from linnaea.commands.signals import Stops
 from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import checksums, disk_reserve, provenance
@@ -22,6 +21,7 @@ from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
 from linnaea.text import counted, duration, percent
 
 # What a run still does when its test part is judged: metrics, the worst mistakes, the report.

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
 from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
@@ -24,6 +23,7 @@ from linnaea.runs.lock import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
 from linnaea.text import counted, listed
 
 # What is told of several runs in the terminal; repeats.json has every metric.
@@ -208,8 +208,9 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        # Signals wait until the page is drawn. Of a folder that is gone, the error that is raised tells.
-        with SignalsHeldBack(even_the_second=True):
+        # Of a folder that is gone, the error that is raised tells.
+        with Stops() as stops:
+            stops.close()
             if state == "finished" or group.path.is_dir():
                 sum_up(group, state=state, message=message, finished=provenance.now())
 

@@ -192,7 +192,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
     stopped = classifier(epochs=2, batch_size=4)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(*train_part, validation_data=val_part, on_step=interrupt)
-    assert stopped._session.course.step == 5
+    assert stopped._session.progress.step == 5
     assert stopped.predict(val_part[0]).shape == (60,)
     assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.chosen_epoch_].val_accuracy
     resumed = classifier(epochs=2, batch_size=4)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune import loop
-from linnaea.classifiers.finetune.course import Course
+from linnaea.classifiers.finetune.training import score
 from linnaea.errors import DivergenceError
 
 
@@ -38,7 +39,7 @@ def test_what_is_no_number_after_the_last_step_stops_it_too(
 
     def step(session: loop.Session, *arguments: Any) -> tuple[float, float, float]:
         told = train_step(session, *arguments)
-        if (session.course.epoch, session.course.step) == (0, 3):
+        if (session.progress.epoch, session.progress.step) == (0, 3):
             tensor = spoiled(session)
             tensor[(0,) * tensor.ndim] = math.inf
         return told
@@ -79,11 +80,11 @@ def test_the_probe_is_kept_where_the_loss_explodes(
 
 @pytest.mark.parametrize(("probed", "chosen"), [(True, 0), (False, 1)])
 def test_an_epoch_as_accurate_as_the_probe_does_not_replace_it(probed: bool, chosen: int) -> None:
-    course, network = Course(), torch.nn.Linear(1, 3)
+    progress = TrainingProgress()
     for epoch, (accuracy, loss) in enumerate([(0.75, 0.5), (0.75, 0.1), (0.5, 0.05)]):
         record = EpochRecord(epoch, 1.0, 0.001, loss, 1.0, val_loss=loss, val_accuracy=accuracy)
-        course.note(record, network, classes=3, probed=probed)
-    assert course.best_epoch == chosen
+        progress.close_epoch(record, dict, score(record, classes=3, probed=probed))
+    assert progress.kept_epoch == chosen
     record = EpochRecord(3, 1.0, 0.001, 0.5, 1.0, val_loss=0.9, val_accuracy=0.76)
-    course.note(record, network, classes=3, probed=probed)
-    assert course.best_epoch == 3
+    progress.close_epoch(record, dict, score(record, classes=3, probed=probed))
+    assert progress.kept_epoch == 3

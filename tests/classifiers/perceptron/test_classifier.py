@@ -318,10 +318,10 @@ def test_ctrl_c_within_an_epoch_waits_for_the_step_and_can_go_on(digits, monkeyp
 
 def test_features_of_the_right_type_are_not_copied(digits):
     X, y, _, _ = digits
-    from linnaea.classifiers.perceptron import inputs
+    from linnaea.classifiers.common import samples
 
     network = MLPClassifier(epochs=0).fit(X, y)
-    assert inputs.features(network, X) is X
+    assert samples.features(network, X) is X
 
 
 def test_progress_bar_counts_epochs(blobs, capsys):

@@ -104,7 +104,7 @@ def test_too_few_rows_to_carve():
     with pytest.raises(DataError) as caught:
         MLPClassifier(patience=1).fit(X[:3], ["a", "b", "b"])
     assert str(caught.value) == (
-        "No validation part can be carved out of 3 rows: the smallest class has 1. "
+        "No validation set can be carved out of 3 rows: the smallest class has 1. "
         "Pass validation_data, or set patience=0."
     )
 

@@ -1,4 +1,4 @@
-"""Layers, losses, first weights and schedules: facts that hold for any numbers."""
+"""Layers, losses and first weights: facts that hold for any numbers."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from linnaea.classifiers.perceptron.layers import Dropout, sigmoid
 from linnaea.classifiers.perceptron.losses import CrossEntropy, SquaredError
 from linnaea.classifiers.perceptron.network import Network, new_parameters
 from linnaea.classifiers.perceptron.products import accumulate, add_product, product_back
-from linnaea.classifiers.perceptron.schedules import rate_at
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -125,14 +124,3 @@ def test_limit_norms():
         assert np.array_equal(new[norms < 3.5], old[norms < 3.5])
         assert new == pytest.approx(old * np.minimum(3.5 / norms, 1)[:, None], rel=1e-5)
     assert np.array_equal(before[-2], network.parameters[-2])
-
-
-def test_schedules():
-    def at(done, schedule, warmup=0.0):
-        return rate_at(done, base=0.8, schedule=schedule, warmup_epochs=warmup, epochs=10)
-
-    assert [at(d, "constant") for d in (0, 5, 10)] == [0.8, 0.8, 0.8]
-    # A cosine is at full height, at cos(60°), half, and zero.
-    assert [at(d, "cosine") for d in (0, 10 / 3, 5, 10)] == pytest.approx([0.8, 0.6, 0.4, 0])
-    assert [at(d, "cosine", 2) for d in (0, 1, 2, 6, 10)] == pytest.approx([0, 0.4, 0.8, 0.4, 0])
-    assert [at(d, "constant", 2) for d in (0.5, 2, 9)] == pytest.approx([0.2, 0.8, 0.8])

@@ -74,7 +74,8 @@ def test_missing_model(tmp_path):
         MLPClassifier.load(tmp_path / "nowhere")
     path = tmp_path / "nowhere" / "model.json"
     assert str(caught.value) == (
-        f"{path} could not be read ([Errno 2] No such file or directory: '{path}'). Save the model again."
+        f"{path} could not be read ([Errno 2] No such file or directory: '{path}'). "
+        "Restore the file, or train again."
     )
 
 
@@ -119,7 +120,7 @@ def test_weights_of_another_shape(saved):
         MLPClassifier.load(saved)
     assert str(caught.value) == (
         f"{saved / 'weights.safetensors'}: coefs.0 should be float32 (5, 7); received float32 (4, 7). "
-        "Save the model again."
+        "Restore the file, or train again."
     )
 
 
@@ -139,5 +140,5 @@ def test_weights_that_are_not_numbers(saved):
     with pytest.raises(DataError) as caught:
         MLPClassifier.load(saved)
     assert str(caught.value) == (
-        f"{saved / 'weights.safetensors'}: coefs.1 holds NaN or infinity. Save the model again."
+        f"{saved / 'weights.safetensors'}: coefs.1 holds NaN or infinity. Restore the file, or train again."
     )

@@ -8,13 +8,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from linnaea.classifiers.common import samples
 from linnaea.classifiers.contract import OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, loop, state
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures, count_pictures
 from linnaea.classifiers.finetune.training import FineTuning, Held
-from linnaea.classifiers.perceptron import inputs
-from linnaea.classifiers.perceptron.settings import seed_from
 from linnaea.errors import DataError
+from linnaea.random_streams import seed_from
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
@@ -201,6 +201,8 @@ class FineTuneClassifier(FineTuning):
         self._session = construction.new_session(
             self.network_, settings, part, precision=self.precision_, seed=self.seed_
         )
+        if on_resume is None:
+            self.history_ = self._session.progress.history
         if on_resume is None and self.probe_ is not None:
             # What learns may start from another head; what is judged before the first epoch is the probe.
             self.probe_.load_into(construction.logits_layer(self.network_))
@@ -214,7 +216,7 @@ class FineTuneClassifier(FineTuning):
         try:
             if not self.history_:
                 self._close_first(part, held, on_epoch)
-            elif len(self.history_) == self._session.course.epoch:
+            elif self._session.progress.awaits_record:
                 # Stopped after the last step of an epoch and before it was judged.
                 self._close_epoch(part, held, on_epoch)
             loop.train(self._session, part, lambda: self._close_epoch(part, held, on_epoch))
@@ -230,17 +232,17 @@ class FineTuneClassifier(FineTuning):
         """Check everything that can be checked, then build the network and decode the pictures."""
         self.check_settings()
         self.temperature_ = 1.0
-        y = inputs.labels(y, count_pictures(X))
-        classes = inputs.classes_of(y)
+        y = samples.labels(y, count_pictures(X))
+        classes = samples.classes_of(y)
         # Only the length of what is passed as X is looked at.
-        weights = inputs.weights_of_rows(
+        weights = samples.weights_of_rows(
             sample_weight, self.class_weight, np.empty((len(y), 1), np.float32), y, classes
         )
         if validation_data is not None:
             if not (number := count_pictures(validation_data[0])):
                 raise DataError("validation_data holds no picture.", "Leave it out, or give pictures.")
-            y_val = inputs.labels(validation_data[1], number, "validation y")
-            val_targets = inputs.class_numbers(y_val, classes, "validation y")
+            y_val = samples.labels(validation_data[1], number, "validation y")
+            val_targets = samples.class_numbers(y_val, classes, "validation y")
         on_resume = self.__dict__.pop("_loaded_state", None)
         self.seed_ = seed_from(self.random_state) if on_resume is None else on_resume[1]["seed"]
         opened = self.first_network(len(classes))
@@ -259,13 +261,13 @@ class FineTuneClassifier(FineTuning):
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.input_config_ = opened.preprocessing.as_dict()
         self.weights_, self._model_args = opened.weights, opened.model_args
-        targets = inputs.class_numbers(y, classes)
+        targets = samples.class_numbers(y, classes)
         return construction.training_part(pictures, targets, weights, len(classes)), held, on_resume
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what exact resume needs: named arrays, and plain JSON values."""
         check_is_fitted(self, "_session")
-        arrays, values = state.session_as_state(self._session, self.history_, self.probe_)
+        arrays, values = state.session_as_state(self._session, self.probe_)
         return arrays, values if self.plan_ is None else values | {"plan": self.plan_.as_dict()}
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ import timm
 import torch
 from torch import nn
 
-from linnaea.classifiers import saved
+from linnaea.classifiers.common import saved
+from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.backbones import (
@@ -20,7 +21,6 @@ from linnaea.classifiers.finetune.backbones import (
     feature_width,
     resolve,
 )
-from linnaea.classifiers.finetune.course import Course
 from linnaea.classifiers.finetune.device import (
     Device,
     choose_device,
@@ -257,7 +257,7 @@ def new_session(
         network=network,
         optimizer=optimizer,
         average=None if settings["ema"] is None else WeightAverage(network, settings["ema"]),
-        course=Course(),
+        progress=TrainingProgress(),
         augmentation=Augmentation(**{field.name: settings[field.name] for field in fields(Augmentation)}),
         settings=LoopSettings(
             **{name: settings[name] for name in loop_settings if name != "precision"},

@@ -11,18 +11,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from linnaea.classifiers import saved
-from linnaea.classifiers.contract import saved_temperature
-from linnaea.classifiers.finetune import construction, inference, state
+from linnaea.classifiers.common import samples
+from linnaea.classifiers.common.saved import SavedModel, checked_model_args
+from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.device import PRECISIONS, Device
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import batches, count_pictures, kept_side
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.settings import check_settings
-from linnaea.classifiers.perceptron import inputs
-from linnaea.classifiers.perceptron.state import classes_as_json, parameters_as_json, parameters_from_json
-from linnaea.errors import LinnaeaError
 from linnaea.text import counted
 
 
@@ -181,8 +178,8 @@ class FineTuned(ClassifierMixin, BaseEstimator):
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
-        y = inputs.labels(y, count_pictures(X))
-        return inference.judged(self._logits(X), torch.from_numpy(inputs.class_numbers(y, self.classes_)))
+        y = samples.labels(y, count_pictures(X))
+        return inference.judged(self._logits(X), torch.from_numpy(samples.class_numbers(y, self.classes_)))
 
     def describe(self) -> dict[str, Any]:
         """Return {"summary": one line, "parameters": count, …}, for the terminal and the report."""
@@ -210,59 +207,52 @@ class FineTuned(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "network_")
         parameters = self.get_params(deep=False) | {"weights": str(self.weights)}
         hidden = getattr(self.network_.get_classifier(), "hidden", None)
-        model = {
-            "classes": classes_as_json(self.classes_),
-            "backbone": self.backbone,
-            "model_args": self._model_args,
-            "weights": self.weights_,
-            "preprocessing": self.preprocessing_.as_dict(),
-            "head_hidden": None if hidden is None else hidden.out_features,
-            "precision": {"numbers": self.precision_, "processor": self._device().name},
-            "chosen_epoch": self.chosen_epoch_,
-            "temperature": self.temperature_,
-            "kept": getattr(self, "kept_", None),
-            "parameters": parameters_as_json(parameters),
-        }
-        state.write(Path(folder), self.network_.state_dict(), model)
+        arrays = {n: tensor.detach().cpu().contiguous() for n, tensor in self.network_.state_dict().items()}
+        SavedModel.of(
+            self,
+            "finetune",
+            folder,
+            arrays,
+            parameters,
+            backbone=self.backbone,
+            model_args=self._model_args,
+            weights=self.weights_,
+            preprocessing=self.preprocessing_.as_dict(),
+            head_hidden=None if hidden is None else hidden.out_features,
+            precision={"numbers": self.precision_, "processor": self._device().name},
+            kept=getattr(self, "kept_", None),
+        ).write()
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Return the classifier that save wrote. Raises DataError for a folder that is damaged."""
-        tensors, model = state.read(Path(folder))
-        try:
-            classifier = cls(**parameters_from_json(model["parameters"]))
-            classifier.check_settings()
-            _check(model, tensors)
-            classifier.classes_ = np.array(model["classes"])
-            classifier.preprocessing_ = Preprocessing.from_dict(model["preprocessing"])
-            classifier.input_config_ = model["preprocessing"]
-            classifier.weights_, classifier._model_args = model["weights"], model["model_args"]
-            classifier.chosen_epoch_, classifier.kept_ = model["chosen_epoch"], model["kept"]
-            classifier.temperature_ = saved_temperature(model)
+        model = SavedModel.read("finetune", folder)
+        header = model.header
+        with model.damage_named():
+            classifier = model.unfitted(cls)
+            _check(header, model.arrays)
+            classifier.preprocessing_ = Preprocessing.from_dict(header["preprocessing"])
+            classifier.input_config_ = header["preprocessing"]
+            classifier.weights_, classifier._model_args = header["weights"], header["model_args"]
+            classifier.kept_ = header["kept"]
             classifier.network_ = construction.rebuild_network(
-                model["backbone"],
-                model["model_args"],
+                header["backbone"],
+                header["model_args"],
                 classifier.preprocessing_.size,
                 len(classifier.classes_),
-                model["head_hidden"],
+                header["head_hidden"],
                 classifier.dropout,
                 device=classifier.device,
             )
-            classifier.network_.load_state_dict(tensors)
+            classifier.network_.load_state_dict(model.arrays)
             # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
-            same = model["precision"]["processor"] == classifier._device().name
-            classifier.precision_ = model["precision"]["numbers"] if same else "float32"
-        except LinnaeaError as error:
-            raise saved.refusal(error, Path(folder)) from error
-        except Exception as error:
-            # timm builds from what the file says, and fails in its own many ways.
-            raise saved.refusal(error, Path(folder), "Save the model again.") from error
+            same = header["precision"]["processor"] == classifier._device().name
+            classifier.precision_ = header["precision"]["numbers"] if same else "float32"
         return classifier
 
 
 def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Raise ValueError for a model.json that does not go with the tensors, before a network is built."""
-    saved.check_classes(model["classes"])
     for name, kinds in _KINDS.items():
         value = model[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
@@ -278,7 +268,7 @@ def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"{width!r} {what}, and the weights have none of that size")
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise ValueError("the weights hold NaN or infinity")
-    check_size(model["backbone"], saved.checked_model_args(model["model_args"]), tensors)
+    check_size(model["backbone"], checked_model_args(model["model_args"]), tensors)
 
 
 _KINDS: dict[str, Any] = {

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from linnaea.classifiers.common import samples
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune.head_training import FrozenFeatures
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.finetune.probe import fit_probe
-from linnaea.classifiers.perceptron import inputs
 
 
 def probes(
@@ -48,9 +48,9 @@ def probes(
         on_step=on_step,
     )
     assert features.val is not None
-    targets = inputs.class_numbers(y, classifier.classes_)
-    val_targets = inputs.class_numbers(y_val, classifier.classes_)
-    weights = inputs.weights_of_rows(
+    targets = samples.class_numbers(y, classifier.classes_)
+    val_targets = samples.class_numbers(y_val, classifier.classes_)
+    weights = samples.weights_of_rows(
         None, classifier.class_weight, np.zeros((len(y), 1)), y, classifier.classes_
     )
     found = []

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnaea import signals
+from linnaea.classifiers.common.progress import TrainingProgress, divergence
+from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation
-from linnaea.classifiers.finetune.course import Course
 from linnaea.classifiers.finetune.device import Device, explaining_full_memory, pictures_at
 from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
@@ -22,14 +24,13 @@ from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.optimizers import set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
 from linnaea.classifiers.finetune.progress import Stage
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
-from linnaea.classifiers.perceptron.schedules import rate_at
-from linnaea.errors import DivergenceError
 from linnaea.random_streams import Purpose, stream
 
 # Share of the epochs over which pictures grow from first_size to full size, and the step they grow in:
 # the networks halve the size five times, so that 32 pixels are one pixel of their last map.
 GROWING, STRIDE = 0.6, 32
+# Beside a lower learning rate, against divergence.
+REMEDY = "set clip_norm"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Session:
     network: Any
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
-    course: Course
+    progress: TrainingProgress[dict[str, Tensor]]
     augmentation: Augmentation
     settings: LoopSettings
     trained: frozenset[str]
@@ -126,9 +127,9 @@ class Session:
 
 def train(session: Session, part: TrainingPart, close_epoch: Callable[[], None]) -> None:
     """Run epochs until all are over or `patience` of them brought nothing; close_epoch() after each."""
-    course = session.course
+    progress = session.progress
     # close_epoch may change session.settings: a training that runs out of time has fewer epochs.
-    while course.epoch < session.settings.epochs and not course.is_over(session.settings.patience):
+    while not progress.is_over(session.settings.epochs, session.settings.patience):
         run_epoch(session, part)
         close_epoch()
 
@@ -138,39 +139,37 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
 
     Raises DivergenceError at the first step whose loss is not finite.
     """
-    course, settings = session.course, session.settings
-    epoch = course.epoch + 1
+    progress, settings = session.progress, session.settings
+    epoch = progress.epoch + 1
     session.begin_epoch(epoch)
     size = size_at(epoch, settings.first_size, part.pictures.preprocessing.size, settings.epochs)
     order = part.order(session.seed, epoch, balanced=settings.balanced)
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
-    done, started = sum(map(len, steps[: course.step])), time.perf_counter() - course.seconds
-    inputs = (next_batch(session, part, steps[step], step, size) for step in range(course.step, len(steps)))
+    done, started = sum(map(len, steps[: progress.step])), time.perf_counter() - progress.seconds
+    inputs = (next_batch(session, part, steps[step], step, size) for step in range(progress.step, len(steps)))
     halve = "Halve --batch-size, or set" if settings.batch_size > 1 else "Set"
     with (
         explaining_full_memory(
             part.pictures.device, pictures_at(settings.batch_size, size), f"{halve} a smaller --size."
         ),
         threads_for(session.features),
-        SignalsHeldBack() as signals,
+        signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,
         one_ahead(inputs, part.pictures.ahead) as batches,
     ):
         for batch in batches:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
-            set_rate(session.optimizer, session.rate(course.epoch + (course.step + 0.5) / len(steps)))
+            set_rate(session.optimizer, session.rate(progress.epoch + (progress.step + 0.5) / len(steps)))
             loss, correct, weight = train_step(session, part, batch)
             if not np.isfinite(loss):
-                raise DivergenceError(
-                    f"Training diverged in epoch {epoch}, step {course.step + 1}: the loss is {loss}.",
-                    f"Lower the learning rate (now {settings.learning_rate:g}), or set clip_norm.",
-                )
-            course.sums.add(loss, correct, weight)
-            course.step, course.seconds = course.step + 1, time.perf_counter() - started
-            stage.advance(len(batch.rows), loss=course.sums.mean_loss, accuracy=course.sums.accuracy)
-            signals.release()
-        course.epoch, course.step = epoch, 0
+                problem = f"in epoch {epoch}, step {progress.step + 1}: the loss is {loss}"
+                raise divergence(problem, settings.learning_rate, REMEDY)
+            progress.sums.add(loss, correct, weight)
+            progress.step, progress.seconds = progress.step + 1, time.perf_counter() - started
+            stage.advance(len(batch.rows), loss=progress.sums.mean_loss, accuracy=progress.sums.accuracy)
+            poll()
+        progress.epoch, progress.step = epoch, 0
 
 
 class Batch(NamedTuple):
@@ -191,7 +190,7 @@ class Batch(NamedTuple):
 
 def next_batch(session: Session, part: TrainingPart, rows: np.ndarray, step: int, size: int) -> Batch:
     """Return what this step of the epoch learns from. It depends on no step before, nor on global state."""
-    rng = stream(session.seed, Purpose.AUGMENT, session.course.epoch + 1, step)
+    rng = stream(session.seed, Purpose.AUGMENT, session.progress.epoch + 1, step)
     if session.features is not None:
         # Only the head learns: what comes before it was computed once.
         return Batch(rows, session.features.take(rows, rng), rng)
@@ -202,7 +201,7 @@ def next_batch(session: Session, part: TrainingPart, rows: np.ndarray, step: int
 
 def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[float, float, float]:
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
-    settings, course, augmentation = session.settings, session.course, session.augmentation
+    settings, progress, augmentation = session.settings, session.progress, session.augmentation
     rows, inputs, rng = batch
     inputs = inputs.to(part.targets.device, non_blocking=True)
     where = torch.from_numpy(rows).to(part.targets.device)
@@ -215,7 +214,7 @@ def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[floa
         inputs, targets = augmentation.mixed(inputs, targets, rng)
         forward = partial(inference.forward, session.network, precision=settings.precision)
     sums = torch.zeros(3, device=inputs.device)
-    with _dropout_from(session.seed, course, Device(inputs.device)):
+    with _dropout_from(session.seed, progress, Device(inputs.device)):
         for x, y in zip(inputs.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
             logits = forward(x)
             # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
@@ -250,12 +249,12 @@ def size_at(epoch: int, first: int | None, full: int, epochs: int) -> int:
     return min(round(side / STRIDE) * STRIDE or STRIDE, full)
 
 
-def _dropout_from(seed: int, course: Course, device: Device) -> AbstractContextManager[None]:
+def _dropout_from(seed: int, progress: TrainingProgress, device: Device) -> AbstractContextManager[None]:
     """Lend torch's global generators a state that depends on seed, epoch and step only."""
-    step_seed = stream(seed, Purpose.DROPOUT, course.epoch + 1, course.step).integers(2**62)
+    step_seed = stream(seed, Purpose.DROPOUT, progress.epoch + 1, progress.step).integers(2**62)
     return device.seeded(int(step_seed))
 
 
 def _stage(session: Session, pictures: int, done: int) -> Stage:
-    bar = f"Epoch {session.course.epoch + 1}/{session.settings.epochs}" if session.settings.progress else ""
+    bar = f"Epoch {session.progress.epoch + 1}/{session.settings.epochs}" if session.settings.progress else ""
     return Stage("", pictures, session.on_step, done=done, bar=bar)

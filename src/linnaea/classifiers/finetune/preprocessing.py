@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from linnaea.classifiers.saved import MAX_SIZE
+from linnaea.classifiers.common.saved import MAX_SIZE
 from linnaea.errors import DataError, SettingError, did_you_mean
 
 VARIANTS = ("weights", "report")

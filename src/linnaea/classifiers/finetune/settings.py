@@ -6,15 +6,15 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+from linnaea.classifiers.common.saved import MAX_SIZE
+from linnaea.classifiers.common.schedules import SCHEDULES
 from linnaea.classifiers.finetune.augment import POLICIES
 from linnaea.classifiers.finetune.batchnorm import BATCH_NORM
 from linnaea.classifiers.finetune.device import PRECISIONS
 from linnaea.classifiers.finetune.inference import TTA
 from linnaea.classifiers.finetune.optimizers import SOLVERS
 from linnaea.classifiers.finetune.preprocessing import VARIANTS
-from linnaea.classifiers.perceptron.schedules import SCHEDULES
 from linnaea.classifiers.perceptron.settings import KEEP
-from linnaea.classifiers.saved import MAX_SIZE
 from linnaea.errors import SettingError, did_you_mean
 
 SAMPLING = ("shuffle", "balanced")

@@ -178,10 +178,10 @@ def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> 
     rows = np.resize(order, (_STEPS, min(batch, len(order))))
 
     def step() -> None:
-        course = session.course
-        batch = loop.next_batch(session, part, rows[course.step % _STEPS], course.step, size)
+        progress = session.progress
+        batch = loop.next_batch(session, part, rows[progress.step % _STEPS], progress.step, size)
         loop.train_step(session, part, batch)
-        course.step += 1
+        progress.step += 1
 
     step()
     taken: list[float] = []

@@ -1,6 +1,5 @@
 """The steps of a fine-tuning: the plan, the probe, the end of an epoch, the choice of the best."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,15 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from linnaea.classifiers.common.progress import Score, has_exploded
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import batchnorm, budget, construction, deadline, inference, loop, state
-from linnaea.classifiers.finetune.course import Sums
 from linnaea.classifiers.finetune.device import all_finite
 from linnaea.classifiers.finetune.fitted import FineTuned
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
 from linnaea.classifiers.finetune.probe import Probe
-from linnaea.errors import DivergenceError
 
 # Pictures as evaluation sees them, and class numbers (m,).
 Held = tuple[EvaluationBatches, np.ndarray]
@@ -120,9 +118,11 @@ class FineTuning(FineTuned):
         self, part: loop.TrainingPart, held: Held | None, views: float, on_resume: Any
     ) -> FrozenFeatures | None:
         """Put the training back to where it was; return the features made anew, if they are still needed."""
-        self.history_ = [EpochRecord(**record) for record in on_resume[1]["history"]]
         self.probe_ = state.resume_session(self._session, *on_resume)
-        needed = self._session.only_head(max(self._session.course.epoch, 1)) and self._session.settings.epochs
+        self.history_ = self._session.progress.history
+        needed = (
+            self._session.only_head(max(self._session.progress.epoch, 1)) and self._session.settings.epochs
+        )
         # The backbone is as it was opened: the seed gives the same features.
         return self._features(part, held, views) if needed else None
 
@@ -141,24 +141,23 @@ class FineTuning(FineTuned):
 
     def _close_epoch(self, part: loop.TrainingPart, held: Held | None, on_epoch: OnEpoch | None) -> None:
         """Take the weights as trained so far, averaged where asked, and judge them on the validation part."""
-        course = self._session.course
+        progress = self._session.progress
         self._take_weights()
         # A head that learns alone must be judged on the statistics that it learned with.
-        if self.batch_norm == "reestimate" and not self._session.only_head(course.epoch):
+        if self.batch_norm == "reestimate" and not self._session.only_head(progress.epoch):
             seen = part.pictures.centres(inference.BATCH)
             batchnorm.reestimate(self.network_, (self.preprocessing_.normalize(batch) for batch in seen))
         val_loss, val_accuracy = self._judge(held)
         self._refuse_divergence(val_loss)
         record = EpochRecord(
-            course.epoch,
-            course.seconds,
-            self._session.rate(course.epoch),
-            course.sums.mean_loss,
-            course.sums.accuracy,
+            progress.epoch,
+            progress.seconds,
+            self._session.rate(progress.epoch),
+            progress.sums.mean_loss,
+            progress.sums.accuracy,
             val_loss,
             val_accuracy,
         )
-        course.seconds, course.sums = 0.0, Sums()
         self._record(record, on_epoch)
 
     def _refuse_divergence(self, val_loss: float | None) -> None:
@@ -171,29 +170,28 @@ class FineTuning(FineTuned):
         held = [*session.network.state_dict().values(), *self.network_.state_dict().values()]
         for slots in session.optimizer.state.values():
             held += [value for value in slots.values() if torch.is_tensor(value)]
-        if math.isfinite(val_loss or 0.0) and all_finite(held):
-            return
-        raise DivergenceError(
-            f"Training diverged in epoch {session.course.epoch}: loss or weights are no longer finite.",
-            f"Lower the learning rate (now {session.settings.learning_rate:g}), or set clip_norm.",
+        session.progress.refuse_divergence(
+            [val_loss],
+            all_finite(held),
+            epoch=session.progress.epoch,
+            learning_rate=session.settings.learning_rate,
+            remedy=loop.REMEDY,
         )
 
     def _take_weights(self) -> None:
         live, average = self._session.network, self._session.average
-        self._fit_head(self._session.course.epoch)
+        self._fit_head(self._session.progress.epoch)
         self.network_.load_state_dict(live.state_dict() | (average.shadow if average is not None else {}))
 
     def _record(self, record: EpochRecord, on_epoch: OnEpoch | None) -> None:
-        course = self._session.course
-        self.history_.append(record)
-        course.note(
+        progress, network = self._session.progress, self.network_
+        progress.close_epoch(
             record,
-            self.network_,
-            classes=len(self.classes_),
-            probed=self.probe_ is not None,
+            lambda: {name: tensor.detach().clone() for name, tensor in network.state_dict().items()},
+            score(record, classes=len(self.classes_), probed=self.probe_ is not None),
             keep=self.keep,
         )
-        self.chosen_epoch_ = course.best_epoch
+        self.chosen_epoch_ = progress.kept_epoch
         if on_epoch is not None:
             on_epoch(record, self)
         if self._deadline is not None:
@@ -201,15 +199,15 @@ class FineTuning(FineTuned):
             self._session.settings = replace(self._session.settings, epochs=self.plan_.epochs)
 
     def _keep_best(self) -> None:
-        course = self._session.course
+        progress = self._session.progress
         self._session.features = None  # the largest thing there, and made anew where training goes on
-        self.chosen_epoch_ = course.best_epoch
-        self.kept_ = "probe" if self.probe and course.best_epoch == 0 else "fine-tuned"
+        self.chosen_epoch_ = progress.kept_epoch
+        self.kept_ = "probe" if self.probe and progress.kept_epoch == 0 else "fine-tuned"
         if self.kept_ != "probe":
             self._remembered = {}  # the network makes others of them by now
-        self._fit_head(course.best_epoch)
-        if course.best is not None:
-            self.network_.load_state_dict(course.best)
+        self._fit_head(progress.kept_epoch)
+        if progress.kept is not None:
+            self.network_.load_state_dict(progress.kept)
 
     def _head_at(self, epoch: int) -> int | None:
         """Return the hidden units of the head after this epoch: the probe's head is always linear."""
@@ -230,3 +228,19 @@ class FineTuning(FineTuned):
         else:
             logits = inference.logits(self.network_, held[0], self.preprocessing_, self.precision_)
         return inference.judged(logits, torch.from_numpy(held[1]))
+
+
+def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
+    """Return what makes an epoch better than another, larger being better; None for one never to be kept.
+
+    Best is the higher accuracy on the validation set, and among equals the lower loss; the probe (epoch 0
+    where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
+    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has learned
+    its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
+    """
+    if record.epoch > 0 and has_exploded(record.train_loss, classes):
+        return None
+    if record.val_accuracy is None or record.val_loss is None:
+        return float(record.epoch), 0.0
+    # No loss is below 0: none makes an equal better than the probe.
+    return record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss

@@ -14,7 +14,7 @@ from timm.models import clean_state_dict
 from torch import nn
 
 from linnaea import reading
-from linnaea.classifiers import saved
+from linnaea.classifiers.common import saved
 from linnaea.classifiers.finetune import torch_file
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError, SettingError

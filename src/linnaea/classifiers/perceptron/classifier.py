@@ -2,24 +2,31 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from linnaea import signals
+from linnaea.classifiers.common import samples
+from linnaea.classifiers.common.progress import TrainingProgress, by_accuracy, whole_state
+from linnaea.classifiers.common.samples import Samples
+from linnaea.classifiers.common.saved import SavedModel, count_of
+from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
-from linnaea.classifiers.perceptron import inputs
-from linnaea.classifiers.perceptron.batches import Batches, Part
-from linnaea.classifiers.perceptron.fitted import FittedPerceptron
-from linnaea.classifiers.perceptron.interrupts import SignalsHeldBack
-from linnaea.classifiers.perceptron.network import Network, shapes_of
-from linnaea.classifiers.perceptron.schedules import rate_at
-from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
-from linnaea.errors import DivergenceError
-from linnaea.random_streams import Purpose, stream
+from linnaea.classifiers.perceptron.batches import Batches
+from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
+from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
+from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
+from linnaea.errors import DataError, DivergenceError
+from linnaea.random_streams import Purpose, seed_from, stream
 
 
-class MLPClassifier(FittedPerceptron):
+class MLPClassifier(ClassifierMixin, BaseEstimator):
     """Multi-layer perceptron, trained in mini-batches by backpropagation.
 
     The gradient of a step is the mean over its batch, plus l2 · W. With one integer seed two trainings on the
@@ -156,6 +163,12 @@ class MLPClassifier(FittedPerceptron):
         self.progress = progress
         self.random_state = random_state
 
+    def check_settings(self) -> None:
+        """Raise SettingError for the first setting, by name, whose value is refused."""
+        check_settings(self.get_params(deep=False))
+
+    parameters_: np.ndarray
+
     # The loop: fit → _run_epoch → _train_step.
 
     def fit(
@@ -187,23 +200,27 @@ class MLPClassifier(FittedPerceptron):
         of the best epoch. After KeyboardInterrupt too, where the best is kept; else those of the last whole
         step.
         """
-        train, validation = self._prepare(X, y, validation_data, sample_weight)
-        course, network, solver = self._course, self._network(training=True), self._solver()
+        loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
+        train, validation = self._prepare(X, y, validation_data, sample_weight, loaded)
+        progress, network, solver = self._progress, self._network(training=True), self._new_solver()
         batches = Batches(train, self.batch_size, self.seed_, self.augment)
         try:
             with tqdm(
-                total=self.epochs, initial=course.epoch, disable=not self.progress, unit="epoch"
+                total=self.epochs, initial=progress.epoch, disable=not self.progress, unit="epoch"
             ) as bar:
                 while True:
-                    if len(self.history_) == course.epoch:  # not so where a training goes on after its record
+                    if progress.awaits_record:
                         record = self._close_epoch(network, train, validation)
                         bar.set_postfix(loss=record.train_loss, accuracy=record.train_accuracy)
                         if on_epoch is not None:
                             on_epoch(record, self)
-                    if course.epoch >= self.epochs or course.is_over(self.patience):
+                    if progress.is_over(self.epochs, self.patience):
                         break
                     self._run_epoch(network, solver, batches, self._rate, on_step)
                     bar.update()
+        except DivergenceError:
+            self._restore_best()
+            raise
         finally:
             # Also after Ctrl-C: what is chosen on validation is the best epoch, whenever training ends.
             if self.keep == "best" and validation is not None:
@@ -219,22 +236,22 @@ class MLPClassifier(FittedPerceptron):
         on_step: OnStep | None = None,
     ) -> None:
         """Go through the batches of one epoch, from the first step not yet made."""
-        course, epoch, rows = self._course, self._course.epoch + 1, len(batches.part)
+        progress, epoch, rows = self._progress, self._progress.epoch + 1, len(batches.samples)
         dropping = self.dropout > 0 or self.input_dropout > 0
-        started = time.perf_counter() - course.seconds
+        started = time.perf_counter() - progress.seconds
         # Overflow is looked for once an epoch, in _close_epoch, not warned of at each operation.
-        with SignalsHeldBack() as signals, np.errstate(all="ignore"):
-            for x, targets, weights in batches.epoch(epoch, course.step):
+        with signals.between_steps() as poll, np.errstate(all="ignore"):
+            for x, targets, weights in batches.epoch(epoch, progress.step):
                 # The rate in the middle of the step: zero neither in the first of a warm-up nor in the last.
-                solver.rate = rate(course.epoch + (course.step + 0.5) / batches.steps)
-                rng = stream(self.seed_, Purpose.DROPOUT, epoch, course.step) if dropping else None
+                solver.rate = rate(progress.epoch + (progress.step + 0.5) / batches.steps)
+                rng = stream(self.seed_, Purpose.DROPOUT, epoch, progress.step) if dropping else None
                 self._train_step(network, solver, x, targets, weights, rng)
-                course.step, course.solver_steps = course.step + 1, solver.steps
-                course.seconds = time.perf_counter() - started
+                progress.step, self._solver_steps = progress.step + 1, solver.steps
+                progress.seconds = time.perf_counter() - started
                 if on_step is not None:
-                    on_step("", min(course.step * batches.batch_size, rows), rows, course.seconds)
-                signals.release()
-        course.epoch, course.step = epoch, 0
+                    on_step("", min(progress.step * batches.batch_size, rows), rows, progress.seconds)
+                poll()
+        progress.epoch, progress.step = epoch, 0
 
     def _train_step(
         self,
@@ -257,65 +274,77 @@ class MLPClassifier(FittedPerceptron):
 
     # What the loop stands on.
 
-    def _close_epoch(self, network: Network, train: Part, validation: Part | None) -> EpochRecord:
-        """Evaluate both parts with the network as it now is; record it, and stop if it has diverged."""
-        course = self._course
+    def _close_epoch(self, network: Network, train: Samples, validation: Samples | None) -> EpochRecord:
+        """Evaluate both sets with the network as it now is; record it, and stop if it has diverged."""
+        progress = self._progress
         with np.errstate(all="ignore"):
             train_loss, train_accuracy = network.evaluate(train)
             val = network.evaluate(validation) if validation is not None else (None, None)
-        self._refuse_divergence(train_loss, val[0])
-        rate = self._rate(course.epoch)
-        record = EpochRecord(course.epoch, course.seconds, rate, train_loss, train_accuracy, *val)
-        course.seconds = 0.0
-        self.history_.append(record)
-        self.chosen_epoch_ = course.epoch
-        course.note(record, self.parameters_)
-        return record
-
-    def _refuse_divergence(self, loss: float, val_loss: float | None) -> None:
         # The solver's memory, too: a training that went on with it would only stand still.
-        arrays = [self.parameters_, *self._course.memory.values()]
-        finite = np.isfinite([loss, val_loss or 0.0]).all() and all(np.isfinite(a).all() for a in arrays)
-        if finite and not self._course.has_diverged(loss, self.history_):
-            return
-        self._restore_best()
-        raise DivergenceError(
-            f"Training diverged in epoch {self._course.epoch}: loss or weights are no longer finite."
-            if not finite
-            else f"Training diverged in epoch {self._course.epoch}: the loss is {loss:.3g}, "
-            f"and was {self.history_[0].train_loss:.3g} before training.",
-            f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
+        arrays = [self.parameters_, *self._solver_memory.values()]
+        progress.refuse_divergence(
+            [train_loss, val[0]],
+            all(np.isfinite(array).all() for array in arrays),
+            epoch=progress.epoch,
+            learning_rate=self.learning_rate,
+            remedy="scale the features to 0..1",
+            train_loss=train_loss,
         )
+        rate = self._rate(progress.epoch)
+        record = EpochRecord(progress.epoch, progress.seconds, rate, train_loss, train_accuracy, *val)
+        self.chosen_epoch_ = record.epoch
+        return progress.close_epoch(record, self.parameters_.copy, by_accuracy(record))
 
     def _restore_best(self) -> None:
-        if self._course.best is not None:
-            np.copyto(self.parameters_, self._course.best)
-            self.chosen_epoch_ = self._course.best_epoch
+        if self._progress.kept is not None:
+            np.copyto(self.parameters_, self._progress.kept)
+            self.chosen_epoch_ = self._progress.kept_epoch
 
     def _prepare(
-        self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
-    ) -> tuple[Part, Part | None]:
-        """Check everything; begin a course, or go on with the one that was loaded."""
+        self,
+        X: Any,
+        y: Any,
+        validation_data: tuple[Any, Any] | None,
+        sample_weight: Any,
+        loaded: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
+    ) -> tuple[Samples, Samples | None]:
+        """Check everything; begin a training, or go on with the one whose state was loaded."""
         self.check_settings()
-        X = inputs.features(self, X, reset=True)
-        y = inputs.labels(y, len(X))
-        self.classes_ = inputs.classes_of(y)
+        X = samples.features(self, X, reset=True)
+        y = samples.labels(y, len(X))
+        self.classes_ = samples.classes_of(y)
         self._begin()
-        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
-        train, validation = Part(X, inputs.class_numbers(y, self.classes_), weights), None
+        if loaded is not None:
+            self._resume(*loaded)
+        weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        train, validation = Samples(X, samples.class_numbers(y, self.classes_), weights), None
         if validation_data is not None:
-            X_val = inputs.features(self, validation_data[0])
-            y_val = inputs.labels(validation_data[1], len(X_val), "validation y")
-            validation = Part(X_val, inputs.class_numbers(y_val, self.classes_, "validation y"))
+            validation = self._samples(*validation_data, "validation y")
         elif self.patience:
-            train, validation = inputs.carve(train, self.validation_fraction, self.seed_)
+            train, validation = samples.carve(train, self.validation_fraction, self.seed_)
         return train, validation
 
-    def _solver(self) -> Solver:
+    def _samples(self, X: Any, y: Any, what: str = "y") -> Samples:
+        """Return the checked rows and class numbers of what is not trained on."""
+        X = samples.features(self, X)
+        return Samples(X, samples.class_numbers(samples.labels(y, len(X), what), self.classes_, what))
+
+    def _begin(self) -> None:
+        """Make the network of the first step."""
+        self.seed_, self.temperature_, self.chosen_epoch_ = seed_from(self.random_state), 1.0, 0
+        self._sizes = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
+        self.parameters_ = new_parameters(self._sizes, self.init, self.activation, self.seed_, self.dtype)
+        self._progress: TrainingProgress[np.ndarray] = TrainingProgress()
+        self.history_ = self._progress.history
+        # Adam's bias correction counts the steps; each array of the memory is as long as the parameters.
+        self._solver_steps = 0
+        self._solver_memory: dict[str, np.ndarray] = {}
+
+    def _new_solver(self) -> Solver:
         momentum = {"momentum": self.momentum} if self.solver == "nesterov" else {}
         solver: Solver = SOLVERS[self.solver](self.parameters_, shapes_of(self._sizes), **momentum)
-        solver.resume(self._course.memory, self._course.solver_steps)
-        self._course.memory = solver.memory
+        solver.resume(self._solver_memory, self._solver_steps)
+        self._solver_memory = solver.memory
         return solver
 
     def _rate(self, done: float) -> float:
@@ -337,18 +366,23 @@ class MLPClassifier(FittedPerceptron):
 
         Raises as fit does.
         """
+        loaded = self.__dict__.pop("_loaded_state", None)
         self.check_settings()
         first = not hasattr(self, "parameters_")
-        X = inputs.features(self, X, reset=first)
-        y = inputs.labels(y, len(X))
+        X = samples.features(self, X, reset=first)
+        y = samples.labels(y, len(X))
         if first:
-            self.classes_ = inputs.classes_of(y if classes is None else classes)
+            self.classes_ = samples.classes_of(y if classes is None else classes)
             self._begin()
-        weights = inputs.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
-        part = Part(X, inputs.class_numbers(y, self.classes_), weights)
-        batches = Batches(part, self.batch_size, self.seed_, self.augment)
+            if loaded is not None:
+                self._resume(*loaded)
+        weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        rows = Samples(X, samples.class_numbers(y, self.classes_), weights)
+        batches = Batches(rows, self.batch_size, self.seed_, self.augment)
         before = self.parameters_.copy()
-        self._run_epoch(self._network(training=True), self._solver(), batches, lambda _: self.learning_rate)
+        self._run_epoch(
+            self._network(training=True), self._new_solver(), batches, lambda _: self.learning_rate
+        )
         if not np.isfinite(self.parameters_).all():
             np.copyto(self.parameters_, before)
             raise DivergenceError(
@@ -356,5 +390,150 @@ class MLPClassifier(FittedPerceptron):
                 "those from before it.",
                 f"Lower the learning rate (now {self.learning_rate:g}), or scale the features to 0..1.",
             )
-        self.chosen_epoch_ = self._course.epoch
+        self.chosen_epoch_ = self._progress.epoch
         return self
+
+    # What a fitted perceptron can do.
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the raw outputs, (n, classes); for two classes the log-odds of the second, (n,).
+
+        Raises as predict_proba does.
+        """
+        outputs = self._outputs(X)
+        return self._network().loss.log_odds(outputs) if len(self.classes_) == 2 else outputs.T.copy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n, classes), columns as in classes_, rows summing to one.
+
+        For the squared error these are the sigmoid outputs divided by their sum. They obey temperature_.
+
+        Raises DataError for NaN or infinity, ValueError for another number of features than in fit.
+        """
+        outputs = self._outputs(X)
+        return self._network().loss.probabilities(outputs, self.temperature_).T.copy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=0)]
+
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean loss (nats for cross-entropy; without l2) and the accuracy over all rows.
+
+        Raises DataError for labels that training did not have.
+        """
+        check_is_fitted(self, "parameters_")
+        return self._network().evaluate(self._samples(X, y))
+
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last layer sees, float32 (n, width): the last hidden units; X where there are none.
+
+        Raises as predict_proba does.
+        """
+        check_is_fitted(self, "parameters_")
+        return self._network().last_hidden(samples.features(self, X))
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the raw outputs as columns, (classes, n)."""
+        check_is_fitted(self, "parameters_")
+        return self._network().outputs(samples.features(self, X))
+
+    def _network(self, *, training: bool = False) -> Network:
+        # One for each caller: threads that predict at the same time must not share workspaces.
+        dropout = {"dropout": self.dropout, "input_dropout": self.input_dropout} if training else {}
+        return Network(
+            self.parameters_, self._sizes, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
+        )
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """The weights of each layer, (inputs, outputs): views of parameters_."""
+        return [w.T for w in views(self.parameters_, shapes_of(self._sizes))[::2]]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """The biases of each layer, (outputs,): views of parameters_."""
+        return [bias[:, 0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": "784-50-10, relu", "parameters": 39760}."""
+        check_is_fitted(self, "parameters_")
+        summary = f"{'-'.join(map(str, self._sizes))}, {self.activation}"
+        return {"summary": summary, "parameters": int(self.parameters_.size)}
+
+    # A training that goes on, and the network on disk.
+
+    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return copies of the arrays, and the plain JSON values, from which fit can go on exactly."""
+        check_is_fitted(self, "parameters_")
+        arrays = {"parameters": self.parameters_.copy()}
+        arrays |= {f"solver.{name}": array.copy() for name, array in self._solver_memory.items()}
+        if self._progress.kept is not None:
+            arrays["best"] = self._progress.kept.copy()
+        values = {"seed": self.seed_, "solver_steps": self._solver_steps, **self._progress.as_json()}
+        return arrays, values
+
+    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Take back what training_state returned; the next fit, with the same settings and data, goes on.
+
+        That fit raises DataError where the state is incomplete or belongs to another network.
+        """
+        self._loaded_state = (arrays, values)
+
+    def _resume(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Put a training that began with the same settings to where training_state was asked for."""
+        expected = self.parameters_
+        for name, array in arrays.items():
+            if array.shape != expected.shape or array.dtype != expected.dtype:
+                raise DataError(
+                    f"The training state holds {array.size:,} {array.dtype} numbers as {name!r}; "
+                    f"this network has {expected.size:,} {expected.dtype} parameters.",
+                    "Go on with the settings and the classes the training began with.",
+                )
+        copies = {name: array.copy() for name, array in arrays.items()}
+        self._progress = TrainingProgress.from_json(values, copies.pop("best", None))
+        self.history_, self.chosen_epoch_ = self._progress.history, self._progress.epoch
+        with whole_state():
+            self.parameters_ = copies.pop("parameters")
+            self.seed_, self._solver_steps = values["seed"], values["solver_steps"]
+        self._solver_memory = {name.removeprefix("solver."): array for name, array in copies.items()}
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights.safetensors and model.json into folder.
+
+        Raises SettingError for a setting that set_params made wrong since, DataError for labels that are
+        neither strings nor numbers, LinnaeaError where the disk refuses.
+        """
+        check_is_fitted(self, "parameters_")
+        self.check_settings()
+        # As it was fitted, whatever set_params said since.
+        settings = {**self.get_params(deep=False), "hidden_layer_sizes": self._sizes[1:-1]}
+        arrays = {f"coefs.{i}": np.ascontiguousarray(w) for i, w in enumerate(self.coefs_)}
+        arrays |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
+        width = {"n_features_in": int(self.n_features_in_)}
+        SavedModel.of(self, "mlp", folder, arrays, settings, **width).write()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the classifier that save wrote; it predicts the same, and its history_ is empty.
+
+        Raises DataError, naming the file, for one that is missing, damaged or of another model.
+        """
+        model = SavedModel.read("mlp", folder)
+        with model.damage_named():
+            classifier = model.unfitted(cls)
+            classifier.n_features_in_ = count_of(model.header["n_features_in"])
+            hidden = hidden_sizes(classifier.hidden_layer_sizes)
+            sizes = (classifier.n_features_in_, *hidden, len(classifier.classes_))
+            # Before a network of these sizes is made.
+            layers = list(enumerate(pairwise(sizes)))
+            shapes: dict[str, tuple[int, ...]] = {f"coefs.{i}": shape for i, shape in layers}
+            shapes |= {f"intercepts.{i}": (width,) for i, (_, width) in layers}
+            model.check_arrays(shapes, classifier.dtype)
+            chosen, temperature = classifier.chosen_epoch_, classifier.temperature_
+            classifier._begin()
+            classifier.chosen_epoch_, classifier.temperature_ = chosen, temperature
+        for i, (weights, bias) in enumerate(zip(classifier.coefs_, classifier.intercepts_, strict=True)):
+            weights[...], bias[...] = model.arrays[f"coefs.{i}"], model.arrays[f"intercepts.{i}"]
+        return classifier

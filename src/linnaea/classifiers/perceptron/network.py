@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.batches import Part
+from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS, Dense, Descends, Dropout
 from linnaea.classifiers.perceptron.losses import LOSSES
@@ -106,12 +106,12 @@ class Network:
             result[start : start + BLOCK] = x.T
         return result
 
-    def evaluate(self, part: Part) -> tuple[float, float]:
-        """Return the mean loss and the accuracy over the part, without dropout."""
+    def evaluate(self, samples: Samples) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over the samples, without dropout."""
         loss, right = 0.0, 0
-        for start in range(0, len(part), BLOCK):
-            outputs = self.forward(part.block(start, start + BLOCK).T)
-            targets = part.targets[start : start + BLOCK]
+        for start in range(0, len(samples), BLOCK):
+            outputs = self.forward(samples.block(start, start + BLOCK).T)
+            targets = samples.targets[start : start + BLOCK]
             loss += float(self.loss.losses(outputs, targets).sum(dtype=np.float64))
             right += int((outputs.argmax(axis=0) == targets).sum())
-        return loss / len(part), right / len(part)
+        return loss / len(samples), right / len(samples)

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
+from linnaea.classifiers.common.schedules import SCHEDULES
 from linnaea.classifiers.perceptron.initialisers import INITIALISERS
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS
 from linnaea.classifiers.perceptron.losses import LOSSES
-from linnaea.classifiers.perceptron.schedules import SCHEDULES
 from linnaea.classifiers.perceptron.solvers import SOLVERS
 from linnaea.errors import SettingError, did_you_mean
 
@@ -90,16 +88,3 @@ _NAMES: dict[str, tuple[Any, ...]] = {
     "dtype": DTYPES,
     "keep": KEEP,
 }
-
-
-def seed_from(random_state: Any) -> int:
-    """Return the seed: an integer is its own, a RandomState gives its next number, None asks the system."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if isinstance(random_state, Integral) and int(random_state) >= 0:
-        return int(random_state)
-    raise SettingError(
-        f"random_state must be None, an integer of 0 or more, or a RandomState; received {random_state!r}."
-    )

@@ -1,7 +1,7 @@
 """The network in Keras 3: layers, optimizer, batches, and the listener at the end of an epoch.
 
-Imported by keras_mlp only when a network is needed, once the backend is chosen: importing Keras takes
-seconds. Settings, first weights, parts and losses are those of the perceptron by hand.
+Imported by `classifier` only when a network is needed, once the backend is chosen: importing Keras takes
+seconds. Settings, first weights, samples and losses are those of the perceptron by hand.
 """
 
 import math
@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from linnaea.classifiers.common.progress import TrainingProgress
+from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.contract import OnStep
-from linnaea.classifiers.perceptron.batches import Part
-from linnaea.classifiers.perceptron.course import Course
 from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.random_streams import Purpose, stream
 
@@ -74,7 +74,7 @@ def compile_network(
 ) -> None:
     """Give the model its loss and its optimizer, ready to train or to take a state.
 
-    schedule: the keywords of perceptron.schedules.rate_at.
+    schedule: the keywords of common.schedules.rate_at.
     """
     constant = schedule["schedule"] == "constant" and not schedule["warmup_epochs"]
     rate = schedule["base"] if constant else Rate(steps_per_epoch=steps_per_epoch, **schedule)
@@ -89,7 +89,7 @@ def compile_network(
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
-    """perceptron.schedules.rate_at in the middle of each step, as a function of the step.
+    """common.schedules.rate_at in the middle of each step, as a function of the step.
 
     Keras' own CosineDecay spends the first step of a warm-up at rate zero, and cannot warm up to a constant.
     """
@@ -114,56 +114,57 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Batches(keras.utils.PyDataset):
-    """A part in batches, in MLPClassifier's order: it depends on (seed, epoch) alone.
+    """Samples in batches, in MLPClassifier's order: it depends on (seed, epoch) alone.
 
     Each batch is gathered when it is asked for, so that the data stays in memory once.
     """
 
-    def __init__(self, part: Part, batch_size: int, seed: int) -> None:
+    def __init__(self, samples: Samples, batch_size: int, seed: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self.part, self.batch_size, self.seed = part, batch_size, seed
+        self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.first = 0  # the step that the epoch begins with, where it is gone on with
         self.shuffle(epoch=1)
 
     def shuffle(self, epoch: int) -> None:
         """Put the pictures in the order of this epoch; the first is 1."""
-        self.order = stream(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.part))
+        self.order = stream(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.samples))
 
     def __len__(self) -> int:
-        return math.ceil(len(self.part) / self.batch_size) - self.first
+        return math.ceil(len(self.samples) / self.batch_size) - self.first
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         start = (self.first + index) * self.batch_size
-        part, rows = self.part, self.order[start : start + self.batch_size]
-        batch = part.X[rows if part.rows is None else part.rows[rows]], part.targets[rows]
-        return batch if part.weights is None else (*batch, part.weights[rows])
+        samples, rows = self.samples, self.order[start : start + self.batch_size]
+        batch = samples.X[rows if samples.rows is None else samples.rows[rows]], samples.targets[rows]
+        return batch if samples.weights is None else (*batch, samples.weights[rows])
 
 
 class Listener(keras.callbacks.Callback):
-    """Shuffles before each epoch, keeps the course true, and tells of each step and each epoch.
+    """Shuffles before each epoch, keeps the progress true, and tells of each step and each epoch.
 
     Training stops where after_epoch returns False.
     """
 
     def __init__(
-        self, batches: Batches, course: Course, after_epoch: AfterEpoch, on_step: OnStep | None
+        self, batches: Batches, progress: TrainingProgress, after_epoch: AfterEpoch, on_step: OnStep | None
     ) -> None:
         super().__init__()
-        self.batches, self.course, self.after_epoch, self.on_step = batches, course, after_epoch, on_step
+        self.batches, self.progress, self.after_epoch, self.on_step = batches, progress, after_epoch, on_step
 
     # Keras counts epochs from 0; here 0 is the network before training.
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Shuffle for this epoch and start the clock."""
         self.batches.shuffle(epoch + 1)
-        self._began = time.perf_counter() - self.course.seconds
+        self._began = time.perf_counter() - self.progress.seconds
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the step and tell the listener."""
-        self.course.step += 1
+        self.progress.step += 1
         if self.on_step is not None:
-            self.course.seconds = time.perf_counter() - self._began
-            rows = len(self.batches.part)
-            self.on_step("", min(self.course.step * self.batches.batch_size, rows), rows, self.course.seconds)
+            self.progress.seconds = time.perf_counter() - self._began
+            rows = len(self.batches.samples)
+            done = min(self.progress.step * self.batches.batch_size, rows)
+            self.on_step("", done, rows, self.progress.seconds)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Stop the clock and tell the listener."""
@@ -174,35 +175,35 @@ class Listener(keras.callbacks.Callback):
 def train(
     model: keras.Model,
     batches: Batches,
-    course: Course,
+    progress: TrainingProgress,
     epochs: int,
     after_epoch: AfterEpoch,
     *,
     on_step: OnStep | None = None,
-    progress: bool = False,
+    progress_bar: bool = False,
 ) -> None:
-    """Run model.fit from where the course is up to epochs, with a bar on stderr if progress.
+    """Run model.fit from where the progress is up to epochs, with a bar on stderr if progress_bar.
 
-    The course is brought forward step by step; after_epoch closes the epochs in it.
+    The progress is brought forward step by step; after_epoch closes the epochs in it.
     """
-    with tqdm(total=epochs, initial=course.epoch, unit="epoch", disable=not progress) as bar:
+    with tqdm(total=epochs, initial=progress.epoch, unit="epoch", disable=not progress_bar) as bar:
 
         def closed(epoch: int, seconds: float) -> bool:
             bar.update()
             return after_epoch(epoch, seconds)
 
-        listener = Listener(batches, course, closed, on_step)
-        if course.step and course.epoch < epochs:
+        listener = Listener(batches, progress, closed, on_step)
+        if progress.step and progress.epoch < epochs:
             # Keras counts the steps of an epoch once: the rest of a broken one is a call of its own.
-            if course.step == len(batches):
-                on = closed(course.epoch + 1, course.seconds)
+            if progress.step == len(batches):
+                on = closed(progress.epoch + 1, progress.seconds)
             else:
-                batches.first = course.step
-                _fit(model, batches, course.epoch, course.epoch + 1, listener)
+                batches.first = progress.step
+                _fit(model, batches, progress.epoch, progress.epoch + 1, listener)
                 batches.first, on = 0, not model.stop_training
             if not on:
                 return
-        _fit(model, batches, course.epoch, epochs, listener)
+        _fit(model, batches, progress.epoch, epochs, listener)
 
 
 def _fit(model: keras.Model, batches: Batches, first: int, epochs: int, listener: Listener) -> None:
@@ -240,19 +241,19 @@ def last_hidden(model: keras.Model, X: np.ndarray) -> np.ndarray:
     return raw_outputs(below, X)
 
 
-def evaluate(model: keras.Model, loss: Any, part: Part) -> tuple[float, float]:
-    """Return the mean loss and the accuracy over the part, every picture counted once.
+def evaluate(model: keras.Model, loss: Any, samples: Samples) -> tuple[float, float]:
+    """Return the mean loss and the accuracy over the samples, every picture counted once.
 
     loss: one of perceptron.losses, which take columns
         In NumPy, so that both networks' losses are the same number to the last digit.
     """
     total, right = 0.0, 0
-    for start in range(0, len(part), BLOCK):
-        raw = model.predict_on_batch(part.block(start, start + BLOCK))
-        targets = part.targets[start : start + BLOCK]
+    for start in range(0, len(samples), BLOCK):
+        raw = model.predict_on_batch(samples.block(start, start + BLOCK))
+        targets = samples.targets[start : start + BLOCK]
         total += float(loss.losses(raw.T, targets).sum(dtype=np.float64))
         right += int((raw.argmax(axis=1) == targets).sum())
-    return total / len(part), right / len(part)
+    return total / len(samples), right / len(samples)
 
 
 def parameters(model: keras.Model) -> np.ndarray:

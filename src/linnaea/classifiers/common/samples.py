@@ -1,5 +1,6 @@
-"""From what a caller passes to Parts: arrays checked, labels numbered, weights of mean one."""
+"""From what a caller passes to what is learned from: arrays checked, labels numbered, weights of mean one."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,41 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
-from linnaea.classifiers.perceptron.batches import Part
 from linnaea.errors import DataError
 from linnaea.random_streams import Purpose, stream
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Rows to train or evaluate on, with their targets; X itself is never copied.
+
+    X: ndarray, (m, features)
+        May hold more rows than belong to it.
+    targets: ndarray of intp, (n,)
+        The class number of each row of the set.
+    weights: ndarray, (n,), or None
+        Of mean one. None: all alike.
+    rows: ndarray of intp, (n,), or None
+        Which rows of X belong to it; None: all.
+    """
+
+    X: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def block(self, start: int, stop: int) -> np.ndarray:
+        """Return the features of rows start to stop of the set."""
+        return self.X[start:stop] if self.rows is None else self.X[self.rows[start:stop]]
+
+    def take(self, order: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Gather the features of these rows of the set into out, (len(order), features)."""
+        rows = order if self.rows is None else self.rows[order]
+        # mode="clip" writes straight to out; the default, "raise", would go through a buffer.
+        return np.take(self.X, rows, axis=0, out=out, mode="clip")
 
 
 def features(estimator: BaseEstimator, X: Any, *, reset: bool = False) -> np.ndarray:
@@ -98,26 +131,26 @@ def weights_of_rows(
     return weights / weights.mean(dtype=np.float64).astype(X.dtype)
 
 
-def carve(part: Part, fraction: float, seed: int) -> tuple[Part, Part]:
-    """Split a part into training and validation, stratified, without copying X.
+def carve(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
+    """Split samples into a training and a validation set, stratified, without copying X.
 
     Raises DataError where a class has too few rows to stand on both sides.
     """
-    counts = np.bincount(part.targets)
+    counts = np.bincount(samples.targets)
     if counts.min() < 2:
         raise DataError(
-            f"No validation part can be carved out of {len(part)} rows: "
+            f"No validation set can be carved out of {len(samples)} rows: "
             f"the smallest class has {counts.min()}.",
             "Pass validation_data, or set patience=0.",
         )
-    # At least one row of each class on either side, however small the part.
-    size = min(max(round(fraction * len(part)), len(counts)), len(part) - len(counts))
+    # At least one row of each class on either side, however small the samples.
+    size = min(max(round(fraction * len(samples)), len(counts)), len(samples) - len(counts))
     random = int(stream(seed, Purpose.VALIDATION).integers(2**31))
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=random)
-    train, validation = next(splitter.split(np.zeros((len(part), 1)), part.targets))
-    return _subset(part, np.sort(train)), _subset(part, np.sort(validation))
+    train, validation = next(splitter.split(np.zeros((len(samples), 1)), samples.targets))
+    return _subset(samples, np.sort(train)), _subset(samples, np.sort(validation))
 
 
-def _subset(part: Part, rows: np.ndarray) -> Part:
-    weights = None if part.weights is None else part.weights[rows]
-    return Part(part.X, part.targets[rows], weights, rows)
+def _subset(samples: Samples, rows: np.ndarray) -> Samples:
+    weights = None if samples.weights is None else samples.weights[rows]
+    return Samples(samples.X, samples.targets[rows], weights, rows)

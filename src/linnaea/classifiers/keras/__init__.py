@@ -1,0 +1,1 @@
+"""The perceptron again, built and trained by Keras 3."""
