@@ -15,9 +15,10 @@ from linnaea.classifiers.common import samples
 from linnaea.classifiers.common.saved import SavedModel, checked_model_args
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
-from linnaea.classifiers.finetune.device import PRECISIONS, Device
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import batches, count_pictures, kept_side
+from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.text import counted
@@ -53,7 +54,7 @@ class FineTuned(ClassifierMixin, BaseEstimator):
     _model_args: dict[str, Any]
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
+        """Raise SettingError that names every setting whose value is refused."""
         check_settings(self.get_params(deep=False))
 
     def check_network(self) -> None:
