@@ -133,10 +133,8 @@ def _show(section: str, rows: list[dict[str, Any]], every: list[dict[str, Any]])
 
 def _meaning(row: dict[str, Any]) -> str:
     """Return the help, and the allowed words that it does not name."""
-    words = row["choices"] or []
-    return row["meaning"] + (
-        f" One of {', '.join(words)}." * any(word not in row["meaning"] for word in words)
-    )
+    words, meaning = row["choices"] or [], row["meaning"]
+    return meaning if all(word in meaning for word in words) else f"{meaning} One of {', '.join(words)}."
 
 
 def _defaults(defaults: dict[str, Any]) -> list[str]:
