@@ -1,4 +1,4 @@
-"""linnaea doctor: what is installed, which hardware is used, what is missing."""
+"""linnaea doctor: what is installed, which devices can be used, what is missing."""
 
 import importlib
 import shutil
