@@ -42,7 +42,7 @@ COMMANDS = {
     "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
     "models": "List the networks that --model accepts, by short name or by a word to search for.",
     "demo": "Train four networks on 5,000 real handwritten digits and compare them; no download.",
-    "doctor": "Tell what is installed, which hardware is used, and what is missing.",
+    "doctor": "Report what is installed, which devices can be used, and what is missing.",
 }
 for verb, summary in COMMANDS.items():
     app.command(
