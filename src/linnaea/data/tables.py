@@ -20,7 +20,6 @@ COLUMNS = ("path", "label")
 SPLIT = ("split", "part")
 """The column that says which set a picture belongs to; the second name is that of older tables."""
 
-MAX_TABLE = 1 << 30  # bytes; a row has some 60
 _CURE = "The first line must name the columns: path,label or path,label,split."
 
 
@@ -60,13 +59,13 @@ def open_table(path: Path, source: str) -> Dataset:
         for column in row.keys() - {*COLUMNS, *given}:
             columns.setdefault(column, {})[name] = row[column]
     if faults:
-        found = "; ".join(
+        summary = "; ".join(
             f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
         )
-        raise DataError(f"{source} cannot be used: {found}.", "Correct these rows.")
+        raise DataError(f"{source} cannot be used: {summary}.", "Correct these rows.")
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
-        raise DataError(f"{source} lists {count}.", "Telling pictures apart needs two classes or more.")
+        raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
     none = parts.count("") if any(parts) else 0
     return Dataset(
@@ -86,12 +85,12 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
 
     cure: what to do where the columns path and label are missing.
 
-    Raises DataError for what is no CSV in UTF-8, no plain file or one above MAX_TABLE, or lacks the columns
-    path and label.
+    Raises DataError for what is no CSV in UTF-8, no plain file or a larger one than reading.MAX_TABLE,
+    or lacks the columns path and label.
     """
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
-        text = reading.read_bytes(path, MAX_TABLE, source).decode("utf-8-sig")
+        text = reading.read_bytes(path, reading.MAX_TABLE, source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."

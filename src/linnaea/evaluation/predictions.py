@@ -12,8 +12,6 @@ import numpy as np
 from linnaea import reading
 from linnaea.errors import DataError, did_you_mean
 
-MAX_TABLE = 2 << 30  # bytes; a million pictures of 102 classes take 1.2 GB
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -117,10 +115,11 @@ class Predictions:
         """Read what to_csv wrote.
 
         Raises DataError, naming the line, for a table that is not one, holds values that are not
-        probabilities, or rows that do not sum to one; and for what is no plain file, or one above MAX_TABLE.
+        probabilities, or rows that do not sum to one; and for what is no plain file, or larger than
+        reading.MAX_TABLE.
         """
         try:
-            content = io.BytesIO(reading.read_bytes(path, MAX_TABLE))
+            content = io.BytesIO(reading.read_bytes(path, reading.MAX_TABLE))
             text = io.TextIOWrapper(content, encoding="utf-8", newline="")
             header, names, probabilities = _parsed(path, csv.reader(text))
         except FileNotFoundError as error:
