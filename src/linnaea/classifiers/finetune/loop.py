@@ -20,7 +20,7 @@ from linnaea.classifiers.finetune.augment import Augmentation, cross_entropy, sh
 from linnaea.classifiers.finetune.device import Device, room_to_train
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
-from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
+from linnaea.classifiers.finetune.pictures import ResidentPictures, fetched, one_ahead, ready_for
 from linnaea.classifiers.finetune.progress import Stage
 from linnaea.random_streams import Purpose, stream
 
@@ -198,7 +198,7 @@ def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[floa
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
     settings, progress, augmentation = session.settings, session.progress, session.augmentation
     rows, inputs, rng = batch
-    inputs = inputs.to(part.targets.device, non_blocking=True)
+    inputs = fetched(inputs, part.targets.device)
     where = torch.from_numpy(rows).to(part.targets.device)
     weights = None if part.weights is None else part.weights[where]
     targets = shares(part.targets[where], part.classes, weights)
