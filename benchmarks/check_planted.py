@@ -13,13 +13,13 @@ from benchmarks._planted import Planted, plant
 
 def found_of(planted: Planted) -> dict[str, tuple[int, int]]:
     """Return {kind: (found, planted)}, and under "false pairs" (flagged, all pairs of originals)."""
-    from linnaea.data.duplicates import groups
-    from linnaea.data.problems import scan
+    from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
 
     dataset = open_dataset(planted.root)
-    problems = scan(dataset)
-    number = dict(zip(dataset.paths, groups(dataset, problems).tolist(), strict=True))
+    scanned = scan(dataset)
+    problems = scanned.problems
+    number = dict(zip(dataset.paths, scanned.copies.tolist(), strict=True))
     unreadable = {path for problem in problems if problem.kind == "unreadable" for path in problem.paths}
     counts = {
         kind: (sum(number[first] == number[second] for first, second in pairs), len(pairs))

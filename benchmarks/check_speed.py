@@ -51,7 +51,7 @@ def _mosaic(tiles: list[Image.Image]) -> bytes:
 
 def main() -> None:
     """Print the seconds of three scans, each of which reads and compares every picture."""
-    from linnaea.data.problems import scan
+    from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
 
     with tempfile.TemporaryDirectory() as folder:

@@ -70,7 +70,7 @@ def write_inputs(folder: Path, dataset: sources.Dataset, made: split.Split) -> N
     report, classes = Preprocessing.report(224), np.unique(dataset.labels)
     parts = {}
     for name, rows in (("train", made.train), ("val", made.val)):
-        pictures = cache.decoded(dataset, 256).select(rows)
+        pictures = cache.decoded(dataset.files(rows), 256)
         fitted = report.fit([np.asarray(pictures[row]) for row in range(len(rows))])
         parts[name] = fitted.permute(0, 2, 3, 1).numpy()
         parts[f"y_{name}"] = np.searchsorted(classes, dataset.labels[rows])
@@ -102,7 +102,7 @@ def own_course(dataset: sources.Dataset, made: split.Split) -> list[tuple[float,
     course: list[tuple[float, float]] = []
     started = time.perf_counter()
     classifier = FineTuneClassifier("mobilenetv2", weights=WEIGHTS, random_state=0)
-    pictures = cache.decoded(dataset, classifier.kept_side())
+    pictures = cache.decoded(dataset.files(range(len(dataset))), classifier.kept_side())
     classifier.fit(
         pictures.select(made.train),
         dataset.labels[made.train],

@@ -45,9 +45,13 @@ def test_version(capsys):
             2,
             'Invalid value for --epochs: unable to convert "many" into int.',
         ),
-        (["train", "digits", "--epochs=-1"], 2, "The setting 'epochs' is refused: input should be greater"),
-        (["train", "digits", "--hidden", "-5"], 2, "The setting 'hidden' is refused"),
-        (["train", "digits", "--hidden", "500,,5"], 2, "The setting 'hidden' is refused"),
+        (["train", "digits", "--epochs=-1"], 2, "epochs must be an integer of 0 or more; received -1."),
+        (["train", "digits", "--hidden", "-5"], 2, "hidden must be integers of 1 or more; received (-5,)."),
+        (
+            ["train", "digits", "--hidden", "500,,5"],
+            2,
+            "hidden must be integers of 1 or more; received '500,,5'.",
+        ),
         (["train", ""], 2, "The name of the data is empty."),
         (
             ["train", "digits", "--set", "patience=2", "--validation", "0"],
@@ -111,7 +115,7 @@ def test_a_signal_ends_the_run_as_interrupted_with_a_readable_report(sent, code,
     assert info["state"] == "interrupted"
     assert "nterrupted" in (run / "report.html").read_text()
     epochs = len((run / "history.jsonl").read_text().splitlines()) - 1
-    assert info["message"] == f"Stopped by the person after epoch {epochs}."
+    assert info["message"] == f"Interrupted by the user after epoch {epochs}."
     # What was learned so far is there and can be used.
     assert linnaea.load(run).predict_proba([[0.0] * 784]).shape == (1, 10)
     assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.3

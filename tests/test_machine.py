@@ -62,3 +62,16 @@ def test_a_process_bound_to_one_core_uses_one():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "1\n"
+
+
+def test_results_come_in_order_and_only_a_few_ahead():
+    asked = []
+
+    def square(number: int) -> int:
+        asked.append(number)
+        return number * number
+
+    results = machine.in_order(square, range(100), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    assert len(asked) <= 12
+    assert list(results) == [number**2 for number in range(3, 100)]

@@ -12,7 +12,7 @@ _PUBLIC = {
     "FineTuneClassifier": "linnaea.classifiers.finetune.classifier",
     "check_gradients": "linnaea.classifiers.perceptron.gradients",
     "open_dataset": "linnaea.data.sources",
-    "load": "linnaea.commands.evaluate",
+    "load": "linnaea.commands.predict",
     "train": "linnaea.commands.train",
     "evaluate": "linnaea.commands.evaluate",
     "predict": "linnaea.commands.predict",

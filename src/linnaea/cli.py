@@ -1,8 +1,10 @@
 """The list of commands, each loaded when it is called; nothing else."""
 
+import os
 import shutil
 import sys
 import textwrap
+import warnings
 
 from linnaea import __version__, signals
 
@@ -10,7 +12,9 @@ from linnaea import __version__, signals
 with signals.end_without_traceback():
     from cyclopts import App, CycloptsError, Parameter
 
+    from linnaea.commands import command_line
     from linnaea.errors import LinnaeaError, printable
+    from linnaea.text import command
 
 app = App(
     name="linnaea",
@@ -49,6 +53,7 @@ for verb, summary in COMMANDS.items():
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 could not, 2 usage, 130/143 stopped by a signal."""
     signals.end_properly()
+    _quiet_pillow()
     if arguments is not None:
         return _run(list(arguments))
     code = _run(sys.argv[1:])
@@ -57,11 +62,23 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
+def _quiet_pillow() -> None:
+    """Settle what Pillow has for the whole process only, which a program may do and a library may not."""
+    # Read when Pillow is imported, which is later. It takes memory in blocks of 16 MiB, which glibc keeps for
+    # the thread that freed them; what is above 32 MiB goes back to the system at once.
+    os.environ.setdefault("PILLOW_BLOCK_SIZE", "64m")
+    # It remarks on odd metadata and on large pictures by Python warnings, which would run through the
+    # progress bar; what matters becomes an error when a picture is read. (catch_warnings is not safe in
+    # threads.)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 def _run(tokens: list[str]) -> int:
     """Run one command, and turn whatever ended it into a sentence and an exit code."""
     debug = "--debug" in tokens
     if debug:
         tokens.remove("--debug")
+    typed = command_line.set(command("linnaea", *tokens))
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -84,6 +101,8 @@ def _run(tokens: list[str]) -> int:
         if debug:
             raise
         return _fail(*_unforeseen(error), 1)
+    finally:
+        command_line.reset(typed)
     return 0
 
 

@@ -5,13 +5,26 @@ import errno
 import json
 import math
 import os
-import tempfile
+import secrets
+import time
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from linnaea.errors import LinnaeaError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# macOS: fsync hands the content to the disk, which may keep it in a cache of its own; this empties that, too.
+_FULL_FSYNC = getattr(fcntl, "F_FULLFSYNC", None)
+_WINDOWS = os.name == "nt"
+# Seconds between attempts to replace a file that a virus scanner, or a browser that shows it, has open.
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # A pipe that nobody reads would hold us up for ever; a link may lead anywhere. Windows has neither flag.
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _APPEND |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -24,17 +37,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     try:
         make_folder(path.parent)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"
+        # 0666, of which the system takes what the person's mask keeps back: as readable as their other files.
+        handle = os.open(temporary, _NEW, 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
-            # mkstemp gives 0600; a result should be as readable as the person's other files.
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+                sync(file.fileno())
+            _replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise refusal(path, error) from error
@@ -66,7 +79,9 @@ def make_folder(path: Path) -> list[Path]:
 
 def refusal(path: Path, error: OSError) -> LinnaeaError:
     """Return what a person is told where the disk or the folder refuses to write path."""
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if _WINDOWS and isinstance(error, PermissionError):
+        cure = "Close the program that has it open, or make its folder writable."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         cure = "Make its folder writable, or choose another place."
     elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EIO):
         cure = "See whether its folder is still there, or choose another place."
@@ -81,9 +96,19 @@ def sync_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            sync(handle)
         finally:
             os.close(handle)
+
+
+def sync(handle: int) -> None:
+    """Flush an open file or folder to the disk, so that it outlasts a power cut. Raises OSError as fsync."""
+    if _FULL_FSYNC is not None:
+        # Network drives may refuse it, and are asked for what they can do.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(handle, _FULL_FSYNC)
+            return
+    os.fsync(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -112,8 +137,12 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _umask() -> int:
-    # The only portable way to read the mask is to set it for an instant.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename a file to path, whose old one goes; Windows refuses that as long as somebody has it open."""
+    for seconds in _WAITS if _WINDOWS else ():
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    os.replace(temporary, path)

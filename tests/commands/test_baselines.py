@@ -10,6 +10,7 @@ from linnaea.commands import baselines
 from linnaea.commands.baselines import linear_classifier
 from linnaea.commands.study import Study, spread
 from linnaea.data.dataset import Dataset
+from linnaea.data.scan import scan
 from linnaea.data.split import Split
 
 
@@ -58,7 +59,8 @@ def test_it_says_how_many_pictures_it_learned_from(tmp_path, monkeypatch, capsys
 def test_there_is_none_where_it_would_take_long(size, expected):
     labels = np.array(["a", "b"] * 10)
     dataset = Dataset("x", "x", tuple(map(str, range(20))), labels, pixels=np.zeros((20, 2, 2), np.uint8))
-    study = Study(dataset, Split(np.arange(20), np.empty(0, int), np.empty(0, int), ""), size, colour=False)
+    split = Split(np.arange(20), np.empty(0, int), np.empty(0, int), "")
+    study = Study(scan(dataset, size=2), split, size, colour=False)
     assert bool(len(baselines._learned_from(study, 2)[0])) == expected
 
 

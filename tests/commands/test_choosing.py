@@ -4,7 +4,8 @@ import numpy as np
 
 from linnaea.classifiers.finetune.budget import Plan
 from linnaea.cli import main
-from linnaea.commands.choosing import PLANNED, hint, resolve_recipe
+from linnaea.commands.choosing import hint, resolve_recipe
+from linnaea.settings import names
 
 DEFAULT = resolve_recipe(None, {}, "my pictures")
 DIGITS = np.random.default_rng(0).integers(0, 256, (30, 28, 28, 1), np.uint8).repeat(3, axis=3)
@@ -37,4 +38,4 @@ def test_it_is_told_before_training(bars, tmp_path, capsys):
 
 
 def test_what_a_plan_decides_is_what_cannot_be_named_beside_a_budget():
-    assert set(PLANNED) == set(Plan("all", 1, 1, None, 0.9, 1.0).settings)
+    assert set(names(planned=True)) == set(Plan("all", 1, 1, None, 0.9, 1.0).settings)

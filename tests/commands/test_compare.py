@@ -28,10 +28,11 @@ def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys
     # The same run on other contents of one test picture.
     changed = RunFolder.open(shutil.copytree(moved, tmp_path / "changed"))
     rows = read_split((changed.path / "split.csv").read_text())
-    tested = next(row for row in rows if row["part"] == "test")
+    tested = next(row for row in rows if row["split"] == "test")
     tested["hash"] = content_hash(b"another picture")
     changed.write_csv("split.csv", list(COLUMNS), rows)
-    changed.update_info(data={**changed.info()["data"], "split_hash": split_hash(rows)})
+    changed.update_info(data={**changed.info.as_json()["data"], "split_hash": split_hash(rows)})
+    changed.flush()
     capsys.readouterr()
     page.unlink()
     assert main(["compare", str(moved), str(changed.path), "--out", str(page)]) == 1

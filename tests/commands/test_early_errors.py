@@ -53,10 +53,12 @@ def test_weights_for_another_network_are_told_before_the_pictures_are_read(
 def test_a_run_that_failed_before_it_learned_gives_way_to_another(tmp_path):
     run = RunFolder.create(tmp_path / "r")
     run.update_info(state="failed")
-    run.write_text("split.csv", "path,label,part\n")
+    run.flush()
+    run.write_text("split.csv", "path,label,split\n")
     RunFolder.create(tmp_path / "r")
     assert not (tmp_path / "r" / "split.csv").exists()
     run.update_info(state="failed")
+    run.flush()
     run.append_history({"epoch": 0})
     with pytest.raises(RunError, match="already holds a run"):
         RunFolder.refuse_taken(tmp_path / "r")

@@ -16,12 +16,14 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     page = tmp_path / "c.html"
     empty = RunGroup.begin(tmp_path / "empty", "repeats")
     empty.update_info(runs=[])
+    empty.flush()
     assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
     assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
     assert not page.exists()
     half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
     shutil.rmtree(half.path / "2")
     half.update_info(runs=["1"], state="interrupted")
+    half.flush()
     assert main(["compare", str(half.path), "--out", str(page)]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
@@ -88,8 +90,9 @@ def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
 
 def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tmp_path, capsys):
     group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
-    accuracy = group.info()["metrics"]["accuracy"]
+    accuracy = group.info.as_json()["metrics"]["accuracy"]
     group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, judged=0)
+    group.flush()
     pair = ["compare", str(repeats), str(group.path), "--out", str(tmp_path / "c.html")]
     assert main(pair) == 0
     shown = capsys.readouterr().out

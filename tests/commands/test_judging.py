@@ -23,14 +23,19 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "copy")
 
 
-def test_the_temperature_is_that_of_the_validation_table_and_lives_in_the_model(calibrated):
+def test_the_temperature_is_that_of_the_validation_table_and_lives_in_calibration_json(calibrated, tmp_path):
     trained = calibrated / "run"
     calibration = json.loads((trained / "calibration.json").read_text())
     validation = Predictions.read_csv(trained / "validation.csv")
     temperature = calibration["temperature"]
     assert fit_temperature(untempered(validation, temperature)) == pytest.approx(temperature, rel=1e-3)
     assert (calibration["pictures"], calibration["part"]) == (len(validation), "validation")
-    assert linnaea.load(trained).temperature_ == temperature
+    classifier = linnaea.load(trained)
+    assert classifier.temperature_ == temperature
+    # The network was written before it was calibrated, and once; outside its run it carries its temperature.
+    assert json.loads((trained / "model.json").read_text())["temperature"] == 1.0 != temperature
+    classifier.save(tmp_path / "alone")
+    assert type(classifier).load(tmp_path / "alone").temperature_ == temperature
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
     assert (chosen["epoch"], chosen["temperature"]) == ("validation accuracy", "validation log loss")
     assert chosen["prediction sets"] == "validation coverage"
@@ -115,7 +120,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
     broken = "when this network was judged, its sets for 95 % held the right class of only 92.8 % of the test"
     for p_value, expected in ((0.004, True), (0.2, False)):
         metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
-        RunFolder.open(run).write_numbers("metrics.json", metrics)
+        RunFolder.open(run).write_json("metrics.json", metrics)
         assert main(asked) == 0
         told = " ".join(capsys.readouterr().err.split())
         assert (broken in told) is expected
@@ -311,16 +316,41 @@ def test_evaluate_writes_nothing_for_rows_edited_so_that_they_sum_to_one(run, ca
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()} == before
 
 
-def test_a_temperature_that_is_not_the_networks_is_refused(calibrated, tmp_path, capsys):
+def test_a_temperature_that_is_lost_with_its_copy_is_missed(calibrated, tmp_path, bars, capsys):
     run = shutil.copytree(calibrated / "run", tmp_path / "copy")
-    own = json.loads((run / "model.json").read_text())["temperature"]
+    (run / "calibration.json").unlink()
+    assert main(["predict", str(run), str(bars / "bar 0" / "01.png")]) == 0
+    (run / "metrics.json").unlink()
+    for asked in (["evaluate", str(run)], ["predict", str(run), str(bars / "bar 0" / "01.png")]):
+        capsys.readouterr()
+        assert main(asked) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert "calibration.json is missing; run.json keeps its checksum. Restore the file, or train" in told
+
+
+def test_a_network_of_an_older_version_has_its_temperature_itself(calibrated, tmp_path):
+    run = shutil.copytree(calibrated / "run", tmp_path / "copy")
+    forget_checksums(run)
+    temperature = json.loads((run / "calibration.json").read_text())["temperature"]
+    model = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps({**model, "temperature": temperature}))
+    for name in ("calibration.json", "metrics.json"):
+        (run / name).unlink()
+    assert linnaea.load(run).temperature_ == temperature
+    linnaea.evaluate(run)
+    assert json.loads((run / "calibration.json").read_text())["temperature"] == temperature
+
+
+def test_a_temperature_that_is_not_the_runs_is_refused(calibrated, tmp_path, capsys):
+    run = shutil.copytree(calibrated / "run", tmp_path / "copy")
+    own = json.loads((run / "calibration.json").read_text())["temperature"]
     calibration = json.loads((run / "calibration.json").read_text())
     (run / "calibration.json").write_text(json.dumps({**calibration, "temperature": 2.5}))
     before = (run / "metrics.json").read_bytes()
     assert main(["evaluate", str(run)]) == 1
     assert " ".join(capsys.readouterr().err.split()).endswith(
-        f"{run / 'calibration.json'} has the temperature 2.5; that of the network, in model.json, is "
-        f"{own!r}. Restore the file, or train again."
+        f"{run / 'calibration.json'} has the temperature 2.5; that in metrics.json is {own!r}. "
+        "Restore the file, or train again."
     )
     assert (run / "metrics.json").read_bytes() == before
 

@@ -10,8 +10,8 @@ from linnaea.classifiers.finetune.classifier import FineTuneClassifier
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.commands import mistakes
 from linnaea.commands.study import Study
-from linnaea.data import cache
 from linnaea.data.dataset import Dataset
+from linnaea.data.scan import scan
 from linnaea.data.split import Split
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
@@ -26,8 +26,8 @@ def study_of(pixels: np.ndarray, photographs: bool) -> Study:
     dataset = Dataset("d", "d", paths, labels, pixels=pixels)
     nothing = np.array([], np.int64)
     split = Split(np.arange(N), nothing, np.arange(N, len(pixels)), "halves")
-    kept = cache.decoded(dataset, 64) if photographs else None
-    return Study(dataset, split, pixels.shape[1], photographs, kept)
+    how = {"side": 64} if photographs else {"size": pixels.shape[1]}
+    return Study(scan(dataset, **how), split, pixels.shape[1], photographs)
 
 
 def judged(study: Study, classifier) -> Predictions:
@@ -47,6 +47,7 @@ def small(tmp_path_factory) -> tuple[Path, Predictions]:
     run.update_info(state="running")
     predictions = judged(study, classifier)
     mistakes.keep_mistakes(run, study, classifier, predictions)
+    run.flush()
     return run.path, predictions
 
 
@@ -75,7 +76,7 @@ def test_each_shown_picture_has_a_heat_map_of_its_size(small):
             with Image.open(path) as picture, Image.open(path.with_suffix(".heat.png")) as heat:
                 assert picture.size == heat.size == (8, 8)
                 assert heat.mode == "RGB"
-    assert RunFolder(run).info()["heat_maps"] == {
+    assert RunFolder(run).info.heat_maps == {
         "method": "integrated gradients from black",
         "of": "predicted class",
         "places": [8, 8],
@@ -124,6 +125,7 @@ def test_where_there_is_no_room_each_cell_has_one_before_any_has_two(small, tmp_
 def test_overwriting_a_run_removes_its_pictures(tmp_path):
     run = RunFolder.create(tmp_path / "run")
     run.update_info(state="finished")
+    run.flush()
     for name in ("mistakes/000001.heat.png", "doubtful/000002.png", "cells/000003.jpg"):
         run.write_bytes(name, b"old")
     RunFolder.create(run.path, overwrite=True)
@@ -139,6 +141,7 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     ).fit(*study.pair("train"))
     run = RunFolder.create(tmp_path / "run")
     run.update_info(state="running")
+    run.flush()
     mistakes.keep_mistakes(run, study, classifier, judged(study, classifier))
     heat = next((run.path / "mistakes").glob("*.heat.png"))
     with Image.open(heat) as picture:
@@ -149,4 +152,4 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     assert not colourful[:, :50].any()
     assert not colourful[:, 110:].any()
     assert pixels[:, :50].mean() < pixels[:, 65:95].mean()
-    assert RunFolder(run.path).info()["heat_maps"]["method"] == "Grad-CAM on the last map"
+    assert run.info.heat_maps["method"] == "Grad-CAM on the last map"

@@ -114,6 +114,7 @@ def test_a_mistake_whose_picture_is_gone_is_left_out_and_told(tmp_path, capsys):
     gone.unlink()
     run = RunFolder.create(tmp_path / "run")
     run.update_info(state="running")
+    run.flush()
     mistakes.keep_mistakes(run, pictures, classifier, table)
     assert f"Pictures  1 cannot be shown in the report: {gone} could not be read" in capsys.readouterr().err
     kept = {path.name for path in (run.path / "mistakes").glob("??????.png")}

@@ -106,7 +106,7 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
     [
         (["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--model", "mlp", "--budget", "10m"], "The model mlp has no setting budget."),
-        (["--budget", "soon"], "The setting 'budget' is refused: a length of time is written as 90s"),
+        (["--budget", "soon"], "budget must be a length of time, such as 90s, 10m or 2h; received 'soon'."),
         (
             ["--budget", "60s", "--train-from", "head", "--epochs", "5", "--views", "1"],
             "With --budget the plan decides --train-from and --epochs and --views; received both. "

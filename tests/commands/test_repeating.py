@@ -92,7 +92,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
         broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
         alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "part": "validation"}
-        run.write_numbers("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
+        run.write_json("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
     tell(group)
     told = " ".join(capsys.readouterr().err.split())
@@ -107,6 +107,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
 def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     group = RunGroup.begin(tmp_path / "group", "repeats")
     group.update_info(runs=[])
+    group.flush()
     assert main(["evaluate", str(group.path)]) == 1
     assert " ".join(capsys.readouterr().err.split()).endswith(
         f"None of the repeats in {group.path} has judged a test part. "
@@ -141,7 +142,7 @@ def test_folds_judge_every_picture_once(folds):
         with (folds / str(number) / "split.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 36
-        tested = {row["path"] for row in rows if row["part"] == "test"}
+        tested = {row["path"] for row in rows if row["split"] == "test"}
         assert tested == set(Predictions.read_csv(folds / str(number) / "predictions.csv").paths)
 
 
@@ -228,6 +229,7 @@ def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):
 def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
     group = RunGroup.begin(tmp_path / "group", "repeats")
     group.update_info(runs=[])
+    group.flush()
     assert main(["rerun", str(group.path)]) == 1
     assert capsys.readouterr().err == (
         f"Error: None of the repeats in {group.path} is finished: there is no result to repeat. "
@@ -321,7 +323,7 @@ def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp
             ["--repeats", "3", "--folds", "3"],
             "repeats is 3 and folds is 3; runs are either repeats or folds.",
         ),
-        (["--repeats", "1"], "The setting 'repeats' is refused"),
+        (["--repeats", "1"], "repeats must be an integer from 2 to 100; received 1."),
         (["--folds", "3", "--split-from", "elsewhere"], "folds is 3 and split_from is elsewhere"),
     ],
 )

@@ -10,6 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from linnaea.cli import main
 from linnaea.commands import rerun as module
+from linnaea.runs import provenance
+from linnaea.runs.schema import Opened, RunInfo
 
 
 @pytest.fixture
@@ -81,8 +83,11 @@ def test_data_that_is_gone_is_named(copied, tmp_path, capsys):
 
 def test_relative_paths_start_from_the_folder_of_that_day(tmp_path):
     (tmp_path / "there").mkdir()
-    assert module._placed("there", str(tmp_path)) == tmp_path / "there"
-    assert module._placed(str(tmp_path), "/elsewhere") == tmp_path
+    info = RunInfo(opened=Opened(folder=str(tmp_path)))
+    assert provenance.weights_from("there", info) == str(tmp_path / "there")
+    assert provenance.weights_from(str(tmp_path), RunInfo(opened=Opened(folder="/elsewhere"))) == str(
+        tmp_path
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_a_plan_is_repeated_as_it_came_out(copied):
     }
     change(copied, plan=plan, recipe={"model": "mobilenetv2", "budget": 30.0, "epochs": 15, "views": 4})
     folder = module.RunFolder.open(copied)
-    settings = module._settings(folder, folder.info())
+    settings = module._settings(folder)
     assert {name: settings[name] for name in ("budget", "train_from", "epochs", "views")} == {
         "budget": None,
         "train_from": "all",

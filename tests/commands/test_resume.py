@@ -76,6 +76,36 @@ def copied(cut, tmp_path) -> Path:
     return Path(shutil.copytree(cut, tmp_path / "run"))
 
 
+KILLED = """
+import os, sys
+from linnaea.cli import main
+from linnaea.commands.checkpointing import Keeper
+
+epoch_over = Keeper.epoch_over
+
+def killed(keeper, classifier):
+    epoch_over(keeper, classifier)
+    if keeper.lines == 5:
+        os._exit(9)
+
+Keeper.epoch_over = killed
+main(sys.argv[1:])
+"""
+
+
+def test_a_run_that_was_killed_says_in_the_end_all_that_a_whole_one_says(whole, bars, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["train", str(bars), *SETTINGS, "--out", str(run)]
+    assert subprocess.run([sys.executable, "-c", KILLED, *arguments]).returncode == 9
+    told = json.loads((run / "run.json").read_text())
+    assert (told["state"], "finished" in told) == ("running", False)
+    assert main(["resume", str(run)]) == 0
+    first, other = (json.loads((folder / "run.json").read_text()) for folder in (whole, run))
+    assert set(other) == {*first, "resumed"}
+    assert other["network"] == first["network"]
+    assert same(whole, run)
+
+
 def change(run: Path, **changes) -> None:
     info = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**info, **changes}))
@@ -197,7 +227,7 @@ def test_what_differs_is_told(copied, capsys):
         (lambda run, bars: change(run, recipe=None), "does not say how the run was made. Train again."),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "epochs": "many"}),
-            "run.json cannot be believed: The setting 'epochs' is refused: input should be a valid integer",
+            "run.json cannot be believed: epochs must be an integer of 0 or more; received",
         ),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "views": 3}),

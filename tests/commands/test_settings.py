@@ -2,15 +2,19 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from linnaea.cli import main
 from linnaea.commands import choosing, terminal
-from linnaea.commands.settings import MODELS, every_setting, settings
+from linnaea.commands.settings import every_setting, settings
 from linnaea.errors import SettingError
 from linnaea.runs.settings import Recipe, make_recipe
+from linnaea.settings import MODELS, SETTINGS
+
+NAMES = {"pretrained": "efficientnet_lite0"}
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +49,9 @@ def test_defaults_are_those_of_the_models(rows, name, defaults):
 def test_a_model_takes_what_is_listed_for_it_and_refuses_the_rest(rows, model):
     for name, row in rows.items():
         value = next((value for value in row["defaults"].values() if value is not None), None)
-        if value is None or name == "model":
+        if value in (None, SETTINGS[name].off) or name == "model":
             continue
-        recipe = make_recipe({"model": MODELS[model], name: row["defaults"].get(model, value)})
+        recipe = make_recipe({"model": NAMES.get(model, model), name: row["defaults"].get(model, value)})
         if model in row["defaults"]:
             choosing.new_classifier(recipe)
         else:
@@ -69,14 +73,20 @@ def test_the_table_fits_the_terminal(columns, rows, monkeypatch, capsys):
     told = " ".join(" ".join(lines).split())
     for row in rows.values():
         assert f"{row['option']} " in told
-    assert "Whether a linear probe comes first." in told
+    assert "Whether a linear probe comes first:" in told
 
 
 def test_json_is_for_programs(capsys):
     assert main(["settings", "--format", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert {tuple(row) for row in told} == {("name", "option", "defaults", "choices", "meaning")}
+    assert {tuple(row) for row in told} == {("name", "option", "defaults", "choices", "allowed", "meaning")}
     assert [row["name"] for row in told if row["name"] == "on_nan"] == ["on_nan"]
+
+
+def test_the_page_of_settings_is_the_one_that_the_command_writes(capsys):
+    assert main(["settings", "--format", "markdown"]) == 0
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert capsys.readouterr().out == page.read_text(encoding="utf-8")
 
 
 def test_the_help_of_train_names_settings_that_there_are(capsys):

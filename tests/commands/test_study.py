@@ -22,7 +22,7 @@ def photos(bars, tmp_path):
 
 
 def parts_of(run):
-    return {row["path"]: row["part"] for row in csv.DictReader((run / "split.csv").read_text().splitlines())}
+    return {row["path"]: row["split"] for row in csv.DictReader((run / "split.csv").read_text().splitlines())}
 
 
 def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp_path, capsys):
@@ -32,7 +32,7 @@ def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp
     assert main(["train", str(photos), *SHORT, *pattern, "--split", "0.8", "--out", str(first)]) == 0
     assert "kept together: 2 groups by the pattern /(\\d)" in capsys.readouterr().err
     rows = list(csv.DictReader((first / "split.csv").read_text().splitlines()))
-    assert {(row["group"], row["part"]) for row in rows} == {("0", "train"), ("1", "test")}
+    assert {(row["group"], row["split"]) for row in rows} == {("0", "train"), ("1", "test")}
     assert main(["train", str(photos), *SHORT, "--seed", "9", "--split-from", str(first),
                  "--out", str(second)]) == 0  # fmt: skip
     assert (second / "split.csv").read_text() == (first / "split.csv").read_text()
@@ -74,7 +74,7 @@ def test_an_earlier_split_without_a_part_is_refused(photos, tmp_path, capsys):
     text = (first.path / "split.csv").read_text().replace(",test,", ",train,")
     (tmp_path / "none.csv").write_text(text)
     assert main(["train", str(photos), *SHORT, "--split-from", str(tmp_path / "none.csv")]) == 1
-    assert "The test part of 'photos' has no pictures (parts of " in capsys.readouterr().err
+    assert "The test set of 'photos' has no pictures (split of " in capsys.readouterr().err
 
 
 def test_a_pipe_for_an_earlier_split_is_refused_and_not_waited_for(photos, tmp_path, capsys):
@@ -92,8 +92,8 @@ def test_copies_never_straddle_a_drawn_split(photos, tmp_path):
     run = linnaea.train(str(photos), settings={"hidden": [4], "epochs": 1, "size": 12}, out=tmp_path / "a")
     parts = parts_of(run.path)
     assert all(parts[original] == parts[copy] for original, copy in copies)
-    assert "kept together: 12 groups of copies" in run.info()["data"]["protocol"]
-    assert run.info()["leaks"] == {"pictures": [], "n": 0, "validation": 0}
+    assert "kept together: 12 groups of copies" in run.info.data.protocol
+    assert run.info.leaks.model_dump() == {"pictures": [], "n": 0, "validation": 0}
 
 
 def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, capsys):
@@ -108,7 +108,7 @@ def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, cap
     told = " ".join(capsys.readouterr().err.split())
     assert (
         "LEAK 1 of 13 test pictures is in training or validation as well, as a copy or by the group: "
-        "test/bar 0/copy.png The parts are used as given; the score is told with and without it."
+        "test/bar 0/copy.png The split is used as given; the score is reported with and without it."
     ) in told
     info = json.loads((run / "run.json").read_text())
     assert info["leaks"] == {"pictures": ["test/bar 0/copy.png"], "n": 1, "validation": 0}
@@ -122,5 +122,5 @@ def test_an_empty_part_of_a_folder_is_refused(bars, tmp_path, capsys):
     assert main(["train", str(tmp_path / "given"), *SHORT, "--out", str(tmp_path / "run")]) == 1
     assert (
         f"{tmp_path / 'given/val'} holds no pictures. "
-        "Add pictures in class folders, or remove the empty part to have it drawn from the others."
+        "Add pictures in class folders, or remove the empty folder to have its set drawn from others."
     ) in " ".join(capsys.readouterr().err.split())

@@ -1,14 +1,22 @@
 import csv
 import json
+import os
+import shlex
+import signal
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import linnaea
 from linnaea.classifiers.contract import classifier_class
+from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.cli import main
 from linnaea.data.flatten import vectors
+from linnaea.errors import DivergenceError
 from linnaea.evaluation.predictions import Predictions
+from linnaea.runs.folder import NETWORK
 
 
 def test_a_run_leaves_every_file_of_the_design(trained):
@@ -42,7 +50,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
 def test_the_split_names_each_picture_once(trained):
     rows = list(csv.DictReader((trained / "split.csv").read_text().splitlines()))
     assert len({row["path"] for row in rows}) == len(rows) == 36
-    tested = {row["path"] for row in rows if row["part"] == "test"}
+    tested = {row["path"] for row in rows if row["split"] == "test"}
     assert tested == set(Predictions.read_csv(trained / "predictions.csv").paths)
 
 
@@ -106,13 +114,79 @@ def test_an_existing_run_is_kept_unless_overwrite(trained, bars, capsys):
     assert (trained / "run.json").read_bytes() == before
 
 
+def test_run_json_is_written_at_the_end_of_a_stage_and_the_network_once(bars, tmp_path, monkeypatch):
+    written, replace = Counter(), os.replace
+
+    def count(source, target):
+        written[Path(target).name] += 1
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", count)
+    asked = ["--hidden", "8", "--epochs", "30", "--size", "12", "--learning-curve", "true"]
+    assert main(["train", str(bars), *asked, "--validation", "0.4", "--out", str(tmp_path / "run")]) == 0
+    assert written["run.json"] <= 8
+    once = (*NETWORK, "split.csv", "validation.csv", "predictions.csv", "report.html")
+    assert {name: written[name] for name in once} == dict.fromkeys(once, 1)
+
+
+def test_the_command_is_what_was_typed_and_none_where_python_called(bars, tmp_path):
+    run = linnaea.train(str(bars), settings={"hidden": [4], "epochs": 1, "size": 12}, out=tmp_path / "python")
+    assert run.info.command is None
+    assert "It was called from Python." in (run.path / "report.html").read_text()
+    asked = ["train", str(bars), "--hidden", "4", "--epochs", "1", "--out", str(tmp_path / "a typed one")]
+    assert main(asked) == 0
+    info = json.loads((tmp_path / "a typed one" / "run.json").read_text())
+    assert info["command"] == shlex.join(["linnaea", *asked])
+    assert linnaea.train("digits", settings={"epochs": 1}, out=tmp_path / "again").info.command is None
+
+
+def fail_in_the_learning_curve(monkeypatch, how):
+    fit, fits = MLPClassifier.fit, []
+
+    def counted(self, *arguments, **named):
+        fits.append(self)
+        if len(fits) == 2:
+            how()
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(MLPClassifier, "fit", counted)
+
+
+CURVE = ["--hidden", "8", "--epochs", "3", "--size", "12", "--validation", "0.4", "--learning-curve", "true"]
+
+
+def test_ctrl_c_in_the_learning_curve_leaves_the_run_finished(bars, tmp_path, monkeypatch, capsys):
+    fail_in_the_learning_curve(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    assert main(["train", str(bars), *CURVE, "--out", str(tmp_path / "run")]) == 130
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (info["state"], info["message"]) == ("finished", None)
+    assert "learning_curve" not in info
+    assert (tmp_path / "run" / "report.html").exists()
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert "Curve not measured: it was interrupted; the run itself is finished" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_a_learning_curve_that_diverges_costs_the_curve_and_not_the_run(bars, tmp_path, monkeypatch, capsys):
+    def diverge():
+        raise DivergenceError("Training diverged in epoch 1: the loss is nan.", "Lower the learning rate.")
+
+    fail_in_the_learning_curve(monkeypatch, diverge)
+    assert main(["train", str(bars), *CURVE, "--out", str(tmp_path / "run")]) == 0
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (info["state"], "learning_curve" in info) == ("finished", False)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Curve not measured: Training diverged in epoch 1: the loss is nan." in told
+
+
 def test_without_validation_nothing_is_chosen(bars, tmp_path):
     run = linnaea.train(
         str(bars),
         settings={"model": "mlp", "validation": 0, "epochs": 2, "test_curve": True},
         out=tmp_path / "r",
     )
-    info = run.info()
+    info = run.info.as_json()
     assert info["data"]["parts"]["val"] == 0
     assert info["chosen_on"] is None
     record = run.history()[-1]
@@ -204,7 +278,8 @@ def test_the_command_line_and_python_keep_the_same_epoch(model, keep, bars, tmp_
     dataset = linnaea.open_dataset(bars)
     rows = list(csv.DictReader((run / "split.csv").read_text().splitlines()))
     train, val = (
-        [dataset.paths.index(row["path"]) for row in rows if row["part"] == part] for part in ("train", "val")
+        [dataset.paths.index(row["path"]) for row in rows if row["split"] == part]
+        for part in ("train", "val")
     )
     names = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
     told = {

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from linnaea.data.pictures import decode_picture
+from linnaea.data.decoding import decode_picture
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

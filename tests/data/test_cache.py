@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from linnaea.data import cache, packs
-from linnaea.data.cache import DecodedPictures, decoded, in_order
+from linnaea.data import cache
+from linnaea.data.cache import DecodedPictures, decoded
+from linnaea.data.decoding import read_picture
 from linnaea.data.downloads import cache_folder
-from linnaea.data.fingerprints import content_hashes
-from linnaea.data.pictures import read_picture
-from linnaea.data.problems import without
+from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 from linnaea.errors import DataError, SettingError
+from linnaea.hashing import content_hash
 
 SIDE = 16
 SIZE = 16 * 20 * 3  # bytes of one of make_folder's pictures of 32 x 40, reduced
@@ -30,7 +30,13 @@ SIZE = 16 * 20 * 3  # bytes of one of make_folder's pictures of 32 x 40, reduced
 
 @pytest.fixture
 def photos(make_folder):
-    return open_dataset(make_folder({"a": 4, "b": 4}, size=(32, 40)))
+    return open_dataset(make_folder({"a": 4, "b": 4}, size=(32, 40))).files(range(8))
+
+
+@pytest.fixture
+def limit_to(monkeypatch):
+    """Return a function that limits the cache to so many bytes."""
+    return lambda size: monkeypatch.setenv("LINNAEA_CACHE_GIB", repr(size / 2**30))
 
 
 def same(pictures: DecodedPictures, files: list[Path], side: int = SIDE) -> bool:
@@ -56,16 +62,11 @@ def no_decoding(monkeypatch):
 
 
 def test_pictures_are_what_the_decoder_makes_of_them(photos):
-    files = photos.files(range(8))
-    for pictures in (
-        decoded(photos, SIDE),
-        decoded(files, SIDE),
-        decoded([str(file) for file in files], SIDE),
-    ):
-        assert same(pictures, files)
+    for pictures in (decoded(photos, SIDE), decoded([str(file) for file in photos], SIDE)):
+        assert same(pictures, photos)
         assert pictures[0].shape == (16, 20, 3)
         assert (pictures.kept, pictures.nbytes, pictures.notes) == (8, 8 * SIZE, ())
-        assert list(pictures.hashes) == content_hashes(photos)
+        assert list(pictures.hashes) == [content_hash(file.read_bytes()) for file in photos]
 
 
 def test_the_second_time_nothing_is_decoded(photos, no_decoding):
@@ -78,39 +79,37 @@ def test_the_second_time_nothing_is_decoded(photos, no_decoding):
 
 def test_pictures_are_known_by_their_content(photos, tmp_path, no_decoding):
     decoded(photos, SIDE)
-    moved = [
-        shutil.copy(photos.files([row])[0], tmp_path / f"{place}.jpg") for place, row in enumerate((5, 2))
-    ]
+    moved = [shutil.copy(photos[row], tmp_path / f"{place}.jpg") for place, row in enumerate((5, 2))]
     no_decoding()
     assert decoded(moved, SIDE).kept == 2
-    assert decoded(without(photos, photos.paths[::2]), SIDE).kept == 4
+    assert decoded(photos[1::2], SIDE).kept == 4
 
 
 def test_a_changed_or_new_picture_is_decoded_and_the_rest_is_not(photos):
     decoded(photos, SIDE)
-    file = photos.files([3])[0]
+    file = photos[3]
     Image.new("RGB", (40, 32), "red").save(file)
     assert decoded(photos, SIDE)[3][0, 0].tolist() == [255, 0, 0]
-    # The second pack holds the one new picture.
+    # The second shard holds the one new picture.
     assert sorted(path.stat().st_size for path in on_disk("*.bin")) == [SIZE, 8 * SIZE]
 
 
 def test_another_side_is_another_cache_and_nothing_is_enlarged(photos):
     decoded(photos, SIDE)
-    assert same(decoded(photos, 24), photos.files(range(8)), 24)
+    assert same(decoded(photos, 24), photos, 24)
     assert decoded(photos, 500)[0].shape == (32, 40, 3)
     with pytest.raises(ValueError, match="side must be at least 1 pixel; got 0"):
         decoded(photos, 0)
 
 
 def test_the_same_picture_twice_is_kept_once(photos):
-    files = photos.files([0, 1, 0, 0])
+    files = [photos[0], photos[1], photos[0], photos[0]]
     assert same(decoded(files, SIDE), files)
     assert [path.stat().st_size for path in on_disk("*.bin")] == [2 * SIZE]
 
 
 def test_parts_and_copies_of_the_sequence(photos):
-    pictures, files = decoded(photos, SIDE), photos.files(range(8))
+    pictures, files = decoded(photos, SIDE), photos
     assert same(pictures[2:5], files[2:5])
     assert same(pictures.select(np.array([7, 0])), [files[7], files[0]])
     assert same(pictures.select([7, 0])[::-1], [files[0], files[7]])
@@ -121,25 +120,14 @@ def test_parts_and_copies_of_the_sequence(photos):
 
 
 def test_digits_are_passed_on_in_colour(digits):
-    pictures = decoded(digits, SIDE)
+    pictures = scan(digits, side=SIDE).photographs
     assert (len(pictures), pictures[0].shape, pictures.side) == (5000, (28, 28, 3), None)
     np.testing.assert_array_equal(pictures[7][..., 2], digits.pixels[7])
     assert not (cache_folder() / "pictures").exists()
 
 
-def test_in_memory_nothing_is_written_and_the_limit_holds(photos):
-    files = photos.files(range(8))
-    whole = decoded(photos, SIDE, where="memory")
-    assert same(whole, files)
-    assert whole.kept == 8
-    some = decoded(photos, SIDE, where="memory", limit=3 * SIZE)
-    assert same(some, files)
-    assert (some.kept, some.nbytes) == (3, 3 * SIZE)
-    assert not (cache_folder() / "pictures").exists()
-
-
 def test_an_unreadable_picture_is_told_before_training_and_the_others_stay(photos, no_decoding):
-    files = photos.files(range(8))
+    files = photos
     whole = files[7].read_bytes()
     files[7].write_bytes(whole[:100])
     with pytest.raises(DataError, match=r"b/3\.png is truncated"):
@@ -152,23 +140,23 @@ def test_an_unreadable_picture_is_told_before_training_and_the_others_stay(photo
 
 
 @pytest.mark.parametrize("harm", ["a flipped bit", "cut short", "gone", "emptied"])
-def test_a_damaged_pack_is_noticed_while_training_and_made_anew(photos, harm):
-    pictures, files = decoded(photos, SIDE), photos.files(range(8))
-    (pack,) = on_disk("*.bin")
-    content = bytearray(pack.read_bytes())
+def test_a_damaged_shard_is_noticed_while_training_and_made_anew(photos, harm):
+    pictures, files = decoded(photos, SIDE), photos
+    (shard,) = on_disk("*.bin")
+    content = bytearray(shard.read_bytes())
     content[5 * SIZE + 7] ^= 4
     if harm == "gone":
-        pack.unlink()
+        shard.unlink()
     else:
         keep = {"a flipped bit": len(content), "cut short": 5 * SIZE + 1, "emptied": 0}[harm]
-        pack.write_bytes(content[:keep])
+        shard.write_bytes(content[:keep])
     with pytest.warns(RuntimeWarning, match="are lost or damaged; they are decoded from their files") as told:
         assert same(pictures, files)
     assert len(told) == 1
     anew = decoded(photos, SIDE)
     assert same(anew, files)
     assert anew.kept == 8
-    assert pack not in on_disk("*.bin")
+    assert shard not in on_disk("*.bin")
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
@@ -181,7 +169,7 @@ def test_whatever_happens_to_an_index_the_pictures_are_right(photos, changes):
     for place, value in changes:
         content[place % len(content)] = value
     index.write_bytes(content)
-    assert same(decoded(photos, SIDE), photos.files(range(8)))
+    assert same(decoded(photos, SIDE), photos)
 
 
 @pytest.mark.parametrize(
@@ -194,36 +182,38 @@ def test_an_index_that_says_nothing_is_made_anew(photos, index):
     assert len(on_disk("*.json")) == len(on_disk("*.bin")) == 1
 
 
-def test_a_data_set_larger_than_the_limit_is_kept_in_part_and_told(photos):
-    pictures = decoded(photos, SIDE, limit=5 * SIZE + 1)
+def test_a_data_set_larger_than_the_limit_is_kept_in_part_and_told(photos, limit_to):
+    limit_to(5 * SIZE + 1)
+    pictures = decoded(photos, SIDE)
     assert pictures.notes == (
         "3 of 8 pictures are decoded anew each time they are needed: the cache is limited to 4.47e-06 GiB "
         "(LINNAEA_CACHE_GIB sets another limit).",
     )
-    assert same(pictures, photos.files(range(8)))
+    assert same(pictures, photos)
     assert sum(path.stat().st_size for path in on_disk("*.bin")) == 5 * SIZE
-    again = decoded(photos, SIDE, limit=5 * SIZE + 1, scanned=True)
+    again = decoded(photos, SIDE)
     assert (again.kept, again.notes) == (5, pictures.notes)
 
 
-def test_the_least_recently_used_pictures_make_room(make_folder):
+def test_the_least_recently_used_pictures_make_room(make_folder, limit_to):
     sets = [
-        open_dataset(make_folder({"a": 2, "b": 2}, name=name, size=size))
+        open_dataset(make_folder({"a": 2, "b": 2}, name=name, size=size)).files(range(4))
         for name, size in (("one", (32, 40)), ("two", (34, 40)), ("three", (36, 40)))
     ]
     limit = 10 * SIZE
+    limit_to(limit)
     for number in (0, 1):
-        decoded(sets[number], SIDE, limit=limit)
+        decoded(sets[number], SIDE)
     # Made an hour apart, and the older one used again just now.
     for age, index in enumerate(sorted(on_disk("*.json"), key=lambda path: path.stat().st_mtime)[::-1], 1):
         os.utime(index, (index.stat().st_mtime - 3600 * age,) * 2)
-    assert decoded(sets[0], SIDE, limit=limit).kept == 4
-    assert decoded(sets[2], SIDE, limit=limit).kept == 4
+    assert decoded(sets[0], SIDE).kept == 4
+    assert decoded(sets[2], SIDE).kept == 4
     assert sum(path.stat().st_size for path in on_disk("*.bin")) <= limit
     assert len(on_disk("*.bin")) == 2
     kept = [
         {key for index in on_disk("*.json") for key in json.loads(index.read_text())["pictures"]}
-        >= set(content_hashes(data))
+        >= {content_hash(file.read_bytes()) for file in data}
         for data in sets
     ]
     assert kept == [True, False, True]
@@ -249,7 +239,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_work(photos):
         f"pictures = decoded([Path(name) for name in sys.argv[1:]], {SIDE});"
         "print(*pictures.notes, sum(int(picture.sum()) for picture in pictures), sep='|')"
     )
-    files = photos.files(range(8))
+    files = photos
     ran = subprocess.run(
         [sys.executable, "-B", "-c", command, *map(str, files)], capture_output=True, text=True, check=False
     )
@@ -265,18 +255,18 @@ def test_a_full_disk_ends_the_keeping_and_not_the_work(photos):
 
 def test_a_disk_that_is_nearly_full_is_not_filled(photos, monkeypatch):
     free = shutil.disk_usage(cache_folder().parent).free
-    monkeypatch.setattr(packs, "RESERVE", free * 2)
+    monkeypatch.setattr(cache, "RESERVE", free * 2)
     pictures = decoded(photos, SIDE)
     assert pictures.kept == 0
     assert "MiB are free beside" in pictures.notes[0]
-    assert same(pictures, photos.files(range(8)))
+    assert same(pictures, photos)
 
 
 def test_a_cache_that_cannot_be_written_is_told(photos, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way of a folder")
     monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "file"))
     pictures = decoded(photos, SIDE)
-    assert same(pictures, photos.files(range(8)))
+    assert same(pictures, photos)
     assert pictures.notes == (
         "8 of 8 pictures are decoded anew each time they are needed: "
         f"{tmp_path}/file/pictures/v1-16 cannot be used (Not a directory; "
@@ -288,7 +278,7 @@ def test_two_processes_at_once_do_the_work_once(make_folder):
     root = make_folder({"a": 60, "b": 60}, size=(96, 120))
     command = (
         "import sys; from linnaea.data.sources import open_dataset; from linnaea.data.cache import decoded;"
-        f"pictures = decoded(open_dataset(sys.argv[1]), {SIDE});"
+        f"pictures = decoded(open_dataset(sys.argv[1]).files(range(120)), {SIDE});"
         "print(len(pictures), pictures.kept, sum(int(picture.sum()) for picture in pictures))"
     )
     processes = [
@@ -316,8 +306,8 @@ def test_what_a_killed_process_left_is_removed_later(photos):
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(make_folder):
-    dataset = open_dataset(make_folder({"a": 100, "b": 100}, size=(64, 64)))
-    few = without(dataset, dataset.paths[40:])
+    files = open_dataset(make_folder({"a": 100, "b": 100}, size=(64, 64))).files(range(200))
+    few = files[:40]
 
     def peak(pictures_of) -> int:
         tracemalloc.start()
@@ -329,29 +319,16 @@ def test_memory_does_not_grow_with_the_number_of_pictures(make_folder):
 
     peak(few)  # what is imported on first use is not counted
     shutil.rmtree(cache_folder())
-    small, large = peak(few), peak(dataset)
+    small, large = peak(few), peak(files)
     # 160 pictures more are 1,966,080 bytes; what remains is the list of where each lies.
     assert large - small < 160 * 64 * 64 * 3 / 4
 
 
-def test_results_come_in_order_and_only_a_few_ahead():
-    asked = []
-
-    def square(number: int) -> int:
-        asked.append(number)
-        return number * number
-
-    results = in_order(square, 2, range(100))
-    assert [next(results) for _ in range(3)] == [0, 1, 4]
-    assert len(asked) <= 12
-    assert list(results) == [number**2 for number in range(3, 100)]
-
-
 def test_the_flowers_are_kept_once_for_every_split(shared, no_decoding):
     dataset = open_dataset("flowers102", data_dir=shared / "data" / "flowers102")
-    some = without(dataset, dataset.paths[60:])
+    some = dataset.files(range(60))
     pictures = decoded(some, 256)
     assert min(min(picture.shape[:2]) for picture in pictures) == 256
-    assert same(pictures, some.files(range(60)), 256)
+    assert same(pictures, some, 256)
     no_decoding()
-    assert decoded(without(some, some.paths[:20]), 256).kept == 40
+    assert decoded(some[20:], 256).kept == 40

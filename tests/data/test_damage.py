@@ -4,7 +4,7 @@ from PIL import Image
 from tests.data.drawn import bomb, decode, encoded, gradient
 
 from linnaea.data import damage
-from linnaea.data.pictures import MAX_PIXELS, read_picture
+from linnaea.data.decoding import MAX_PIXELS, read_picture
 from linnaea.errors import DataError
 
 # pytest puts warnings back that reading pictures has silenced.

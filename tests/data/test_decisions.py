@@ -48,7 +48,7 @@ def test_parts_and_further_columns_are_kept(animals, tmp_path):
     dataset = open_dataset(table)
     new = relabelled(dataset, {"animals/cat/0.png": "dog"}, tmp_path / "new.csv")
     lines = new.text.splitlines()
-    assert lines[0] == "path,label,part,patient"
+    assert lines[0] == "path,label,split,patient"
     assert "animals/cat/0.png,dog,train,p0" in lines
 
 

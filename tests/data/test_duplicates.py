@@ -9,7 +9,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from linnaea.data import duplicates
 from linnaea.data.dataset import Dataset
-from linnaea.data.findings import Problem
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -50,20 +49,20 @@ def thumbnail(image: Image.Image) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR).convert("L")
 
 
-def near(images: list[Image.Image]) -> list[tuple[int, int]]:
+def near(images: list[Image.Image]) -> list[int]:
     small = [thumbnail(image) for image in images]
     hashes = np.stack([duplicates.view_hashes(image) for image in small])
-    return duplicates.near_pairs(hashes, np.stack([np.asarray(image) for image in small]))
+    return duplicates.near_copies(hashes, np.stack([np.asarray(image) for image in small])).tolist()
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_copy_is_found_among_others(change):
     others = [scene(seed) for seed in range(2, 12)]
-    assert near([scene(1), *others, CHANGES[change](scene(1))]) == [(0, 11)]
+    assert near([scene(1), *others, CHANGES[change](scene(1))]) == [*range(11), 0]
 
 
 def test_different_pictures_are_not_joined():
-    assert near([scene(seed) for seed in range(60)]) == []
+    assert near([scene(seed) for seed in range(60)]) == list(range(60))
 
 
 def test_one_strong_outline_does_not_make_pictures_the_same():
@@ -98,26 +97,26 @@ def test_the_first_view_is_imagehashs_phash():
     assert duplicates.view_hashes(small)[0] == whole.view(np.uint64)[0]
 
 
-def test_a_picture_that_is_there_n_times_gives_n_minus_1_pairs():
+def test_a_picture_that_is_there_n_times_is_one_picture():
     copies = [recompressed(scene(1), quality) for quality in (95, 80, 60, 40, 30)]
-    assert len(near([*copies, scene(2)])) == 4
+    assert near([*copies, scene(2)]) == [0, 0, 0, 0, 0, 5]
 
 
-def test_exact_pairs_pass_over_what_could_not_be_read():
-    assert duplicates.exact_pairs(["a", "", "b", "a", "", "a"]) == [(0, 3), (0, 5)]
-
-
-def test_groups_join_what_problems_say_and_nothing_else():
-    dataset = Dataset("d", "d", ("a", "b", "c", "e", "f"), np.array(list("xxyyy")))
-    problems = [
-        Problem("exact_duplicate", "warning", ("a", "c"), ""),
-        Problem("near_duplicate_across_parts", "error", ("gone", "c", "f"), ""),
-        Problem("blurred", "warning", ("b", "e"), ""),
+def test_copies_pass_over_what_could_not_be_read_and_join_what_is_near():
+    hashes = ["a", "", "b", "a", "", "c", "a"]
+    dataset = Dataset("d", "d", tuple("tuvwxyz"), np.array(list("kkkllll")))
+    looks = [thumbnail(image) for image in (scene(1), scene(2), ImageOps.mirror(scene(1)))]
+    small = {
+        row: (duplicates.view_hashes(look), np.asarray(look))
+        for row, look in zip((0, 2, 5), looks, strict=True)
+    }
+    ids, problems = duplicates.find_copies(dataset, hashes, small)
+    assert [row for row in range(7) if ids[row] == ids[0]] == [0, 3, 5, 6]
+    assert len(set(ids.tolist())) == 4
+    assert [(problem.kind, problem.paths) for problem in problems] == [
+        ("near_duplicate_across_classes", ("t", "w", "y", "z"))
     ]
-    numbers = duplicates.groups(dataset, problems).tolist()
-    assert numbers[0] == numbers[2] == numbers[4]
-    assert len({numbers[0], numbers[1], numbers[3]}) == 3
 
 
-def test_no_pictures_no_pairs():
-    assert duplicates.near_pairs(np.zeros((0, 8), np.uint64), np.zeros((0, 64, 64), np.uint8)) == []
+def test_no_pictures_no_copies():
+    assert duplicates.near_copies(np.zeros((0, 8), np.uint64), np.zeros((0, 64, 64), np.uint8)).size == 0

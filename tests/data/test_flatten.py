@@ -1,15 +1,12 @@
 import tracemalloc
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.fingerprints import content_hashes
 from linnaea.data.flatten import pixel_array, vectors
 from linnaea.data.mnist import open_mnist
 from linnaea.data.sources import open_dataset
-from linnaea.errors import DataError
 
 
 def test_a_digit_stays_exactly_itself(digits):
@@ -43,23 +40,6 @@ def test_digits_written_to_files_give_the_same_vectors(digits, tmp_path):
         Image.fromarray(digits.pixels[row]).save(folder / f"{row:05d}.png")
     dataset = open_dataset(tmp_path)
     np.testing.assert_array_equal(vectors(dataset, range(20)), vectors(digits, rows))
-
-
-def test_a_picture_that_changed_since_it_was_hashed_is_refused(digits, tmp_path):
-    for row in (0, 500):
-        folder = tmp_path / f"class {digits.labels[row]}"
-        folder.mkdir()
-        Image.fromarray(digits.pixels[row]).save(folder / "a.png")
-    dataset = open_dataset(tmp_path)
-    hashes = content_hashes(dataset)
-    assert vectors(dataset, [1], hashes=hashes).shape == (1, 784)
-    Image.fromarray(digits.pixels[1]).save(dataset.files([1])[0])
-    with pytest.raises(DataError) as error:
-        vectors(dataset, [1], hashes=hashes)
-    assert str(error.value) == (
-        f"{dataset.files([1])[0]} has changed since the pictures were looked through. Restore it, or begin a "
-        "new run with the pictures as they are now."
-    )
 
 
 def test_photographs_become_squares(shared):

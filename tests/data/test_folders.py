@@ -84,7 +84,7 @@ def test_a_part_that_is_another_part_under_a_second_name_is_refused(make_folder)
         open_dataset(root)
     assert str(caught.value) == (
         f"{root}/val holds no pictures; 2 links to folders that are read already left out (val/a, val/b). "
-        "Add pictures in class folders, or remove the empty part to have it drawn from the others."
+        "Add pictures in class folders, or remove the empty folder to have its set drawn from others."
     )
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.exif import taken
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import find_groups
+from linnaea.data.headers import header
+from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 from linnaea.data.split import make_split
 from linnaea.errors import DataError, SettingError
@@ -59,7 +60,7 @@ def test_a_column_that_is_not_there_is_refused():
     with pytest.raises(SettingError) as caught:
         find_groups(toy(["x", "y"]), column="patient")
     assert str(caught.value) == (
-        "group_column is 'patient', and toy has no columns beside path, label and part. "
+        "group_column is 'patient', and toy has no columns beside path, label and split. "
         "Add the column to a CSV of the pictures, or name groups with group_pattern."
     )
     with pytest.raises(SettingError) as caught:
@@ -108,29 +109,35 @@ def test_pictures_of_one_burst_are_chained(tmp_path):
     photograph(tmp_path / "b/0.jpg", "2026:05:01 10:00:08", camera="Pixel")
     photograph(tmp_path / "b/1.jpg", "2026:05:01 10:00:20", camera="Pixel")
     dataset = open_dataset(tmp_path)
+    taken = scan(dataset).taken
     # 16 s from end to end, 8 s each to the next; 27 is 11 s later; the other camera's 8 is no neighbour.
-    groups = find_groups(dataset, seconds=10)
+    groups = find_groups(dataset, taken=taken, seconds=10)
     assert together(groups) == {frozenset({0, 1, 2})}
     assert groups.words == "1 group of pictures taken within 10 s"
     assert groups.names[:4] == ("a/0.jpg", "a/0.jpg", "a/0.jpg", "")
-    assert together(find_groups(dataset, seconds=12)) == {frozenset({0, 1, 2, 3}), frozenset({6, 7})}
+    assert together(find_groups(dataset, taken=taken, seconds=12)) == {
+        frozenset({0, 1, 2, 3}),
+        frozenset({6, 7}),
+    }
 
 
 def test_the_moment_of_a_photograph_is_read_to_its_fraction(tmp_path):
+    def taken(path: Path) -> tuple[str, float]:
+        return header(path.read_bytes()).taken
+
     first = taken(photograph(tmp_path / "1.jpg", "2026:05:01 10:00:59", fraction="75"))
     second = taken(photograph(tmp_path / "2.jpg", "2026:05:01 10:01:00"))
     assert first[0] == second[0] == "OLYMPUS E-M1"
     assert second[1] - first[1] == pytest.approx(0.25)
     (tmp_path / "3.jpg").write_text("no picture")
     assert taken(tmp_path / "3.jpg") is None
-    assert taken(tmp_path / "absent.jpg") is None
 
 
 def test_without_any_time_bursts_are_refused(make_folder):
     dataset = open_dataset(make_folder({"a": 2, "b": 2}))
     for pictures in (dataset, toy(["x", "y"])):
         with pytest.raises(DataError) as caught:
-            find_groups(pictures, seconds=5)
+            find_groups(pictures, taken=scan(pictures).taken, seconds=5)
         assert str(caught.value) == (
             f"group_seconds is 5, and no picture of {pictures.source} says when it was taken "
             "(EXIF DateTimeOriginal). "

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageCms
 from tests.data.drawn import decode, encoded, gradient, png
 
-from linnaea.data.modes import STRIP, to_array, to_rgb
+from linnaea.data.decoding import STRIP, to_array, to_rgb
 
 # pytest puts warnings back that reading pictures has silenced.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -116,5 +116,5 @@ def test_a_huge_picture_in_strips_is_the_same_as_in_one_piece(mode, monkeypatch)
         image.info["transparency"] = 3
     whole = to_array(to_rgb(image))
     assert image.width * image.height < STRIP
-    monkeypatch.setattr("linnaea.data.modes.STRIP", 7 * 40 + 3)
+    monkeypatch.setattr("linnaea.data.decoding.STRIP", 7 * 40 + 3)
     np.testing.assert_array_equal(to_array(to_rgb(image)), whole)

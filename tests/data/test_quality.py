@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from linnaea.data.headers import Header, header
-from linnaea.data.problems import scan
 from linnaea.data.quality import look_at
+from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 
 
@@ -62,7 +62,9 @@ FAULTS = {
 def test_a_fault_is_found_alone_and_told(folder, kind):
     spoil, sentence = FAULTS[kind]
     spoil(photograph(1)).save(folder / "a" / "fault.png")
-    assert [(found.kind, found.message) for found in scan(open_dataset(folder))] == [(kind, sentence)]
+    assert [(found.kind, found.message) for found in scan(open_dataset(folder)).problems] == [
+        (kind, sentence)
+    ]
 
 
 def test_another_ending_and_a_turned_picture_are_told(folder):
@@ -70,7 +72,7 @@ def test_another_ending_and_a_turned_picture_are_told(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # EXIF 2.32: the first row is the right side
     photograph(2).save(folder / "b" / "turned.jpg", exif=exif)
-    assert [(found.kind, found.severity, found.paths) for found in scan(open_dataset(folder))] == [
+    assert [(found.kind, found.severity, found.paths) for found in scan(open_dataset(folder)).problems] == [
         ("wrong_extension", "note", ("a/fault.png",)),
         ("orientation", "note", ("b/turned.jpg",)),
     ]
@@ -79,7 +81,7 @@ def test_another_ending_and_a_turned_picture_are_told(folder):
 def test_what_many_pictures_share_is_how_they_were_made(folder):
     for number in range(16):
         even(photograph(1)).save(folder / "a" / f"even{number}.png")
-    found = {problem.kind: problem.severity for problem in scan(open_dataset(folder))}
+    found = {problem.kind: problem.severity for problem in scan(open_dataset(folder)).problems}
     assert found["blank"] == "note"
 
 
@@ -88,7 +90,7 @@ def test_even_pictures_in_memory_are_found(digits):
 
     pixels = digits.pixels.copy()
     pixels[7] = 0
-    found = [problem for problem in scan(replace(digits, pixels=pixels)) if problem.kind == "blank"]
+    found = [problem for problem in scan(replace(digits, pixels=pixels)).problems if problem.kind == "blank"]
     assert [problem.paths for problem in found] == [("digits/00007",)]
 
 

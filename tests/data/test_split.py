@@ -1,5 +1,7 @@
 import csv
 import io
+import tracemalloc
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
@@ -10,10 +12,19 @@ from hypothesis import strategies as st
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes, fingerprint
+from linnaea.data.folds import make_folds
 from linnaea.data.sources import open_dataset
-from linnaea.data.split import default_protocol, make_split
+from linnaea.data.split import Split, default_protocol, make_split
 from linnaea.data.split_file import COLUMNS, read_split, split_from_rows, split_hash, split_rows
 from linnaea.errors import DataError, SettingError
+
+
+def whole(dataset: Dataset) -> str:
+    return fingerprint(dataset, content_hashes(dataset))
+
+
+def read_again(dataset: Dataset, rows: list[dict[str, str]], **settings: str) -> Split:
+    return split_from_rows(dataset, rows, content_hashes(dataset), **settings)
 
 
 def in_memory(counts, parts=None):
@@ -72,10 +83,13 @@ def test_order_of_listing_changes_nothing():
         labels=dataset.labels[order],
         pixels=dataset.pixels[order],
     )
-    rows = [split_rows(data, make_split(data, "0.6", validation=0.2)) for data in (dataset, shuffled)]
+    rows = [
+        split_rows(data, make_split(data, "0.6", validation=0.2), content_hashes(data))
+        for data in (dataset, shuffled)
+    ]
     assert rows[0] == rows[1]
     assert split_hash(rows[0]) == split_hash(rows[1])
-    assert fingerprint(dataset) == fingerprint(shuffled)
+    assert whole(dataset) == whole(shuffled)
 
 
 @pytest.mark.parametrize("protocol", ["70/30", "0.7", " 70 / 30 ", "0.7/0.3"])
@@ -99,12 +113,12 @@ def test_trainval_trains_on_both_parts_and_leaves_test_alone():
     assert split.train.tolist() == sorted([*official.train, *official.val])
     np.testing.assert_array_equal(split.test, official.test)
     assert (len(split.train), len(split.val), len(split.test)) == (15, 0, 5)
-    assert split.protocol == "official parts, train and val together for training"
+    assert split.protocol == "official split, train and val together for training"
     carved = make_split(dataset, "trainval", validation=0.2, seed=1)
     assert (len(carved.train), len(carved.val)) == (12, 3)
     np.testing.assert_array_equal(carved.test, official.test)
     assert carved.protocol == (
-        "official parts, train and val together for training, "
+        "official split, train and val together for training, "
         "20 % of training set aside for validation, seed 1"
     )
 
@@ -113,7 +127,7 @@ def test_trainval_needs_a_validation_part():
     with pytest.raises(SettingError) as caught:
         make_split(in_memory({"a": 2, "b": 2}, parts=["train", "test"] * 2), "trainval")
     assert str(caught.value) == (
-        "'toy' has no official validation part to train on as well. Use --split official."
+        "'toy' has no official validation set to train on as well. Use --split official."
     )
 
 
@@ -158,14 +172,14 @@ def test_official_parts_are_taken_as_they_are():
     split = make_split(dataset, "official", validation=0.5)
     for part, rows in split.parts().items():
         assert rows.tolist() == [row for row in range(16) if parts[row] == part]
-    assert split.protocol == "official parts, 4 pictures without a part left out"
+    assert split.protocol == "official split, 4 pictures in no set left out"
 
 
 def test_official_without_validation_carves_it_out_when_asked():
     dataset = in_memory({"a": 20, "b": 20}, (["train"] * 10 + ["test"] * 10) * 2)
     split = make_split(dataset, "official", validation=0.2, seed=5)
     assert tally(dataset, split.val) == {"a": 2, "b": 2}
-    assert split.protocol == "official parts, 20 % of training set aside for validation, seed 5"
+    assert split.protocol == "official split, 20 % of training set aside for validation, seed 5"
 
 
 def test_official_needs_parts():
@@ -174,9 +188,7 @@ def test_official_needs_parts():
     ):
         make_split(in_memory({"a": 2, "b": 2}), "official")
     dataset = in_memory({"a": 2, "b": 2}, ["train", "val", "train", "val"])
-    with pytest.raises(
-        DataError, match=r"'toy' is divided into parts, but has no test part\. Add test pictures"
-    ):
+    with pytest.raises(DataError, match=r"'toy' comes with a split, but has no test set\. Add test pictures"):
         make_split(dataset, "official")
 
 
@@ -198,9 +210,39 @@ def test_a_class_that_training_never_had_is_named():
     with pytest.raises(DataError) as caught:
         make_split(dataset, "official")
     assert str(caught.value) == (
-        "The class 'new' has pictures in the test part and none in training. "
+        "The class 'new' has pictures in the test set and none in the training set. "
         "A network cannot name what it never saw: add training pictures, or leave the class out."
     )
+
+
+def test_a_folder_copied_from_a_mac_is_drawn_alike():
+    """HFS+ stores é as e and an accent (NFD), so that écrin stands before f and no longer behind z."""
+    names = [f"{letter}{number}.jpg" for letter in ("\u00e9", "f", "\u00fc", "z") for number in range(10)]
+    labels = np.array(["a", "b"] * 20)
+    drawn = []
+    for form in ("NFC", "NFD"):
+        paths = tuple(unicodedata.normalize(form, name) for name in names)
+        dataset = Dataset("toy", "toy", paths, labels, pixels=np.zeros((40, 1, 1), np.uint8))
+        splits = [make_split(dataset, "0.7", validation=0.2), *make_folds(dataset, "all", 3)]
+        again = read_again(dataset, split_rows(dataset, splits[0], content_hashes(dataset)))
+        assert [rows.tolist() for rows in again.parts().values()] == [
+            rows.tolist() for rows in splits[0].parts().values()
+        ]
+        drawn.append([[names[row] for rows in split.parts().values() for row in rows] for split in splits])
+    assert drawn[0] == drawn[1]
+
+
+def test_one_long_path_takes_its_own_room_only():
+    count = 2000
+    paths = (*(f"{number:06}.jpg" for number in range(count - 1)), "z" * 4000)
+    labels = np.array(["a", "b"] * (count // 2))
+    dataset = Dataset("toy", "toy", paths, labels, pixels=np.zeros((count, 1, 1), np.uint8))
+    make_split(dataset, "0.7")  # what is imported on first use is not counted
+    tracemalloc.start()
+    make_split(dataset, "0.7")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < count * 4000  # bytes; an array of text would take four times as many
 
 
 @settings(max_examples=60, deadline=None)
@@ -224,10 +266,10 @@ def test_rows_of_a_folder_carry_the_hash_of_the_file(make_folder):
 
     root = make_folder({"a": 4, "b": 4})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     assert [row["path"] for row in rows] == list(dataset.paths)
     assert rows[0]["hash"] == hashlib.sha256((root / "a/0.png").read_bytes()).hexdigest()[:32]
-    assert Counter(row["part"] for row in rows) == {"train": 4, "test": 4}
+    assert Counter(row["split"] for row in rows) == {"train": 4, "test": 4}
 
 
 def written(rows):
@@ -241,7 +283,11 @@ def written(rows):
 def test_a_split_comes_back_from_its_file(make_folder):
     dataset = open_dataset(make_folder({"a": 6, "b, c": 6}))
     split = make_split(dataset, "0.5", validation=0.4)
-    back = split_from_rows(dataset, read_split(written(split_rows(dataset, split))))
+    back = split_from_rows(
+        dataset,
+        read_split(written(split_rows(dataset, split, content_hashes(dataset)))),
+        content_hashes(dataset),
+    )
     for part, rows in split.parts().items():
         np.testing.assert_array_equal(back.parts()[part], rows)
 
@@ -249,7 +295,7 @@ def test_a_split_comes_back_from_its_file(make_folder):
 def test_a_split_is_refused_when_the_pictures_changed(make_folder):
     root = make_folder({"a": 6, "b": 6})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/0.png").unlink()
     (root / "a/1.png").rename(root / "a/new name.png")
     (root / "a/2.png").write_bytes((root / "b/0.png").read_bytes() + b"x")
@@ -258,7 +304,7 @@ def test_a_split_is_refused_when_the_pictures_changed(make_folder):
     labels = changed.labels.copy()
     labels[list(changed.paths).index("a/4.png")] = "b"
     with pytest.raises(DataError) as caught:
-        split_from_rows(replace(changed, labels=labels), rows)
+        split_from_rows(replace(changed, labels=labels), rows, content_hashes(changed))
     assert str(caught.value) == (
         "'photos' is not what the split was made from (1 missing: a/0.png; "
         "2 moved: a/1.png (now a/new name.png), a/3.png (now b/9.png); "
@@ -271,21 +317,21 @@ def test_a_picture_that_vanished_has_not_moved_to_its_copy(make_folder):
     root = make_folder({"a": 6, "b": 6})
     (root / "a/1.png").write_bytes((root / "a/0.png").read_bytes())
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/0.png").unlink()
     with pytest.raises(DataError, match=r"\(1 missing: a/0.png\)"):
-        split_from_rows(open_dataset(root), rows)
+        read_again(open_dataset(root), rows)
     (root / "b/new.png").write_bytes((root / "a/1.png").read_bytes())
     with pytest.raises(DataError, match=r"\(1 moved: a/0.png \(now b/new.png\)\)"):
-        split_from_rows(open_dataset(root), rows)
+        read_again(open_dataset(root), rows)
 
 
 def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     root = make_folder({"a": 4, "b": 4})
     dataset = open_dataset(root)
-    rows = split_rows(dataset, make_split(dataset, "0.5"))
+    rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/9.png").write_bytes((root / "a/0.png").read_bytes() + b"x")
-    split = split_from_rows(open_dataset(root), rows, protocol="parts of runs/one")
+    split = read_again(open_dataset(root), rows, protocol="parts of runs/one")
     assert len(split.train) + len(split.test) == 8
     assert split.protocol == "parts of runs/one, 1 picture outside it left out"
 
@@ -295,9 +341,9 @@ def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     [
         (
             "path,label\na,b\n",
-            "The split has no column 'hash', 'part'. Its columns must be path,hash,label,part[,group].",
+            "The split has no column 'hash', 'split'. Its columns must be path,hash,label,split[,group].",
         ),
-        ("path,hash,label,part\na,h,b,exam\n", "The split names the unknown part 'exam'. "),
+        ("path,hash,label,split\na,h,b,exam\n", "The split names the unknown set 'exam'. "),
         ("path,hash,label,part\na,h,b,train\na,h,b,test\n", "The split names pictures twice: a. "),
     ],
 )
@@ -307,11 +353,16 @@ def test_a_damaged_split_file_is_refused(text, message):
     assert str(caught.value).startswith(message)
 
 
+def test_a_split_file_of_an_earlier_version_is_read():
+    older = "path,hash,label,part\na,h,rose,train\nb,i,lily,test\n"
+    assert [row["split"] for row in read_split(older)] == ["train", "test"]
+    assert split_hash(read_split(older)) == split_hash(read_split(older.replace("part", "split")))
+
+
 def test_the_fingerprint_follows_content_label_path_and_part():
     dataset = in_memory({"a": 3, "b": 3}, ["train"] * 6)
-    base = fingerprint(dataset)
-    assert base == fingerprint(dataset, content_hashes(dataset))
+    base = whole(dataset)
     pixels, labels, parts = dataset.pixels.copy(), dataset.labels.copy(), dataset.parts.copy()
     pixels[0, 0, 0], labels[0], parts[0] = 9, "b", "val"
     others = [{"pixels": pixels}, {"labels": labels}, {"parts": parts}, {"paths": ("q", *dataset.paths[1:])}]
-    assert len({base, *(fingerprint(replace(dataset, **change)) for change in others)}) == 5
+    assert len({base, *(whole(replace(dataset, **change)) for change in others)}) == 5

@@ -43,12 +43,12 @@ def test_what_spreadsheets_write_is_read(pictures, separator):
     dataset = open_dataset(write(pictures, text.replace(";", separator), encoding="utf-8-sig"))
     assert dataset.paths == ("files/0.png", "files/1.png", "files/2.png")
     assert dataset.parts.tolist() == ["train", "val", ""]
-    assert dataset.notes == ("1 picture has no part.",)
+    assert dataset.notes == ("1 picture has no split.",)
 
 
 def test_every_fault_is_told_at_once(pictures):
     missing = "".join(f"files/x{number:02d}.png,rose,\n" for number in range(12))
-    text = "path,label,part\nfiles/0.png,rose,train\nfiles/0.png,rose,train\n"
+    text = "path,label,split\nfiles/0.png,rose,train\nfiles/0.png,rose,train\n"
     text += ",tulip,\nfiles/1.png,,\nfiles/2.png,tulip,exam\n"
     path = write(pictures, text + missing)
     listed = ", ".join(f"files/x{number:02d}.png (line {number + 7})" for number in range(10))
@@ -57,7 +57,7 @@ def test_every_fault_is_told_at_once(pictures):
         "1 row with a path that stands above already: files/0.png (line 3); "
         "1 row without a path: line 4; "
         "1 row without a label: files/1.png (line 5); "
-        "1 row with the unknown part 'exam' (known: train, val, test): files/2.png (line 6); "
+        "1 row with the unknown split 'exam' (known: train, val, test): files/2.png (line 6); "
         f"12 rows with a file that does not exist: {listed} and 2 more. "
         "Correct these rows."
     )
@@ -101,3 +101,15 @@ def test_a_pipe_for_a_table_or_a_picture_is_refused_and_not_waited_for(pictures)
     dataset = Dataset("x", "x", ("pipe.png",), np.array(["a"]), root=pictures)
     with pytest.raises(DataError, match=r"pipe\.png is a named pipe, not a file"):
         content_hashes(dataset)
+
+
+def test_the_column_of_older_tables_is_read_and_both_at_once_are_refused(make_folder):
+    root = make_folder({"files": 2})
+    rows = ["files/0.png,rose,train", "files/1.png,lily,test"]
+    for column in ("split", "part"):
+        (root / "table.csv").write_text("\n".join([f"path,label,{column}", *rows]))
+        dataset = open_dataset(root / "table.csv")
+        assert (dataset.parts.tolist(), dict(dataset.columns)) == (["train", "test"], {})
+    (root / "table.csv").write_text("path,label,split,part\nfiles/0.png,rose,train,1\n")
+    with pytest.raises(DataError, match="has a column split and a column part, which mean the same"):
+        open_dataset(root / "table.csv")

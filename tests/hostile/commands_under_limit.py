@@ -8,12 +8,16 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import resource
 import sys
 from pathlib import Path
 
+# As cli.main does; here Pillow is imported before it.
+os.environ.setdefault("PILLOW_BLOCK_SIZE", "64m")
+
 from linnaea import cli
-from linnaea.data import allowance, pictures
+from linnaea.data import decoding
 
 
 def _data_bytes() -> int:
@@ -25,7 +29,7 @@ def main() -> None:
     """Run each command as a terminal would; the limit counts from what the imports took."""
     growth, answer, pixels = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     if pixels:
-        pictures.MAX_PIXELS, pictures._ALLOWANCE = pixels, allowance.Allowance(pixels)
+        decoding.MAX_PIXELS, decoding._ALLOWANCE = pixels, decoding.Allowance(pixels)
     commands = json.load(sys.stdin)
     for name in {command[0] for command in commands} | {"terminal"}:
         importlib.import_module(f"linnaea.commands.{name}")

@@ -27,7 +27,7 @@ from tests.hostile import corpus
 
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
-from linnaea.data import archives, cache, idx, pictures, tables
+from linnaea.data import archives, decoding, headers, idx, tables
 from linnaea.errors import LinnaeaError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
@@ -74,15 +74,15 @@ def mutated(content: bytes, draw: np.random.Generator) -> bytes:
 
 def _picture(name: str) -> Callable[[bytes, Path], object]:
     def read(content: bytes, folder: Path) -> object:
-        pictures.peculiarities(content)
-        array = pictures.decode_picture(content, name)
+        headers.header(content)
+        array = decoding.decode_picture(content, name)
         for settings in ({"enough": 8}, {"shortest_side": 16}, {"longest_side": 16}):
-            pictures.decode_picture(content, name, **settings)
+            decoding.decode_picture(content, name, **settings)
         assert array.dtype == np.uint8
         assert array.ndim == 3
         assert array.shape[2] == 3
         (folder / "picture").write_bytes(content)
-        return cache.read_into(None, None, folder / "picture", name)
+        return decoding.read_picture(folder / "picture")
 
     return read
 
@@ -164,7 +164,7 @@ def seeds(folder: Path) -> list[tuple[str, bytes, Callable[[bytes, Path], object
         ("predictions.csv", table, _saved_at("p.csv", Predictions.read_csv)),
         (
             "table.csv",
-            b"path,label,part\na.png,cat,train\n./a.png,dog,test\n",
+            b"path,label,split\na.png,cat,train\n./a.png,dog,test\n",
             _saved_at("t.csv", lambda p: tables.open_table(p, "t.csv")),
         ),
     ]

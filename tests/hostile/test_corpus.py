@@ -13,8 +13,8 @@ from tests.hostile import corpus
 from tests.hostile.conftest import Commands, whole_pictures
 
 from linnaea.cli import main
-from linnaea.data import pictures
-from linnaea.data.allowance import Allowance
+from linnaea.data import decoding
+from linnaea.data.decoding import Allowance
 from linnaea.errors import printable
 
 BOUND = 3 << 30
@@ -116,7 +116,7 @@ def test_pictures_that_are_too_large_together_are_decoded_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     flat = corpus.flat_png(600, 500)
-    meeting, prepared, met = threading.Barrier(2), pictures._prepared, []
+    meeting, prepared, met = threading.Barrier(2), decoding._prepared, []
 
     def wait_for_another(*picture: Any) -> Any:
         # Decoding that another thread's can join, if it is let in: it has half a second for that.
@@ -126,13 +126,13 @@ def test_pictures_that_are_too_large_together_are_decoded_one_after_the_other(
         return prepared(*picture)
 
     def decode(_: int) -> tuple[int, ...]:
-        return pictures.decode_picture(flat, "flat.png").shape
+        return decoding.decode_picture(flat, "flat.png").shape
 
-    monkeypatch.setattr(pictures, "_prepared", wait_for_another)
+    monkeypatch.setattr(decoding, "_prepared", wait_for_another)
     for allowed, together in ((600 * 500 * 3 // 2, False), (600 * 500 * 2, True)):
         meeting.reset()
         met.clear()
-        monkeypatch.setattr(pictures, "_ALLOWANCE", Allowance(allowed))
+        monkeypatch.setattr(decoding, "_ALLOWANCE", Allowance(allowed))
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(decode, range(2))) == [(500, 600, 3)] * 2
         assert bool(met) == together

@@ -25,6 +25,7 @@ def group_of(folder, make_run):
         data={"name": "MNIST", "source": "mnist"},
         metrics=summary([run.read_json("metrics.json") for run in runs]),
     )
+    group.flush()
     group.write_text("label_errors.html", "")
     for run in runs:
         build_report(run)

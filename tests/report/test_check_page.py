@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.findings import KINDS, Problem
-from linnaea.data.problems import scan
+from linnaea.data.problems import KINDS, Problem
+from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 from linnaea.report import checking
 
@@ -32,7 +32,7 @@ def page(tmp_path_factory):
     (root / "test/rose/empty.jpg").write_bytes(b"")
     Image.new("RGB", (200, 160), "white").save(root / "train/rose/white.png")
     dataset = open_dataset(root)
-    problems = scan(dataset)
+    problems = list(scan(dataset).problems)
     out = checking.build_check(dataset, problems, root.parent / "check.html")
     return problems, out
 
@@ -129,6 +129,6 @@ def test_two_sections_of_one_kind_have_two_names(tmp_path):
     ]
     text = checking.build_check(dataset, pair, tmp_path / "check.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2 id=\"\w+-near[^>]*>([^<]*)", text) == [
-        "Near copies in two parts (error)",
-        "Near copies in two parts (warning)",
+        "Near copies in two sets (error)",
+        "Near copies in two sets (warning)",
     ]

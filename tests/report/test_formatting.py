@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnaea.commands import learning
+from linnaea.commands.evaluate import show_result
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import card, formatting, sections
@@ -105,6 +105,6 @@ def test_the_terminal_says_of_how_many_pictures(number, tested, tmp_path, capsys
         data={"parts": {"test": number}, "classes": ["a", "b"]}, baselines={"always the largest class": 0.5}
     )
     run.write_json("metrics.json", {"accuracy": {"value": 1.0, "low": 0.2, "high": 1.0}})
-    learning.show_result(run)
+    show_result(run)
     told = " ".join(capsys.readouterr().err.split())
     assert told.startswith(f"Result 100.0 % of {tested} right (95 %: 20.0 to 100.0) always the largest class")

@@ -24,6 +24,7 @@ SUSPECTS = [
 def address(tmp_path):
     group = RunGroup.begin(tmp_path / "my folds", "folds")
     group.update_info(runs=[], classes=CLASSES, data={"name": "flowers", "source": "my flowers/"})
+    group.flush()
     group.write_text("label_errors.csv", to_csv(SUSPECTS))
     for number in range(1, len(SUSPECTS) + 1):
         content = io.BytesIO()

@@ -58,6 +58,7 @@ def test_a_pipe_or_an_endless_file_among_the_pictures_is_left_out(run):
 def test_label_errors_show_the_groups_own_thumbnails_alone(run, tmp_path):
     group = RunGroup.begin(tmp_path / "group", "folds")
     group.update_info(runs=[], classes=["a", "b"])
+    group.flush()
     group.write_text("label_errors.csv", to_csv([Suspect(f"{n}.png", "a", "b", 0.1) for n in range(2)]))
     picture = next((run.path / "mistakes").iterdir())
     group.write_bytes("label_errors/000001.jpg", picture.read_bytes())

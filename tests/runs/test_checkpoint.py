@@ -13,7 +13,7 @@ import pytest
 from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs.checkpoint import Checkpoints, Rhythm, checksum, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.lock import claimed
+from linnaea.runs.guard import claimed
 
 ARRAYS = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3).T,  # not contiguous: its order must survive
@@ -347,7 +347,7 @@ def test_within_an_epoch_they_are_as_far_apart_as_was_asked(monkeypatch):
 
 def test_the_lock_dies_with_its_owner(tmp_path):
     code = (
-        "import os, sys; from linnaea.runs.lock import claimed\n"
+        "import os, sys; from linnaea.runs.guard import claimed\n"
         "with claimed(sys.argv[1]): print('mine', flush=True); sys.stdin.read()"
     )
     owner = subprocess.Popen(

@@ -16,6 +16,7 @@ from linnaea.runs.repeated import RunGroup
 def finished_run(path):
     run = RunFolder.create(path)
     run.update_info(state="finished", model="mlp")
+    run.flush()
     return run
 
 
@@ -23,7 +24,7 @@ def test_create_refuses_a_folder_with_a_run_and_keeps_it(tmp_path):
     finished_run(tmp_path / "run")
     with pytest.raises(RunError, match=r"already holds a run\. Pass --overwrite"):
         RunFolder.create(tmp_path / "run")
-    assert RunFolder.open(tmp_path / "run").info()["state"] == "finished"
+    assert RunFolder.open(tmp_path / "run").info.state == "finished"
     (tmp_path / "run" / "checkpoint").mkdir()
     with pytest.raises(
         RunError, match=r"holds a run that was stopped\. Go on with it: linnaea resume .*run\. Or"
@@ -38,7 +39,7 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     again = RunFolder.create(tmp_path, overwrite=True)
     assert again.history() == []
-    assert again.info() == {"format_version": 1}
+    assert again.info.as_json() == {"format_version": 1}
     assert list(tmp_path.glob("mistakes/*")) == []
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -94,7 +95,61 @@ def test_open_says_where_run_json_is_damaged(tmp_path):
 def test_update_info_keeps_the_other_keys(tmp_path):
     run = finished_run(tmp_path)
     run.update_info(state="failed")
-    assert run.info() == {"format_version": 1, "state": "failed", "model": "mlp"}
+    run.flush()
+    assert json.loads((tmp_path / "run.json").read_text()) == {
+        "format_version": 1,
+        "state": "failed",
+        "model": "mlp",
+    }
+
+
+def test_info_is_read_once_and_kept_until_it_is_flushed(tmp_path):
+    finished_run(tmp_path)
+    run = RunFolder.open(tmp_path)
+    run.info.state = "running"
+    run.update_info(data={"parts": {"test": 3}})
+    assert json.loads((tmp_path / "run.json").read_text())["state"] == "finished"
+    run.flush()
+    assert RunFolder.open(tmp_path).info == run.info
+    assert run.info.data.parts == {"test": 3}
+
+
+def test_keys_of_a_newer_version_are_kept(tmp_path):
+    newer = {"state": "finished", "data": {"name": "bars", "colours": [1, {"a": None}]}, "future": {"b": 1.5}}
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": 1, **newer}))
+    run = RunFolder.open(tmp_path)
+    run.info.state = "failed"
+    run.flush()
+    assert json.loads((tmp_path / "run.json").read_text()) == {
+        "format_version": 1,
+        **newer,
+        "state": "failed",
+    }
+
+
+def test_a_file_that_is_written_again_has_no_checksum_meanwhile(tmp_path, monkeypatch):
+    run = finished_run(tmp_path)
+    run.write_json("metrics.json", {"accuracy": {"value": 0.5}})
+    run.flush()
+    before = dict(run.info.checksums)
+    run.write_json("metrics.json", {"accuracy": {"value": 0.5}})  # the same: nothing to forget
+    assert json.loads((tmp_path / "run.json").read_text())["checksums"] == before
+    run.write_json("metrics.json", {"accuracy": {"value": 0.75}})
+    # Killed now, the file would have none, and not that of the other numbers.
+    assert json.loads((tmp_path / "run.json").read_text())["checksums"] == {}
+    run.flush()
+    assert RunFolder.open(tmp_path).metrics()["accuracy"]["value"] == 0.75
+
+
+def test_what_somebody_else_writes_has_the_checksum_of_what_is_there(tmp_path):
+    run = finished_run(tmp_path)
+    with run.others_write("weights.safetensors", "model.json"):
+        (tmp_path / "weights.safetensors").write_bytes(b"weights\r\n")
+    assert list(run.info.checksums) == ["weights.safetensors"]
+    run.refuse_changed("weights.safetensors")
+    (tmp_path / "weights.safetensors").write_bytes(b"others\r\n")
+    with pytest.raises(RunError, match="was changed since the run wrote it"):
+        run.refuse_changed("weights.safetensors")
 
 
 def test_a_torn_last_line_of_history_is_left_out_and_a_torn_middle_line_is_an_error(tmp_path):
@@ -177,7 +232,7 @@ def test_a_run_whose_folder_is_gone_is_not_begun_again_in_its_place(tmp_path):
     run = finished_run(tmp_path / "a run")
     run.path.rename(tmp_path / "away")
     writes = [
-        lambda: run.update_info(state="failed"),
+        lambda: run.flush(),
         lambda: run.append_history({"epoch": 1}),
         lambda: run.write_bytes("mistakes/000001.png", b"x"),
         lambda: run.write_csv("split.csv", ["path"], []),
@@ -202,6 +257,7 @@ from linnaea.runs.repeated import RunGroup
 
 def fill(run):
     run.update_info(state="finished")
+    run.flush()
     for name in ("split.csv", "cells/000002.jpg", "checkpoint/current", "checkpoint/00000001/state.json"):
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).touch()
@@ -211,6 +267,7 @@ def begin(folder, what):
     if what == "group":
         group = RunGroup.begin(folder, "folds")
         group.update_info(runs=["1", "2"])
+        group.flush()
         for name in ("1", "2"):
             fill(RunFolder.create(folder / name))
     else:

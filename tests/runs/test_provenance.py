@@ -2,6 +2,7 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import captum
 import numpy as np
@@ -38,6 +39,13 @@ def test_peak_memory_grows_by_what_is_held():
     assert before < 400
     assert 190 < grown < 260
     assert parent[-1] == 1
+
+
+def test_a_kernel_that_does_not_count_the_peak_is_asked_otherwise(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(Path, "read_text", lambda path: "Name:\tpython\nVmRSS:\t  90000 kB\n")
+    peak = provenance.peak_memory_mib()
+    assert 0 < peak <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_git_tells_the_commit_and_whether_tracked_files_differ(tmp_path):

@@ -62,5 +62,5 @@ def test_a_recipe_is_refused_with_its_fault(tmp_path):
     with pytest.raises(UsageError, match="is not TOML"):
         load_recipe(str(path))
     path.write_text("[settings]\nepochs = -1\n")
-    with pytest.raises(SettingError, match="'epochs' is refused"):
+    with pytest.raises(SettingError, match=r"epochs must be an integer of 0 or more; received -1\."):
         load_recipe(str(path))

@@ -16,6 +16,7 @@ TABLE = "path,true,predicted,cat,dog\na.png,cat,cat,0.75,0.25\nb.png,dog,dog,0.4
 def write(folder: Path, weight: float = 1.0, history=HISTORY, table: str = TABLE, **info) -> RunFolder:
     run = RunFolder.create(folder)
     run.update_info(**{"recipe": {"epochs": 1}, "versions": {"numpy": "2.1"}, "threads": {"blas": 2}, **info})
+    run.flush()
     save_file(
         {"a": np.ones(3, np.float32), "b": np.array([weight, 4], np.float32)}, folder / "weights.safetensors"
     )

@@ -1,18 +1,21 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from linnaea.errors import SettingError
 from linnaea.runs.settings import CommonSettings, Recipe, make_recipe, parse_assignments, recorded_settings
+from linnaea.settings import EVERY
 
 
 def test_every_fault_is_named_in_one_message():
     with pytest.raises(SettingError) as error:
         make_recipe({"hiden": "3", "epochs": -1, "activation": "tan", "hidden": "500,-3"})
     assert str(error.value) == (
-        "The setting 'hidden' is refused: input should be greater than or equal to 1. Received: '-3'. "
-        "The setting 'activation' is refused: input should be 'sigmoid', 'tanh' or 'relu'. Received: 'tan'. "
-        "The setting 'epochs' is refused: input should be greater than or equal to 0. Received: -1. "
+        "hidden must be integers of 1 or more; received (500, -3). "
+        "Give the units of each hidden layer, (500, 500) for two layers. "
+        "activation 'tan' is not known. Did you mean 'tanh'? "
+        "epochs must be an integer of 0 or more; received -1. "
         "There is no setting 'hiden'. Did you mean 'hidden' or 'head_hidden'?"
     )
 
@@ -24,6 +27,52 @@ def test_layer_sizes_come_as_text_or_numbers(hidden):
 
 def test_one_layer_may_be_a_bare_number():
     assert make_recipe({"hidden": 50}).hidden == (50,)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ({"dropout": "0"}, 0),
+        ({"learning_rate": "1e-3"}, 0.001),
+        ({"flip": "no"}, False),
+        ({"flip": "True"}, True),
+        ({"budget": "1h30m"}, 5400.0),
+        ({"views": "2"}, 2),
+        ({"weights": Path("here.safetensors")}, "here.safetensors"),
+        ({"augment": "none"}, "none"),
+        ({"epochs": None}, None),
+        ({"colour": None}, False),
+        ({}, 0),
+    ],
+)
+def test_a_recipe_holds_what_was_written_as_a_value_of_its_kind(text, value):
+    name = next(iter(text), "seed")
+    received = getattr(make_recipe(text), name)
+    assert (received, type(received)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": "soon"}, "budget must be a length of time, such as 90s, 10m or 2h; received 'soon'."),
+        ({"flip": "maybe"}, "flip must be true or false; received 'maybe'."),
+        ({"split": 0.7}, "split must be text; received 0.7."),
+        ({"class_weight": "equal"}, "class_weight must be balanced; received 'equal'."),
+        ({"augment": "digts"}, "augment 'digts' is not known. Did you mean 'digits'?"),
+        ({"device": "gpu"}, "device must be auto, cpu, cuda, cuda:1 or mps; received 'gpu'."),
+        ({"epochs": 10**400}, None),
+        ({"learning_rate": 10**400}, f"learning_rate must be a number above 0; received 1{'0' * 199}…."),
+        ({"hidden": {"a": 1}}, "hidden must be integers of 1 or more; received {'a': 1}. Give the units of "
+                               "each hidden layer, (500, 500) for two layers."),
+    ],
+)  # fmt: skip
+def test_what_a_recipe_refuses(settings, message):
+    if message is None:
+        assert make_recipe(settings).epochs == 10**400
+        return
+    with pytest.raises(SettingError) as error:
+        make_recipe(settings)
+    assert str(error.value) == message
 
 
 def test_text_from_the_command_line_becomes_the_settings_type():
@@ -64,5 +113,5 @@ def test_the_command_line_shows_a_part_of_the_recipe():
     assert set(vars(CommonSettings()).values()) == {None}
 
 
-def test_every_setting_has_its_line_of_help():
-    assert all(field.description for field in Recipe.model_fields.values())
+def test_every_setting_has_its_help():
+    assert all(setting.help.endswith(".") for setting in EVERY)

@@ -1,11 +1,14 @@
 """Facts: a table whose rows sum to one is believed only where it is that of the run's own split."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from linnaea import files
 from linnaea.data.dataset import Dataset
+from linnaea.data.fingerprints import content_hashes
 from linnaea.data.groups import find_groups
 from linnaea.data.split import Split
 from linnaea.data.split_file import COLUMNS, split_hash, split_rows
@@ -46,10 +49,12 @@ def make(tmp_path):
 
     def made(rows=ROWS, lines=LINES, header="path,true,predicted,a,b", **info):
         run = RunFolder.create(tmp_path / "run", overwrite=True)
-        parts = {part: sum(row["part"] == part for row in rows) for part in ("train", "val", "test")}
+        parts = {part: sum(row["split"] == part for row in rows) for part in ("train", "val", "test")}
         run.update_info(data={"split_hash": split_hash(rows), "parts": parts}, **info)
+        run.flush()
         run.write_csv("split.csv", list(COLUMNS), rows)
-        run.write_text("predictions.csv", "\n".join([header, *lines]) + "\n")
+        # Past the run, as if it were older than checksums.
+        (run.path / "predictions.csv").write_text("\n".join([header, *lines]) + "\n")
         return run
 
     return made
@@ -66,7 +71,7 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
     [
         (
             [LINES[0], *LINES[2:]],
-            " has no row for a/3.png of the test part; 1 of 4 rows are missing.",
+            " has no row for a/3.png of the test set; 1 of 4 rows are missing.",
         ),
         ([*LINES, LINES[0]], ", line 6: a/2.png stands in line 2 already."),
         (
@@ -75,7 +80,7 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
         ),
         (
             [*LINES[:3], LINES[3].replace("b/3", "b/1")],
-            ", line 5: b/1.png belongs to the training part in split.csv, not to test.",
+            ", line 5: b/1.png is in the training set in split.csv, not in the test set.",
         ),
         ([*LINES[:3], LINES[3].replace("b/3", "c/3")], ", line 5: c/3.png is not in split.csv."),
     ],
@@ -93,9 +98,9 @@ def test_a_probability_that_was_changed_contradicts_the_checksum(make):
     text = (run.path / "predictions.csv").read_text()
     assert text.splitlines()[1:] == LINES
     told = {"predictions.csv": hashlib.sha256(text.encode()).hexdigest()}
-    assert run.info()["checksums"] == told
+    assert run.info.checksums == told
     assert judged_table(run).paths[0] == "a/2.png"
-    run.write_text("predictions.csv", text.replace("0.4,0.6", "0.3,0.7"))
+    (run.path / "predictions.csv").write_text(text.replace("0.4,0.6", "0.3,0.7"))
     found = hashlib.sha256((run.path / "predictions.csv").read_bytes()).hexdigest()
     with pytest.raises(DataError) as refused:
         judged_table(run)
@@ -126,15 +131,21 @@ def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monk
     run = make()
     table = judged_table(run)
     write_table(run, "test", table)
-    monkeypatch.setattr(RunFolder, "write_bytes", power_cut)
+    run.flush()
+    write_bytes = files.write_bytes
+
+    def power_cut(path, content):
+        write_bytes(path, content)
+        if path.name == "predictions.csv":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_bytes", power_cut)
+    surer = replace(table, probabilities=np.round(table.probabilities))
     with pytest.raises(KeyboardInterrupt):
-        write_table(run, "test", table)
-    assert run.info()["checksums"] == {}
-    assert judged_table(run).paths == table.paths
-
-
-def power_cut(*_):
-    raise KeyboardInterrupt
+        write_table(run, "test", surer)
+    left = RunFolder.open(run.path)
+    assert left.info.checksums == {}
+    np.testing.assert_array_equal(judged_table(left).probabilities, surer.probabilities)
 
 
 def test_columns_that_changed_places_are_refused(make):
@@ -166,9 +177,9 @@ def test_a_split_that_was_edited_with_the_table_is_refused(make):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"path,label\n", "split.csv: The split has no column 'hash', 'part'."),
+        (b"path,label\n", "split.csv: The split has no column 'hash', 'split'."),
         (b"\xff\xfe", "split.csv is damaged ("),
-        (b"path,hash,label,part\n" + b"x" * 200_000 + b",,,train\n", "split.csv is damaged ("),
+        (b"path,hash,label,split\n" + b"x" * 200_000 + b",,,train\n", "split.csv is damaged ("),
     ],
 )
 def test_a_damaged_split_is_told_as_one(make, content, told):
@@ -182,14 +193,15 @@ def test_a_damaged_split_is_told_as_one(make, content, told):
 def test_a_run_without_split_is_held_against_its_numbers(make):
     run = make(lines=LINES[1:])
     (run.path / "split.csv").unlink()
-    run.update_info(data={"parts": run.info()["data"]["parts"]})  # as a run that is older than split.csv
+    run.update_info(data={"parts": run.info.data.parts})  # as a run that is older than split.csv
+    run.flush()
     assert split_of(run) is None
     table = read_table(run, "test", None)
     assert table.hashes == ()
     with pytest.raises(DataError) as refused:
         check_number(run, "test", table)
     assert refused.value.message == (
-        f"{run.path / 'predictions.csv'} has 3 rows; run.json gives the test part 4 pictures."
+        f"{run.path / 'predictions.csv'} has 3 rows; run.json gives the test set 4 pictures."
     )
 
 
@@ -208,9 +220,10 @@ def test_pixels_in_memory_and_labels_with_commas_come_back(tmp_path):
     labels = np.array(['one, "or" two', "0", 'one, "or" two', "0"])
     dataset = Dataset("digits", "digits", tuple("wxyz"), labels, pixels=pixels)
     split = Split(np.array([0, 1]), np.array([], int), np.array([2, 3]), "")
-    rows = split_rows(dataset, split)
+    rows = split_rows(dataset, split, content_hashes(dataset))
     run = RunFolder.create(tmp_path / "run")
     run.update_info(data={"split_hash": split_hash(rows)})
+    run.flush()
     run.write_csv("split.csv", list(COLUMNS), rows)
     answers = Predictions(("y", "z"), labels[2:], ("0", 'one, "or" two'), np.array([[0.2, 0.8], [1.0, 0.0]]))
     run.write_text("predictions.csv", answers.to_csv())
@@ -228,7 +241,7 @@ def test_what_leaks_is_found_again_as_it_was_found_from_the_groups():
         parts = np.split(generator.permutation(n), [30, 40])
         split = Split(*map(np.sort, parts), "", groups)
         expected = split.leaks(groups.ids)
-        found = leaks_of(split_rows(dataset, split))
+        found = leaks_of(split_rows(dataset, split, content_hashes(dataset)))
         assert found["pictures"] == [dataset.paths[row] for row in expected["test"]]
         assert (found["n"], found["validation"]) == (len(expected["test"]), len(expected["val"]))
         assert found["n"] > 0
@@ -244,9 +257,6 @@ def test_leaks_of_a_split_older_than_groups_are_its_copies():
     [
         ({"pictures": ["a/1.png"], "n": 1}, "leaks names 'a/1.png', which is no test picture."),
         ({"pictures": ["a/2.png"], "n": 2}, "leaks names 2 of 1."),
-        ({"pictures": [["a/2.png"]], "n": 1}, "leaks names ['a/2.png'], which is no test picture."),
-        ([1], "leaks names [1], which is no test picture."),
-        ({"n": 0}, "leaks names None, which is no test picture."),
     ],
 )
 def test_leaks_that_cannot_be_are_refused_where_no_split_tells_them(make, told, said):
@@ -256,4 +266,5 @@ def test_leaks_that_cannot_be_are_refused_where_no_split_tells_them(make, told, 
         told_leaks(run, table)
     assert refused.value.message == f"{run.path / 'run.json'} cannot be believed: {said}"
     run.update_info(leaks=None)
+    run.flush()
     assert told_leaks(run, table) is None

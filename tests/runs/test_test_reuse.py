@@ -15,6 +15,7 @@ def make_run(tmp_path, monkeypatch):
     def make(name, started="2026-01-01T10:00:00+00:00"):
         run = RunFolder.create(tmp_path / "runs" / name, overwrite=True)
         run.update_info(started=started)
+        run.flush()
         return run
 
     return make
@@ -26,7 +27,7 @@ def test_runs_on_the_same_test_part_are_counted(make_run):
     run = make_run("d")
     # Another order is the same part, another picture is another part.
     assert look(run, ["h2", "h1"])["runs"] == ["runs/a", "runs/b", "runs/c"]
-    assert run.info()["looks"]["earlier"] == 3
+    assert run.info.looks.earlier == 3
     assert look(make_run("e"), ["h1", "h3"])["earlier"] == 0
 
 

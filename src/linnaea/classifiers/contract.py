@@ -69,7 +69,7 @@ class Classifier(Protocol):
     history_: list[EpochRecord]
 
     def check_settings(self) -> None:
-        """Raise SettingError for a setting that fit would refuse, before any data is read."""
+        """Raise SettingError for settings that fit would refuse, before any data is read."""
 
     def fit(
         self,

@@ -79,11 +79,6 @@ def _learned_from(study: Study, classes: int) -> tuple[np.ndarray, np.ndarray]:
     if most < FEWEST_PER_CLASS * classes:
         return np.empty((0, values), np.float32), np.empty(0, str)
     labels = study.dataset.labels
-    if (study.small or study.dataset).pixels is None:
-        # To read files takes longer than to learn from them: those that have been read once more already.
-        rows, X = study.sample
-        places = spread(labels[rows], most)
-        return X[places], labels[rows[places]]
     train = study.rows("train")
     rows = train[spread(labels[train], most)]
     return study.vectors(rows), labels[rows]

@@ -13,7 +13,7 @@ from linnaea.runs.folder import RunFolder, refuse_own_file
 
 if TYPE_CHECKING:
     from linnaea.data.dataset import Dataset
-    from linnaea.data.findings import Problem
+    from linnaea.data.problems import Problem
 
 PAGE = Path("check.html")
 ROOM = 40  # columns of a terminal that an example takes at least
@@ -44,7 +44,7 @@ def check(
     out
         The page with the pictures, or a folder for it. Default: check.html, and none beside json.
     """
-    from linnaea.data.problems import scan
+    from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
     from linnaea.report.checking import build_check
     from linnaea.text import counted
@@ -56,7 +56,7 @@ def check(
     if page is not None:
         refuse_own_file(page)
     dataset = open_dataset(data, data_dir=data_dir)
-    found = scan(dataset)
+    found = list(scan(dataset).problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in found])
     else:
@@ -71,7 +71,7 @@ def check(
 
 def show_problems(problems: Sequence["Problem"]) -> None:
     """Print one line for each kind of problem: severity, how many, and the first as an example."""
-    from linnaea.data.findings import KINDS
+    from linnaea.data.problems import KINDS
     from linnaea.report.checking import by_kind, how_many
 
     if not problems:
@@ -100,7 +100,7 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
     """Write check.json and check.html into a run, and tell in one line what they hold."""
     from linnaea.report.checking import build_check, verdict
 
-    run.write_numbers("check.json", {"problems": [problem.as_dict() for problem in problems]})
+    run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     told = verdict(problems).rstrip(".")
     terminal.say("Check", f"{told} · {terminal.shown_path(page)}" if problems else told)

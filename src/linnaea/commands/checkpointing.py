@@ -9,6 +9,7 @@ from linnaea.errors import DivergenceError, RunError
 from linnaea.runs import provenance, run_diff
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.schema import Resumed, Rewind, RunInfo
 from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
 
@@ -31,13 +32,11 @@ class Keeper:
         self.began = False  # whether a step or an epoch has been over since the training was set up
         self.rhythm = Rhythm(recipe.checkpoint_every)
         self.lines = len(run.history())
-        info = run.info()
         self.may_rewind = recipe.on_nan == "rewind"
-        self.rewinds = len(info.get("rewinds") or [])
-        data = info.get("data") or {}
+        self.rewinds = len(run.info.rewinds)
         self._facts = {
-            "split_hash": data.get("split_hash"),
-            "fingerprint": data.get("fingerprint"),
+            "split_hash": run.info.data.split_hash,
+            "fingerprint": run.info.data.fingerprint,
             **circumstances(),
         }
 
@@ -117,10 +116,11 @@ class Keeper:
         # Where the rate is left to the backbone, learning_rate_ is what it came to.
         rate = (settings["learning_rate"] or classifier.learning_rate_) / 2
         epoch = int(found.values["epoch"])
-        told = {"to_epoch": epoch, "learning_rate": rate, "reason": reason}
         self.lines = int(found.facts["history"])
         keep_history(self.run, self.lines)
-        self.run.update_info(rewinds=[*(self.run.info().get("rewinds") or []), told])
+        rewind = Rewind(to_epoch=epoch, learning_rate=rate, reason=reason)
+        self.run.info.rewinds = [*self.run.info.rewinds, rewind]
+        self.run.flush()
         self.rewinds += 1
         self.began = False  # again: until it is set up, the classifier holds nothing that was learned
         classifier.set_params(learning_rate=rate)
@@ -147,34 +147,35 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
     is told, and written in run.json ("resumed").
     """
-    info = run.info()
     if checkpoint is not None and checkpoint.instead:
         terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
         Checkpoints(run).settle(checkpoint)
-    run.update_info(checksums={})  # of what is written anew
+    run.info.checksums = {}  # of what is written anew
+    run.flush()
     keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
     run.clear_pictures()
-    told: dict[str, Any] = {"at": provenance.now(), "epoch": None, "step": None, "differences": []}
+    resumed = Resumed(at=provenance.now(), epoch=None, step=None, differences=[])
     if checkpoint is None:
         terminal.say("Resume", "from the beginning: no checkpoint was written yet")
     else:
-        told |= {name: checkpoint.values.get(name) or 0 for name in ("epoch", "step")}
-        told["differences"] = run_diff.changes(checkpoint.facts, circumstances())
+        resumed.epoch = checkpoint.values.get("epoch") or 0
+        resumed.step = checkpoint.values.get("step") or 0
+        resumed.differences = run_diff.changes(checkpoint.facts, circumstances())
         terminal.say("Resume", f"from {checkpoint.place}")
-    if told["differences"]:
-        terminal.say("Differs", *told["differences"], TOLERANCE)
-    run.update_info(resumed=[*(info.get("resumed") or []), told])
+    if resumed.differences:
+        terminal.say("Differs", *resumed.differences, TOLERANCE)
+    run.info.resumed = [*run.info.resumed, resumed]
+    run.flush()
 
 
-def go_on_from(checkpoint: Checkpoint, classifier: Any, info: dict[str, Any]) -> list[EpochRecord]:
+def go_on_from(checkpoint: Checkpoint, classifier: Any, info: RunInfo) -> list[EpochRecord]:
     """Give a new classifier the state to go on from, at the rate that rewinds left; return its epochs.
 
-    Raises RunError where a run.json or a checkpoint from elsewhere tells other things than it should.
+    Raises RunError where a checkpoint from elsewhere tells other things than it should.
     """
+    if info.rewinds:
+        classifier.set_params(learning_rate=info.rewinds[-1].learning_rate)
     try:
-        rewinds = info.get("rewinds") or []
-        if rewinds:
-            classifier.set_params(learning_rate=float(rewinds[-1]["learning_rate"]))
         records = [EpochRecord(**record) for record in checkpoint.values["history"]]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(

@@ -10,28 +10,16 @@ from linnaea.classifiers import contract
 from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
+from linnaea.settings import PERCEPTRONS, SETTINGS, names
 
-# Settings that say which pictures are learned from, and what a run keeps; all others belong to the network
-# and its training.
-DATA_SETTINGS = {
-    *("model", "split", "validation", "size", "colour", "test_curve", "tensorboard"),
-    *("repeats", "folds", "learning_curve", "checkpoint_every", "on_nan"),
-    *("split_from", "group_column", "group_pattern", "group_seconds"),
-}
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.
 IN_MEMORY = ("digits", "mnist")
-# Settings that only a perceptron has.
-PERCEPTRONS = {"hidden", "activation"}
 # Pictures no larger than this on either side, and grey, are digits and letters, no photographs: pixels.
 TINY = 32
 # Mean difference between the strongest and the weakest of R, G and B, of 255: what a JPEG adds to grey.
 GREY = 2.0
 # Pictures that are looked at to tell.
 LOOKED_AT = 20
-# Settings that the plan of a budget decides; what budget.Plan.settings holds.
-PLANNED = ("train_from", "epochs", "views", "first_size", "ema", "head_first_epochs")
-# Where the command line has a shorter name than scikit-learn's convention.
-PARAMETERS = {"hidden": "hidden_layer_sizes", "seed": "random_state"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +52,9 @@ def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen
 
 
 def _default_model(settings: dict[str, Any], data: str) -> str:
-    # Who names hidden units means a perceptron, whatever the pictures are.
-    return "mlp" if data in IN_MEMORY or PERCEPTRONS & set(settings) else contract.DEFAULT_BACKBONE
+    # Who names hidden units, or what becomes of them, means a perceptron, whatever the pictures are.
+    asked = settings.keys() & names(models=PERCEPTRONS, option=True)
+    return "mlp" if data in IN_MEMORY or asked else contract.DEFAULT_BACKBONE
 
 
 def hint(chosen: Chosen, photographs: Sequence[np.ndarray] | None) -> str:
@@ -95,20 +84,25 @@ def new_classifier(recipe: Recipe) -> Any:
     Raises SettingError naming every setting that this model does not have, or one whose value it refuses.
     """
     unset = contract.new_classifier(recipe.model)
-    known = set(unset.get_params())
-    asked = {
-        PARAMETERS.get(name, name): value
-        for name, value in recipe.model_dump(exclude_none=True).items()
-        if (name, value) != ("augment", "none")
-    }
-    names = {parameter: name for name, parameter in PARAMETERS.items()}
-    foreign = [names.get(name, name) for name in asked if name not in known | DATA_SETTINGS]
+    parameters = unset.get_params()
+    asked = {SETTINGS[name]: value for name, value in recipe.model_dump(exclude_none=True).items()}
+    foreign = [
+        setting.name
+        for setting, value in asked.items()
+        if setting.scope != "run" and setting.parameter_name not in parameters and value != setting.off
+    ]
     if foreign:
         raise SettingError(
             f"The model {recipe.model} has no setting {' and no setting '.join(foreign)}.",
             "Leave it out, or choose another --model.",
         )
-    chosen = unset.set_params(**{name: value for name, value in asked.items() if name in known})
+    chosen = unset.set_params(
+        **{
+            setting.parameter_name: setting.as_parameter(value)
+            for setting, value in asked.items()
+            if setting.parameter_name in parameters
+        }
+    )
     chosen.check_settings()
     if contract.takes_photographs(chosen):
         # So that the run says what was done, and a later version with other defaults repeats it.
@@ -123,11 +117,13 @@ def refuse_beside_budget(recipe: Recipe) -> None:
             "A learning curve takes time that a --budget does not plan for; received both.",
             "Leave out --budget, or --learning-curve.",
         )
-    named = [f"--{name.replace('_', '-')}" for name in PLANNED if getattr(recipe, name) is not None]
-    if recipe.budget is not None and named:
+    decided = [
+        f"--{name.replace('_', '-')}" for name in names(planned=True) if getattr(recipe, name) is not None
+    ]
+    if recipe.budget is not None and decided:
         raise SettingError(
-            f"With --budget the plan decides {' and '.join(named)}; received both.",
-            f"Leave out --budget, or {' and '.join(named)}.",
+            f"With --budget the plan decides {' and '.join(decided)}; received both.",
+            f"Leave out --budget, or {' and '.join(decided)}.",
         )
 
 
@@ -136,8 +132,10 @@ def used_settings(classifier: Any) -> dict[str, Any]:
 
     Of a classifier that was fitted to a budget: with what its plan came to.
     """
-    names = {parameter: name for name, parameter in PARAMETERS.items()}
-    used = {names.get(name, name): value for name, value in classifier.get_params().items()}
     plan = getattr(classifier, "plan_", None)
-    used |= {} if plan is None else plan.settings
-    return {name: value for name, value in used.items() if name in Recipe.model_fields}
+    used = classifier.get_params() | ({} if plan is None else plan.settings)
+    return {
+        name: setting.as_recorded(used[setting.parameter_name])
+        for name, setting in SETTINGS.items()
+        if setting.parameter_name in used
+    }

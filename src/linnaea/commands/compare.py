@@ -101,8 +101,8 @@ def groups_table(groups: list[RunGroup]) -> Any:
 
 
 def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
-    info = folder.info()
-    row = {"network": (info.get("network") or {}).get("summary") or info.get("model") or "–"}
+    info = folder.info
+    row = {"network": (info.network and info.network.summary) or info.model or "–"}
     metrics = folder.metrics()
     if metrics:
         accuracy = metrics.get("accuracy", {})
@@ -167,7 +167,7 @@ def _unfinished(groups: list[RunGroup]) -> list[str]:
     """Say which groups have not judged all the runs that were asked for."""
     told = []
     for group in groups:
-        asked, judged = group.info().get("asked") or 0, len(group.judged())
+        asked, judged = group.info.asked or 0, len(group.judged())
         if judged < asked:
             again = command("linnaea", "resume", group.path)
             name = group.path.resolve().name

@@ -10,8 +10,7 @@ from linnaea.commands import terminal
 from linnaea.errors import SettingError, did_you_mean
 
 if TYPE_CHECKING:
-    from linnaea.classifiers.finetune.describe import NetworkTable
-    from linnaea.classifiers.finetune.layouts import Row, Size
+    from linnaea.classifiers.finetune.describe import NetworkTable, Row, Size
 
 FORMATS = ("table", "json")
 

@@ -1,34 +1,19 @@
-"""linnaea evaluate: compute the metrics of a run again from its predictions."""
+"""linnaea evaluate: compute the metrics of a run again from its predictions; how a result is printed."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
-from linnaea.classifiers.contract import saved_class
+from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import terminal
-from linnaea.runs.checksums import NETWORK
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.guard import claimed
 from linnaea.runs.repeated import RunGroup
+from linnaea.text import counted, percent
 
+_CURE = "Wait for it to end."
 # Written under two names in metrics.json, and told once.
 TOLD_ONCE = {"mean_per_class_accuracy"}
-
-
-def load(run: str | Path) -> Any:
-    """Return the trained classifier of a run folder.
-
-    run: str or Path
-        The folder that `linnaea train` wrote.
-
-    Raises RunError where it is no run folder, or holds no network, or another than the run trained: what was
-    measured and promised is of that one.
-    """
-    folder = RunFolder.open(run)
-    model = folder.read_json("model.json").get("model")
-    classifier = saved_class(str(model)).load(folder.path)
-    # Last, because what is said above tells more.
-    for name in NETWORK:
-        folder.refuse_changed(name)
-    return classifier
 
 
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:
@@ -53,8 +38,10 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     if RunGroup.is_group(run):
         return _evaluate_group(RunGroup.open_group(run), format)
     folder = RunFolder.open(run)
-    metrics = recompute(folder)
-    build_report(folder)
+    with claimed(run, cure=_CURE):
+        metrics = recompute(folder)
+        folder.flush()
+        build_report(folder)
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
@@ -81,9 +68,10 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     found = [computed(run) for run in judged]
     for run, numbers in zip(judged, found, strict=True):
         keep(run, numbers)
+        run.flush()
         build_report(run)
     sum_up(group)
-    metrics: dict[str, Any] = group.info()["metrics"]
+    metrics: dict[str, Any] = group.info.as_json()["metrics"]
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
@@ -111,3 +99,44 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )
+
+
+def show_result(run: RunFolder) -> None:
+    """Print the headline: accuracy with its interval, beside the baseline."""
+    info, metrics = run.info, run.metrics()
+    if not metrics:
+        return
+    from linnaea.evaluation import calibration, clustered, ood, prediction_sets
+
+    tested = counted(info.data.parts["test"], "test picture")
+    headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
+    baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
+    believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
+    if (alarms := ood.in_words(metrics)) is not None:
+        believed.append(f"of its warning of something else: {alarms}")
+    told = [_without_leaks(metrics), baselines, *believed]
+    terminal.say("Result", headline, *filter(None, told), *_kept(run))
+
+
+def _without_leaks(metrics: dict[str, Any]) -> str:
+    """Return the accuracy on the pictures that no other part holds; "" where nothing leaks."""
+    clean = metrics.get("accuracy_without_leaks")
+    if clean is None:
+        return ""
+    if clean["value"] is None:
+        return "every test picture leaks: the score tells nothing of new pictures"
+    leaked = clean["leaked"]
+    return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
+
+
+def _kept(run: RunFolder) -> list[str]:
+    """Return what a person should know of the network that a fine-tuning kept, in a sentence, or nothing."""
+    history, classes = run.history(), len(run.info.data.classes)
+    if run.info.kept is None or len(history) < 2:
+        return []
+    loss, is_probe = history[-1]["train_loss"], run.info.kept == "probe"
+    probe = "the probe is what is kept"
+    if has_exploded(loss, classes):
+        far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"
+        return [f"fine-tuning ended with a loss of {loss:.3g}, {far}" + (f"; {probe}" if is_probe else "")]
+    return [f"fine-tuning did not beat the probe on validation: {probe}"] if is_probe else []

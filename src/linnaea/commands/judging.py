@@ -1,6 +1,6 @@
-"""Judging: what a trained network does with the validation part, then the test part, each predicted once."""
+"""What a trained network does with the validation set, and then with the test set: each predicted once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,60 +13,72 @@ from linnaea.commands.study import Study, count_look
 from linnaea.errors import DataError, RunError
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import checksums, tables
+from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
 
 
-def judge(run: RunFolder, classifier: Any, study: Study) -> None:
-    """Calibrate on the validation part, then predict the test part once.
+@dataclass(frozen=True)
+class Calibrated:
+    """What was fitted on the validation set.
 
-    Writes validation.csv and calibration.json where there is a validation part (and the network again, with
-    its temperature), the outlier score, and predictions.csv, metrics.json and the worst mistakes where there
-    is a test part.
+    validation: its table at temperature 1; None where there is none, or its probabilities are no numbers
+    score: None where the network's features are no numbers
     """
-    if not getattr(classifier, "history_", None):
-        return
-    stated = _predicted(classifier, study, "val") if len(study.rows("val")) else None
-    calibrated = stated is not None and calibrate(run, classifier, stated[0])
-    untempered = None if stated is None else (stated[1], stated[0].probabilities)
-    score = ood.fit(run, classifier, study, untempered)
-    if len(study.rows("test")) == 0:
-        return
-    predictions, features = _predicted(classifier, study, "test")
-    tables.write_table(run, "test", predictions)
-    if score is not None:
-        ood.judge(run, score, classifier, features, predictions)
-    count_look(run, study)
-    recompute(run)
-    run.update_info(
-        baselines=baselines(study, classifier, predictions.predicted),
-        chosen=_choices(run, classifier, stated[0] if stated is not None and calibrated else None, score),
-    )
-    keep_mistakes(run, study, classifier, predictions)
+
+    validation: Predictions | None
+    score: OutlierScore | None
 
 
-def calibrate(run: RunFolder, classifier: Any, stated: Predictions) -> bool:
-    """Give the classifier the temperature that suits the validation part, and write down what came of it.
+def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
+    """Fit on the validation set what answers are given with, and give the classifier its temperature.
 
-    stated: the validation part at temperature 1.
-
-    Returns False, and changes nothing, where the network's answers are no numbers.
+    Writes validation.csv and calibration.json (temperature, prediction sets, threshold), of which the
+    temperature is what `linnaea predict` uses from then on; and the outlier score.
     """
-    from dataclasses import replace
+    table, untempered = None, None
+    if len(study.rows("val")):
+        stated, features = _predicted(classifier, study, "val")
+        untempered = features, stated.probabilities
+        if np.isfinite(stated.probabilities).all():
+            table = stated
+            classifier.temperature_ = _fit_temperature(run, stated)
+    return Calibrated(table, ood.fit(run, classifier, study, untempered))
 
+
+def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
+    """Write validation.csv and calibration.json, and return the temperature.
+
+    stated: the table of the validation set at temperature 1
+    """
     from linnaea.evaluation import calibration
 
-    if not np.isfinite(stated.probabilities).all():
-        return False
     temperature = calibration.fit_temperature(stated)
-    classifier.temperature_ = temperature
-    run.check_there()  # save would make the folder again
-    with checksums.sealed(run, *checksums.NETWORK):
-        classifier.save(run.path)
-    mended = replace(stated, probabilities=calibration.tempered(stated.probabilities, temperature))
-    tables.write_table(run, "val", mended)
-    run.write_numbers("calibration.json", {"temperature": temperature})
-    return True
+    tempered = calibration.tempered(stated.probabilities, temperature)
+    tables.write_table(run, "val", replace(stated, probabilities=tempered))
+    # From the table as it stands on disk, so that computing it again gives the same to the last digit.
+    written = tables.read_table(run, "val", tables.split_of(run))
+    run.write_json("calibration.json", _on_validation(written, temperature))
+    return temperature
+
+
+def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
+    """Predict the test set once; nothing where there is none.
+
+    Writes predictions.csv, metrics.json and the worst mistakes, and in run.json what the scores are compared
+    with, on what each choice was made, and how often this test set was evaluated before.
+    """
+    if len(study.rows("test")):
+        predictions, features = _predicted(classifier, study, "test")
+        tables.write_table(run, "test", predictions)
+        if calibrated.score is not None:
+            ood.judge(run, calibrated.score, classifier, features, predictions)
+        count_look(run, study)
+        recompute(run)
+        run.update_info(
+            baselines=baselines(study, classifier, predictions.predicted),
+            chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
+        )
+        keep_mistakes(run, study, classifier, predictions)
 
 
 @dataclass(frozen=True)
@@ -90,35 +102,34 @@ def recompute(run: RunFolder) -> dict[str, Any]:
 
 
 def keep(run: RunFolder, numbers: Numbers) -> dict[str, Any]:
-    """Write what was computed of a run, and return its metrics."""
-    if numbers.leaks not in (None, run.info().get("leaks")):
+    """Write what was computed of a run, and return its metrics; run.flush() keeps their checksums."""
+    if numbers.leaks is not None:
         run.update_info(leaks=numbers.leaks)
     if numbers.calibration is not None:
-        run.write_numbers("calibration.json", numbers.calibration)
-    run.write_numbers("metrics.json", numbers.metrics)
+        run.write_json("calibration.json", numbers.calibration)
+    run.write_json("metrics.json", numbers.metrics)
     return numbers.metrics
 
 
 def computed(run: RunFolder) -> Numbers:
     """Compute a run's numbers from its tables, and write nothing.
 
-    From the tables as they stand on disk, so that computing them again gives the same to the last digit.
-    The temperature stays: the network has it, and the tables were made with it. Which pictures leak is read
-    from split.csv again.
+    From the tables as they stand on disk, so that computing them again gives the same to the last digit. The
+    temperature stays: the tables were made with it. Which pictures leak is read from split.csv again.
 
-    Raises DataError for a table that was damaged or edited (see tables.read_table), a temperature that is not
-    the network's, and leaks that cannot be; RunError for a damaged JSON file.
+    Raises DataError for a table that was damaged or edited (see tables.read_table), and for leaks that cannot
+    be; DataError or RunError as temperature_of; RunError for a damaged JSON file.
     """
     from linnaea.evaluation.metrics import compute_metrics
 
     split = tables.split_of(run)
     predictions = tables.read_table(run, "test", split)
-    held = {"test": predictions}
+    tables.check_number(run, "test", predictions)
+    validation = None
     if tables.is_there(run, "val"):
-        held["val"] = tables.read_table(run, "val", split)
-    for part, table in held.items():
-        tables.check_number(run, part, table)
-    validation, temperature = held.get("val"), _temperature(run)
+        validation = tables.read_table(run, "val", split)
+        tables.check_number(run, "val", validation)
+    temperature = temperature_of(run)
     leaks = tables.told_leaks(run, predictions) if split is None else tables.leaks_of(split)
     leaked = leaks["pictures"] if leaks else None
     metrics = compute_metrics(
@@ -132,25 +143,42 @@ def computed(run: RunFolder) -> Numbers:
     return Numbers(metrics, calibration, leaks)
 
 
-def _temperature(run: RunFolder) -> float | None:
-    """Return the temperature that the run's tables were made with; None where nothing was calibrated.
+def temperature_of(run: RunFolder) -> float | None:
+    """Return the temperature that a run answers with, that of calibration.json; None: it was not calibrated.
 
-    Of a run with a validation part that lost its calibration.json: the network's. Raises DataError where the
-    two differ.
+    One that was lost, edited, or is older than checksums is held against its copy: in metrics.json, or in the
+    model.json of an older version.
+
+    Raises RunError where it is gone or edited and there is no copy, DataError for one that is not its copy's.
     """
-    if not (run.path / "calibration.json").exists():
-        known = (run.path / tables.FILES["val"]).exists() and (run.path / "model.json").exists()
-        return _saved_temperature(run, "model.json") if known else None
-    told = _saved_temperature(run, "calibration.json")
-    # The weights may have been taken out of a run that is only to be read.
-    own = _saved_temperature(run, "model.json") if (run.path / "model.json").exists() else told
-    if told != own:
-        raise DataError(
-            f"{run.path / 'calibration.json'} has the temperature {told!r}; that of the network, in "
-            f"model.json, is {own!r}.",
-            "Restore the file, or train again.",
-        )
-    return told
+    path, known = run.path / "calibration.json", run.info.checksums.get("calibration.json")
+    fault = run.fault(path.name)
+    temperature = _saved_temperature(run, path.name) if path.exists() else None
+    if temperature is not None and known is not None and not fault:
+        return temperature
+    file, copy = _copy_of_temperature(run)
+    if copy is None and fault:
+        raise RunError(f"{fault}.", "Restore the file, or train again.")
+    if copy is None or temperature in (None, copy):
+        return temperature if copy is None else copy
+    raise DataError(
+        f"{path} has the temperature {temperature!r}; that in {file} is {copy!r}.",
+        "Restore the file, or train again.",
+    )
+
+
+def _copy_of_temperature(run: RunFolder) -> tuple[str, float | None]:
+    """Return where the temperature stands a second time, and its value; None: nowhere."""
+    if (run.path / "metrics.json").exists() and not run.fault("metrics.json"):
+        before = run.metrics().get("ece_before", {})
+        if "temperature" in before:
+            return "metrics.json", saved_temperature(before)
+    if (run.path / "model.json").exists() and (run.path / tables.FILES["val"]).exists():
+        saved = _saved_temperature(run, "model.json")
+        # A network is written before it is calibrated, with 1; only older versions wrote it again.
+        if saved != 1.0 or "calibration.json" not in run.info.checksums:
+            return "model.json", saved
+    return "", None
 
 
 def _saved_temperature(run: RunFolder, name: str) -> float:
@@ -206,8 +234,7 @@ def _choices(
 
     validation: the part that the temperature, the sets and the thresholds come from; None: they do not exist.
     """
-    info = run.info()
-    on = info.get("chosen_on")
+    on = run.info.chosen_on
     chosen = {}
     probed = takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None
     if probed:
@@ -224,7 +251,7 @@ def _choices(
         chosen |= _calibrated(validation, run.calibration())
     chosen["none of the classes"] = _threshold(score)
     chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
-    if info.get("recipe", {}).get("test_curve"):
+    if run.info.recipe.get("test_curve"):
         chosen["test curve"] = "nothing: it was only watched"
     return chosen
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from linnaea.commands import terminal
 from linnaea.data.dataset import Dataset
-from linnaea.runs import checksums
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import command, counted
 
@@ -25,16 +24,17 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     from linnaea.runs.tables import judged_table
 
     folds = [judged_table(run) for run in group.runs()]
-    checksums.write_text(group, "folds.csv", label_issues.joined(folds).to_csv())
+    group.write_text("folds.csv", label_issues.joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
     found = label_issues.find_suspects(table)
-    checksums.write_text(group, "label_errors.csv", label_issues.to_csv(found))
+    group.write_text("label_errors.csv", label_issues.to_csv(found))
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(found[:SHOWN], start=1):
         group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
     command = relabel_command(dataset, opened)
     group.update_info(suspects=len(found), classes=list(table.classes), relabel=command)
+    group.flush()
     page = build_label_errors(group)
     # Now that there is a page of label errors, the group's page links to it.
     build_group(group)
@@ -61,7 +61,7 @@ def _thumbnail(dataset: Dataset, row: int) -> bytes:
     """Return the picture as a small JPEG."""
     from PIL import Image
 
-    from linnaea.data.pictures import read_picture
+    from linnaea.data.decoding import read_picture
 
     if dataset.pixels is not None:
         picture = Image.fromarray(dataset.pixels[row])

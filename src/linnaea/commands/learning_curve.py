@@ -100,7 +100,7 @@ def _retrained(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list
 def _tested(run: RunFolder, kind: str) -> float | None:
     """Return the accuracy on the test part of what learned from all pictures, if it was judged."""
     if kind == "probe":
-        value = run.info().get("baselines", {}).get("the probe alone")
+        value = run.info.baselines.get("the probe alone")
     else:
         value = run.metrics().get("accuracy", {}).get("value")
     return None if value is None else float(value)

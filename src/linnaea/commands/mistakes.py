@@ -145,7 +145,7 @@ def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:
 
 def _picture(study: Study, row: int) -> Image.Image:
     """Return one picture of the test part, no larger than it is shown; decoded only where nobody kept it."""
-    from linnaea.data.pictures import read_picture
+    from linnaea.data.decoding import read_picture
 
     at = int(study.rows("test")[row])
     if study.dataset.pixels is not None:
@@ -153,8 +153,8 @@ def _picture(study: Study, row: int) -> Image.Image:
     elif study.photographs is not None:
         picture = Image.fromarray(study.photographs[at])
     else:
-        known = study.hashes[at] if study.hashes else None
-        picture = Image.fromarray(read_picture(study.dataset.files([at])[0], longest_side=SIDE, known=known))
+        file, known = study.dataset.files([at])[0], study.scan.hashes[at]
+        picture = Image.fromarray(read_picture(file, longest_side=SIDE, known=known))
     picture.thumbnail((SIDE, SIDE))
     return picture
 

@@ -11,7 +11,6 @@ from linnaea.evaluation.calibration import tempered
 from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.ood import OutlierScore, fit_outlier_score
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
 
 
@@ -134,5 +133,5 @@ def _remembered(classifier: Any, part: str) -> np.ndarray | None:
 
 def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:
     tensors, values = score.to_files()
-    checksums.write_bytes(run, "outliers.safetensors", tensors)
-    run.write_numbers("outliers.json", {**values, "test": test})
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", {**values, "test": test})

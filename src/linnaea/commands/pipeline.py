@@ -1,42 +1,166 @@
-"""The road of one run: a study learned from, judged, and reported."""
+"""Where a run happens: its stages, in order, and run.json kept true whatever happens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from linnaea.commands import judging, learning, learning_curve, study
+from linnaea.commands import command_line, judging, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
-from linnaea.runs.checkpoint import Checkpoint
+from linnaea.commands.evaluate import show_result
+from linnaea.commands.study import Study, record_study
+from linnaea.errors import DivergenceError, LinnaeaError
+from linnaea.runs import guard, provenance
+from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.provenance import Phases
+from linnaea.runs.repeated import RunGroup
+from linnaea.signals import Stops
+from linnaea.text import command
 
 
-def walk(
-    run: RunFolder,
+def run(
+    folder: RunFolder,
     chosen: Chosen,
     classifier: Any,
-    pictures: study.Study,
-    phases: Phases,
+    study: Study,
+    phases: provenance.Phases,
     checkpoint: Checkpoint | None = None,
     **facts: Any,
 ) -> None:
-    """Learn from the training part, judge the test part; run.json stays true, and a report is left.
+    """Train on the training set, calibrate on the validation set, evaluate on the test set, and report.
 
     checkpoint: what the training goes on from.
     facts: further keys of run.json.
 
-    Raises what ended the training early, after what was learned so far has been saved and judged.
+    Raises what ended the training, or the learning curve, early, once what was learned so far has been saved,
+    evaluated and reported.
     """
-    with learning.recorded(run, chosen, phases) as stops:
-        run.update_info(**facts)
-        study.record_study(run, pictures)
+    with recorded(folder, chosen, phases) as stops:
+        # Data
+        folder.update_info(**facts)
+        record_study(folder, study)
+        folder.flush()
+        # Train
         with phases.measure("train"):
-            stopped = learning.fit(
-                run, classifier, pictures, chosen.recipe, phases.elapsed, stops, checkpoint
-            )
-        with phases.measure("evaluate"):
-            judging.judge(run, classifier, pictures)
-        learning.show_result(run)
-        if chosen.recipe.learning_curve and stopped is None:
-            with phases.measure("learning curve"):
-                learning_curve.measure(run, classifier, pictures, chosen.recipe.seed)
+            recipe, spent = chosen.recipe, phases.elapsed
+            stopped = training.fit(folder, classifier, study, recipe, spent, stops, checkpoint)
+        folder.flush()
+        # Calibrate and evaluate, also what was stopped; not a network that learned nothing.
+        if getattr(classifier, "history_", None):
+            with phases.measure("evaluate"):
+                calibrated = judging.calibrate(folder, classifier, study)
+                judging.evaluate(folder, classifier, study, calibrated)
+            folder.flush()
+            show_result(folder)
         if stopped is not None:
             raise stopped
+        if chosen.recipe.learning_curve:
+            with phases.measure("learning curve"):
+                stopped = _learning_curve(folder, classifier, study, chosen)
+        # Report: drawn as the context ends, however it ends.
+    if stopped is not None:
+        raise stopped
+
+
+def _learning_curve(
+    run: RunFolder, classifier: Any, study: Study, chosen: Chosen
+) -> KeyboardInterrupt | None:
+    """Measure the learning curve of a run that is finished, and stays so: return what interrupted it."""
+    try:
+        learning_curve.measure(run, classifier, study, chosen.recipe.seed)
+    except DivergenceError as error:
+        terminal.say("Curve", f"not measured: {error.message}", error.cure)
+    except KeyboardInterrupt as interruption:
+        terminal.say("Curve", "not measured: it was interrupted; the run itself is finished")
+        return interruption
+    return None
+
+
+@contextmanager
+def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[Stops]:
+    """Keep run.json true whatever happens, and leave a report that can be read.
+
+    Of a run that is gone on with, its beginning is known already. Yields what answers to signals.
+    """
+    run.sweep()
+    with guard.reserved(run.path) as reserve, Stops() as stops:
+        if run.info.started is None:
+            run.update_info(
+                command=command_line.get(), recipe=chosen.recipe.model_dump(), started=provenance.now()
+            )
+        run.update_info(
+            state="running",
+            model=chosen.recipe.model,
+            recipe_name=chosen.name,
+            reported=chosen.reported,
+            opened=chosen.opened,
+            versions=provenance.versions(),
+            git=provenance.git(),
+            message=None,
+        )
+        run.flush()
+        state, message = "finished", None
+        try:
+            yield stops
+        except KeyboardInterrupt:
+            state, message = "interrupted", _how_far(run)
+            raise
+        except BaseException as error:
+            state, message = "failed", str(error)
+            raise
+        finally:
+            stops.close()
+            guard.release(reserve)
+            _close(run, state, message, phases)
+
+
+def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
+    """Write down how a run ended, and draw its report.
+
+    Raises LinnaeaError where the disk refuses, unless that, or something else, is being told already.
+    """
+    from linnaea.report.page import build_report
+
+    if state != "finished" and not run.path.is_dir():
+        return  # the folder is gone, which is being told
+    try:
+        run.update_info(
+            state=state,
+            message=message,
+            phases=phases.finished,
+            hardware=provenance.hardware(),
+            threads=provenance.threads(),
+            finished=provenance.now(),
+        )
+        run.flush()
+        with phases.measure("report"):
+            build_report(run)
+        run.update_info(phases=phases.finished)
+        run.flush()
+    except (LinnaeaError, OSError) as error:
+        if state == "finished":
+            raise
+        terminal.say("Report", f"not drawn: {error}")
+    _say_how_to_go_on(run, state)
+
+
+def _say_how_to_go_on(run: RunFolder, state: str) -> None:
+    checkpoints = Checkpoints(run)
+    if state == "finished":
+        checkpoints.remove()
+        return
+    try:
+        checkpoint = checkpoints.read()
+    except LinnaeaError:
+        return  # none is whole: resume would refuse it
+    # An interrupted run without any begins anew. One of several is gone on with together with the others.
+    if state == "interrupted" or checkpoint is not None:
+        group = RunGroup.around(run)
+        path = terminal.shown_path(run.path if group is None else group.path)
+        terminal.say("Go on", command("linnaea", "resume", path))
+
+
+def _how_far(run: RunFolder) -> str:
+    history = run.history()
+    if not history:
+        return "Interrupted by the user before the first epoch."
+    return f"Interrupted by the user after epoch {history[-1]['epoch']}."

@@ -6,16 +6,39 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from linnaea.classifiers.contract import takes_photographs
+from linnaea.classifiers.contract import saved_class, takes_photographs
 from linnaea.commands import ood, terminal
-from linnaea.commands.evaluate import load
+from linnaea.commands.judging import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
-from linnaea.runs.folder import RunFolder
+from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, percent
 
 # Pictures held at once, and their pixels, so that a long list, or one of large pictures, does not fill the
 # memory.
 BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
+
+
+def load(run: str | Path) -> Any:
+    """Return the trained classifier of a run folder.
+
+    run: str or Path
+        The folder that `linnaea train` wrote.
+
+    Its probabilities are those of the run: with the temperature that was fitted on the validation set.
+
+    Raises RunError where it is no run folder, or holds no network, or another than the run trained: what was
+    measured and promised is of that one.
+    """
+    folder = RunFolder.open(run)
+    model = folder.read_json("model.json").get("model")
+    classifier = saved_class(str(model)).load(folder.path)
+    # Last, because what is said above tells more.
+    for name in NETWORK:
+        folder.refuse_changed(name)
+    temperature = temperature_of(folder)
+    if temperature is not None:
+        classifier.temperature_ = temperature
+    return classifier
 
 
 def predict(
@@ -50,13 +73,12 @@ def predict(
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     broken = [] if sets is None else _broken(folder)
     classifier = load(run)
-    pixels = _pixels(folder, classifier)
+    side, colour = _side_and_colour(folder, classifier)
     score = ood.load(folder)
     answers: list[dict[str, Any]] = []
-    side = classifier.kept_side() if takes_photographs(classifier) else pixels["size"]
     block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
     for start in range(0, len(pictures), block):
-        answers += _answer(classifier, pictures[start : start + block], pixels, score)
+        answers += _answer(classifier, pictures[start : start + block], side, colour, score)
     if sets is not None:
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
@@ -71,24 +93,23 @@ def predict(
     return answers
 
 
-def _pixels(folder: RunFolder, classifier: Any) -> dict[str, Any]:
-    """Return run.json's data.pixels: {"size", "colour"} of the pictures that the network learned from.
+def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
+    """Return the side in pixels, and whether there is colour, of the pictures that the network takes.
 
     Raises RunError where it does not go with the network, before a picture is read to that size.
     """
-    pixels = (folder.info().get("data") or {}).get("pixels")
-    if not isinstance(pixels, dict):
+    pixels = folder.info.data.pixels
+    if pixels is None:
         raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
     if takes_photographs(classifier):
-        return pixels
-    size, colour = pixels.get("size"), pixels.get("colour", False)
-    if size is None or size**2 * (3 if colour else 1) != classifier.n_features_in_:
+        return int(classifier.kept_side()), True
+    if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
         raise RunError(
-            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels}, and the network takes "
-            f"{classifier.n_features_in_:,} numbers a picture.",
+            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels.model_dump()}, and the "
+            f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
-    return {"size": size, "colour": colour}
+    return pixels.size, pixels.colour
 
 
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
@@ -137,27 +158,27 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
 
 
 def _answer(
-    classifier: Any, paths: tuple[Path, ...], pixels: dict[str, Any], score: Any
+    classifier: Any, paths: tuple[Path, ...], side: int, colour: bool, score: Any
 ) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
-    from linnaea.data.pictures import fit_picture, read_picture
+    from linnaea.data.decoding import fit_picture, read_picture
 
-    side = classifier.kept_side() if takes_photographs(classifier) else None
+    photographs = takes_photographs(classifier)
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:
         answer: dict[str, Any] = {"path": str(path)}
         try:
-            if side is not None:
+            if photographs:
                 readable.append(read_picture(path, shortest_side=side))
             else:
-                picture = fit_picture(read_picture(path), pixels["size"], pixels["colour"])
+                picture = fit_picture(read_picture(path), side, colour)
                 readable.append(picture.reshape(-1).astype(np.float32) / 255)
         except LinnaeaError as error:
             answer["error"] = str(error)
         answers.append(answer)
     if readable:
-        X = readable if side is not None else np.stack(readable)
+        X = readable if photographs else np.stack(readable)
         if score is None:
             probabilities, unlikeness = classifier.predict_proba(X), None
         else:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from linnaea import text
 from linnaea.commands import terminal
 from linnaea.errors import DataError, UsageError
 
@@ -23,7 +24,6 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     data_dir
         Where a named data set lies.
     """
-    import shlex
 
     from linnaea import files
     from linnaea.data import sources
@@ -40,6 +40,6 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     told = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"
     terminal.say("Labels", told, *([emptied] if new.emptied else []))
-    command = shlex.join(["linnaea", "train", terminal.shown_path(target)])
-    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {command}")
+    typed = text.command("linnaea", "train", terminal.shown_path(target))
+    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
     return target

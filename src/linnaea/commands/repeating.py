@@ -1,7 +1,5 @@
 """Repeats and folds: several runs of one recipe on pictures that are decoded once, each run kept."""
 
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-
-from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
+from linnaea.commands import checkpointing, choosing, command_line, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
@@ -19,12 +15,12 @@ from linnaea.errors import DataError, SettingError
 from linnaea.runs import provenance
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.lock import claimed
+from linnaea.runs.guard import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
-from linnaea.text import counted, listed
+from linnaea.text import command, counted, listed
 
 # What is told of several runs in the terminal; repeats.json has every metric.
 _TOLD = {
@@ -79,15 +75,15 @@ def _train_each(
     """Train the runs of a group that are not finished yet; spent: seconds of the budget that are over."""
     recipe, kind = chosen.recipe, group.kind
     plans = _repeats(pictures, recipe) if kind == "repeats" else _folds(pictures, recipe)
-    pictures = _shared(pictures)
     with _recorded(group, chosen, pictures, len(plans)):
         for number, plan in enumerate(plans, start=1):
             folder, word = group.path / str(number), "Repeat" if kind == "repeats" else "Fold"
             begun = group.begun(number)
-            if begun is not None and begun.info().get("state") == "finished":
+            if begun is not None and begun.info.state == "finished":
                 continue
             terminal.messages.rule(f"{word} {number} of {len(plans)}", style="dim")
-            group.update_info(runs=[str(n) for n in range(1, number + 1)])
+            group.info.runs = [str(n) for n in range(1, number + 1)]
+            group.flush()
             own = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
             with claimed(folder):
                 run, checkpoint = begun, None
@@ -97,14 +93,14 @@ def _train_each(
                     _refuse_other_parts(run, replace(pictures, split=plan.split))
                     checkpoint = Checkpoints(run).read()
                     checkpointing.prepare(run, checkpoint)
-                pipeline.walk(
+                pipeline.run(
                     run,
                     replace(chosen, recipe=own),
                     choosing.new_classifier(own),
                     replace(pictures, split=plan.split),
                     Phases(),
                     checkpoint,
-                    one_of={"kind": kind, "number": number, "of": len(plans), "group": group.info()["id"]},
+                    one_of={"kind": kind, "number": number, "of": len(plans), "group": group.info.id},
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
@@ -117,8 +113,8 @@ def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
     """Raise DataError where a run that is gone on with began with other parts."""
     from linnaea.data import split_file
 
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
-    began = (run.info().get("data") or {}).get("split_hash")
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
+    began = run.info.data.split_hash
     if began is not None and split_file.split_hash(rows) != began:
         raise DataError(
             f"The pictures of '{pictures.dataset.name}' are not those that {run.path} began with: they "
@@ -163,19 +159,6 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
     return [Plan(own, split) for split in splits]
 
 
-def _shared(pictures: Study) -> Study:
-    """Return the study with its pictures decoded once for all runs."""
-    from linnaea.data.flatten import pixel_array
-
-    dataset = pictures.dataset
-    # Photographs wait decoded in their cache, and digits live in memory.
-    if pictures.photographs is not None or dataset.pixels is not None:
-        return pictures
-    rows = np.arange(len(dataset))
-    pixels = pixel_array(dataset, rows, pictures.size, pictures.colour, pictures.hashes)
-    return replace(pictures, small=replace(dataset, pixels=pixels))
-
-
 def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
     """Return the seconds that each run may take: the budget is that of the whole command."""
     return None if recipe.budget is None else max((recipe.budget - spent) / runs, 1.0)
@@ -184,10 +167,14 @@ def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
 @contextmanager
 def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> Iterator[None]:
     """Keep repeats.json or folds.json true whatever happens, and leave a page of the runs that there are."""
+    # A group that is gone on with keeps its beginning.
+    group.info.runs = group.info.runs
+    group.info.started = group.info.started or provenance.now()
+    group.info.id = group.info.id or uuid4().hex
     group.update_info(
         kind=group.kind,
         state="running",
-        command=shlex.join(["linnaea", *sys.argv[1:]]),
+        command=command_line.get(),
         data={"source": pictures.dataset.source, "name": pictures.dataset.name},
         recipe=chosen.recipe.model_dump(),
         recipe_name=chosen.name,
@@ -195,14 +182,13 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         opened=chosen.opened,
         asked=runs,
         message=None,
-        # A group that is gone on with keeps its beginning.
-        **{"runs": [], "started": provenance.now(), "id": uuid4().hex, **_begun(group)},
     )
+    group.flush()
     state, message = "finished", None
     try:
         yield
     except KeyboardInterrupt:
-        state, message = "interrupted", "Stopped by the person."
+        state, message = "interrupted", "Interrupted by the user."
         raise
     except BaseException as error:
         state, message = "failed", str(error)
@@ -213,11 +199,6 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
             stops.close()
             if state == "finished" or group.path.is_dir():
                 sum_up(group, state=state, message=message, finished=provenance.now())
-
-
-def _begun(group: RunGroup) -> dict[str, Any]:
-    known = group.info() if (group.path / group.file).exists() else {}
-    return {name: known[name] for name in ("runs", "started", "id") if name in known}
 
 
 def sum_up(group: RunGroup, **changes: Any) -> Path:
@@ -235,34 +216,35 @@ def sum_up(group: RunGroup, **changes: Any) -> Path:
         for key, said in (("broken_sets", prediction_sets), ("broken_alarms", ood))
     }
     group.update_info(metrics=summary(found), judged=len(judged), **broken, **changes)
+    group.flush()
     return build_group(group)
 
 
 def tell(group: RunGroup) -> None:
     """Print mean, deviation and range of the runs."""
-    metrics = group.info()["metrics"]
+    metrics = group.info.metrics
     rows = []
     for name, heading in _TOLD.items():
         if name in metrics:
             scale, digits = (100, 2) if name in _SHARES else (1, 4)
-            values = {key: metrics[name][key] for key in ("mean", "deviation", "min", "max")}
+            values = {key: getattr(metrics[name], key) for key in ("mean", "deviation", "min", "max")}
             shown = {k: "–" if v is None else f"{scale * v:.{digits}f}" for k, v in values.items()}
             rows.append({"metric": heading + (" (%)" if scale == 100 else ""), **shown})
-    runs = counted(group.info()["judged"], group.kind.removesuffix("s"))
+    runs = counted(group.info.judged or 0, group.kind.removesuffix("s"))
     columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
     if lost := group.lost():
-        again = shlex.join(["linnaea", "resume", str(group.path)])
+        again = command("linnaea", "resume", group.path)
         word, them = (group.kind, "them") if len(lost) > 1 else (group.kind.removesuffix("s"), "it")
         terminal.say(
             "Missing",
             f"{word} {listed(lost)}: these numbers are without {them}",
             f"train {them} again: {again}",
         )
-    if broken := group.info().get("broken_sets"):
+    if broken := group.info.broken_sets:
         terminal.say("Sets", f"they hold fewer than they promise in run {listed(broken)}: see its report")
-    if broken := group.info().get("broken_alarms"):
+    if broken := group.info.broken_alarms:
         told = f"more pictures are called something else than is allowed in run {listed(broken)}"
         terminal.say("Alarms", f"{told}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

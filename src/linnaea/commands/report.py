@@ -31,7 +31,7 @@ def _group_page(group: RunGroup) -> Path:
     from linnaea.report.label_issues import build_label_errors
     from linnaea.report.page import build_report
 
-    if (group.path / "label_errors.csv").exists() or group.info().get("suspects") is not None:
+    if (group.path / "label_errors.csv").exists() or group.info.suspects is not None:
         build_label_errors(group)
     for run in group.runs():
         build_report(run)

@@ -199,15 +199,17 @@ def _refuse_other_data(part: str, folders: list[Path], asked: Asked) -> None:
     runs = [run for target in targets if (run := _finished(target, asked.quick)) is not None]
     if not runs:
         return
-    from linnaea.data import problems, sources
-    from linnaea.data.fingerprints import fingerprint
+    from linnaea.data import sources
+    from linnaea.data.fingerprints import content_hashes, fingerprint
+    from linnaea.data.scan import leave_out_unusable, scan
 
     dataset = sources.open_dataset(PARTS[part].data, data_dir=asked.data_dir)
-    learned = {run.path: run.info().get("data", {}).get("fingerprint") for run in runs}
-    now = fingerprint(dataset)
+    learned = {run.path: run.info.data.fingerprint for run in runs}
+    now = fingerprint(dataset, content_hashes(dataset))
     if set(learned.values()) != {now}:
         # A run does not count pictures that cannot be read; to look for them takes as long as a scan.
-        now = fingerprint(problems.leave_out_unusable(dataset)[0])
+        usable = leave_out_unusable(scan(dataset))
+        now = fingerprint(usable.dataset, usable.hashes)
     for path, then in learned.items():
         if then != now:
             raise RunError(
@@ -222,6 +224,5 @@ def _finished(target: Path, quick: bool) -> RunFolder | None:
     if not (target / "run.json").exists():
         return None
     run = RunFolder.open(target)
-    info = run.info()
-    same_length = (info.get("recipe", {}).get("epochs") == 1) == quick
-    return run if info.get("state") == "finished" and same_length else None
+    same_length = (run.info.recipe.get("epochs") == 1) == quick
+    return run if run.info.state == "finished" and same_length else None

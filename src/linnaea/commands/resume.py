@@ -1,6 +1,5 @@
 """linnaea resume: go on with a run that was stopped, to the result that it would have had."""
 
-import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +11,19 @@ from linnaea.commands import (
     learning_curve,
     pipeline,
     repeating,
-    rerun,
     study,
     terminal,
 )
 from linnaea.commands.choosing import Chosen
-from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, UsageError
 from linnaea.runs import provenance
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.lock import claimed
+from linnaea.runs.guard import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe, make_recipe, recorded_settings
+from linnaea.text import command
 
 
 def resume(run: Path, /) -> RunFolder:
@@ -46,13 +44,13 @@ def resume(run: Path, /) -> RunFolder:
         if RunGroup.is_group(run):
             return _go_on_with_group(RunGroup.open_group(run))
         folder = RunFolder.open(run)
-        if folder.info().get("state") == "finished":
+        if folder.info.state == "finished":
             return _finished(folder)
         _go_on(folder)
     if (group := RunGroup.around(folder)) is not None:
         repeating.sum_up(group)
-        told = shlex.quote(terminal.shown_path(group.path))
-        terminal.say("Go on", f"with the other {group.kind}: linnaea resume {told}")
+        others = command("linnaea", "resume", terminal.shown_path(group.path))
+        terminal.say("Go on", f"with the other {group.kind}: {others}")
     return folder
 
 
@@ -77,31 +75,30 @@ def _go_on(folder: RunFolder) -> RunFolder:
     Raises RunError where the run does not say how it was made, or its checkpoint is damaged; DataError,
     naming what differs, for data that have changed since.
     """
-    phases, info = Phases(), folder.info()
+    phases = Phases()
     checkpoint = Checkpoints(folder).read()
     # What computes is loaded by that, before its threads can be counted out.
-    chosen, classifier = _chosen(folder, info)
-    threads = rerun.threads_of({"threads": checkpoint.facts.get("threads")} if checkpoint else info)
+    chosen, classifier = _chosen(folder)
+    threads = (checkpoint.facts.get("threads") or {}) if checkpoint else folder.info.threads_used
     with provenance.with_threads(threads):
         with phases.measure("data"):
-            pictures = _same_pictures(folder, info, chosen.recipe, classifier)
+            pictures = _same_pictures(folder, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
         checkpointing.prepare(folder, checkpoint)
-        pipeline.walk(folder, chosen, classifier, pictures, phases, checkpoint)
+        pipeline.run(folder, chosen, classifier, pictures, phases, checkpoint)
     terminal.say("Report", terminal.shown_path(folder.path / "report.html"))
     return folder
 
 
 def _go_on_with_group(group: RunGroup) -> RunFolder:
     """Go on with repeats or folds: with the run that was stopped, then with those that were not begun."""
-    info = group.info()
-    if info.get("state") == "finished" and not group.lost():
+    if group.info.state == "finished" and not group.lost():
         terminal.say(
             "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to go on with"
         )
         return group
-    chosen, classifier = _chosen(group, info)
-    where, data_dir = rerun.where(group, info)
+    chosen, classifier = _chosen(group)
+    where, data_dir = provenance.opened_from(group.info)
     # As they are found from here: what is told of them is typed here.
     found = {
         "data": where,
@@ -111,7 +108,7 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
     chosen = replace(chosen, opened={**chosen.opened, **found})
     with provenance.with_threads(_threads_of_group(group)):
         pictures = study.open_study(
-            where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(info["opened"].get("strict"))
+            where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(group.info.opened.strict)
         )
         return repeating.go_on(group, chosen, pictures)
 
@@ -120,63 +117,60 @@ def _threads_of_group(group: RunGroup) -> dict[str, int]:
     """Return the threads that its runs have been trained with so far."""
     for run in group.runs():
         checkpoint = Checkpoints(run).read()
-        told = run.info() if checkpoint is None else checkpoint.facts
-        if told.get("threads"):
-            return rerun.threads_of({"threads": told["threads"]})
+        threads = run.info.threads if checkpoint is None else checkpoint.facts.get("threads")
+        if threads:
+            return dict(threads)
     return {}
 
 
-def _chosen(folder: RunFolder, info: dict[str, Any]) -> tuple[Chosen, Any]:
+def _chosen(folder: RunFolder) -> tuple[Chosen, Any]:
     """Return how the run was asked for, and an unfitted classifier.
 
     Raises RunError where its file does not say, or says what cannot have been asked for.
     """
-    file = folder.path / folder.file
-    recipe, opened, data = (info.get(key) for key in ("recipe", "opened", "data"))
-    if not recipe or not opened or not (opened.get("data") or (data or {}).get("source")):
+    file, info = folder.path / folder.file, folder.info
+    if not info.recipe or not info.opened.model_fields_set or not (info.opened.data or info.data.source):
         raise RunError(f"{file} does not say how the run was made.", "Train again.")
-    kept = recorded_settings(recipe)
+    kept = recorded_settings(info.recipe)
     try:
-        asked = make_recipe({**kept, "weights": rerun.weights_from(kept.get("weights"), info)})
+        asked = make_recipe({**kept, "weights": provenance.weights_from(kept.get("weights"), info)})
         classifier = choosing.new_classifier(asked)
     except UsageError as error:
         raise RunError(
             f"{file} cannot be believed: {error.message}", "Restore it, or train again."
         ) from error
-    return Chosen(asked, info.get("recipe_name"), info.get("reported") or {}, opened), classifier
+    opened = info.opened.model_dump(exclude_unset=True)
+    return Chosen(asked, info.recipe_name, info.reported, opened), classifier
 
 
-def _same_pictures(folder: RunFolder, info: dict[str, Any], recipe: Recipe, classifier: Any) -> study.Study:
+def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.Study:
     """Return the study of the run, in its own parts.
 
     Raises DataError, naming the pictures, where its data are no longer what they were.
     """
     from linnaea.data import fingerprints, split_file
 
-    opened, data = info["opened"], info.get("data") or {}
+    data = folder.info.data
     # A run that was stopped before it wrote down its parts draws them again.
-    known = (folder.path / "split.csv").is_file() and "split_hash" in data
-    where, data_dir = rerun.where(folder, {**info, "data": data})
+    known = (folder.path / "split.csv").is_file() and data.split_hash is not None
+    where, data_dir = provenance.opened_from(folder.info)
     again = recipe.model_copy(update={"split": None, "split_from": str(folder.path)}) if known else recipe
     pictures = study.open_study(
-        where, again, classifier, data_dir=data_dir, strict=bool(opened.get("strict"))
+        where, again, classifier, data_dir=data_dir, strict=bool(folder.info.opened.strict)
     )
     if not known:
         return pictures
-    pictures = replace(pictures, split=_as_told(pictures.split, data))
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.hashes or None)
-    if split_file.split_hash(rows) != data["split_hash"]:
+    split = pictures.split
+    pictures = replace(pictures, split=replace(split, protocol=data.protocol or split.protocol))
+    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
+    if split_file.split_hash(rows) != data.split_hash:
         raise DataError(
             f"{folder.path / 'split.csv'} is not the split that the run began with.", "Restore it."
         )
-    if fingerprints.fingerprint(pictures.dataset, pictures.hashes or None) != data.get("fingerprint"):
+    if fingerprints.fingerprint(pictures.dataset, pictures.scan.hashes) != data.fingerprint:
         raise DataError(
-            f"'{where}' holds {len(pictures.dataset):,} pictures, and held {data.get('pictures')} when the "
+            f"'{where}' holds {len(pictures.dataset):,} pictures, and held {data.pictures} when the "
             "run began: none that it uses changed, but the others did.",
             "Restore them, or train a new run with --split-from.",
         )
     return pictures
-
-
-def _as_told(split: Split, data: dict[str, Any]) -> Split:
-    return replace(split, protocol=str(data.get("protocol") or split.protocol))

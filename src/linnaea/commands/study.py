@@ -1,7 +1,6 @@
 """Study: the pictures of one run, divided into parts, as its network sees them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,17 @@ from linnaea.commands import terminal
 from linnaea.commands.check import record_check
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.findings import Problem
 from linnaea.data.groups import Groups
+from linnaea.data.scan import Scan
 from linnaea.data.split import Split
 from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
+from linnaea.settings import MLP, SETTINGS
 from linnaea.text import classes_have, counted, listed
 
-PICTURE_SIZE = 28  # pixels a side, MNIST's; enough to see a digit, too few for a photograph
-VALIDATION = 0.1  # of the training part
+PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
+VALIDATION = SETTINGS["validation"].default
 SAMPLE = 2000  # training pictures that are looked at once more after training: class means need no more
 
 
@@ -31,29 +31,29 @@ SAMPLE = 2000  # training pictures that are looked at once more after training: 
 class Study:
     """The pictures of one run, divided, and as the network sees them.
 
+    scan: Scan
+        Of the pictures that can be used, as this network takes them.
     size: int
         Side of the pictures in pixels; where `photographs` are kept, their shorter side.
-    photographs: DecodedPictures or None
-        For a network that takes pictures of any size; None for one that takes vectors.
-    small: Dataset or None
-        The same pictures in memory at their size, where several runs share them; None: read when asked for.
     groups: Groups or None
         What belongs together, and so was kept in one part wherever parts were drawn.
-    hashes: tuple of str
-        Of the content of each picture of the data set.
-    problems: tuple of Problem
-        What is wrong with the data set.
     """
 
-    dataset: Dataset
+    scan: Scan
     split: Split
     size: int
     colour: bool
-    photographs: DecodedPictures | None = None
-    small: Dataset | None = None
     groups: Groups | None = None
-    hashes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+
+    @property
+    def dataset(self) -> Dataset:
+        """The pictures that can be used."""
+        return self.scan.dataset
+
+    @property
+    def photographs(self) -> DecodedPictures | None:
+        """The pictures for a network that takes them at any size; None for one that takes vectors."""
+        return self.scan.photographs
 
     def rows(self, part: str) -> np.ndarray:
         """Return the rows of "train", "val" or "test"."""
@@ -77,13 +77,10 @@ class Study:
         return self.vectors(rows), self.dataset.labels[rows]
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
-        """Return these pictures of the data set as float32 (m, features) in 0..1.
-
-        Raises DataError for a file that is gone, or is not the one any more that was looked through.
-        """
+        """Return these pictures of the data set as float32 (m, features) in 0..1."""
         from linnaea.data.flatten import vectors
 
-        return vectors(self.small or self.dataset, rows, self.size, self.colour, self.hashes)
+        return vectors(replace(self.dataset, pixels=self.scan.squares), rows, self.size, self.colour)
 
     @cached_property
     def test(self) -> tuple[Any, np.ndarray]:
@@ -99,7 +96,7 @@ class Study:
 
     def divided(self, recipe: Recipe) -> Split:
         """Return the parts that another recipe (another seed, say) asks for, of the same pictures."""
-        return divide(self.dataset, recipe, self.groups, self.hashes)
+        return divide(self.scan, recipe, self.groups)
 
 
 def spread(labels: np.ndarray, most: int) -> np.ndarray:
@@ -117,45 +114,36 @@ def spread(labels: np.ndarray, most: int) -> np.ndarray:
 def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | None, strict: bool) -> Study:
     """Open the data set, leave out what cannot be read, and divide it.
 
-    Photographs are decoded once, while they are looked through, and kept for training.
+    Each picture is read once: for what is wrong with it, and as training will take it.
     """
-    from linnaea.data import cache, duplicates, fingerprints, groups, split_file
+    from linnaea.data import groups, split_file
 
-    side = classifier.kept_side() if takes_photographs(classifier) else None
+    photographs = takes_photographs(classifier)
+    size = classifier.kept_side() if photographs else recipe.size or PICTURE_SIZE
     # Before the pictures: a split that is not there is told in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
-    dataset, found = _usable(data, data_dir, strict, side)
-    photographs = None if side is None else cache.decoded(dataset, side, progress=True, scanned=True)
-    # Photographs were hashed while they were read.
-    hashes = tuple((photographs.hashes if photographs else ()) or fingerprints.content_hashes(dataset))
+    scanned = _usable(
+        data, data_dir, strict, {"side": size} if photographs else {"size": size, "colour": recipe.colour}
+    )
     together = groups.find_groups(
-        dataset,
-        copies=duplicates.groups(dataset, found),
+        scanned.dataset,
+        copies=scanned.copies,
+        taken=scanned.taken,
         column=recipe.group_column,
         pattern=recipe.group_pattern,
         seconds=recipe.group_seconds,
-        kept=None if kept is None else split_file.kept_groups(dataset, kept),
+        kept=None if kept is None else split_file.kept_groups(scanned.dataset, kept),
     )
-    return Study(
-        dataset,
-        divide(dataset, recipe, together, hashes),
-        size=(recipe.size or PICTURE_SIZE) if side is None else side,
-        colour=recipe.colour or side is not None,
-        photographs=photographs,
-        groups=together,
-        hashes=hashes,
-        problems=tuple(found),
-    )
+    parts = divide(scanned, recipe, together)
+    return Study(scanned, parts, size, recipe.colour or photographs, together)
 
 
-def _usable(
-    data: str, data_dir: Path | None, strict: bool, side: int | None
-) -> tuple[Dataset, list[Problem]]:
-    """Return the data set without what cannot be read, and its problems.
+def _usable(data: str, data_dir: Path | None, strict: bool, taken_as: dict[str, Any]) -> Scan:
+    """Return the scan of the data set without what cannot be used; taken_as: see scan.
 
     Raises DataError, where strict, for everything at once that would be left out.
     """
-    from linnaea.data import problems, sources
+    from linnaea.data import scan, sources
 
     foreign: DataError | None = None
     try:
@@ -164,7 +152,7 @@ def _usable(
         # Where it is not for being strict, the same error comes again.
         foreign, dataset = error, sources.open_dataset(data, data_dir=data_dir)
     try:
-        usable = problems.leave_out_unusable(dataset, strict=strict, side=side)
+        usable = scan.leave_out_unusable(scan.scan(dataset, **taken_as), strict=strict)
     except DataError as error:
         if foreign is None:
             raise
@@ -174,19 +162,17 @@ def _usable(
     return usable
 
 
-def divide(
-    dataset: Dataset, recipe: Recipe, together: Groups | None = None, hashes: Sequence[str] | None = None
-) -> Split:
+def divide(scan: Scan, recipe: Recipe, together: Groups | None = None) -> Split:
     """Return the parts that a recipe asks for: drawn, given by the data set, or those of an earlier run.
 
     together: what no draw may divide
-    hashes: of each picture's content, if at hand
     """
     from linnaea.data import split, split_file
 
+    dataset = scan.dataset
     if recipe.split_from is not None:
         rows, words = earlier_split(recipe.split_from)
-        made = split_file.split_from_rows(dataset, rows, protocol=words, hashes=hashes, groups=together)
+        made = split_file.split_from_rows(dataset, rows, scan.hashes, protocol=words, groups=together)
         # Only where it is asked for by name: the default would change what is reused.
         made = split.set_aside(dataset, made, recipe.validation or 0.0, recipe.seed)
     else:
@@ -220,7 +206,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
         known = tables.split_of(run)
         if known is not None:
             # Of a split that was reused itself: where it came from first, and where from now.
-            made = (run.info().get("data") or {}).get("protocol", "parts")
+            made = run.info.data.protocol or "parts"
             return known, f"{made.split(', as in ')[0]}, as in {place}"
     file = folder / "split.csv" if folder.is_dir() else folder
     try:
@@ -231,7 +217,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             f"There is no split in {place} ({reason}).",
             "--split-from takes a run folder, or the split.csv of one.",
         ) from error
-    return rows, f"parts of {place}"
+    return rows, f"split of {place}"
 
 
 def record_study(run: RunFolder, study: Study) -> None:
@@ -240,7 +226,7 @@ def record_study(run: RunFolder, study: Study) -> None:
     from linnaea.data.fingerprints import fingerprint
 
     dataset = study.dataset
-    rows = split_file.split_rows(dataset, study.split, study.hashes or None)
+    rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
     run.write_csv("split.csv", list(split_file.COLUMNS), rows)
     counts = {part: len(study.rows(part)) for part in PARTS}
     per_class = {
@@ -253,7 +239,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "name": dataset.name,
             "pictures": len(dataset),
             "classes": list(dataset.class_names),
-            "fingerprint": fingerprint(dataset, study.hashes or None),
+            "fingerprint": fingerprint(dataset, study.scan.hashes),
             "protocol": study.split.protocol,
             "split_hash": split_file.split_hash(rows),
             "groups_hash": split_file.groups_hash(rows),
@@ -275,7 +261,7 @@ def record_study(run: RunFolder, study: Study) -> None:
     terminal.say("Split", f"{parts} · {study.split.protocol}")
     _tell_what_lacks(per_class)
     _record_leaks(run, study)
-    record_check(run, dataset, study.problems)
+    record_check(run, dataset, study.scan.problems)
 
 
 def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
@@ -300,7 +286,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} {verb} in training or "
             f"validation as well, as a copy or by the group: {listed(test, 3)}",
-            f"The parts are used as given; the score is told with and without {them}.",
+            f"The split is used as given; the score is reported with and without {them}.",
         )
     if val:
         verb = "is" if len(val) == 1 else "are"
@@ -313,11 +299,8 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
 
 def count_look(run: RunFolder, study: Study) -> None:
     """Count, once a run, that the test part was judged, and tell where other runs judged it before."""
-    from linnaea.data.fingerprints import content_hashes
     from linnaea.runs import test_reuse
 
-    rows = study.rows("test")
-    hashes = [study.hashes[row] for row in rows] if study.hashes else content_hashes(study.dataset, rows)
-    found = test_reuse.look(run, hashes)
+    found = test_reuse.look(run, [study.scan.hashes[row] for row in study.rows("test")])
     if found["earlier"] != 0:
         terminal.say("Looks", test_reuse.sentence(found))

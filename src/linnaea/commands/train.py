@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from linnaea.classifiers import contract
-from linnaea.commands import choosing, learning, learning_curve, pipeline, repeating, study, terminal
+from linnaea.commands import choosing, learning_curve, pipeline, repeating, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.lock import claimed, refuse_claimed
+from linnaea.runs.guard import claimed, claimed_free, refuse_claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
 
@@ -37,7 +37,7 @@ def train(
     ----------
     data
         digits, mnist, flowers102, a folder with a folder of pictures for each class, or a CSV with
-        path,label[,part].
+        path,label[,split].
     settings
         The common settings; from Python a dict of any settings: {"hidden": [100], "epochs": 5}.
     recipe
@@ -71,10 +71,10 @@ def train(
     repeating.check_asked(chosen.recipe)
     classifier = choosing.new_classifier(chosen.recipe)
     choosing.refuse_beside_budget(chosen.recipe)
-    folder = out or learning.free_folder(data)
-    refuse_claimed(folder)
-    RunFolder.refuse_taken(folder, overwrite=overwrite)
-    with claimed(folder):
+    if out is not None:
+        refuse_claimed(out)
+        RunFolder.refuse_taken(out, overwrite=overwrite)
+    with claimed_free(data) if out is None else claimed(out) as folder:
         with phases.measure("data"):
             if contract.takes_photographs(classifier):
                 # A moment, where the pictures may take minutes.
@@ -86,7 +86,7 @@ def train(
         if chosen.recipe.repeats or chosen.recipe.folds:
             return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
         run = RunFolder.create(folder, overwrite=overwrite)
-        pipeline.walk(run, chosen, classifier, pictures, phases)
+        pipeline.run(run, chosen, classifier, pictures, phases)
     terminal.say("Report", terminal.shown_path(run.path / "report.html"))
     return run
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.findings import Problem
+from linnaea.data.problems import Problem
 from linnaea.text import counted, listed
 
 TINY = 5
@@ -79,7 +79,7 @@ def part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
         if lacking and known[part]:
             classes = counted(len(lacking), "class", "classes")
             verb = "has" if len(lacking) == 1 else "have"
-            message = f"{classes} {verb} no usable picture in the {part} part: {listed(lacking)}."
+            message = f"{classes} {verb} no usable picture in the {part} set: {listed(lacking)}."
             severity = "error" if part == "train" else "warning"
             problems.append(Problem("missing_from_part", severity, (), message))
     return problems

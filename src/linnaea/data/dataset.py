@@ -1,7 +1,8 @@
 """Dataset: which pictures, which labels, and which part each belongs to."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,35 @@ class Dataset:
         """Every class that has a picture, sorted."""
         return tuple(str(name) for name in np.unique(self.labels))
 
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Dataset":
+        """Return these pictures, in this order; a class that loses its last one is among empty_classes."""
+        rows = np.asarray(rows, dtype=np.int64)
+        lost = set(self.class_names) - {str(label) for label in self.labels[rows]}
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows.tolist()),
+            labels=self.labels[rows],
+            parts=None if self.parts is None else self.parts[rows],
+            pixels=None if self.pixels is None else self.pixels[rows],
+            empty_classes=tuple(sorted({*self.empty_classes, *lost})),
+        )
+
+    def by_path(self) -> np.ndarray:
+        """Return the rows, int64 (n,), in the order in which every draw meets them: see path_order."""
+        # Not np.argsort: an array of text takes, for each path, the room of the longest.
+        order = sorted(range(len(self)), key=lambda row: path_order(self.paths[row]))
+        return np.array(order, dtype=np.int64)
+
     def files(self, rows: Sequence[int] | np.ndarray) -> list[Path]:
         """Return the files of these rows; only for a data set of files."""
         if self.root is None:
             raise TypeError(f"{self!r} lives in memory and has no files")
         return [self.root / self.paths[row] for row in rows]
+
+
+def path_order(path: str) -> tuple[str, str]:
+    """Return what paths are sorted by, so that the same pictures are drawn wherever the folder lies.
+
+    File systems list in their own order, and macOS may store é as two characters where others store one.
+    """
+    return unicodedata.normalize("NFC", path), path

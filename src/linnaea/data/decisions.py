@@ -21,7 +21,7 @@ class Relabelled:
     """A data set as a table, with the decisions in it.
 
     text: str
-        The CSV: path, label, part where the data set has parts, and its further columns.
+        The CSV: path, label, split where the data set has one, and its further columns.
     changed, confirmed, left_out: int
         Pictures with another label than before, with the same, and not in the table any more.
     emptied: tuple of str
@@ -82,7 +82,7 @@ def relabelled(dataset: Dataset, decisions: dict[str, str], out: Path) -> Relabe
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    parts = [] if dataset.parts is None else ["part"]
+    parts = [] if dataset.parts is None else ["split"]
     writer.writerow(["path", "label", *parts, *dataset.columns])
     changed = 0
     left: list[str] = []

@@ -6,14 +6,17 @@ neighbours'. Hashes alone flag pictures that are only composed alike, a bright f
 ground, and one strong outline would rule plain gradients; fine edges everywhere do not coincide by chance.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.findings import DUPLICATES, Problem
+from linnaea.data.groups import joined, numbered
+from linnaea.data.problems import Problem
+from linnaea.text import listed
 
 THUMBNAIL = 64
 """Side of the small grey copies that are compared, in pixels, whatever the shape of the picture."""
@@ -79,11 +82,11 @@ def view_hashes(thumbnail: Image.Image) -> np.ndarray:
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
-    """Return pairs (i, j), i < j, that join all pictures which are the same but for the changes named above.
+def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    """Return for each picture the first that it is the same as, but for the changes named above: int (n,).
 
-    Of a picture that is there a hundred times, 99 pairs: a pair that others have joined is not compared, so
-    that the frames of a film do not take the square of their number.
+    A pair that others have joined is not compared, so that the frames of a film do not take the square of
+    their number.
 
     hashes: ndarray of uint64, (n, 8), as view_hashes gives them
     thumbnails: ndarray of uint8, (n, 64, 64), grey
@@ -91,7 +94,6 @@ def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, in
     from scipy.cluster.hierarchy import DisjointSet
 
     alike = DisjointSet(range(len(hashes)))
-    pairs: list[tuple[int, int]] = []
     compared = 0
     for first, second in _candidates(hashes).tolist():
         if compared == _MOST_COMPARED:
@@ -100,8 +102,10 @@ def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, in
             compared += 1
             if likeness(thumbnails[first], thumbnails[second]) >= _SAME:
                 alike.merge(first, second)
-                pairs.append((first, second))
-    return pairs
+    same = np.arange(len(hashes))
+    for subset in alike.subsets():
+        same[list(subset)] = min(subset)
+    return same
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:
@@ -118,40 +122,64 @@ def likeness(first: np.ndarray, second: np.ndarray) -> float:
     return best
 
 
-def joined(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Return the number of each picture's group, (count,) int, where the two of a pair belong together."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def find_copies(
+    dataset: Dataset, hashes: Sequence[str], small: Mapping[int, tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, list[Problem]]:
+    """Return which pictures are the same, and what is wrong with that.
 
-    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    hashes: of each picture's content; "" for one that cannot be used, which is nobody's copy.
+    small: row → (view_hashes, thumbnail of uint8 (64, 64)) of each picture that can be compared.
 
-
-def groups(dataset: Dataset, problems: Iterable[Problem]) -> np.ndarray:
-    """Return for each picture the number of its group: equal numbers are the same picture, exact or near.
-
-    problems: what problems.scan found; pictures of theirs that the data set no longer has are passed over.
-
-    Returns ndarray of int, (n,).
+    Returns (ids, problems): int64 (n,), equal for pictures that are the same; one problem or two for each
+    group of them.
     """
-    row_of = {path: row for row, path in enumerate(dataset.paths)}
-    pairs: list[tuple[int, int]] = []
-    for problem in problems:
-        if problem.kind in DUPLICATES:
-            rows = [row_of[path] for path in problem.paths if path in row_of]
-            pairs += [(rows[0], row) for row in rows[1:]]
-    return joined(len(dataset), pairs)
+    exact = numbered(hashes)
+    first = set(np.unique(exact, return_index=True)[1].tolist())
+    # Of a picture that is there several times, one is compared with the others.
+    rows = [row for row in small if row in first]
+    near = np.arange(len(dataset))
+    if rows:
+        views, thumbnails = (np.stack([small[row][which] for row in rows]) for which in (0, 1))
+        near[rows] = np.array(rows)[near_copies(views, thumbnails)]
+    ids = joined(len(dataset), [exact, near])
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(ids.tolist()):
+        groups[number].append(row)
+    problems = [
+        problem
+        for group in groups.values()
+        if len(group) > 1
+        for problem in _copy_problems(dataset, hashes, group)
+    ]
+    if len(rows) > MOST_WITH_VIEWS:
+        message = (
+            "Near copies were looked for among whole pictures and their mirror images, not among crops: "
+            f"there are {len(rows):,} different pictures, and crops are compared up to {MOST_WITH_VIEWS:,}."
+        )
+        problems.append(Problem("crops_not_searched", "note", (), message))
+    return ids, problems
 
 
-def exact_pairs(hashes: Sequence[str]) -> list[tuple[int, int]]:
-    """Return pairs that join all pictures of equal content hash; "" is a picture that cannot be used."""
-    first: dict[str, int] = {}
-    pairs = []
-    for row, picture_hash in enumerate(hashes):
-        if picture_hash and first.setdefault(picture_hash, row) != row:
-            pairs.append((first[picture_hash], row))
-    return pairs
+def _copy_problems(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> list[Problem]:
+    """Return what is wrong with copies of one picture: a leak, a doubtful label, both, or just copies."""
+    paths = tuple(sorted(dataset.paths[row] for row in rows))
+    labels = sorted({str(dataset.labels[row]) for row in rows})
+    held = {str(dataset.parts[row]) for row in rows} if dataset.parts is not None else set()
+    parts = sorted(part for part in held if part)
+    exact = len({hashes[row] for row in rows}) == 1
+    kind = "exact_duplicate" if exact else "near_duplicate"
+    same = "are the same, byte for byte" if exact else "are the same picture, nearly"
+    message = f"{len(rows)} pictures {same}: {listed(paths)}"
+    problems = []
+    if len(parts) > 1:
+        # Whoever knows a test picture already is not tested by it.
+        severity = "error" if "test" in parts else "warning"
+        leak = f"{message}; they lie in different sets ({listed(parts)})."
+        problems.append(Problem(f"{kind}_across_parts", severity, paths, leak))
+    if len(labels) > 1:
+        doubt = f"{message}; their labels differ ({listed(labels)})."
+        problems.append(Problem(f"{kind}_across_classes", "warning", paths, doubt))
+    return problems or [Problem(kind, "warning", paths, f"{message}.")]
 
 
 def _candidates(hashes: np.ndarray) -> np.ndarray:

@@ -25,12 +25,11 @@ def content_hashes(dataset: Dataset, rows: Sequence[int] | np.ndarray | None = N
     return [_file_hash(path) for path in dataset.files(np.asarray(rows, dtype=np.int64))]
 
 
-def fingerprint(dataset: Dataset, hashes: Sequence[str] | None = None) -> str:
+def fingerprint(dataset: Dataset, hashes: Sequence[str]) -> str:
     """Return one hash of the whole data set: of every picture's path, content, label and official part.
 
-    The order in which pictures are listed does not matter. hashes: what content_hashes returned, if at hand.
+    The order in which pictures are listed does not matter. hashes: of each picture's content.
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
     parts = [""] * len(dataset) if dataset.parts is None else dataset.parts
     columns = zip(dataset.paths, hashes, dataset.labels, parts, strict=True)
     return text_hash(sorted("\t".join(map(str, row)) for row in columns))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.pictures import SUFFIXES
+from linnaea.data.decoding import SUFFIXES
 from linnaea.errors import DataError
 from linnaea.text import counted, listed
 
@@ -236,7 +236,7 @@ def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
         verb, links = "hold" if len(empty) > 1 else "holds", _links_left_out(listing)
         raise DataError(
             f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures{links}.",
-            "Add pictures in class folders, or remove the empty part to have it drawn from the others.",
+            "Add pictures in class folders, or remove the empty folder to have its set drawn from others.",
         )
 
 

@@ -45,7 +45,7 @@ def make_folds(
     Raises SettingError for a number of folds that cannot be, DataError, naming the classes, where one has a
     single picture, or lies in one group as a whole.
     """
-    rows = np.argsort(np.array(dataset.paths), kind="stable")
+    rows = dataset.by_path()
     words = "all pictures"
     if protocol in (OFFICIAL, TRAINVAL):
         if dataset.parts is None:

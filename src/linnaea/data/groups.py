@@ -10,7 +10,6 @@ import numpy as np
 
 from linnaea.data.dataset import Dataset
 from linnaea.errors import DataError, SettingError, did_you_mean
-from linnaea.machine import usable_cores
 from linnaea.text import counted, listed
 
 
@@ -36,6 +35,7 @@ def find_groups(
     dataset: Dataset,
     *,
     copies: Sequence[int] | np.ndarray | None = None,
+    taken: Sequence[tuple[str, float] | None] = (),
     column: str | None = None,
     pattern: str | None = None,
     seconds: float | None = None,
@@ -48,7 +48,9 @@ def find_groups(
     Parameters
     ----------
     copies: sequence of int, (n,), optional
-        Equal for pictures that are the same (duplicates.groups).
+        Equal for pictures that are the same (Scan.copies).
+    taken: sequence of (str, float) or None, (n,)
+        Camera and moment of each photograph (Header.taken), which `seconds` needs.
     column: str, optional
         A column of the CSV: equal values belong together, empty ones stand alone.
     pattern: str, optional
@@ -72,7 +74,7 @@ def find_groups(
         named.append(("of the earlier split", list(kept)))
     relations = [(word, numbered(values)) for word, values in named]
     if seconds is not None:
-        relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, seconds)))
+        relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, taken, seconds)))
     if copies is not None:
         relations.append(("of copies", np.asarray(copies)))
     ids = joined(len(dataset), [numbers for _, numbers in relations])
@@ -101,7 +103,7 @@ def _column(dataset: Dataset, column: str) -> list[str]:
     columns = dataset.columns
     if not columns:
         raise SettingError(
-            f"group_column is '{column}', and {dataset.source} has no columns beside path, label and part.",
+            f"group_column is '{column}', and {dataset.source} has no columns beside path, label and split.",
             "Add the column to a CSV of the pictures, or name groups with group_pattern.",
         )
     # Column names are kept in small letters.
@@ -138,16 +140,10 @@ def _matched(dataset: Dataset, pattern: str) -> list[str]:
     return values
 
 
-def _bursts(dataset: Dataset, seconds: float) -> np.ndarray:
+def _bursts(dataset: Dataset, taken: Sequence[tuple[str, float] | None], seconds: float) -> np.ndarray:
     """Return numbers (n,), equal for pictures of one camera that follow each other within the seconds."""
-    from linnaea.data import cache
-    from linnaea.data.exif import taken
-
-    files = [] if dataset.root is None else dataset.files(range(len(dataset)))
-    # Headers only; the disk is what takes time, so a few threads.
-    moments = list(cache.in_order(taken, usable_cores(), files))
     cameras: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for row, moment in enumerate(moments):
+    for row, moment in enumerate(taken):
         if moment is not None:
             cameras[moment[0]].append((moment[1], row))
     if not cameras:

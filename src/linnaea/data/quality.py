@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from linnaea.data.duplicates import SMALLEST, THUMBNAIL, view_hashes
-from linnaea.data.findings import Problem
 from linnaea.data.headers import Header, header
+from linnaea.data.problems import Problem
 from linnaea.text import counted, listed
 
 ENOUGH = 192
@@ -54,10 +54,9 @@ class Look:
         Mean difference between the strongest and the weakest of R, G and B.
     softness: float
         Change of the gradient over the gradient, on the strongest edges: small where edges are wide.
-    hashes: ndarray of uint64, (8,), or None
-        See duplicates.view_hashes; None for pictures too small or too even to be compared.
-    thumbnail: ndarray of uint8, (64, 64), or None
-        Grey; as hashes.
+    small: (ndarray of uint64, (8,); ndarray of uint8, (64, 64)) or None
+        duplicates.view_hashes and the grey thumbnail that they are of; None for pictures too small or too
+        even to be compared.
     """
 
     header: Header
@@ -66,8 +65,7 @@ class Look:
     high: float
     colour: float
     softness: float
-    hashes: np.ndarray | None = field(default=None, repr=False)
-    thumbnail: np.ndarray | None = field(default=None, repr=False)
+    small: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     @property
     def shorter(self) -> int:
@@ -100,8 +98,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
         high=high,
         colour=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
         softness=_softness(image) if comparable else np.inf,
-        hashes=view_hashes(grey) if comparable else None,
-        thumbnail=thumbnail if comparable else None,
+        small=(view_hashes(grey), thumbnail) if comparable else None,
     )
 
 
@@ -125,7 +122,7 @@ def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Proble
     ]
     small = [path for path, look in zip(paths, looks, strict=True) if look.shorter < SMALLEST]
     if small:
-        problems.append(small_pictures(len(small), () if len(small) == len(looks) else small))
+        problems.append(_small_pictures(len(small), () if len(small) == len(looks) else small))
     return problems
 
 
@@ -147,7 +144,7 @@ def _traits(path: str, look: Look, usual: float) -> list[str]:
     return [kind for kind, holds in held.items() if holds]
 
 
-def small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
+def _small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
     """Return the note that so many pictures are compared byte for byte only; no paths: all of them."""
     message = (
         f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} under {SMALLEST} pixels: only exact "
@@ -183,12 +180,17 @@ def _softness(image: Image.Image) -> float:
     return float(laplacian[edges].mean()) / strength if strength > 0 else np.inf
 
 
-def even_pictures(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
-    """Return the pictures of one even colour among pixels, uint8 (n, height, width[, 3])."""
+def pixel_problems(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
+    """Return what is wrong with pictures in memory, uint8 (n, height, width[, 3]): even ones, small ones."""
+    if not len(pixels):
+        return []
     inside = tuple(range(1, pixels.ndim))
     even = pixels.max(axis=inside).astype(np.int16) - pixels.min(axis=inside) < _BLANK
     named = [paths[row] for row in np.flatnonzero(even).tolist()]
-    return [_stands_out("blank", named, len(paths))] if named else []
+    problems = [_stands_out("blank", named, len(paths))] if named else []
+    if min(pixels.shape[1:3]) < SMALLEST:
+        problems.append(_small_pictures(len(pixels)))
+    return problems
 
 
 def _stands_out(kind: str, named: list[str], pictures: int) -> Problem:

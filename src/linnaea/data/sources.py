@@ -30,7 +30,7 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
         "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched),
         "flowers102" (8,189 photographs or a part of them, found or fetched), a folder (one folder a class; or
         train/, val/ and test/ that each hold one folder a class), or a CSV file with the columns path, label
-        and perhaps part. A name wins over a folder of that name, which is written ./mnist.
+        and perhaps split. A name wins over a folder of that name, which is written ./mnist.
     data_dir: Path, optional
         Where the files of a named data set lie.
     strict: bool

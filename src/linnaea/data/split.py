@@ -103,16 +103,14 @@ def make_split(
     """
     if protocol in {OFFICIAL, TRAINVAL}:
         train, val, test = _official(dataset)
-        words = "official parts"
+        words = "official split"
         if protocol == TRAINVAL:
             train, val = _joined(dataset, train, val)
             words += ", train and val together for training"
         words += without_part(dataset)
     else:
         train_share, val_share, test_share = _shares(RANDOM_SHARE if protocol == RANDOM else protocol)
-        # Sorted: file systems list in their own order, and the same seed must mean the same pictures
-        # everywhere.
-        rows = np.argsort(np.array(dataset.paths), kind="stable")
+        rows = dataset.by_path()
         rest, test = _divide(dataset, rows, test_share, Purpose.SPLIT, seed, "test", groups)
         train, val = rest, rest[:0]
         if val_share:
@@ -121,7 +119,7 @@ def make_split(
             train, val = _divide(dataset, rest, inner, Purpose.VALIDATION, seed, "validation", groups)
         shares = [share for share in (train_share, val_share, test_share) if share]
         words = f"{'/'.join(f'{float(share * 100):g}' for share in shares)} stratified, seed {seed}"
-        words += in_fact(test_share, len(test), len(rows), "the test part is")
+        words += in_fact(test_share, len(test), len(rows), "the test set is")
         words += f", kept together: {groups.words}" if groups is not None and groups.words else ""
     return set_aside(dataset, Split(train, val, test, words, groups), validation, seed)
 
@@ -186,30 +184,30 @@ def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"'{dataset.name}' has no official split.",
             "Use a fraction, such as --split 0.7 (70 % for training).",
         )
-    order = np.argsort(np.array(dataset.paths), kind="stable")
+    order = dataset.by_path()
     rows = [order[dataset.parts[order] == part] for part in PARTS]
     for part, members in zip(PARTS, rows, strict=True):
         if part != "val" and not len(members):
             raise DataError(
-                f"'{dataset.name}' is divided into parts, but has no {part} part.",
-                f"Add {part} pictures, or divide them anew with a fraction, such as --split 0.7.",
+                f"'{dataset.name}' comes with a split, but has no {part} set.",
+                f"Add {part} pictures, or divide all anew with a fraction, such as --split 0.7.",
             )
     return rows[0], rows[1], rows[2]
 
 
 def without_part(dataset: Dataset) -> str:
-    """Return ", 24 pictures without a part left out", for a protocol that takes the parts as given, or ""."""
+    """Return ", 24 pictures in no set left out", for a protocol that takes the parts as given, or ""."""
     left = 0 if dataset.parts is None else int((dataset.parts == "").sum())
-    return f", {counted(left, 'picture')} without a part left out" if left else ""
+    return f", {counted(left, 'picture')} in no set left out" if left else ""
 
 
 def _joined(dataset: Dataset, train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(val):
         raise SettingError(
-            f"'{dataset.name}' has no official validation part to train on as well.", "Use --split official."
+            f"'{dataset.name}' has no official validation set to train on as well.", "Use --split official."
         )
-    rows = np.concatenate([train, val])
-    return rows[np.argsort(np.array(dataset.paths)[rows], kind="stable")], val[:0]
+    order = dataset.by_path()
+    return order[np.isin(order, np.concatenate([train, val]))], val[:0]
 
 
 def _divide(
@@ -305,8 +303,8 @@ def check_parts(dataset: Dataset, split: Split) -> None:
     for part in ("train", "test"):
         if not len(split.parts()[part]):
             raise DataError(
-                f"The {part} part of '{dataset.name}' has no pictures ({split.protocol}).",
-                "Every split needs pictures to learn from and pictures to be judged by.",
+                f"The {part} set of '{dataset.name}' has no pictures ({split.protocol}).",
+                "Every split needs pictures to train on and pictures to test on.",
             )
     # The class list is made from training. The other way round is no error: a class without test pictures is
     # learned and reported as not judged.
@@ -315,6 +313,6 @@ def check_parts(dataset: Dataset, split: Split) -> None:
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
             raise DataError(
-                f"{classes_have(strange)} pictures in the {part} part and none in training.",
+                f"{classes_have(strange)} pictures in the {part} set and none in the training set.",
                 "A network cannot name what it never saw: add training pictures, or leave the class out.",
             )

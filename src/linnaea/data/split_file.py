@@ -7,36 +7,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset
-from linnaea.data.fingerprints import content_hashes
+from linnaea.data.dataset import PARTS, Dataset, path_order
 from linnaea.data.groups import Groups, joined, numbered
 from linnaea.data.split import Split, check_parts
 from linnaea.errors import DataError
 from linnaea.hashing import text_hash
 from linnaea.text import counted, listed
 
-COLUMNS = ("path", "hash", "label", "part", "group")
-"""The columns of split.csv. Older files have no group."""
+COLUMNS = ("path", "hash", "label", "split", "group")
+"""The columns of split.csv. Older files have no group, and call the split a part."""
 
 NAMED = 100
 """So many changed pictures an error names; a whole folder that vanished is told by its number."""
 
 
-def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Return the rows of split.csv, sorted by path: path, hash (of the content), label, part, group.
+def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of split.csv, sorted by path: path, hash (of the content), label, split, group.
 
     group: what was kept together with others; "" for a picture that stands alone.
 
-    hashes: what content_hashes returned for the whole data set, if at hand.
+    hashes: of the content of each picture of the data set (Scan.hashes).
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
     names = [""] * len(dataset) if split.groups is None else split.groups.names
     rows = [
         {
             "path": dataset.paths[row],
             "hash": hashes[row],
             "label": str(dataset.labels[row]),
-            "part": part,
+            "split": part,
             "group": names[row],
         }
         for part, members in split.parts().items()
@@ -46,14 +44,16 @@ def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str] | None = No
 
 
 def split_hash(rows: Sequence[dict[str, str]]) -> str:
-    """Return one hash of the rows of a split: equal exactly where the same pictures play the same parts."""
-    return text_hash(sorted("\t".join((row["path"], row["hash"], row["label"], row["part"])) for row in rows))
+    """Return one hash of the rows of a split: equal exactly where the same pictures are in the same sets."""
+    return text_hash(
+        sorted("\t".join((row["path"], row["hash"], row["label"], row["split"])) for row in rows)
+    )
 
 
 def groups_hash(rows: Sequence[dict[str, str]]) -> str:
     """Return one hash of what belongs together, whatever the groups are called.
 
-    Apart from split_hash, because the same pictures in the same parts may be grouped later, or otherwise.
+    Apart from split_hash, because the same pictures in the same sets may be grouped later, or otherwise.
     """
     first: dict[str, str] = {}
     in_order = sorted(rows, key=lambda row: row["path"])
@@ -62,8 +62,10 @@ def groups_hash(rows: Sequence[dict[str, str]]) -> str:
 
 
 def read_split(text: str) -> list[dict[str, str]]:
-    """Return the rows of a split.csv. Raises DataError where columns are missing or a part is unknown."""
+    """Return the rows of a split.csv. Raises DataError where columns are missing or a set is unknown."""
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    if "split" not in (reader.fieldnames or ()):
+        reader.fieldnames = ["split" if name == "part" else name for name in reader.fieldnames or ()]
     missing = [name for name in COLUMNS[:4] if name not in (reader.fieldnames or ())]
     if missing:
         raise DataError(
@@ -74,13 +76,13 @@ def read_split(text: str) -> list[dict[str, str]]:
     twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
     if twice:
         raise DataError(
-            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one part."
+            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one set."
         )
-    strange = sorted({row["part"] for row in rows} - set(PARTS))
+    strange = sorted({row["split"] for row in rows} - set(PARTS))
     if strange:
         raise DataError(
-            f"The split names the unknown part {listed(map(repr, strange))}.",
-            "Parts are train, val and test.",
+            f"The split names the unknown set {listed(map(repr, strange))}.",
+            "Sets are train, val and test.",
         )
     return rows
 
@@ -91,7 +93,7 @@ def as_written(rows: Sequence[dict[str, str]]) -> tuple[Split, np.ndarray]:
     The pictures themselves are not asked: row i is the i-th of these rows. Rows of one group belong together,
     and of one content hash, by which files older than the column group are known.
     """
-    parts = np.array([row["part"] for row in rows], dtype=object)
+    parts = np.array([row["split"] for row in rows], dtype=object)
     train, val, test = (np.flatnonzero(parts == part) for part in PARTS)
     ids = joined(len(rows), [numbered([row[name] for row in rows]) for name in ("group", "hash")])
     return Split(train, val, test, "as written"), ids
@@ -100,21 +102,20 @@ def as_written(rows: Sequence[dict[str, str]]) -> tuple[Split, np.ndarray]:
 def split_from_rows(
     dataset: Dataset,
     rows: Sequence[dict[str, str]],
+    hashes: Sequence[str],
     *,
-    protocol: str = "parts of an earlier split",
-    hashes: Sequence[str] | None = None,
+    protocol: str = "an earlier split",
     groups: Groups | None = None,
 ) -> Split:
     """Return the split that these rows of a split.csv describe, refused where the pictures have changed.
 
-    Pictures that the split does not know are left out, and counted in the protocol. hashes: what
-    content_hashes returned for the whole data set, if at hand. groups: what belongs together by now.
+    Pictures that the split does not know are left out, and counted in the protocol. hashes: of
+    the content of each picture of the data set (Scan.hashes). groups: what belongs together by now.
 
     Raises DataError naming each picture that is missing, moved, changed in content or relabelled, or whose
     file is there but cannot be read any more (or is not listed), and for a part without pictures or a class
     that training lacks.
     """
-    hashes = content_hashes(dataset) if hashes is None else hashes
     place = {path: row for row, path in enumerate(dataset.paths)}
     # A copy that the split knows under its own name is not where a missing picture has gone.
     known_paths = {row["path"] for row in rows}
@@ -122,7 +123,7 @@ def split_from_rows(
     kinds = ("missing", "moved", "unreadable or not listed", "changed", "relabelled")
     differences: dict[str, list[str]] = {kind: [] for kind in kinds}
     members: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row in sorted(rows, key=lambda row: row["path"]):
+    for row in sorted(rows, key=lambda row: path_order(row["path"])):
         path, known = row["path"], place.get(row["path"])
         if known is None:
             now = by_hash.get(row["hash"])
@@ -134,7 +135,7 @@ def split_from_rows(
         elif dataset.labels[known] != row["label"]:
             differences["relabelled"].append(f"{path} ('{row['label']}', now '{dataset.labels[known]}')")
         else:
-            members[row["part"]].append(known)
+            members[row["split"]].append(known)
     found = [f"{len(paths):,} {kind}: {listed(paths, NAMED)}" for kind, paths in differences.items() if paths]
     if found:
         raise DataError(

@@ -1,4 +1,4 @@
-"""A CSV file becomes a Dataset: the columns path, label and perhaps part."""
+"""A CSV file becomes a Dataset: the columns path, label and perhaps split."""
 
 import csv
 import io
@@ -14,22 +14,30 @@ from linnaea import reading
 from linnaea.data.dataset import Dataset
 from linnaea.data.folders import PART_NAMES
 from linnaea.errors import DataError
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, plural
 
 COLUMNS = ("path", "label")
+SPLIT = ("split", "part")
+"""The column that says which set a picture belongs to; the second name is that of older tables."""
+
 MAX_TABLE = 1 << 30  # bytes; a row has some 60
-_CURE = "The first line must name the columns: path,label or path,label,part."
+_CURE = "The first line must name the columns: path,label or path,label,split."
 
 
 def open_table(path: Path, source: str) -> Dataset:
     """Return the pictures that a CSV file lists; paths are relative to the file's folder.
 
     Comma, semicolon and tab separate columns; the first line names them; other columns are kept to group by.
-    An empty part means that a picture belongs to none, which the notes count.
+    An empty split means that a picture belongs to no set, which the notes count.
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
     rows = read_rows(path, source)
+    given = [name for name in SPLIT if rows and name in rows[0][1]]
+    if len(given) > 1:
+        raise DataError(
+            f"{source} has a column split and a column part, which mean the same.", "Rename or remove one."
+        )
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
     faults: dict[str, list[str]] = {}
@@ -38,18 +46,18 @@ def open_table(path: Path, source: str) -> Dataset:
     seen: set[str] = set()
     for line, row in rows:
         # Tables made on Windows separate folders by backslashes; the file system here may not.
-        # a/../a/1.png and a/1.png are one picture, which must not stand in two parts.
+        # a/../a/1.png and a/1.png are one picture, which must not stand in two sets.
         name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
         # NFC, like folder names: one class however an accent was typed.
         label = unicodedata.normalize("NFC", row["label"])
-        part = row.get("part", "").lower()
+        part = row[given[0]].lower() if given else ""
         for fault in _faults(path.parent, name, label, part, seen):
             faults.setdefault(fault, []).append(f"line {line}" if not name else f"{name} (line {line})")
         seen.add(name)
         paths.append(name)
         labels.append(label)
         parts.append(PART_NAMES.get(part, ""))
-        for column in row.keys() - {"path", "label", "part"}:
+        for column in row.keys() - {*COLUMNS, *given}:
             columns.setdefault(column, {})[name] = row[column]
     if faults:
         found = "; ".join(
@@ -59,7 +67,7 @@ def open_table(path: Path, source: str) -> Dataset:
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Telling pictures apart needs two classes or more.")
-    order = np.argsort(paths, kind="stable")
+    order = sorted(range(len(paths)), key=paths.__getitem__)
     none = parts.count("") if any(parts) else 0
     return Dataset(
         name=path.stem,
@@ -69,7 +77,7 @@ def open_table(path: Path, source: str) -> Dataset:
         parts=np.array(parts)[order] if any(parts) else None,
         root=path.parent,
         columns=dict(sorted(columns.items())),
-        notes=(f"{counted(none, 'picture')} {'has' if none == 1 else 'have'} no part.",) if none else (),
+        notes=(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.",) if none else (),
     )
 
 
@@ -140,5 +148,5 @@ def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> l
     if not label:
         faults.append("without a label")
     if part and part not in PART_NAMES:
-        faults.append(f"with the unknown part '{part}' (known: train, val, test)")
+        faults.append(f"with the unknown split '{part}' (known: train, val, test)")
     return faults

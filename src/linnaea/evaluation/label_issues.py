@@ -76,14 +76,14 @@ def joined(tables: list[Predictions]) -> Predictions:
     classes = tables[0].classes
     if any(set(table.classes) != set(classes) for table in tables):
         raise DataError("The folds know different classes.", "Train them again with --folds.")
-    paths = np.array([path for table in tables for path in table.paths])
-    order = np.argsort(paths, kind="stable")
-    if len(np.unique(paths)) != len(paths):
+    paths = [path for table in tables for path in table.paths]
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    if len(set(paths)) != len(paths):
         raise DataError("Two folds judge the same picture.", "Train them again with --folds.")
     columns = [[table.classes.index(name) for name in classes] for table in tables]
     probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
     return Predictions(
-        paths=tuple(paths[order].tolist()),
+        paths=tuple(paths[row] for row in order),
         true=np.concatenate([table.true for table in tables])[order],
         classes=classes,
         probabilities=np.concatenate(probabilities)[order],

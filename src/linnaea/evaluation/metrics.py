@@ -258,7 +258,8 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
 
 
 def _without_leaks(predictions: Predictions, leaked: Collection[str]) -> dict[str, dict[str, Any]]:
-    kept = ~np.isin(np.asarray(predictions.paths), list(leaked))
+    leaked = set(leaked)
+    kept = np.array([path not in leaked for path in predictions.paths], dtype=bool)
     right = (predictions.predicted == predictions.true)[kept]
     clean = _proportion(right, predictions.groups_of(kept))
     return {"accuracy_without_leaks": clean | {"leaked": int((~kept).sum())}}

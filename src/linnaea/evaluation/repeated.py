@@ -138,5 +138,5 @@ def _rows_in_order(x: Predictions, y: Predictions) -> tuple[np.ndarray, np.ndarr
     Each run lists the same pictures, though perhaps in another order.
     """
     rows_x, rows_y = matching_rows(x, y, common_only=True)
-    order = np.argsort(np.asarray(x.paths)[rows_x], kind="stable")
+    order = sorted(range(len(rows_x)), key=lambda place: x.paths[rows_x[place]])
     return rows_x[order], rows_y[order]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from linnaea.data.findings import KINDS
+from linnaea.data.problems import KINDS
 from linnaea.evaluation import prediction_sets
 from linnaea.report import formatting
 from linnaea.report.facts import RunFacts
@@ -109,7 +109,7 @@ def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
 
     The gravest first; one kind may be an error in one place and a warning in another.
 
-    kind: in the words of findings.KINDS.
+    kind: in the words of problems.KINDS.
     pictures: how many are named, as text; a dash for what is about classes or the whole set.
     """
     kinds: dict[tuple[str, str], dict[str, Any]] = {}

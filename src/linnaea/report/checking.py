@@ -10,8 +10,8 @@ from PIL import Image
 
 from linnaea import files
 from linnaea.data.dataset import Dataset
-from linnaea.data.findings import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
-from linnaea.data.pictures import read_picture
+from linnaea.data.decoding import read_picture
+from linnaea.data.problems import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
 from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
 

@@ -132,7 +132,7 @@ def read_run(run: RunFolder) -> RunFacts:
     right = frozenset(range(rows)) - wrong
     return RunFacts(
         path=run.path,
-        info=run.info(),
+        info=run.info.as_json(),
         history=run.history(),
         metrics=run.metrics(),
         predictions=predictions,

@@ -38,7 +38,7 @@ def build_group(group: RunGroup) -> Path:
 
     Raises RunError or DataError where a file of a run is damaged; the old page then stays.
     """
-    info = group.info()
+    info = group.info.as_json()
     path = group.path / "report.html"
     entries = [
         replace(entry, name=f"{group.kind.removesuffix('s')} {entry.facts.name}")
@@ -142,7 +142,7 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
     common: then on those that both were tested on).
     """
     first, second = ([run for run in group.runs() if _judged(run)] for group in (a, b))
-    learned = [int((run.info().get("data") or {}).get("parts", {}).get("train", 0)) for run in first]
+    learned = [run.info.data.parts.get("train", 0) for run in first]
     return compare_repeats(
         [judged_table(run) for run in first],
         [judged_table(run) for run in second],

@@ -37,7 +37,7 @@ def build_label_errors(group: RunGroup) -> Path:
     Raises DataError or RunError where a file of the group is damaged or was edited; the old page then stays.
     """
     group.check_tables()
-    info = group.info()
+    info = group.info.as_json()
     suspects = read_csv(group.path / "label_errors.csv")
     shown: list[Shown] = []
     album = Album(THUMBNAIL_BYTES)

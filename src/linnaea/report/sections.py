@@ -1,7 +1,6 @@
 """The sections of one run's page: facts into words and rows; None or empty where there is nothing to show."""
 
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
 from linnaea.runs.repeated import KINDS
+from linnaea.text import command
 
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
 # The headline, the section on trust, and a second name of balanced accuracy.
@@ -249,6 +249,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
         "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
         "command": facts.info.get("command"),
+        "from_python": "command" in facts.info and facts.info["command"] is None,
         "rerun": _rerun(facts),
         "git": _git(facts),
         "started": _moment(facts.info.get("started")),
@@ -281,7 +282,7 @@ def _rerun(facts: RunFacts) -> str:
         return ""
     # Whoever drew the page from within has no name for the folder.
     path = facts.path if facts.path.name not in ("", "..") else facts.path.resolve()
-    return shlex.join(["linnaea", "rerun", path.as_posix()])
+    return command("linnaea", "rerun", path)
 
 
 def _chosen(facts: RunFacts) -> str:

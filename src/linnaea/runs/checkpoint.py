@@ -11,7 +11,6 @@ newest later.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -306,4 +305,4 @@ def sync_history(run: RunFolder) -> None:
         suppress(FileNotFoundError),
         reading.opened(run.path / "history.jsonl", MAX_ARRAYS, links=False) as file,
     ):
-        os.fsync(file.fileno())
+        files.sync(file.fileno())

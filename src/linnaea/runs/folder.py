@@ -2,24 +2,34 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import re
-import shlex
 import shutil
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
 from linnaea.runs import checksums
-from linnaea.runs.schema import check_calibration, check_info, check_line, check_metrics
+from linnaea.runs.schema import (
+    FORMAT_VERSION,
+    Info,
+    RunInfo,
+    check_calibration,
+    check_line,
+    check_metrics,
+    read_info,
+)
+from linnaea.text import command
 
-FORMAT_VERSION = 1
 LOCK = "run.lock"
-"""Stands in a run folder while it is written; see lock.py."""
+"""Stands in a run folder while it is written; see guard.py."""
 RESERVE = ".reserve"
-"""Beside it: room that is given back when the run ends; see reserve.py."""
+"""Beside it: room that is given back when the run ends; see guard.py."""
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 MAX_PAGE = 1 << 30  # bytes
 _HEAD = 1 << 16  # bytes of a page within which its title ends
@@ -33,6 +43,13 @@ FILES = (
     *("calibration.json", "outliers.safetensors", "outliers.json", "weights.safetensors", "model.json"),
     *("check.json", "check.html", "folds.csv", "label_errors.csv", "label_errors.html"),
 )
+NETWORK = ("weights.safetensors", "model.json")
+"""What a classifier saves."""
+# What a run's numbers and answers rest on: each is used only as it was written.
+CHECKED = (
+    *(*NETWORK, "history.jsonl", "predictions.csv", "validation.csv", "metrics.json", "calibration.json"),
+    *("outliers.safetensors", "outliers.json", "check.json", "folds.csv", "label_errors.csv"),
+)
 FOLDERS = ("checkpoint", "mistakes", "doubtful", "cells", "label_errors")
 
 
@@ -41,10 +58,14 @@ class RunFolder:
 
     run.json · split.csv · history.jsonl · predictions.csv · metrics.json · weights.safetensors ·
     model.json · mistakes/ · report.html
+
+    What run.json says is read once, and then kept in memory, in `info`; flush() writes it. So whoever writes
+    a run holds its lock (guard.py).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._checksums_on_disk: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -69,7 +90,9 @@ class RunFolder:
             if not overwrite and not _came_to_nothing(folder):
                 # A finished run has no checkpoint any more.
                 if (folder / "checkpoint").is_dir():
-                    cure = f"Go on with it: linnaea resume {path}. Or {cure[0].lower()}{cure[1:]}"
+                    cure = (
+                        f"Go on with it: {command('linnaea', 'resume', path)}. Or {cure[0].lower()}{cure[1:]}"
+                    )
                     raise RunError(f"{path} already holds a run that was stopped.", cure)
                 raise RunError(f"{path} already holds a run.", cure)
 
@@ -87,7 +110,8 @@ class RunFolder:
             if run._forget():
                 run._clear()
                 # Another run begins here: of the old one, not even the names of its runs are left to tell.
-                run.write_json("run.json", {"format_version": FORMAT_VERSION})
+                run.info = RunInfo(format_version=FORMAT_VERSION)
+                run.flush()
                 run.sync()
         except OSError as error:
             raise RunError(
@@ -110,14 +134,7 @@ class RunFolder:
             raise RunError(
                 f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
             )
-        info = run.info()
-        version = info.get("format_version")
-        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-            raise RunError(
-                f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
-                "Update linnaea.",
-            )
-        check_info(run.path / "run.json", info)
+        run.info  # noqa: B018 (read, and so checked, before anything rests on it)
         return run
 
     def check_parts(self) -> None:
@@ -141,7 +158,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise RunError(
                 f"{self.path} is gone: it was removed or renamed while it was written.",
-                f"Put it back and go on with it: {shlex.join(['linnaea', 'resume', str(self.path)])}.",
+                f"Put it back and go on with it: {command('linnaea', 'resume', self.path)}.",
             )
 
     def sync(self) -> None:
@@ -149,9 +166,32 @@ class RunFolder:
         for folder in (self.path, *(self.path / name for name in FOLDERS)):
             files.sync_folder(folder)
 
-    def info(self) -> dict[str, Any]:
-        """Return run.json, or what a group of runs has instead."""
-        return self.read_json(self.file)
+    @cached_property
+    def info(self) -> RunInfo:
+        """The record of the run, read and checked when it is first asked for; an empty one of a new run.
+
+        Raises RunError where run.json is damaged, is of a newer format or holds what it cannot.
+        """
+        return self._read_info(RunInfo)
+
+    def _read_info(self, kind: type[Info]) -> Info:
+        path = self.path / self.file
+        if not path.exists():
+            return kind(format_version=FORMAT_VERSION)
+        info = read_info(kind, path, self.read_json(path.name))
+        self._checksums_on_disk = info.checksums
+        return info
+
+    def update_info(self, **changes: Any) -> None:
+        """Change these keys of info, given as in JSON, and keep the others; flush() writes them."""
+        changed = type(self.info).model_validate(files.finite(changes))
+        for name in changes:
+            setattr(self.info, name, getattr(changed, name))
+
+    def flush(self) -> None:
+        """Write info to the disk: at the end of a stage, and whenever the run ends."""
+        self.write_json(self.file, self.info.as_json())
+        self._checksums_on_disk = self.info.checksums
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return metrics.json, checked; {} where the run was not judged yet."""
@@ -184,10 +224,6 @@ class RunFolder:
             self.refuse_changed(name)
         return found
 
-    def write_numbers(self, name: str, value: dict[str, Any]) -> None:
-        """Write a JSON file of numbers or findings, and its checksum into run.json."""
-        checksums.write_text(self, name, files.json_text(value))
-
     def refuse_lost_numbers(self) -> None:
         """Raise RunError where numbers are gone: without them a judged run looks like one that was not."""
         for name in ("metrics.json", "calibration.json"):
@@ -196,16 +232,23 @@ class RunFolder:
 
     def refuse_changed(self, name: str, cure: str = "Restore the file, or train again.") -> None:
         """Raise RunError where a file is not what its checksum in run.json says, or gone."""
-        if fault := checksums.fault(self, name):
+        if fault := self.fault(name):
             raise RunError(f"{fault}.", cure)
 
-    def _again(self) -> str:
-        return f"Make it again: linnaea evaluate {shlex.quote(str(self.path))}."
+    def fault(self, name: str) -> str:
+        """Return how a file differs from what the run wrote, a sentence without full stop; "" if not.
 
-    def update_info(self, **changes: Any) -> None:
-        """Change these keys of info() and keep the others."""
-        known = self.info() if (self.path / self.file).exists() else {"format_version": FORMAT_VERSION}
-        self.write_json(self.file, {**known, **changes})
+        One that is gone differs, too. Of a file without a checksum (those of older runs): "".
+        """
+        expected = self.info.checksums.get(name)
+        if expected is None:
+            return ""
+        if not (self.path / name).exists():
+            return f"{self.path / name} is missing; {self.file} keeps its checksum"
+        return checksums.mismatch(self.path / name, expected)
+
+    def _again(self) -> str:
+        return f"Make it again: {command('linnaea', 'evaluate', self.path)}."
 
     def read_json(self, name: str, cure: str = "Restore it, or train again.") -> dict[str, Any]:
         """Return one JSON file of the run. Raises RunError where it is missing or damaged."""
@@ -222,20 +265,46 @@ class RunFolder:
             raise RunError(f"{path} is not a JSON object.", cure)
         return value
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Write one JSON file of the run."""
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write one file of the run; its checksum goes into info if it is one of CHECKED."""
         self.check_there()
-        files.write_json(self.path / name, value)
+        if name in CHECKED:
+            checksum = hashlib.sha256(content).hexdigest()
+            self._forget_checksum(name, checksum)
+            files.write_bytes(self.path / name, content)
+            self.info.checksums = {**self.info.checksums, name: checksum}
+        else:
+            files.write_bytes(self.path / name, content)
 
     def write_text(self, name: str, text: str) -> None:
-        """Write one text file of the run."""
-        self.check_there()
-        files.write_text(self.path / name, text)
+        """Write one text file of the run, as UTF-8; see write_bytes."""
+        self.write_bytes(name, text.encode())
 
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write one binary file of the run."""
-        self.check_there()
-        files.write_bytes(self.path / name, content)
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one JSON file of the run; see write_bytes."""
+        self.write_text(name, files.json_text(value))
+
+    @contextlib.contextmanager
+    def others_write(self, *names: str) -> Iterator[None]:
+        """Let something else write these files of the run meanwhile; then keep their checksums."""
+        self.check_there()  # or the folder might be made again
+        for name in names:
+            self._forget_checksum(name)
+        yield
+        there = [name for name in names if (self.path / name).exists()]
+        written = {name: checksums.checksum(self.path / name) for name in there}
+        self.info.checksums = {**self.info.checksums, **written}
+
+    def _forget_checksum(self, name: str, coming: str | None = None) -> None:
+        """Forget the checksum of a file that is written now, on the disk, too, unless the same one comes.
+
+        Whoever is killed meanwhile leaves a file without a checksum, never with that of another content.
+        """
+        if name in self.info.checksums:
+            others = {file: known for file, known in self.info.checksums.items() if file != name}
+            self.info.checksums = others
+        if self._checksums_on_disk.get(name) not in (None, coming):
+            self.flush()
 
     def write_csv(self, name: str, header: list[str], rows: list[dict[str, Any]]) -> None:
         """Write one table of the run, its columns in the order of header."""

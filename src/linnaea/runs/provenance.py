@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from linnaea.data import sources
+from linnaea.errors import LinnaeaError
 from linnaea.machine import usable_cores
+from linnaea.runs.schema import RunInfo
 
 PACKAGES = (
     "linnaea",
@@ -125,6 +129,40 @@ def _git(folder: Path | None, *arguments: str) -> str | None:
     return told.stdout.strip() if told.returncode == 0 else None
 
 
+def opened_from(info: RunInfo) -> tuple[str, Path | None]:
+    """Return where the pictures of a run are now, and its data_dir.
+
+    As they were asked for, seen from here or from the folder in which the command was given.
+
+    Raises DataError, naming the place, where they are gone.
+    """
+    opened = info.opened
+    data = str(opened.data or info.data.source)
+    data_dir = None if opened.data_dir is None else _placed(opened.data_dir, opened.folder)
+    try:
+        sources.check_source(data)
+    except LinnaeaError:
+        there = str(_placed(data, opened.folder))
+        if there == data:
+            raise
+        sources.check_source(there)
+        data = there
+    return data, data_dir
+
+
+def weights_from(weights: Any, info: RunInfo) -> Any:
+    """Return a run's setting weights, a file as it is now: see opened_from."""
+    if weights in (None, "hub", "none"):
+        return weights
+    return str(_placed(str(weights), info.opened.folder))
+
+
+def _placed(path: str, folder: str | None) -> Path:
+    """Return path as it is where it exists from here, else as seen from that folder."""
+    here = Path(path).expanduser()
+    return here if folder is None or here.exists() else Path(folder) / here
+
+
 def _threads() -> int:
     from threadpoolctl import threadpool_info
 
@@ -185,9 +223,10 @@ def peak_memory_mib() -> float:
 
         return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
     status = Path("/proc/self/status")
-    if status.exists():
-        # Linux hands ru_maxrss on from the process that started this one; this counter is its own, in KiB.
-        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10, 1)
+    # Linux hands ru_maxrss on from the process that started this one; this counter is its own, in KiB. Some
+    # kernels (gVisor's, a container's of its own) do not count it.
+    if status.exists() and (own := re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)):
+        return round(int(own[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # ru_maxrss counts bytes on macOS and KiB elsewhere.
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

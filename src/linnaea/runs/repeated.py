@@ -1,15 +1,16 @@
 """RunGroup: a folder of several runs of one recipe, over seeds (repeats) or over folds."""
 
-import shlex
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from linnaea.errors import RunError
-from linnaea.runs.folder import FORMAT_VERSION, GROUP_FILES, RunFolder, is_plain_name
-from linnaea.runs.schema import check_group
+from linnaea.runs.folder import GROUP_FILES, RunFolder, is_plain_name
+from linnaea.runs.schema import GroupInfo
+from linnaea.text import command
 
 Kind = Literal["repeats", "folds"]
 KINDS: tuple[Kind, ...] = ("repeats", "folds")
@@ -36,7 +37,7 @@ class RunGroup(RunFolder):
     @classmethod
     def around(cls, run: RunFolder) -> "RunGroup | None":
         """Return the group that a run belongs to; None for one that stands alone, or was taken out of its."""
-        if "one_of" not in run.info() or not cls.is_group(run.path.parent):
+        if run.info.one_of is None or not cls.is_group(run.path.parent):
             return None
         group = cls.open_group(run.path.parent)
         return group if run.path.name in group._named() else None
@@ -51,7 +52,7 @@ class RunGroup(RunFolder):
         group = cls(Path(path), kind)
         if (group.path / "run.json").exists():
             # What is left of an old run tells that this was one, until the group's own file does.
-            group.write_json(group.file, {"format_version": FORMAT_VERSION})
+            group.flush()
             (group.path / "run.json").unlink()
         return group
 
@@ -66,20 +67,18 @@ class RunGroup(RunFolder):
                 "Make one with: linnaea train DATA --repeats 5.",
             )
         group = cls(Path(path), "repeats" if found[0] == "repeats.json" else "folds")
-        info = group.info()
-        version = info.get("format_version")
-        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-            raise RunError(
-                f"{path} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
-                "Update linnaea.",
-            )
-        check_group(group.path / group.file, info)
+        group.info  # noqa: B018 (read, and so checked, before anything rests on it)
         return group
 
     @property
     def file(self) -> str:
         """The name of the file that tells of the group: repeats.json or folds.json."""
         return f"{self.kind}.json"
+
+    @cached_property
+    def info(self) -> GroupInfo:
+        """The record of the group; see RunFolder.info."""
+        return self._read_info(GroupInfo)
 
     def begun(self, number: int) -> RunFolder | None:
         """Return the run of this number if the group has begun it."""
@@ -91,8 +90,7 @@ class RunGroup(RunFolder):
 
     def _named(self) -> list[str]:
         """Return the folders of the runs. Raises RunError for what is no folder of this group's own."""
-        named = self.info().get("runs") or []
-        for name in named if isinstance(named, list) else [named]:
+        for name in self.info.runs:
             # A path, or a link, would show and rewrite a run that lies somewhere else.
             own = isinstance(name, str) and is_plain_name(name) and not (self.path / name).is_symlink()
             if not own:
@@ -100,11 +98,11 @@ class RunGroup(RunFolder):
                     f"{self.path / self.file} names the run {name!r}, which is no folder in {self.path}.",
                     "Restore it, or train again.",
                 )
-        return list(named)
+        return [str(name) for name in self.info.runs]
 
     def lost(self) -> list[str]:
         """Return the names of the runs that were made and are gone; of a group at work, none is missed."""
-        if self.info().get("state") != "finished":
+        if self.info.state != "finished":
             return []
         return [name for name in self._named() if not self._has(name)]
 
@@ -112,9 +110,9 @@ class RunGroup(RunFolder):
         """Return the runs that were begun, in order. Raises RunError as _named, and for a strange run."""
         # The last may have been named and not been made, when the power went.
         found = [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
-        own, again = self.info().get("id"), shlex.join(["linnaea", "resume", str(self.path)])
+        own, again = self.info.id, command("linnaea", "resume", self.path)
         for run in found:
-            told = (run.info().get("one_of") or {}).get("group")
+            told = (run.info.one_of or {}).get("group")
             # A mean over another recipe, or over one run twice, would be none of this one.
             if None not in (own, told) and own != told:
                 raise RunError(
@@ -134,7 +132,7 @@ class RunGroup(RunFolder):
         if not judged:
             raise RunError(
                 f"None of the {self.kind} in {self.path} has judged a test part.",
-                f"Train them to their end: {shlex.join(['linnaea', 'resume', str(self.path)])}.",
+                f"Train them to their end: {command('linnaea', 'resume', self.path)}.",
             )
 
     def metrics(self) -> dict[str, dict[str, Any]]:

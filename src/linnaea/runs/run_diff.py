@@ -34,7 +34,7 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
 
     ignored: settings that may differ.
     """
-    one, other = first.info(), second.info()
+    one, other = first.info.as_json(), second.info.as_json()
     found = changes(one, other)
     settings = [(name, pair) for name, pair in _unequal(one, other, "recipe") if name not in ignored]
     found += [_changed(f"setting {name}", *pair) for name, pair in settings]

@@ -1,17 +1,23 @@
-"""What readers rely on in the JSON of a run that may come from elsewhere; unknown keys are let pass."""
+"""RunInfo, the record of a run, and what readers rely on in its other JSON: it may come from elsewhere.
+
+Unknown keys, those of a newer version, are kept and let pass.
+"""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from linnaea.errors import RunError
 
-MAX_SIZE = 4096
+FORMAT_VERSION = 1
+MAX_PIXELS_A_SIDE = 4096
 """The largest side, in pixels, that a network's pictures may have: 64 times the memory of a usual 512."""
 MAX_THREADS = 4096
 """More threads than any machine has cores; a run is gone on with on as many as it says."""
 
+Info = TypeVar("Info", bound="RunInfo")
+_Model = TypeVar("_Model", bound="_Strict")
 _Text = Annotated[str, Field(max_length=100_000)]
 _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -19,125 +25,175 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
 
 
-class _Part(BaseModel):
+class _Strict(BaseModel):
     # strict: the text "28" is no number, and 1 is not true.
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        """Let an object or a list that is null be one that is not there: it is read as an empty one."""
+        if not isinstance(value, dict):
+            return value
+        empty = [name for name, field in cls.model_fields.items() if field.default_factory is not None]
+        return {key: item for key, item in value.items() if item is not None or key not in empty}
 
-class _Pixels(_Part):
-    size: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
+
+class Pixels(_Strict):
+    """The pictures that a network of vectors takes: size × size pixels, in colour or in grey."""
+
+    size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     colour: bool = False
 
 
-class _Data(_Part):
+class DataInfo(_Strict):
+    """The pictures of a run, and how they are split; classes in the order of the network's outputs."""
+
     name: _Text | None = None
     source: _Text | None = None
-    pixels: _Pixels | None = None
+    pixels: Pixels | None = None
     pictures: _Count | None = None
-    classes: list[_Text] | None = None
-    notes: list[_Text] | None = None
-    parts: dict[str, _Count] | None = None
-    per_class: dict[str, dict[str, _Count]] | None = None
+    classes: list[_Text] = Field(default_factory=list)
+    notes: list[_Text] = Field(default_factory=list)
+    parts: dict[str, _Count] = Field(default_factory=dict)
+    per_class: dict[str, dict[str, _Count]] = Field(default_factory=dict)
     protocol: _Text | None = None
     fingerprint: _Text | None = None
     split_hash: _Text | None = None
     groups_hash: _Text | None = None
 
 
-class _Opened(_Part):
+class Opened(_Strict):
+    """How the pictures were asked for, and in which folder the command was given."""
+
     data: _Text | None = None
     data_dir: _Text | None = None
     folder: _Text | None = None
     strict: bool | None = None
 
 
-class _Hardware(_Part):
+class Hardware(_Strict):
+    """The machine; threads is the only number of threads that older runs have."""
+
     threads: _Threads | None = None
 
 
-class _Network(_Part):
+class Network(_Strict):
+    """The network in a line, and how many parameters it has."""
+
     summary: _Text | None = None
     parameters: _Count | None = None
 
 
-class _Phase(_Part):
+class Phase(_Strict):
+    """What a stage of the run took."""
+
     seconds: float | None = None
     peak_memory_mib: float | None = None
 
 
-class _Rewind(_Part):
+class Rewind(_Strict):
+    """A training that diverged and was turned back to the end of an epoch, at a lower rate."""
+
     to_epoch: _Count
     learning_rate: Annotated[float, Field(gt=0)]
     reason: _Text | None = None
 
 
-class _Resumed(_Part):
+class Resumed(_Strict):
+    """When, from where, and under which other circumstances a stopped run was gone on with."""
+
     at: _Text | None = None
     epoch: _Count | None = None
     step: _Count | None = None
     differences: list[_Text] | None = None
 
 
-class _Plan(_Part):
+class PlanInfo(_Strict):
+    """What a budget of time was planned for."""
+
     train_from: _Text
     epochs: _Count
     views: Annotated[float, Field(ge=1, le=1000)]
-    first_size: Annotated[int, Field(ge=1, le=MAX_SIZE)] | None = None
+    first_size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     ema: float | None = None
 
 
-class _Leaks(_Part):
+class Leaks(_Strict):
+    """The pictures of the test set that training or validation has as well; n of them, and of validation."""
+
     pictures: list[_Text] | None = None
+    n: _Count | None = None
+    validation: _Count | None = None
 
 
-class _Looks(_Part):
+class Looks(_Strict):
+    """How many runs evaluated this test set before; see test_reuse.py."""
+
     earlier: _Count | None = None
     runs: list[_Text] | None = None
+    test_part: _Text | None = None
 
 
-class _Begun(_Part):
-    """What a run and a group of runs both tell of their beginning."""
+class RunInfo(_Strict):
+    """The record of a run: run.json, one key an attribute.
 
+    What a run does not have is None or empty. Keys that this version does not know are kept as they are. An
+    object or a list is replaced as a whole, never changed in place: what was never set is not written.
+    """
+
+    format_version: int = FORMAT_VERSION
     state: _Text | None = None
     command: _Text | None = None
     message: _Text | None = None
     started: _Text | None = None
     finished: _Text | None = None
-    recipe: _Object | None = None
-    recipe_name: _Text | None = None
-    reported: _Object | None = None
-    opened: _Opened | None = None
-    data: _Data | None = None
-    checksums: dict[str, _Text] | None = None
-
-
-class _Run(_Begun):
     model: _Text | None = None
-    network: _Network | None = None
-    hardware: _Hardware | None = None
-    threads: dict[str, _Threads] | None = None
-    versions: _Object | None = None
+    recipe: _Object = Field(default_factory=dict)
+    recipe_name: _Text | None = None
+    reported: dict[str, Any] = Field(default_factory=dict)
+    opened: Opened = Field(default_factory=Opened)
+    data: DataInfo = Field(default_factory=DataInfo)
+    network: Network | None = None
+    hardware: Hardware = Field(default_factory=Hardware)
+    threads: dict[str, _Threads] = Field(default_factory=dict)
+    versions: _Object = Field(default_factory=dict)
     git: _Object | None = None
-    baselines: dict[str, float | None] | None = None
-    phases: dict[str, _Phase] | None = None
-    chosen: dict[str, _Text] | None = None
+    baselines: dict[str, float | None] = Field(default_factory=dict)
+    phases: dict[str, Phase] = Field(default_factory=dict)
+    chosen: dict[str, _Text] = Field(default_factory=dict)
     chosen_epoch: _Count | None = None
     chosen_on: _Text | None = None
     kept: _Text | None = None
-    plan: _Plan | None = None
+    plan: PlanInfo | None = None
     probe: _Object | None = None
-    leaks: _Leaks | None = None
-    looks: _Looks | None = None
+    leaks: Leaks | None = None
+    looks: Looks | None = None
     heat_maps: _Object | None = None
-    learning_curve: list[_Object] | None = None
+    learning_curve: list[_Object] = Field(default_factory=list)
     learning_forecast: _Object | None = None
     one_of: _Object | None = None
-    rewinds: list[_Rewind] | None = None
-    resumed: list[_Resumed] | None = None
+    rewinds: list[Rewind] = Field(default_factory=list)
+    resumed: list[Resumed] = Field(default_factory=list)
     rerun_of: _Object | None = None
+    checksums: dict[str, _Text] = Field(default_factory=dict)
+
+    @property
+    def threads_used(self) -> dict[str, int]:
+        """Number of threads of each library, as provenance.threads; older runs have one for all."""
+        number = self.hardware.threads
+        if "threads" in self.model_fields_set or number is None:
+            return self.threads
+        return {"blas": number, "openmp": number, "torch": number}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is written: the keys that were read or set, the unknown among them last."""
+        return self.model_dump(exclude_unset=True)
 
 
-class _Spread(_Part):
+class Spread(_Strict):
+    """A metric over several runs."""
+
     wanted: _Share | None = None
     mean: float
     deviation: float | None = None
@@ -146,19 +202,23 @@ class _Spread(_Part):
     values: list[float] | None = None
 
 
-class _Group(_Begun):
+class GroupInfo(RunInfo):
+    """The record of repeats or folds: repeats.json or folds.json."""
+
     id: _Text | None = None
+    kind: _Text | None = None
+    runs: list[JsonValue] = Field(default_factory=list)
     asked: _Count | None = None
     judged: _Count | None = None
-    metrics: dict[str, _Spread] | None = None
-    classes: list[_Text] | None = None
-    broken_sets: list[_Text] | None = None
-    broken_alarms: list[_Text] | None = None
+    metrics: dict[str, Spread] = Field(default_factory=dict)
+    classes: list[_Text] = Field(default_factory=list)
+    broken_sets: list[_Text] = Field(default_factory=list)
+    broken_alarms: list[_Text] = Field(default_factory=list)
     suspects: _Count | None = None
     relabel: _Text | None = None
 
 
-class _Metric(_Part):
+class _Metric(_Strict):
     # Shares, means of losses, numbers of classes: none is negative.
     value: Annotated[float, Field(ge=0)] | None = None
     low: float | None = None
@@ -178,11 +238,11 @@ class _Metric(_Part):
     part: _Text | None = None
 
 
-class _Metrics(_Part):
+class _Metrics(_Strict):
     metrics: dict[str, _Metric]
 
 
-class _Calibration(_Part):
+class _Calibration(_Strict):
     temperature: float | None = None
     pictures: _Count | None = None
     part: _Text | None = None
@@ -192,13 +252,13 @@ class _Calibration(_Part):
     abstention: _Object | None = None
 
 
-class _Lasting(_Part):
+class _Lasting(_Strict):
     """A part of a checkpoint; the best score of a training that has none yet is minus infinity."""
 
     model_config = ConfigDict(allow_inf_nan=True)
 
 
-class _Record(_Lasting):
+class _Epoch(_Lasting):
     epoch: _Count
     seconds: float
     learning_rate: float
@@ -214,7 +274,7 @@ class _Record(_Lasting):
         return self
 
 
-class _Line(_Part):
+class _Line(_Strict):
     """A line of history.jsonl, where what was no number is null."""
 
     epoch: _Count
@@ -243,8 +303,8 @@ class _Values(_Lasting):
     sums: Annotated[list[float], Field(min_length=3, max_length=3)] = []
     precision: Literal["float32", "bfloat16"] = "float32"
     probe: list[JsonValue] | None = None
-    plan: _Plan | None = None
-    history: list[_Record] = []
+    plan: PlanInfo | None = None
+    history: list[_Epoch] = []
 
 
 class _Facts(_Lasting):
@@ -252,7 +312,7 @@ class _Facts(_Lasting):
     split_hash: _Text | None = None
     fingerprint: _Text | None = None
     versions: _Object | None = None
-    hardware: _Hardware | None = None
+    hardware: Hardware | None = None
     threads: dict[str, _Threads] | None = None
 
 
@@ -261,40 +321,44 @@ class _State(_Lasting):
     facts: _Facts
 
 
-def check_info(path: Path, info: dict[str, Any]) -> None:
-    """Raise RunError, naming file, key and value, for a run.json with a value of an unexpected kind."""
-    _check(_Run, f"{path} cannot be believed", info, "Restore it, or train again.")
+def read_info(kind: type[Info], path: Path, value: dict[str, Any]) -> Info:
+    """Return the record of a run, or of a group of them.
 
-
-def check_group(path: Path, info: dict[str, Any]) -> None:
-    """Raise RunError as check_info does, for a repeats.json or folds.json."""
-    _check(_Group, f"{path} cannot be believed", info, "Restore it, or train again.")
+    Raises RunError for a newer format, and, naming file, key and value, for a value of an unexpected kind.
+    """
+    version = value.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise RunError(
+            f"{path.parent} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
+            "Update linnaea.",
+        )
+    return _checked(kind, f"{path} cannot be believed", value, "Restore it, or train again.")
 
 
 def check_state(path: Path, state: dict[str, Any], cure: str) -> None:
-    """Raise RunError as check_info does, for the state.json of a checkpoint."""
-    _check(_State, f"{path} cannot be believed", state, cure)
+    """Raise RunError as read_info does, for the state.json of a checkpoint."""
+    _checked(_State, f"{path} cannot be believed", state, cure)
 
 
 def check_metrics(path: Path, metrics: dict[str, Any], cure: str) -> None:
-    """Raise RunError as check_info does, for a metrics.json."""
-    _check(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
+    """Raise RunError as read_info does, for a metrics.json."""
+    _checked(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
 
 
 def check_calibration(path: Path, found: dict[str, Any], cure: str) -> None:
-    """Raise RunError as check_info does, for a calibration.json."""
-    _check(_Calibration, f"{path} cannot be believed", found, cure)
+    """Raise RunError as read_info does, for a calibration.json."""
+    _checked(_Calibration, f"{path} cannot be believed", found, cure)
 
 
 def check_line(path: Path, number: int, record: Any) -> None:
-    """Raise RunError as check_info does, for a line of history.jsonl; 1 is the first."""
+    """Raise RunError as read_info does, for a line of history.jsonl; 1 is the first."""
     told = f"{path}, line {number} is not the record of an epoch"
-    _check(_Line, told, record, "Restore the file, or train again.")
+    _checked(_Line, told, record, "Restore the file, or train again.")
 
 
-def _check(model: type[_Part], told: str, value: Any, cure: str) -> None:
+def _checked(model: type[_Model], told: str, value: Any, cure: str) -> _Model:
     try:
-        model.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"]) or "it"

@@ -12,7 +12,6 @@ from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
-from linnaea.runs import checksums
 from linnaea.runs.folder import RunFolder
 
 FILES = {"test": "predictions.csv", "val": "validation.csv"}
@@ -30,7 +29,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     path = run.path / "split.csv"
     if not path.exists():
         # Without its groups, every interval and promise would come out too narrow.
-        if isinstance(_data(run).get("split_hash"), str):
+        if run.info.data.split_hash is not None:
             raise DataError(f"{path} is missing; run.json keeps its hash.", _CURE)
         return None
     try:
@@ -43,15 +42,15 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
         raise DataError(f"{path} is damaged ({error}).", _CURE) from error
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.cure) from error
-    told, found = _data(run).get("split_hash"), split_hash(rows)
+    told, found = run.info.data.split_hash, split_hash(rows)
     # Before any table is held against it: whoever edits both would agree with himself.
-    if isinstance(told, str) and told != found:
+    if told is not None and told != found:
         raise DataError(
             f"{path} is not the split that the run was made with: its hash is {found}, expected {told}.",
             _CURE,
         )
-    told = _data(run).get("groups_hash")
-    if isinstance(told, str) and told != groups_hash(rows):
+    told = run.info.data.groups_hash
+    if told is not None and told != groups_hash(rows):
         raise DataError(
             f"{path} does not have the groups that the run was made with, on which every interval rests.",
             _CURE,
@@ -62,14 +61,14 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
 def is_there(run: RunFolder, part: str) -> bool:
     """Return whether the run has the table of a part. Raises DataError where it had one, and has lost it."""
     there = (run.path / FILES[part]).exists()
-    if not there and (fault := checksums.fault(run, FILES[part])):
+    if not there and (fault := run.fault(FILES[part])):
         raise DataError(f"{fault}.", _CURE)
     return there
 
 
 def write_table(run: RunFolder, part: str, table: Predictions) -> None:
-    """Write the table of the "test" or "val" part, and its checksum into run.json."""
-    checksums.write_text(run, FILES[part], table.to_csv())
+    """Write the table of the "test" or "val" part."""
+    run.write_text(FILES[part], table.to_csv())
 
 
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
@@ -88,7 +87,7 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
         _check_classes(path, table, split)
         _check_pictures(path, table, split, part)
     # Last, because what is said above tells more.
-    if fault := checksums.fault(run, FILES[part]):
+    if fault := run.fault(FILES[part]):
         raise DataError(f"{fault}.", _CURE)
     if split is None:
         return table
@@ -105,10 +104,10 @@ def judged_table(run: RunFolder) -> Predictions:
 
 def check_number(run: RunFolder, part: str, table: Predictions) -> None:
     """Raise DataError where run.json says that the part has another number of pictures."""
-    told = (_data(run).get("parts") or {}).get(part)
-    if isinstance(told, int) and told != len(table):
+    told = run.info.data.parts.get(part)
+    if told is not None and told != len(table):
         raise DataError(
-            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} part "
+            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} set "
             f"{told:,} pictures.",
             _CURE,
         )
@@ -130,26 +129,20 @@ def told_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
 
     Raises DataError where they name a picture that the table of the test part does not hold, or miscount.
     """
-    told = run.info().get("leaks")
-    if told is None:
+    leaks = run.info.leaks
+    if leaks is None:
         return None
-    pictures = told.get("pictures") if isinstance(told, dict) else [told]
-    pictures = pictures if isinstance(pictures, list) else [pictures]
-    held = set(table.paths)
-    strange = [path for path in pictures if not isinstance(path, str) or path not in held]
-    if strange or told.get("n") != len(pictures):
-        miscounted = "" if strange else f"{told.get('n')!r} of {len(pictures)}"
+    pictures, held = leaks.pictures or [], set(table.paths)
+    strange = [path for path in pictures if path not in held]
+    if strange or leaks.n != len(pictures):
+        miscounted = "" if strange else f"{leaks.n!r} of {len(pictures)}"
         what = miscounted or f"{strange[0]!r}, which is no test picture"
         raise DataError(f"{run.path / 'run.json'} cannot be believed: leaks names {what}.", _CURE)
-    return dict(told)
-
-
-def _data(run: RunFolder) -> dict[str, Any]:
-    return run.info().get("data") or {}
+    return leaks.model_dump(exclude_unset=True)
 
 
 def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str]]) -> None:
-    expected = sorted({row["label"] for row in split if row["part"] == "train"})
+    expected = sorted({row["label"] for row in split if row["split"] == "train"})
     if list(table.classes) != expected:
         pairs = zip([*table.classes, ""], [*expected, ""], strict=False)
         received, wanted = next(pair for pair in pairs if pair[0] != pair[1])
@@ -167,8 +160,10 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
         row, fault = known.get(picture), ""
         if row is None:
             fault = f"{picture} is not in split.csv"
-        elif row["part"] != part:
-            fault = f"{picture} belongs to the {_PARTS[row['part']]} part in split.csv, not to {_PARTS[part]}"
+        elif row["split"] != part:
+            fault = (
+                f"{picture} is in the {_PARTS[row['split']]} set in split.csv, not in the {_PARTS[part]} set"
+            )
         elif picture in line_of:
             fault = f"{picture} stands in line {line_of[picture]} already"
         elif row["label"] != true:
@@ -176,11 +171,11 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
         if fault:
             raise DataError(f"{path}, line {line}: {fault}.", _CURE)
         line_of[picture] = line
-    expected = [row["path"] for row in split if row["part"] == part]
+    expected = [row["path"] for row in split if row["split"] == part]
     missing = [picture for picture in expected if picture not in line_of]
     if missing:
         raise DataError(
-            f"{path} has no row for {missing[0]} of the {_PARTS[part]} part; "
+            f"{path} has no row for {missing[0]} of the {_PARTS[part]} set; "
             f"{len(missing):,} of {len(expected):,} rows are missing.",
             _CURE,
         )

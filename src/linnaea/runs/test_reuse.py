@@ -23,7 +23,7 @@ PATIENCE = 10.0  # seconds to wait for another process that writes the same ledg
 
 
 def look(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
-    """Count that this run judged these test pictures; write and return run.json's key "looks".
+    """Count that this run judged these test pictures; set and return run.json's key "looks".
 
     {"earlier": how many runs judged this very test part before (None: it could not be counted),
     "runs": their folders, the latest last, at most MOST_NAMED, "test_part": the hash they share}
@@ -35,7 +35,7 @@ def look(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
     read or written: a count is no reason to lose a run.
     """
     part = text_hash(sorted(hashes))
-    own = {"run": str(run.path.resolve()), "started": run.info().get("started")}
+    own = {"run": str(run.path.resolve()), "started": run.info.started}
     try:
         earlier = _entered(cache_folder() / "looks" / f"{part}.json", own)
     except (OSError, ValueError, LinnaeaError):

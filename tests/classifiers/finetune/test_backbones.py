@@ -1,8 +1,11 @@
 """Backbones: names, weights that are what they are said to be, and one test for every family."""
 
-from collections.abc import Callable
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ import timm
 import torch
 from huggingface_hub import constants
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from scipy.io import loadmat
 
+from linnaea.classifiers.finetune import backbones
 from linnaea.classifiers.finetune.backbones import (
     PACKAGED,
     SHORT_NAMES,
@@ -184,7 +188,14 @@ def fill_cache(cache: Path, repository: str, save: Callable[[Path], object]) -> 
 @pytest.fixture
 def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send the hub's client to a port that answers nobody."""
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    point_to(monkeypatch, "http://127.0.0.1:9")
+
+
+def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Do what HF_ENDPOINT does, which the hub's client reads when it is imported."""
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @pytest.mark.usefixtures("unreachable_hub")
@@ -210,8 +221,8 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_get(
         build_backbone("resnet50", cache_dir=tmp_path)
     reason = "OfflineModeIsEnabled: " if offline else "ConnectError: [Errno 111] Connection refused."
     assert caught.value.message.startswith(
-        "The weights of resnet50.tv_in1k could not be had from the hub (timm/resnet50.tv_in1k): "
-        + reason.strip()
+        "The weights of resnet50.tv_in1k could not be downloaded from the Hugging Face Hub "
+        "(timm/resnet50.tv_in1k): " + reason.strip()
     )
     assert caught.value.cure == (
         "On a machine that reaches it, download model.safetensors from "
@@ -225,8 +236,118 @@ def test_cached_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     tensors = timm.create_model("resnet18").state_dict()
     del tensors["conv1.weight"]
     fill_cache(tmp_path, "timm/resnet18.tv_in1k", lambda path: save_file(tensors, path))
-    with pytest.raises(LinnaeaError, match="could not be had from the hub"):
+    with pytest.raises(LinnaeaError, match="could not be loaded: RuntimeError: Error") as error:
         build_backbone("resnet18", classes=5, cache_dir=tmp_path)
+    assert f"Delete {tmp_path}" in error.value.cure
+
+
+HUB_ID = "timm/test_resnet.r160_in1k"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that holds files by their address; "" as content breaks the connection off."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.asked.append(self.path)
+        content = self.files.get(self.path)
+        if content == b"":
+            self.close_connection = True
+            return
+        self.send_response(404 if content is None else 200)
+        self.send_header("X-Repo-Commit", "1" * 40)
+        if content is None:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        else:
+            self.send_header("ETag", '"' + hashlib.sha256(content).hexdigest() + '"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.files.get(self.path) or b"")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """A hub on this machine; what it serves is set by the test."""
+    handler = type("OwnHub", (Hub,), {"files": {}, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    point_to(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    yield handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def address(name: str) -> str:
+    return f"/{HUB_ID}/resolve/main/{name}"
+
+
+def test_weights_are_downloaded_once(hub: type[Hub], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tensors = timm.create_model("test_resnet").state_dict()
+    hub.files[address("model.safetensors")] = save(tensors)
+    network, _, sentence = build_backbone("test_resnet", cache_dir=tmp_path)
+    assert sentence == f"weights test_resnet from the hub ({HUB_ID})"
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in network.state_dict().items())
+    # From now on there is no need of the hub.
+    hub.asked.clear()
+    build_backbone("test_resnet", cache_dir=tmp_path)
+    assert hub.asked == []
+
+
+def test_weights_that_are_only_there_as_torch_saves_them_are_found(hub: type[Hub], tmp_path: Path) -> None:
+    tensors = timm.create_model("test_resnet").state_dict()
+    torch.save(tensors, tmp_path / "saved.bin")
+    hub.files[address("pytorch_model.bin")] = (tmp_path / "saved.bin").read_bytes()
+    network = build_backbone("test_resnet", cache_dir=tmp_path / "cache").network
+    assert torch.equal(network.fc.weight, tensors["fc.weight"])
+    assert hub.asked[:2] == [address("model.safetensors"), address("pytorch_model.bin")]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "HTTPStatusError: Client error '404 Not Found'"),
+        ({address("model.safetensors"): b""}, "RemoteProtocolError: Server disconnected"),
+    ],
+    ids=["404", "broken off"],
+)
+def test_a_download_that_fails_is_reported_with_its_cause(
+    hub: type[Hub], tmp_path: Path, files: dict[str, bytes], reason: str
+) -> None:
+    hub.files.update(files)
+    with pytest.raises(LinnaeaError) as error:
+        build_backbone("test_resnet", cache_dir=tmp_path)
+    expected = f"The weights of test_resnet could not be downloaded from the Hugging Face Hub ({HUB_ID}): "
+    assert error.value.message.startswith(expected + reason)
+    assert error.value.cure.startswith("On a machine that reaches it, download model.safetensors from ")
+
+
+def test_a_download_that_is_no_file_of_weights_is_reported(hub: type[Hub], tmp_path: Path) -> None:
+    hub.files[address("model.safetensors")] = b"<html>Please log in to this network</html>"
+    with pytest.raises(LinnaeaError, match=r"could not be loaded: SafetensorError: .*") as error:
+        build_backbone("test_resnet", cache_dir=tmp_path)
+    assert "and start again to download it anew" in error.value.cure
+
+
+def test_an_error_of_the_program_is_not_taken_for_one_of_the_hub(
+    hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(url: str) -> None:
+        raise AssertionError("not reached: it has no timeout")
+
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", renamed)
+    with pytest.raises(TypeError, match="timeout"):
+        build_backbone("test_resnet", cache_dir=tmp_path)
 
 
 def test_a_network_without_published_weights_is_not_started_at_random() -> None:

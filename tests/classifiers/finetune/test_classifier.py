@@ -347,7 +347,7 @@ def test_bfloat16_finds_nearly_the_same_probabilities(
         ({"learning_rate": float("nan")}, "learning_rate must be None or a number above 0; received nan."),
         (
             {"batch_norm": "frozen"},
-            "batch_norm must be one of its known names; received 'frozen'. Did you mean 'freeze'?",
+            "batch_norm 'frozen' is not known. Did you mean 'freeze'?",
         ),
         (
             {"mixup": 0.6, "cutmix": 0.6},

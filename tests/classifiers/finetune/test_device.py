@@ -15,13 +15,13 @@ from linnaea.classifiers.finetune.device import (
     Device,
     all_finite,
     choose_device,
-    choose_precision,
     explaining_full_memory,
     fault_of,
     first_working,
     largest_error,
     pictures_at,
 )
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.errors import LinnaeaError, SettingError
 
 CPU = torch.device("cpu")

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
-from linnaea.classifiers.finetune.device import Device, choose_device, choose_precision, fault_of, present
+from linnaea.classifiers.finetune.device import Device, choose_device, fault_of, present
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures, batches
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.errors import LinnaeaError

@@ -10,15 +10,15 @@ from torch import nn
 
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
-from linnaea.classifiers.finetune.device import choose_precision
-from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.optimizers import (
+    WeightAverage,
     build_optimizer,
     choose_trained,
     parameter_groups,
     set_rate,
     stages,
 )
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.speed import last_stages
 from linnaea.errors import SettingError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from linnaea.classifiers.finetune import torch_file
+from linnaea.classifiers.finetune import weights
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError
 
@@ -124,7 +124,7 @@ def test_a_call_that_could_ask_for_all_memory_is_not_made(
 
 def test_names_without_end_are_refused_by_their_length(tmp_path: Path, monkeypatch) -> None:
     path = saved(tmp_path / "long.pth", {"a" * 5000: torch.ones(1)})
-    monkeypatch.setattr(torch_file, "MAX_PICKLE", 4000)
+    monkeypatch.setattr(weights, "MAX_PICKLE", 4000)
     assert re.search(r"long\.pth holds 5,\d+ bytes of names and shapes; the limit is 4,000\.", refusal(path))
 
 

@@ -31,10 +31,6 @@ _KINDS = {
     "finetune": ("a fine-tuned network", "torch"),
 }
 MAX_CLASSES = 100_000
-MAX_SIZE = 2048
-"""The largest side, in pixels, of the square that a network may ask for: twice that of timm's largest.
-
-A picture is resized to twice as much at most before its middle is cut out: 48 MiB as uint8."""
 MAX_NUMBER = 16_384
 """The largest number that a network may be built with: no width or depth of timm's comes near it."""
 _MAX_TEXT = 10_000  # characters of a class name

@@ -1,18 +1,24 @@
-"""Batches of uint8 pictures → batches to train on. All chance comes from the generator that is passed in."""
+"""Pictures → what is learned from: views for the probe, crops and mixed batches for the whole network.
+
+All chance comes from the generator or the seed that is passed in.
+"""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import log_softmax, one_hot
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from linnaea.classifiers.finetune.device import Device
-from linnaea.classifiers.finetune.mixing import cutmix, mixup
-from linnaea.classifiers.finetune.pictures import fitted
+from linnaea.classifiers.finetune.inference import BATCH
+from linnaea.classifiers.finetune.pictures import ResidentPictures, fitted, on_device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.random_streams import Purpose, stream
 
 POLICIES = ("none", "randaugment", "trivialaugment")
 
@@ -21,6 +27,8 @@ _LOG_RATIO = math.log(4 / 3)
 # Share of the picture that random erasing covers, and the relation of its sides (Zhong et al. 2020).
 _ERASED_AREA = (0.02, 1 / 3)
 _ERASED_LOG_RATIO = math.log(1 / 0.3)
+# mixup's own value for ImageNet (Zhang et al. 2018, arXiv 1710.09412, section 3.2).
+_MIXUP_ALPHA = 0.2
 
 
 @dataclass(frozen=True)
@@ -153,3 +161,110 @@ def erase(pictures: Tensor, share: float, rng: np.random.Generator) -> None:
         h, w = min(round(math.sqrt(area * ratio)), height), min(round(math.sqrt(area / ratio)), width)
         top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
         pictures[row, :, top : top + h, left : left + w] = 0
+
+
+def shares(targets: Tensor, classes: int, weights: Tensor | None = None) -> Tensor:
+    """Return float32 (n, classes): each row its class alone, times the picture's weight."""
+    rows = one_hot(targets, classes).to(torch.float32)
+    return rows if weights is None else rows * weights[:, None]
+
+
+def smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    """Return the targets (n, classes) with this share of each row spread over all classes alike.
+
+    Szegedy et al. 2016, arXiv 1512.00567, section 7; the sum of a row stays what it was.
+    """
+    return torch.lerp(targets, targets.mean(1, keepdim=True).expand_as(targets), smoothing)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the sum over the batch of -Σ targets·log softmax(logits), in nats; both (n, classes)."""
+    return -(targets * log_softmax(logits, dim=1)).sum()
+
+
+def mixup(
+    pictures: Tensor, targets: Tensor, order: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend each picture (n, 3, h, w) and its target (n, classes) with those at `order`, all by one share."""
+    share = float(rng.beta(_MIXUP_ALPHA, _MIXUP_ALPHA))
+    return (
+        torch.lerp(pictures[order], pictures, share),
+        torch.lerp(targets[order], targets, share),
+    )
+
+
+def cutmix(
+    pictures: Tensor, targets: Tensor, order: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Paste a rectangle of the pictures at `order` into pictures (n, 3, h, w); mix targets by its area.
+
+    Yun et al. 2019, arXiv 1905.04899: the share λ that stays is drawn evenly from 0 to 1; the rectangle has
+    the picture's proportions and an even centre. It is cut at the border, and λ is then what really stays.
+    """
+    height, width = pictures.shape[-2:]
+    side = math.sqrt(1 - rng.uniform())
+    half_height, half_width = round(height * side) // 2, round(width * side) // 2
+    row, column = int(rng.integers(height)), int(rng.integers(width))
+    top, bottom = max(row - half_height, 0), min(row + half_height, height)
+    left, right = max(column - half_width, 0), min(column + half_width, width)
+    # A copy: the batch that came in may be somebody's own.
+    mixed = pictures.clone(memory_format=torch.preserve_format)
+    mixed[:, :, top:bottom, left:right] = pictures[order, :, top:bottom, left:right]
+    share = 1 - (bottom - top) * (right - left) / (height * width)
+    return mixed, torch.lerp(targets[order], targets, share)
+
+
+def pictures_seen(pictures: int, number: float, seed: int) -> np.ndarray:
+    """Return which picture each view is of, int (rows,): all of them in order, then all again, and so on.
+
+    number: float
+        Of views. Of 2.25, the third is a view of a quarter of the pictures, drawn by the seed, in order.
+    """
+    whole = int(number)
+    some = round((number - whole) * pictures)
+    drawn = stream(seed, Purpose.SUBSET, whole).permutation(pictures)[:some]
+    return np.concatenate([np.tile(np.arange(pictures), whole), np.sort(drawn)])
+
+
+def views(
+    pictures: ResidentPictures,
+    number: float,
+    seed: int,
+    *,
+    flip: bool = True,
+    first: int = 0,
+    batch_size: int = BATCH,
+) -> Iterator[Tensor]:
+    """Yield the views, from number `first` on, as batches of uint8 (b, 3, size, size) on the device.
+
+    View 0 is evaluation's; view 1 its mirror (where flip); then random crops of half the area and more,
+    mirrored by chance. All views of one kind follow each other, each in the order of the pictures; those that
+    pictures_seen names.
+    """
+    seen = pictures_seen(len(pictures), number, seed)
+    for view in range(first, math.ceil(number)):
+        rows = seen[view * len(pictures) : (view + 1) * len(pictures)]
+        if view > 0 + flip:
+            crops = _crops(pictures, rows, seed, view, flip, batch_size)
+            yield from on_device(crops, pictures.device)
+            continue
+        for batch in _centres(pictures, rows, batch_size):
+            yield batch.flip(-1) if view else batch
+
+
+def _centres(pictures: ResidentPictures, rows: np.ndarray, batch_size: int) -> Iterator[Tensor]:
+    if len(rows) == len(pictures):
+        yield from pictures.centres(batch_size)
+        return
+    for start in range(0, len(rows), batch_size):
+        yield from pictures.some(rows[start : start + batch_size]).centres(batch_size)
+
+
+def _crops(
+    pictures: ResidentPictures, rows: np.ndarray, seed: int, view: int, flip: bool, batch_size: int
+) -> Iterator[Tensor]:
+    size, crops = pictures.preprocessing.size, Augmentation(crop_scale=0.5, flip=flip)
+    for start in range(0, len(rows), batch_size):
+        rng = stream(seed, Purpose.AUGMENT, view, start)
+        taken = pictures.take(rows[start : start + batch_size])
+        yield crops.cropped(taken, size, pictures.preprocessing, rng)

@@ -4,6 +4,7 @@ Weights come from the hub (through timm, from its cache where there is no networ
 nowhere because that was asked for. They are never left out by chance: what cannot be had is an error.
 """
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,20 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-from huggingface_hub import constants, get_session, try_to_load_from_cache
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
+from safetensors import SafetensorError
 from timm.models import PretrainedCfg
 from torch import nn
-from torch.nn.modules.module import (
-    register_module_buffer_registration_hook,
-    register_module_parameter_registration_hook,
-)
+from torch.overrides import TorchFunctionMode
 
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.weights import WeightsFile, in_order, load_checked, read_weights
 from linnaea.errors import LinnaeaError, UsageError, did_you_mean
@@ -47,6 +54,12 @@ _SPARE_NUMBERS, _SPARE_TENSORS = 8_000_000, 100
 
 # How long to wait for the hub's first answer before saying that it cannot be reached.
 REACH_SECONDS = 10
+
+# No route, a proxy, offline mode, not found, moved, a full disk: the hub's own error is derived from its HTTP
+# client's and from OSError, which between them are all that a download raises.
+_NOT_DOWNLOADED: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
+# What torch, safetensors and pickle raise for a file that is damaged or belongs to another network.
+_NOT_LOADED = (RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
 
 
 class Backbone(NamedTuple):
@@ -130,9 +143,8 @@ def build_backbone(
     Raises UsageError for an unknown name, LinnaeaError where the weights cannot be had or do not fit.
     """
     found = resolve(name)
-    # timm draws first weights from torch's global generator: lent for a moment, and given back as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    # timm draws first weights from torch's global generator.
+    with Device(torch.device("cpu")).seeded(seed):
         if weights == "none":
             network = timm.create_model(found.architecture)
             told, config = f"random weights (none asked for, seed {seed})", found.config.to_dict()
@@ -242,29 +254,44 @@ def check_size(backbone: str, model_args: dict[str, Any], tensors: Mapping[str, 
     held = sum(tensor.numel() for tensor in tensors.values())
     # A classifier for a thousand classes and tables of positions are built, and need not be in the file;
     # timm's pruned networks are built whole first.
-    numbers, count = 4 * held + _SPARE_NUMBERS, 4 * len(tensors) + _SPARE_TENSORS
-
-    def weigh(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
-        nonlocal numbers, count
-        if tensor is not None:
-            numbers, count = numbers - tensor.numel(), count - 1
-        if min(numbers, count) < 0:
-            raise ValueError(f"{backbone} has far more weights than the {held:,} numbers of the file")
-
-    kinds = register_module_parameter_registration_hook, register_module_buffer_registration_hook
-    hooks = [register(weigh) for register in kinds]
+    limit = _Limit(4 * held + _SPARE_NUMBERS, 4 * len(tensors) + _SPARE_TENSORS)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with Device(torch.device("cpu")).seeded(0), torch.device("meta"), limit:
             network: Any = timm.create_model(resolve(backbone).architecture, **model_args)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    except _TooLarge as error:
+        raise ValueError(f"{backbone} has far more weights than the {held:,} numbers of the file") from error
     needed = sum(parameter.numel() for parameter in network.parameters())
     layer = network.get_classifier()
     if isinstance(layer, nn.Module):
         needed -= sum(parameter.numel() for parameter in layer.parameters())
     if needed > held:
         raise ValueError(f"{backbone} has {needed:,} weights, and the file holds {held:,} numbers")
+
+
+class _TooLarge(Exception):
+    """More tensors are made than there may be."""
+
+
+class _Limit(TorchFunctionMode):
+    """Within it, in this thread, tensors of so many numbers and so many tensors may be made from nothing."""
+
+    def __init__(self, numbers: int, tensors: int) -> None:
+        super().__init__()
+        self.numbers, self.tensors = numbers, tensors
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if function in _MAKERS:
+            self.numbers, self.tensors = self.numbers - made.numel(), self.tensors - 1
+            if min(self.numbers, self.tensors) < 0:
+                raise _TooLarge
+        return made
+
+
+# From which every weight and every table of a network comes.
+_MAKERS = frozenset(
+    {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor, torch.arange}
+)
 
 
 def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[str, Any], str]:
@@ -275,35 +302,53 @@ def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[st
             "Pass --weights FILE, or --weights none to start from random ones.",
         )
     source = config.hf_hub_id or config.url
-    overlay = {}
+    place = f"the Hugging Face Hub ({source})" if config.hf_hub_id else source
+    overlay: dict[str, Any] = {}
     try:
         if config.hf_hub_id:
-            cached = _cached(config.hf_hub_id, config.hf_hub_filename, cache_dir)
-            if cached is None:
-                # The hub's client would try for most of a minute before it tells that there is no way out.
-                get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS, follow_redirects=True)
-            elif cached.suffix == ".safetensors":
-                overlay = {"file": str(cached)}
+            # What the hub holds is a state dict under timm's names, whatever the first publisher's file was.
+            overlay = {
+                "file": str(_hub_file(config.hf_hub_id, config.hf_hub_filename, cache_dir)),
+                "custom_load": False,
+            }
         # The weights' own number of classes: with another one timm loads without checking the names.
         network: Any = timm.create_model(
             found.timm_name, pretrained=True, pretrained_cfg_overlay=overlay, cache_dir=cache_dir
         )
-    except Exception as error:
-        # The hub fails in many ways (no route, offline mode, moved, disk full): one sentence for all.
+    except _NOT_DOWNLOADED as error:
         raise LinnaeaError(
-            f"The weights of {found.timm_name} could not be had from the hub ({source}): {_reason(error)}.",
+            f"The weights of {found.timm_name} could not be downloaded from {place}: {_reason(error)}.",
             _cure(config, cache_dir),
+        ) from error
+    except _NOT_LOADED as error:
+        raise LinnaeaError(
+            f"The weights of {found.timm_name} from {place} could not be loaded: {_reason(error)}.",
+            f"Delete {overlay.get('file', 'the downloaded file')}, and start again to download it anew.",
         ) from error
     return network, network.pretrained_cfg, f"weights {found.timm_name} from the hub ({source})"
 
 
-def _cached(hub_id: str, filename: str | None, cache_dir: Path | None) -> Path | None:
-    """Return the file of weights that the hub's cache holds already, or None."""
-    for name in [filename] if filename else ["model.safetensors", "pytorch_model.bin"]:
-        path = try_to_load_from_cache(hub_id, name, cache_dir=cache_dir)
-        if isinstance(path, str):
-            return Path(path)
-    return None
+def _hub_file(hub_id: str, filename: str | None, cache_dir: Path | None) -> Path:
+    """Return the file of weights from the hub's cache; where it is not there, download it.
+
+    Raises one of _NOT_DOWNLOADED.
+    """
+    names = [filename] if filename else ["model.safetensors", "pytorch_model.bin"]
+    for name in names:
+        cached = try_to_load_from_cache(hub_id, name, cache_dir=cache_dir)
+        if isinstance(cached, str):
+            return Path(cached)
+    for name in names:
+        try:
+            # Asked once, so that a hub that cannot be reached is reported at once: the download itself would
+            # try again for most of a minute.
+            get_hf_file_metadata(hf_hub_url(hub_id, name), timeout=REACH_SECONDS)
+        except RemoteEntryNotFoundError:
+            if name == names[-1]:
+                raise
+            continue
+        return Path(hf_hub_download(hub_id, name, cache_dir=cache_dir, etag_timeout=REACH_SECONDS))
+    raise AssertionError("names are never empty")
 
 
 def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
@@ -318,7 +363,7 @@ def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
     )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return the first line of the innermost error: the one that names the cause."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__

@@ -10,12 +10,12 @@ BATCH_NORM = ("freeze", "update", "reestimate")
 # What is left of the pretrained statistics after one epoch of updates.
 KEPT_AFTER_AN_EPOCH = 0.1
 
-_Norm = nn.modules.batchnorm._BatchNorm
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
-def norms(network: nn.Module) -> list[_Norm]:
+def norms(network: nn.Module) -> list[BatchNorm]:
     """Return every batch norm of the network."""
-    return [module for module in network.modules() if isinstance(module, _Norm)]
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
 def set_training(network: nn.Module, batch_norm: str, trained: set[int] | None = None) -> None:

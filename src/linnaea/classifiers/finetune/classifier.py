@@ -19,7 +19,7 @@ from linnaea.classifiers.common.saved import SavedModel, checked_model_args
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
-from linnaea.classifiers.finetune.device import PRECISIONS, Device
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.loop import TrainingSet
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
@@ -29,6 +29,7 @@ from linnaea.classifiers.finetune.pictures import (
     count_pictures,
     kept_side,
 )
+from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
@@ -194,7 +195,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     random_state: Any = None
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
+        """Raise SettingError that names every setting whose value is refused."""
         check_settings(self.get_params(deep=False))
 
     def fit(

@@ -25,15 +25,14 @@ from linnaea.classifiers.finetune.backbones import (
 from linnaea.classifiers.finetune.device import (
     Device,
     choose_device,
-    choose_precision,
     explaining_full_memory,
 )
-from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.folding import fold_batch_norms
 from linnaea.classifiers.finetune.heads import build_head
 from linnaea.classifiers.finetune.loop import Session, TrainingSet
-from linnaea.classifiers.finetune.optimizers import build_optimizer, choose_trained
+from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
+from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
@@ -151,7 +150,7 @@ def rebuild_network(
         where = choose_device(device).where
     except SettingError:
         where = choose_device().where
-    with torch.random.fork_rng(devices=[]):
+    with Device(torch.device("cpu")).seeded(0):
         network = timm.create_model(resolve(backbone).architecture, **model_args)
     put_head(network, classes, hidden, dropout, 0)
     fold_batch_norms(network, size)

@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame, conv2d_same
-from timm.layers.norm_act import BatchNormAct2d
+from timm.layers import BatchNormAct2d, Conv2dSame, conv2d_same
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class _Folded(nn.Module):
@@ -40,7 +40,8 @@ class FoldedConv2d(_Folded, nn.Conv2d):
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Convolve with these weights instead of the layer's own."""
-        return self._conv_forward(x, weight, bias)
+        geometry: Any = (self.stride, self.padding, self.dilation, self.groups)
+        return functional.conv2d(x, weight, bias, *geometry)
 
 
 class FoldedConv2dSame(_Folded, Conv2dSame):
@@ -69,12 +70,8 @@ class SpentBatchNormAct2d(BatchNormAct2d):
 
 
 # Only these very classes: what a class derived from them does in forward is not known here.
-_FOLDED: dict[type, type] = {
-    nn.Conv2d: FoldedConv2d,
-    Conv2dSame: FoldedConv2dSame,
-    nn.BatchNorm2d: SpentBatchNorm2d,
-    BatchNormAct2d: SpentBatchNormAct2d,
-}
+_CONVOLUTIONS: dict[type, Any] = {nn.Conv2d: FoldedConv2d, Conv2dSame: FoldedConv2dSame}
+_NORMS: dict[type, Any] = {nn.BatchNorm2d: SpentBatchNorm2d, BatchNormAct2d: SpentBatchNormAct2d}
 
 
 def fold_batch_norms(network: Any, size: int = 64) -> int:
@@ -91,21 +88,52 @@ def fold_batch_norms(network: Any, size: int = 64) -> int:
     probe = torch.linspace(-1, 1, 3 * size * size, device=_device(network)).view(1, 3, size, size)
     with torch.no_grad():
         pairs, before = _pairs(network, probe)
-        classes = [(module, module.__class__) for pair in pairs for module in pair]
+        names = {module: name for name, module in network.named_modules()}
         for convolution, norm in pairs:
-            convolution.norm = (norm,)
-            convolution.__class__ = _FOLDED[type(convolution)]
-            norm.__class__ = _FOLDED[type(norm)]
-        # Weights that lead beyond the numbers are another's to tell of.
+            spent = _spent(norm)
+            network.set_submodule(names[norm], spent)
+            network.set_submodule(names[convolution], _folded(convolution, spent))
+        # Weights that lead beyond the numbers are another's to report.
         largest = float(before.abs().max())
         if pairs and not (
             math.isfinite(largest) and torch.allclose(network(probe), before, rtol=1e-3, atol=1e-3 * largest)
         ):
-            for module, own in classes:
-                module.__class__ = own
+            for module in (module for pair in pairs for module in pair):
+                network.set_submodule(names[module], module)
             pairs = []
     network.train(was_training)
     return len(pairs)
+
+
+def _folded(convolution: Any, norm: nn.Module) -> nn.Module:
+    """Return the convolution with its norm folded in; it has the same weights, not a copy of them."""
+    c = convolution
+    # Without memory: its own first weights are not needed.
+    with torch.device("meta"):
+        folded = _CONVOLUTIONS[type(c)](
+            c.in_channels,
+            c.out_channels,
+            c.kernel_size,
+            c.stride,
+            c.padding,
+            c.dilation,
+            c.groups,
+            bias=False,
+        )
+    folded.weight, folded.norm = c.weight, (norm,)
+    return folded.train(c.training)
+
+
+def _spent(norm: Any) -> nn.Module:
+    """Return the norm that leaves its work to the convolution; it has the same weights and statistics."""
+    with torch.device("meta"):
+        spent = _NORMS[type(norm)](norm.num_features, norm.eps, norm.momentum)
+    # Weights, statistics, and what timm's norms have beside them: dropout and activation.
+    for name, value in [*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)]:
+        setattr(spent, name, value)
+    for name, child in norm.named_children():
+        setattr(spent, name, child)
+    return spent.train(norm.training)
 
 
 def _pairs(network: nn.Module, pictures: Tensor) -> tuple[list[tuple[Any, Any]], Tensor]:
@@ -124,9 +152,9 @@ def _pairs(network: nn.Module, pictures: Tensor) -> tuple[list[tuple[Any, Any]],
 
     hooks = []
     for module in network.modules():
-        if type(module) in (nn.Conv2d, Conv2dSame):
+        if type(module) in _CONVOLUTIONS and module.padding_mode == "zeros":
             hooks.append(module.register_forward_hook(made_by))
-        elif type(module) in _FOLDED and module.affine:
+        elif type(module) in _NORMS and module.affine:
             hooks.append(module.register_forward_pre_hook(seen_by))
     try:
         logits = network(pictures)

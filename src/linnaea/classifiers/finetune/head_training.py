@@ -12,11 +12,11 @@ from torch import Tensor
 
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import inference
+from linnaea.classifiers.finetune.augment import pictures_seen, views
 from linnaea.classifiers.finetune.backbones import feature_width
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.finetune.probe import Probe, fit_probe
 from linnaea.classifiers.finetune.stage import Stage
-from linnaea.classifiers.finetune.views import pictures_seen, views
 
 
 @dataclass(eq=False)

@@ -16,12 +16,10 @@ from linnaea.classifiers.common.progress import TrainingProgress, divergence
 from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
-from linnaea.classifiers.finetune.augment import Augmentation
+from linnaea.classifiers.finetune.augment import Augmentation, cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.device import Device, explaining_full_memory, pictures_at
-from linnaea.classifiers.finetune.ema import WeightAverage
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
-from linnaea.classifiers.finetune.mixing import cross_entropy, shares, smoothed
-from linnaea.classifiers.finetune.optimizers import set_rate
+from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
 from linnaea.classifiers.finetune.stage import Stage
 from linnaea.random_streams import Purpose, stream

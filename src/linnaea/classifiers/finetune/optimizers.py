@@ -1,12 +1,13 @@
-"""Which parameters are trained, at which rate, by which solver."""
+"""Which parameters are trained, at which rate, by which solver; and the average of their weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from timm.models import group_parameters
-from timm.optim._param_groups import param_groups_layer_decay
-from torch import nn
+from timm.optim import param_groups_layer_decay
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from linnaea.errors import SettingError
 
@@ -110,3 +111,43 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the rate of this step: the head's; every other group takes its share of it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
+
+
+class WeightAverage:
+    """shadow ← d·shadow + (1 - d)·weights after every step, with d = min(decay, (1 + t)/(10 + t)) at step t.
+
+    Polyak and Juditsky 1992, as exponential average; the slow start is TensorFlow's: without it the first
+    hundred steps would hold on to the weights from before training. Batch-norm statistics are averaged alike.
+
+    network: Module
+        Whose parameters and floating buffers are averaged.
+    decay: float
+        Between 0 and 1. 1/(1 - decay) steps are about the memory of the average.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        # state_dict lends the network's own memory, so these stay the weights of the moment.
+        live = {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+        self.shadow: dict[str, Tensor] = {name: tensor.clone() for name, tensor in live.items()}
+        self._live = live
+
+    @torch.no_grad()
+    def update(self, names: Iterable[str] | None = None) -> None:
+        """Take in the weights after one more step.
+
+        names: of those that the step can have changed; None: all. The average of the others stays the same.
+        """
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        names = list(self.shadow if names is None else names)
+        pair = [self.shadow[name] for name in names], [self._live[name] for name in names]
+        get_ema_multi_avg_fn(decay)(*pair, None)
+
+    @torch.no_grad()
+    def resume(self, shadow: dict[str, Tensor], steps: int) -> None:
+        """Take back an average that was made earlier, after so many steps."""
+        self.steps = steps
+        for name, tensor in self.shadow.items():
+            tensor.copy_(shadow[name])

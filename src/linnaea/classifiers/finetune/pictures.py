@@ -22,10 +22,9 @@ from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.modes import to_rgb
-from linnaea.data.pictures import read_picture
+from linnaea.data.decoding import read_picture, to_rgb
 from linnaea.errors import DataError
-from linnaea.machine import usable_cores
+from linnaea.machine import in_order, usable_cores
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.
 ROOM = 256 / 224
@@ -86,7 +85,7 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
         return items
     if not keep:
         return DecodedPictures([None] * len(items), [Path(item) for item in items], side)
-    pictures = cache.decoded(items, side, workers=usable_cores())
+    pictures = cache.decoded(items, side)
     for note in pictures.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=2)
     return pictures
@@ -109,7 +108,7 @@ def decoded(X: Any, preprocessing: Preprocessing, *, fit: bool = False) -> Itera
         picture = as_tensor(pictures[row], preprocessing)
         return fitted(picture, preprocessing) if fit else picture
 
-    yield from cache.in_order(read, usable_cores(), range(len(pictures)))
+    yield from in_order(read, range(len(pictures)))
 
 
 def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from linnaea.classifiers.common.saved import MAX_SIZE
 from linnaea.errors import DataError, SettingError, did_you_mean
+from linnaea.settings import MAX_SIDE
 
 VARIANTS = ("weights", "report")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -92,7 +92,7 @@ class Preprocessing:
         crop_pct = config.get("crop_pct") or 0.875
         if not isinstance(sides, (list, tuple)) or len(sides) != 3 or not _is_side(sides[-1]):
             raise SettingError(
-                f"input_size must be [3, height, width] with sides from 1 to {MAX_SIZE:,}; "
+                f"input_size must be [3, height, width] with sides from 1 to {MAX_SIDE:,}; "
                 f"received {_shown(sides)}."
             )
         return cls(
@@ -219,7 +219,7 @@ def _are_three(low: float, high: float) -> Callable[[Any], bool]:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_SIZE
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_SIDE
 
 
 def _shown(value: Any) -> str:
@@ -236,7 +236,7 @@ def _near(value: Any, known: Iterable[str]) -> str:
 _LARGEST = 1e6
 _LEAST_CROP = 0.5  # timm's networks: 0.8 and more. Pictures are then resized to twice the size at most.
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "size": (f"an integer from 1 to {MAX_SIZE:,} pixels", _is_side),
+    "size": (f"an integer from 1 to {MAX_SIDE:,} pixels", _is_side),
     "mean": ("three numbers (red, green, blue) of at most 1e6", _are_three(-_LARGEST, _LARGEST)),
     "std": ("three numbers (red, green, blue) from 1e-6 to 1e6", _are_three(1 / _LARGEST, _LARGEST)),
     "scale": ("a number from 1e-6 to 1e6", _number(1 / _LARGEST, _LARGEST)),

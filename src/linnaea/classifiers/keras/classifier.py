@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -19,9 +19,10 @@ from linnaea.classifiers.common.saved import SavedModel, count_of
 from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron.losses import LOSSES
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
+from linnaea.classifiers.perceptron.network import hidden_sizes
 from linnaea.errors import DataError, DivergenceError, LinnaeaError, MissingExtraError
 from linnaea.random_streams import seed_from
+from linnaea.settings import KERAS, check
 
 
 def keras_network() -> ModuleType:
@@ -104,8 +105,6 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         Ends in raw outputs (logits).
     """
 
-    # MLPClassifier's settings that Keras' network does not have, at the values it works with.
-    _FIXED: ClassVar[dict[str, Any]] = {"max_norm": None, "augment": None, "dtype": "float32"}
     dtype = "float32"  # of the features, read by samples.features
 
     def __init__(
@@ -154,12 +153,12 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused.
+        """Raise SettingError that names every setting whose value is refused.
 
         Raises MissingExtraError where Keras is not installed: better before data is read than after.
         """
         keras_network()
-        check_settings({**self.get_params(deep=False), **self._FIXED})
+        check(self.get_params(deep=False), KERAS)
 
     def fit(
         self,

@@ -19,11 +19,11 @@ from linnaea.classifiers.common.saved import SavedModel, count_of
 from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron.batches import Batches
-from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
+from linnaea.classifiers.perceptron.network import Network, hidden_sizes, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
 from linnaea.errors import DataError, DivergenceError
 from linnaea.random_streams import Purpose, seed_from, stream
+from linnaea.settings import MLP, check
 
 
 class MLPClassifier(ClassifierMixin, BaseEstimator):
@@ -164,8 +164,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def check_settings(self) -> None:
-        """Raise SettingError for the first setting, by name, whose value is refused."""
-        check_settings(self.get_params(deep=False))
+        """Raise SettingError that names every setting whose value is refused."""
+        check(self.get_params(deep=False), MLP)
 
     parameters_: np.ndarray
 

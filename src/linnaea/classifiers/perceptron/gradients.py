@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
-from linnaea.classifiers.perceptron.settings import check_settings, hidden_sizes
+from linnaea.classifiers.perceptron.network import Network, hidden_sizes, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.solvers import Gradients
 from linnaea.random_streams import Purpose, stream
+from linnaea.settings import MLP, check
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check_gradients(
 
     Raises SettingError for an activation or loss that is not known, or sizes that are no sizes.
     """
-    check_settings({"activation": activation, "loss": loss, "l2": l2})
+    check({"activation": activation, "loss": loss, "l2": l2}, MLP)
     sizes = (features, *hidden_sizes(hidden_layer_sizes), classes)
     flat = new_parameters(sizes, "xavier", activation, seed, np.float64)
     rng = stream(seed, Purpose.SHUFFLE)

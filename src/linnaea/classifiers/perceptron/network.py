@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,16 @@ from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS, Dense, Descends, Dropout
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.solvers import Shapes, views
+from linnaea.settings import MLP, PARAMETERS
 
 # Rows that evaluation takes at once: large enough for BLAS, small enough to stay in the cache.
 BLOCK = 1000
+
+
+def hidden_sizes(value: Any) -> tuple[int, ...]:
+    """Return the sizes of the hidden layers as a tuple; one integer means one layer, () means none."""
+    PARAMETERS["hidden_layer_sizes"].check(value, MLP, name="hidden_layer_sizes")
+    return tuple(int(size) for size in ((value,) if isinstance(value, Integral) else value))
 
 
 def shapes_of(sizes: Sequence[int]) -> Shapes:

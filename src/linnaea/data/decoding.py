@@ -1,18 +1,18 @@
 """A file becomes an upright RGB array: the one place that decodes pictures."""
 
-import io
 import re
-import warnings
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from linnaea import reading
 from linnaea.data import damage
-from linnaea.data.allowance import Allowance
-from linnaea.data.modes import to_array, to_rgb
-from linnaea.errors import DataError, LinnaeaError, MissingExtraError
+from linnaea.data.headers import open_image, orientation
+from linnaea.errors import DataError, LinnaeaError
 from linnaea.hashing import content_hash
 
 MAX_PIXELS = 178_956_970
@@ -48,36 +48,11 @@ SUFFIXES = frozenset(
 )
 """The endings, in lower case, by which a file in a folder counts as a picture."""
 
-# Pillow reads many more formats; some run other programs (EPS: Ghostscript) or are no pictures.
-_FORMATS = (
-    "AVIF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "HEIF",
-    "JPEG",
-    "JPEG2000",
-    "MPO",
-    "PNG",
-    "PPM",
-    "TGA",
-    "TIFF",
-    "WEBP",
-)
+STRIP = 1 << 22
+"""Pixels converted at a time: a photograph of 4 million goes whole, a scan of 100 million needs 1/25 more."""
 
-# Pillow remarks on odd metadata and on sizes below our limit by Python warnings, which would run through the
-# progress bar and help nobody; what matters becomes an error here. (catch_warnings is not safe in threads.)
-warnings.filterwarnings("ignore", module=r"PIL\.")
+_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 
-PECULIARITIES = {
-    "animated": "animated or of several pages; only the first is read",
-    "CMYK": "in CMYK, made for print; read as RGB without the colour profile",
-    "16-bit": "of more than 8 bits a channel; read with 8",
-    "palette": "drawn from a palette; read as RGB",
-}
-"""What peculiarities finds, and what is done about it."""
-
-_EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -157,14 +132,6 @@ def read_content(path: Path | str, name: str = "") -> bytes:
     return reading.read_bytes(path, reading.MAX_PICTURE, name)
 
 
-def open_image(content: bytes) -> Image.Image:
-    """Return the picture in the bytes of a file with its header read, and nothing decoded yet.
-
-    Raises whatever Pillow does, and MissingExtraError for HEIC without pillow-heif.
-    """
-    return Image.open(io.BytesIO(content), formats=_formats(content))
-
-
 def decode_picture(
     content: bytes,
     name: str,
@@ -226,13 +193,6 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     return np.asarray(image)
 
 
-_ALLOWANCE = Allowance(MAX_PIXELS)
-
-# Pillow takes memory in blocks of 16 MiB, which glibc keeps for the thread that freed them; what is above
-# 32 MiB goes back to the system at once. The same as PILLOW_BLOCK_SIZE=64m in the environment.
-Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
-
-
 def _prepared(image: Image.Image, longest_side: int | None, shortest_side: int | None) -> Image.Image:
     image.load()
     # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
@@ -268,65 +228,111 @@ def _draft(
         )
 
 
-def peculiarities(content: bytes) -> tuple[str, ...]:
-    """Return what a person may not know of a picture, by its header: it is read, but something is lost.
-
-    Any of PECULIARITIES; nothing for a file that cannot be opened.
-    """
-    try:
-        with open_image(content) as image:
-            found = []
-            # MPO is how phones store a photograph with a second, smaller one: no animation.
-            if getattr(image, "is_animated", False) and image.format != "MPO":
-                found.append("animated")
-            if image.mode == "CMYK":
-                found.append("CMYK")
-            if image.mode.startswith(("I", "F")) or _raw_mode(image).find("16") > 0:
-                found.append("16-bit")
-            if image.mode in {"P", "PA"}:
-                found.append("palette")
-            return tuple(found)
-    except Exception:
-        # Reading the picture tells what is wrong with it; here it is only not peculiar.
-        return ()
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture)."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    # Pillow itself would cut these off at 255 instead of scaling them: a 16-bit scan would come out white.
+    if image.mode.startswith(("I", "F")):
+        return _in_strips(image, _to_8_bits(image))
+    if image.mode in _ALPHA or "transparency" in image.info:
+        return _in_strips(image, _on_white)
+    # The one mode for which Pillow has no formula of its own.
+    if image.mode == "LAB":
+        return _in_strips(image, _from_lab)
+    return image.convert("RGB")
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """Return how the file stores its pixels ("RGB;16B"), which Pillow's mode does not tell for colour."""
-    tiles = getattr(image, "tile", None)
-    if not tiles:
-        return ""
-    arguments = tiles[0][3]
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return first if isinstance(first, str) else ""
+def to_array(image: Image.Image) -> np.ndarray:
+    """Return an RGB image as uint8 (height, width, 3)."""
+    if image.width * image.height <= STRIP:
+        return np.asarray(image)
+    # Pillow hands its pixels over as bytes, and joins them once more: three copies of a huge picture.
+    array = np.empty((image.height, image.width, 3), np.uint8)
+    for top, strip in _strips(image):
+        array[top : top + strip.height] = np.asarray(strip)
+    return array
 
 
-def orientation(image: Image.Image) -> int:
-    """Return the orientation that a picture's EXIF tells, 1 (upright) to 8; 1 where it tells none."""
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:
-        # Damaged EXIF does not spoil the pixels: a viewer shows such a picture as it lies.
-        return 1
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _known_formats() -> tuple[str, ...]:
-    # Without init, Pillow knows its five commonest formats only, and a name that it does not know is a
-    # KeyError.
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    if image.width * image.height <= STRIP:
+        return convert(image)
+    whole = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        whole.paste(convert(strip), (0, top))
+    return whole
 
 
-def _formats(content: bytes) -> tuple[str, ...]:
-    """Return the formats that Pillow may try, after making HEIC one of them where it is needed."""
-    if damage.is_heic(content):
+def _on_white(image: Image.Image) -> Image.Image:
+    # Dropping the alpha channel would show whatever colour hides under the transparent pixels, often black.
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    return ImageCms.profileToProfile(  # type: ignore[return-value]
+        image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+
+
+def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Scale 16-bit numbers by their high byte, others from the first usual range that holds them all."""
+    kind = np.asarray(image.crop((0, 0, 1, 1))).dtype
+    # Pillow reads colour of 16 bits by its high byte too, so grey and colour agree.
+    if kind.kind == "u" and kind.itemsize == 2:
+        return lambda strip: Image.fromarray((np.asarray(strip) >> 8).astype(np.uint8)).convert("RGB")
+    usual = (1.0, 255.0, 65535.0) if kind.kind == "f" else (65535.0,)
+    ranges = [(float(values.min()), float(values.max())) for values in map(_finite, _all_strips(image))]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    fitting = [top for top in usual if low >= 0 and high <= top]
+    if fitting:
+        low, high = 0.0, fitting[0]
+
+    def scaled(strip: Image.Image) -> Image.Image:
+        values = (_finite(strip) - low) * (255.0 / max(high - low, 1e-12))
+        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+
+    return scaled
+
+
+def _all_strips(image: Image.Image) -> Iterator[Image.Image]:
+    return (strip for _, strip in _strips(image))
+
+
+def _finite(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class Allowance:
+    """So many pixels may be in work at once, whichever threads ask; who asks for more than is left waits."""
+
+    def __init__(self, pixels: int) -> None:
+        self.pixels = pixels
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Hold so many pixels of the allowance; one picture alone is let in, whatever its size."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + pixels <= self.pixels)
+            self._taken += pixels
         try:
-            import pillow_heif
-        except ImportError as error:
-            raise MissingExtraError("Reading HEIC pictures needs pillow-heif, which", "heif") from error
-        if "HEIF" not in Image.OPEN:
-            pillow_heif.register_heif_opener()
-    return _known_formats()
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+_ALLOWANCE = Allowance(MAX_PIXELS)
 
 
 def _unreadable(name: str, reason: str) -> DataError:

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from tests.data.drawn import bomb, decode, encoded, gradient, png
 
-from linnaea.data.pictures import fit_picture, peculiarities, read_picture
+from linnaea.data.decoding import fit_picture, read_picture
+from linnaea.data.headers import header
 from linnaea.errors import DataError, MissingExtraError
 
 # pytest puts warnings back that reading pictures has silenced.
@@ -125,21 +126,21 @@ def test_the_shorter_side_of_a_turned_or_huge_picture():
 def test_what_a_person_may_not_know_of_a_picture_is_told():
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime")]
     several = {"save_all": True, "append_images": frames[1:]}
-    assert peculiarities(encoded(frames[0], "GIF", **several)) == ("animated", "palette")
+    assert header(encoded(frames[0], "GIF", **several)).peculiarities == ("animated", "palette")
     for kind in ("PNG", "WEBP", "TIFF"):
-        assert peculiarities(encoded(frames[0], kind, **several)) == ("animated",)
+        assert header(encoded(frames[0], kind, **several)).peculiarities == ("animated",)
     # A phone's second picture is no second frame.
-    assert peculiarities(encoded(frames[0], "MPO", **several)) == ()
-    assert peculiarities(encoded(Image.new("CMYK", (4, 4)), "JPEG")) == ("CMYK",)
-    assert peculiarities(encoded(Image.new("I;16", (4, 4)), "PNG")) == ("16-bit",)
-    assert peculiarities(encoded(Image.new("F", (4, 4)), "TIFF")) == ("16-bit",)
-    assert peculiarities(png(1, 1, 16, 2, bytes(7))) == ("16-bit",)
-    assert peculiarities(encoded(Image.new("P", (4, 4)), "PNG")) == ("palette",)
+    assert header(encoded(frames[0], "MPO", **several)).peculiarities == ()
+    assert header(encoded(Image.new("CMYK", (4, 4)), "JPEG")).peculiarities == ("CMYK",)
+    assert header(encoded(Image.new("I;16", (4, 4)), "PNG")).peculiarities == ("16-bit",)
+    assert header(encoded(Image.new("F", (4, 4)), "TIFF")).peculiarities == ("16-bit",)
+    assert header(png(1, 1, 16, 2, bytes(7))).peculiarities == ("16-bit",)
+    assert header(encoded(Image.new("P", (4, 4)), "PNG")).peculiarities == ("palette",)
     for mode in ("1", "L", "LA", "RGB", "RGBA"):
-        assert peculiarities(encoded(Image.new(mode, (16, 16)), "PNG")) == ()
-    assert peculiarities(encoded(Image.new("L", (16, 16)), "JPEG")) == ()
+        assert header(encoded(Image.new(mode, (16, 16)), "PNG")).peculiarities == ()
+    assert header(encoded(Image.new("L", (16, 16)), "JPEG")).peculiarities == ()
     for content in (b"", b"no picture", bomb(100_000, 100_000)):
-        assert peculiarities(content) == ()
+        assert header(content).peculiarities == ()
 
 
 def test_enough_is_never_undercut_and_longest_side_never_exceeded():

@@ -1,0 +1,142 @@
+"""Training: a network learns from the training set, with its history, its checkpoints and its bar."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from linnaea.classifiers.contract import EpochRecord, takes_photographs
+from linnaea.commands import checkpointing, ood, terminal
+from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.choosing import used_settings
+from linnaea.commands.study import Study
+from linnaea.errors import DivergenceError
+from linnaea.runs.checkpoint import Checkpoint
+from linnaea.runs.events import EventWriter
+from linnaea.runs.folder import NETWORK, RunFolder
+from linnaea.runs.settings import Recipe
+from linnaea.signals import Stops
+from linnaea.text import duration, percent
+
+# What a run still does when its test part is judged: metrics, the worst mistakes, the report.
+CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 4.0, 0.002
+
+
+def fit(
+    run: RunFolder,
+    classifier: Any,
+    study: Study,
+    recipe: Recipe,
+    elapsed: float,
+    stops: Stops,
+    checkpoint: Checkpoint | None = None,
+) -> BaseException | None:
+    """Train, writing history.jsonl and checkpoints as it goes, and save the network.
+
+    elapsed: seconds of the recipe's budget that are over already.
+    checkpoint: what to go on from.
+
+    Returns None, or what ended the training early (an interruption, a divergence): the network is then
+    saved as it stood, so that it can still be judged before the caller raises it.
+    """
+    X, y = study.pair("train")
+    validation = study.pair("val") if len(study.rows("val")) else None
+    _set_up(classifier, study, recipe, elapsed)
+    keeper = Keeper(run, recipe, stops)
+    asked = classifier.get_params()
+    bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
+    if checkpoint is not None:
+        bar.catch_up(checkpointing.go_on_from(checkpoint, classifier, run.info), len(X))
+    stopped: BaseException | None = None
+    with ExitStack() as open_things:
+        events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
+
+        def listen(record: EpochRecord, trained: Any) -> None:
+            line = record.as_dict()
+            if record.epoch == 0:
+                _introduce(run, trained)
+            if recipe.test_curve:
+                line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
+            keeper.append(line)
+            if events is not None:
+                events.write(line)
+            bar(record, len(X))
+            keeper.epoch_over(trained)
+
+        def follow(stage: str, done: int, total: int, seconds: float) -> None:
+            _show_plan(classifier, bar)
+            if takes_photographs(classifier):  # the steps of others are too short to be shown
+                bar.step(stage, done, total, seconds)
+            if not stage:
+                keeper.step_over(classifier)
+
+        open_things.enter_context(bar.shown())
+        try:
+            keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
+        except (KeyboardInterrupt, DivergenceError) as stop:
+            stopped = stop
+    keeper.forget_what_is_half(classifier, stopped)
+    if getattr(classifier, "history_", None):
+        with run.others_write(*NETWORK, "history.jsonl"):
+            classifier.save(run.path)
+        used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked["learning_rate"]}
+        run.update_info(
+            recipe={**recipe.model_dump(), **used},
+            chosen_epoch=getattr(classifier, "chosen_epoch_", None),
+            chosen_on="validation accuracy" if _chooses(classifier, validation) else None,
+            kept=getattr(classifier, "kept_", None),
+            plan=_plan_as_dict(classifier),
+        )
+    return stopped
+
+
+def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
+    """Give the classifier the settings that follow from the study and from the time that is left."""
+    if recipe.budget is not None:
+        tested = len(study.rows("test"))
+        closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
+        # The probe remembers what the network makes of the training and the validation part; after
+        # fine-tuning it is made anew, and the probe alone is judged beside the network.
+        after = 2 * tested + len(study.rows("val")) + ood.pictures_for_fit(study)
+        classifier.set_params(
+            budget=max(recipe.budget - elapsed - closing, 1.0),
+            pictures_after=tested,
+            pictures_after_tuning=after,
+        )
+
+
+def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
+    """Tell once what a budget was planned for, and let the bar count to the plan's epochs as they are now."""
+    plan = getattr(classifier, "plan_", None)
+    if plan is None:
+        return
+    if bar.plan is None:
+        terminal.say("Plan", f"{plan.summary}. {plan.reason}", plan.twice)
+    if plan is not bar.plan:
+        bar.follow(plan)
+
+
+def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
+    plan = getattr(classifier, "plan_", None)
+    for note in () if plan is None else plan.notes:
+        terminal.say("", note)
+    return None if plan is None else plan.as_dict()
+
+
+def _chooses(classifier: Any, validation: Any) -> bool:
+    """Tell whether the epoch that is kept was chosen; a probe alone is all there is."""
+    best = classifier.get_params()["keep"] == "best"
+    return best and validation is not None and len(classifier.history_) > 1
+
+
+def _introduce(run: RunFolder, trained: Any) -> None:
+    """Tell what the network is, and what its probe reached, before the first epoch ends."""
+    network = trained.describe()
+    run.update_info(network=network)
+    terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")
+    probe = getattr(trained, "probe_", None)
+    if probe is not None:
+        part, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
+        seconds = trained.history_[0].seconds
+        terminal.say("Probe", f"{part} {percent(accuracy)} in {duration(seconds)}")
+        run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
+    # Before the first checkpoint: a training that goes on from there does not come by here again.
+    run.flush()

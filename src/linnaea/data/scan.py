@@ -1,0 +1,232 @@
+"""One pass over the pictures of a data set: each file is read once, for all that will be asked of it."""
+
+import contextlib
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from linnaea.data.cache import DecodedPictures, Store, from_store
+from linnaea.data.classes import class_problems, part_problems
+from linnaea.data.dataset import Dataset
+from linnaea.data.decoding import decode_picture, fit_picture, read_content
+from linnaea.data.duplicates import find_copies
+from linnaea.data.fingerprints import content_hashes
+from linnaea.data.flatten import ENOUGH_FOR, pixel_array
+from linnaea.data.headers import PECULIARITIES
+from linnaea.data.problems import UNUSABLE, Problem, by_severity
+from linnaea.data.quality import ENOUGH, Look, look_at, pixel_problems, quality_problems
+from linnaea.errors import DataError, MissingExtraError
+from linnaea.hashing import content_hash
+from linnaea.machine import in_order
+from linnaea.text import counted, listed, plural
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What one reading of each picture of a data set gave.
+
+    dataset: Dataset
+        Of n pictures.
+    hashes: tuple of str, (n,)
+        Of the content of each: of its file's bytes, or of its pixels in memory; "" where it cannot be used.
+    copies: ndarray of int64, (n,)
+        Equal for pictures that are the same, exactly or nearly.
+    problems: tuple of Problem
+        What is wrong with the data set, errors first. A selection keeps those of the whole.
+    taken: tuple of (str, float) or None, (n,)
+        Camera and moment of each photograph (see headers.Header); None where its file does not say.
+    photographs: DecodedPictures or None
+        The pictures as a network takes them that sees them at any size: where a side was asked for.
+    squares: ndarray of uint8, (n, size, size) or (n, size, size, 3), or None
+        The pictures as a network takes them that learns from vectors: where a size was asked for. Those that
+        cannot be used are black.
+    """
+
+    dataset: Dataset
+    hashes: tuple[str, ...]
+    copies: np.ndarray
+    problems: tuple[Problem, ...]
+    taken: tuple[tuple[str, float] | None, ...]
+    photographs: DecodedPictures | None = None
+    squares: np.ndarray | None = None
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Scan":
+        """Return the scan of these pictures, in this order. Nothing is read again."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            dataset=self.dataset.select(rows),
+            hashes=tuple(self.hashes[row] for row in rows.tolist()),
+            copies=self.copies[rows],
+            taken=tuple(self.taken[row] for row in rows.tolist()),
+            photographs=None if self.photographs is None else self.photographs.select(rows),
+            squares=None if self.squares is None else self.squares[rows],
+        )
+
+
+def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, colour: bool = False) -> Scan:
+    """Read every picture of a data set once: what it is, what is wrong with it, and what training will take.
+
+    Pictures that cannot be used do not count towards their class, so a class of damaged pictures is an empty
+    one. Pictures in memory (digits) and small files are compared byte for byte only, and a note says so.
+
+    Parameters
+    ----------
+    side: int, optional
+        For `photographs`: the shorter side in pixels. They are decoded to it and kept on the disk (see
+        cache.Store); those that are kept already are not decoded here either.
+    size, colour: int, optional, and bool
+        For `squares`: see fit_picture.
+    """
+    if dataset.pixels is not None:
+        read = _Read(content_hashes(dataset), [None] * len(dataset))
+        read.problems = pixel_problems(dataset.paths, dataset.pixels)
+        if side is not None:
+            read.photographs = DecodedPictures(list(dataset.pixels))
+        if size is not None:
+            read.squares = pixel_array(dataset, range(len(dataset)), size, colour)
+    else:
+        read = _read_files(dataset, side, size, colour)
+    # A picture that cannot be used has no hash: it can be nobody's duplicate.
+    usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
+    small = {row: look.small for row, look in read.looks.items() if look.small is not None}
+    copies, copy_problems = find_copies(dataset, read.hashes, small)
+    problems = [
+        *read.problems,
+        *class_problems(dataset, usable),
+        *part_problems(dataset, usable),
+        *copy_problems,
+        *quality_problems([dataset.paths[row] for row in read.looks], list(read.looks.values())),
+    ]
+    return Scan(
+        dataset,
+        tuple(read.hashes),
+        copies,
+        tuple(by_severity(problems)),
+        tuple(read.taken),
+        read.photographs,
+        read.squares,
+    )
+
+
+def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
+    """Return the scan without the pictures that cannot be used; its problems are those of the whole.
+
+    The data set's notes count what was left out, and give the reason for each of the first ten.
+
+    Raises DataError where strict and a picture cannot be used (all are counted, ten are told), and where
+    fewer than two classes are left.
+    """
+    unusable = [problem for problem in scan.problems if problem.kind in UNUSABLE]
+    reasons = listed(problem.message.rstrip(".") for problem in unusable)
+    if strict and unusable:
+        raise DataError(
+            f"{counted(len(unusable), 'picture')} cannot be read: {reasons}.",
+            "Restore or remove them, or leave --strict out to go on without them.",
+        )
+    for problem in scan.problems:
+        if problem.kind == "one_class":
+            raise DataError(problem.message, "Telling pictures apart needs two classes or more.")
+    if not unusable:
+        return scan
+    whole = scan.select([row for row, picture_hash in enumerate(scan.hashes) if picture_hash])
+    paths = listed(sorted(path for problem in unusable for path in problem.paths), 3)
+    notes = f"{counted(len(unusable), 'picture')} left out as unreadable ({paths}).", f"{reasons}."
+    return replace(whole, dataset=replace(whole.dataset, notes=(*whole.dataset.notes, *notes)))
+
+
+@dataclass
+class _Read:
+    """What reading the pictures gave, in their order; looks by row, of those that can be used."""
+
+    hashes: list[str] = field(default_factory=list)
+    taken: list[tuple[str, float] | None] = field(default_factory=list)
+    looks: dict[int, Look] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    photographs: DecodedPictures | None = None
+    squares: np.ndarray | None = None
+
+
+def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bool) -> _Read:
+    files = dataset.files(range(len(dataset)))
+    read = _Read()
+    if size is not None:
+        read.squares = np.zeros((len(files), size, size, *([3] if colour else [])), np.uint8)
+    peculiar: dict[str, list[str]] = {name: [] for name in PECULIARITIES}
+    with contextlib.nullcontext() if side is None else Store(side, files) as store:
+        read_one = functools.partial(_read_one, store, size, colour)
+        # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
+        # pictures.
+        results = in_order(read_one, files, dataset.paths)
+        for row, result in enumerate(_bar(results, len(dataset))):
+            read.hashes.append(result.hash)
+            read.taken.append(None if result.look is None else result.look.header.taken)
+            if result.problem is not None:
+                read.problems.append(result.problem)
+            # Only this thread writes, one picture after the other, so a pack needs no order but this one.
+            if result.picture is not None and store is not None:
+                store.put(result.hash, result.picture)
+            if result.square is not None and read.squares is not None:
+                read.squares[row] = result.square
+            if result.look is not None:
+                read.looks[row] = result.look
+                for name in result.look.header.peculiarities:
+                    peculiar[name].append(dataset.paths[row])
+    if store is not None:
+        read.photographs = from_store(store, files, read.hashes)
+    for name, paths in peculiar.items():
+        if paths:
+            verb = plural(len(paths), "is", "are")
+            message = f"{counted(len(paths), 'picture')} {verb} {PECULIARITIES[name]} ({listed(paths)})."
+            read.problems.append(Problem("converted", "note", tuple(paths), message))
+    return read
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What reading one file gave: no hash where it cannot be used; no picture where none is to be put."""
+
+    hash: str = ""
+    problem: Problem | None = None
+    look: Look | None = None
+    picture: np.ndarray | None = None
+    square: np.ndarray | None = None
+
+
+def _read_one(store: Store | None, size: int | None, colour: bool, file: Path, path: str) -> _Result:
+    """Read one file; safe from several threads."""
+    if "\r" in path:
+        # Python writes it into a CSV unquoted (before 3.13), and reads two lines from it.
+        message = f"{path} has a carriage return in its name, which no table can hold; rename it."
+        return _Result(problem=Problem("unreadable", "error", (path,), message))
+    try:
+        # Once from the disk, for the hash and for every decoder.
+        content = read_content(file, path)
+        picture_hash = content_hash(content)
+        picture = None if store is None else store.decode(content, picture_hash, path)
+        seen = picture if picture is not None or store is None else store.kept(picture_hash)
+        if seen is None:
+            # At 1/2 to 1/8 of its size, where a JPEG is decoded several times faster.
+            seen = decode_picture(content, path, enough=ENOUGH)
+        square = None
+        if size is not None:
+            square = fit_picture(decode_picture(content, path, enough=ENOUGH_FOR * size), size, colour)
+        return _Result(picture_hash, None, look_at(content, seen), picture, square)
+    except FileNotFoundError:
+        problem = Problem("missing_file", "error", (path,), f"{path} does not exist.")
+    except OSError as error:
+        problem = Problem("unreadable", "error", (path,), f"{path} could not be read ({error.strerror}).")
+    except MissingExtraError as error:
+        problem = Problem("unreadable", "error", (path,), f"{path} is a HEIC picture. {error}")
+    except DataError as error:
+        problem = Problem("unreadable", "error", (path,), error.message)
+    return _Result(problem=problem)
+
+
+def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
+    from tqdm.auto import tqdm
+
+    return tqdm(results, "Scan", total, unit=" pictures", leave=False, disable=None, delay=1.0)
