@@ -20,11 +20,11 @@ PICTURES, BATCH, CLASSES, ROUNDS, EPOCHS = 64, 16, 102, 5, 12
 SIZE = (341, 256)  # width and height of the files, in pixels
 
 
-def write_pictures(folder: Path) -> list[Path]:
-    """Write JPEG files as smooth as photographs, and return their paths."""
+def write_pictures(folder: Path, count: int = PICTURES) -> list[Path]:
+    """Write so many JPEG files as smooth as photographs, and return their paths."""
     rng = np.random.default_rng(0)
     paths = []
-    for number in range(PICTURES):
+    for number in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
         paths.append(folder / f"{number:04}.jpg")
         coarse.resize(SIZE, Image.Resampling.BICUBIC).save(paths[-1], quality=80)
@@ -46,12 +46,12 @@ class BareStep:
         self.targets = torch.arange(BATCH, device=choose_device().where)
         self.precision = precision
 
-    def seconds(self) -> float:
-        """Return the seconds of as many steps as an epoch of PICTURES has."""
+    def seconds(self, count: int = PICTURES) -> float:
+        """Return the seconds of as many steps as an epoch of so many pictures has."""
         from linnaea.classifiers.finetune.device import autocast
 
         started = time.perf_counter()
-        for _ in range(PICTURES // BATCH):
+        for _ in range(count // BATCH):
             with autocast(self.pictures.device, self.precision):
                 loss = torch.nn.functional.cross_entropy(self.network(self.pictures).float(), self.targets)
             loss.backward()

@@ -65,8 +65,8 @@ def test_every_problem_is_found_and_told(damaged):
         ("warning", "exact_duplicate", "2 pictures are the same, byte for byte: b/0.png, b/copy.png."),
         ("warning", "empty_class", "The class 'bad' has no usable picture."),
         ("warning", "empty_class", "The class 'empty' has no usable picture."),
-        ("warning", "tiny_class", "The class 'a' has 3 pictures, too few to judge it by."),
-        ("warning", "tiny_class", "The class 'few' has 3 pictures, too few to judge it by."),
+        ("warning", "tiny_class", "The class 'a' has 3 pictures, too few to evaluate it on."),
+        ("warning", "tiny_class", "The class 'few' has 3 pictures, too few to evaluate it on."),
     ]
 
 

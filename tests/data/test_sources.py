@@ -126,7 +126,7 @@ def test_folders_that_cannot_be_used(make_folder, tmp_path):
     single = make_folder({"rose": 3, "tulip": 0}, name="single")
     assert message(DataError, single) == (
         f"{single} holds pictures of one class only, 'rose'. "
-        "Telling pictures apart needs two classes or more: add a folder for another class."
+        "Classification needs two classes or more: add a folder for another class."
     )
 
 

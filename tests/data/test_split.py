@@ -211,7 +211,7 @@ def test_a_class_that_training_never_had_is_named():
         make_split(dataset, "official")
     assert str(caught.value) == (
         "The class 'new' has pictures in the test set and none in the training set. "
-        "A network cannot name what it never saw: add training pictures, or leave the class out."
+        "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
     )
 
 

@@ -92,3 +92,18 @@ def test_what_an_older_run_did_not_record_is_no_reason(tmp_path):
     del info["threads"]
     (one.path / "run.json").write_text(json.dumps(info))
     assert run_diff.reasons(one, other) == []
+
+
+def test_a_network_trained_on_an_accelerator_is_said_to_have_no_promise(tmp_path):
+    used = {
+        "hardware": {"accelerator": "H200"},
+        "network": {"summary": "resnet50 · bf16, channels last, H200"},
+    }
+    one, other = write(tmp_path / "a", **used), write(tmp_path / "b", **used)
+    assert run_diff.reasons(one, other) == [
+        "The network was trained on an accelerator, where sums have no fixed order: the same bits are only "
+        "promised for the processor."
+    ]
+    # One that was there and not used.
+    beside = used | {"network": {"summary": "resnet50 · float32, channels last, 2 threads"}}
+    assert run_diff.reasons(write(tmp_path / "c", **beside), write(tmp_path / "d", **beside)) == []

@@ -56,17 +56,17 @@ def check(
     if page is not None:
         refuse_own_file(page)
     dataset = open_dataset(data, data_dir=data_dir)
-    found = list(scan(dataset).problems)
+    problems = list(scan(dataset).problems)
     if format == "json":
-        terminal.print_json([problem.as_dict() for problem in found])
+        terminal.print_json([problem.as_dict() for problem in problems])
     else:
         sizes = counted(len(dataset), "picture"), counted(len(dataset.class_names), "class", "classes")
         terminal.say("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
-        show_problems(found)
+        show_problems(problems)
     if page is not None:
-        build_check(dataset, found, page)
+        build_check(dataset, problems, page)
         terminal.say("Page", terminal.shown_path(page))
-    return found
+    return problems
 
 
 def show_problems(problems: Sequence["Problem"]) -> None:
@@ -102,5 +102,5 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
 
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
-    told = verdict(problems).rstrip(".")
-    terminal.say("Check", f"{told} · {terminal.shown_path(page)}" if problems else told)
+    summary = verdict(problems).rstrip(".")
+    terminal.say("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)

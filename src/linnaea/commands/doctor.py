@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import warnings
 from importlib import metadata
 
 from linnaea.commands import terminal
@@ -67,6 +68,11 @@ def _torch() -> str:
         importlib.import_module("torchvision")
     except Exception as error:
         return f"cannot be imported with torchvision ({error}): install both from one place, in one command"
-    if torch.cuda.is_available():
-        return f"uses {torch.cuda.get_device_name(0)}"
-    return f"no accelerator; the processor with {counted(torch.get_num_threads(), 'thread')}"
+    from linnaea.classifiers.finetune.device import choose_device
+
+    with warnings.catch_warnings(record=True) as passed_over:
+        warnings.simplefilter("always")
+        device = choose_device()
+    threads = f"the processor with {counted(torch.get_num_threads(), 'thread')}"
+    uses = f"no accelerator; {threads}" if device.where.type == "cpu" else f"uses {device.name}"
+    return " ".join([uses, *(f"({report.message})" for report in passed_over)])

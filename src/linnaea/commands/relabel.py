@@ -37,9 +37,9 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
         raise DataError(f"{target} exists already.", "Choose another place with --out.")
     new = relabelled(dataset, read_decisions(decisions, dataset), target)
     files.write_text(target, new.text)
-    told = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
+    summary = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"
-    terminal.say("Labels", told, *([emptied] if new.emptied else []))
+    terminal.say("Labels", summary, *([emptied] if new.emptied else []))
     typed = text.command("linnaea", "train", terminal.shown_path(target))
     terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
     return target

@@ -120,7 +120,7 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
 
     photographs = takes_photographs(classifier)
     size = classifier.kept_side() if photographs else recipe.size or PICTURE_SIZE
-    # Before the pictures: a split that is not there is told in a moment.
+    # Before the pictures: a split that is not there is reported in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
     scanned = _usable(
         data, data_dir, strict, {"side": size} if photographs else {"size": size, "colour": recipe.colour}
@@ -276,8 +276,8 @@ def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
 def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
     ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
-    found = study.split.leaks(ids)
-    test, val = ([study.dataset.paths[row] for row in found[part]] for part in ("test", "val"))
+    leaks = study.split.leaks(ids)
+    test, val = ([study.dataset.paths[row] for row in leaks[part]] for part in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
         verb = "is" if len(test) == 1 else "are"
@@ -301,6 +301,6 @@ def count_look(run: RunFolder, study: Study) -> None:
     """Count, once a run, that the test part was judged, and tell where other runs judged it before."""
     from linnaea.runs import test_reuse
 
-    found = test_reuse.look(run, [study.scan.hashes[row] for row in study.rows("test")])
-    if found["earlier"] != 0:
-        terminal.say("Looks", test_reuse.sentence(found))
+    reuse = test_reuse.look(run, [study.scan.hashes[row] for row in study.rows("test")])
+    if reuse["earlier"] != 0:
+        terminal.say("Looks", test_reuse.sentence(reuse))

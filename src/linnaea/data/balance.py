@@ -56,9 +56,9 @@ def divide_groups(
     for _ in range(TRIES):
         # Rounded up with the chance of the remainder, so that no group is favoured by its size.
         start = np.floor(wanted) + (generator.random(len(many)) < wanted - np.floor(wanted))
-        found, cost = search.climb(start.astype(np.int64))
+        choice, cost = search.climb(start.astype(np.int64))
         if cost < least:
-            best, least = found, cost
+            best, least = choice, cost
     chosen: list[int] = []
     for members, number in zip(kinds.values(), best, strict=True):
         chosen += generator.permutation(members)[:number].tolist()

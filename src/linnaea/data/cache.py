@@ -300,7 +300,7 @@ class DecodedPictures(Sequence[np.ndarray]):
         self._paths = list(paths)
         # A checksum costs as much as the reading: once a picture is enough to notice a damaged disk.
         self._checked = np.zeros(len(self._places), bool)
-        self._told = False
+        self._warned = False
 
     def __len__(self) -> int:
         return len(self._places)
@@ -358,8 +358,8 @@ class DecodedPictures(Sequence[np.ndarray]):
             None if isinstance(other, Place) and other.shard == place.shard else other
             for other in self._places
         ]
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             warnings.warn(
                 f"Decoded pictures in {place.shard} are lost or damaged; they are decoded from their files, "
                 "and kept anew by the next run.",

@@ -24,8 +24,8 @@ def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     with_pictures = {name: size for name, size in sorted(sizes.items()) if size}
     problems = []
     if len(with_pictures) < 2:
-        found = f"one class only, '{next(iter(with_pictures))}'" if with_pictures else "no class"
-        message = f"{dataset.source} has usable pictures of {found}."
+        classes = f"one class only, '{next(iter(with_pictures))}'" if with_pictures else "no class"
+        message = f"{dataset.source} has usable pictures of {classes}."
         problems.append(Problem("one_class", "error", (), message))
     for name, size in sorted(sizes.items()):
         if size < TINY:
@@ -48,7 +48,7 @@ def _tiny_class(dataset: Dataset, usable: np.ndarray, name: str, size: int) -> P
     if size == 1:
         message = f"The class '{name}' has one picture, which cannot be divided between training and test."
         return Problem("tiny_class", "error", paths, message)
-    message = f"The class '{name}' has {size} pictures, too few to judge it by."
+    message = f"The class '{name}' has {size} pictures, too few to evaluate it on."
     return Problem("tiny_class", "warning", paths, message)
 
 

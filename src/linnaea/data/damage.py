@@ -76,7 +76,7 @@ def what_it_is(content: bytes) -> str:
     return f"is not a picture in a format that can be read (it begins with {content[:4].hex(' ')})"
 
 
-def told(error: Exception, size: int) -> str:
+def explanation(error: Exception, size: int) -> str:
     """Say what a decoder's error means for a file of size bytes."""
     if isinstance(error, MemoryError):
         return "needs more memory to decode than there is"

@@ -62,9 +62,9 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
             unknown.append(label)
         decided[name] = label
     if faults:
-        found = "; ".join(f"{counted(len(f), 'row')} {fault}: {listed(f)}" for fault, f in faults.items())
+        summary = "; ".join(f"{counted(len(f), 'row')} {fault}: {listed(f)}" for fault, f in faults.items())
         hint = f" {did_you_mean(unknown[0], dataset.class_names)}" if unknown else ""
-        raise DataError(f"{path} cannot be used: {found}.", f"Correct these rows.{hint}")
+        raise DataError(f"{path} cannot be used: {summary}.", f"Correct these rows.{hint}")
     if not decided:
         raise DataError(f"{path} decides on no picture.", "Each row names a path and its label.")
     return decided
@@ -99,7 +99,7 @@ def relabelled(dataset: Dataset, decisions: dict[str, str], out: Path) -> Relabe
     if len(set(left)) < 2:
         raise DataError(
             "These decisions leave fewer than two classes.",
-            "Telling pictures apart needs two classes or more.",
+            "Classification needs two classes or more.",
         )
     out_of_it = sum(not label for label in decisions.values())
     return Relabelled(

@@ -166,7 +166,7 @@ def decode_picture(
     except Exception as error:
         # Pillow answers damaged files with nearly every kind of exception (OSError, SyntaxError, ValueError,
         # struct.error, IndexError, ...); whichever it is, a person has a damaged file.
-        raise _unreadable(name, damage.told(error, len(content))) from error
+        raise _unreadable(name, damage.explanation(error, len(content))) from error
 
 
 def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndarray:

@@ -189,15 +189,15 @@ def _candidates(hashes: np.ndarray) -> np.ndarray:
     # The mirrored whole stands last: a crop of one is compared with the other and with its mirror image.
     targets = (np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, -1]))
     rows_at_once = max(1, _BLOCK // max(count, 1))
-    found = []
+    near = []
     for view in range(views):
         for start in range(0, count, rows_at_once):
             block = hashes[start : start + rows_at_once, view, None]
             for target in targets:
                 bits = np.bitwise_count(block ^ target)
                 first, second = np.nonzero(bits <= _NEAR_BITS)
-                found.append(np.stack([start + first, second, bits[first, second]], axis=1))
-    pairs = np.concatenate(found) if found else np.zeros((0, 3), np.int64)
+                near.append(np.stack([start + first, second, bits[first, second]], axis=1))
+    pairs = np.concatenate(near) if near else np.zeros((0, 3), np.int64)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     pairs[:, :2].sort(axis=1)
     # Of the several ways in which a pair is near, the nearest: unique keeps the first.

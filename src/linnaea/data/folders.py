@@ -217,7 +217,7 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
     if len(labels) == 1:
         raise DataError(
             f"{source} holds pictures of one class only, '{labels[0]}'{links}.",
-            "Telling pictures apart needs two classes or more: add a folder for another class.",
+            "Classification needs two classes or more: add a folder for another class.",
         )
     # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
     left_out = listing.others + listing.loose + listing.unnamed + listing.again + listing.upward
@@ -242,8 +242,10 @@ def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
 
 def _links_left_out(listing: _Listing) -> str:
     """Return the notes on links as the end of another sentence; "" where none was left out."""
-    told = [note.rstrip(".") for note in _notes(_Listing(again=listing.again, upward=listing.upward), ())]
-    return "".join(f"; {note}" for note in told)
+    sentences = [
+        note.rstrip(".") for note in _notes(_Listing(again=listing.again, upward=listing.upward), ())
+    ]
+    return "".join(f"; {note}" for note in sentences)
 
 
 def _notes(listing: _Listing, empty: tuple[str, ...]) -> list[str]:

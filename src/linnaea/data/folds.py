@@ -58,9 +58,9 @@ def make_folds(
         raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
     together = np.arange(len(dataset)) if groups is None else groups.ids
     _check_divisible(dataset.labels[rows], together[rows])
-    if number > (found := len(np.unique(together[rows]))):
+    if number > (distinct := len(np.unique(together[rows]))):
         raise SettingError(
-            f"{counted(found, 'group')} of pictures cannot be {number} folds: no group is divided.",
+            f"{counted(distinct, 'group')} of pictures cannot be {number} folds: no group is divided.",
             "Ask for fewer.",
         )
     fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
@@ -68,11 +68,11 @@ def make_folds(
     for fold in range(number):
         rest, judged = rows[fold_of != fold], rows[fold_of == fold]
         train, val = _validation_of(dataset, rest, together, validation, seed, fold)
-        told = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
+        sentence = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
         if len(val):
-            told += f", {validation * 100:g} % of the others set aside for validation"
-            told += in_fact(Fraction(str(validation)), len(val), len(rest), "it is")
-        splits.append(Split(train, val, judged, told, groups))
+            sentence += f", {validation * 100:g} % of the others set aside for validation"
+            sentence += in_fact(Fraction(str(validation)), len(val), len(rest), "it is")
+        splits.append(Split(train, val, judged, sentence, groups))
     return splits
 
 

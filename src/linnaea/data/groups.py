@@ -112,13 +112,13 @@ def _column(dataset: Dataset, column: str) -> list[str]:
         raise SettingError(
             f"{dataset.source} has no column '{column}' to group by.", did_you_mean(column, columns)
         )
-    found = [values.get(path, "") for path in dataset.paths]
-    if not any(found):
+    named = [values.get(path, "") for path in dataset.paths]
+    if not any(named):
         raise SettingError(
             f"The column '{column}' of {dataset.source} is empty: it groups nothing.",
             "Fill it in, or leave group_column out.",
         )
-    return found
+    return named
 
 
 def _matched(dataset: Dataset, pattern: str) -> list[str]:
@@ -130,8 +130,8 @@ def _matched(dataset: Dataset, pattern: str) -> list[str]:
             "Write, say, 'plant(\\d+)' for pictures called plant7_1.jpg.",
         ) from error
     # An optional first group that took no part in the match is None.
-    found = [searched.search(path) for path in dataset.paths]
-    values = [(match[1 if searched.groups else 0] or "") if match else "" for match in found]
+    matches = [searched.search(path) for path in dataset.paths]
+    values = [(match[1 if searched.groups else 0] or "") if match else "" for match in matches]
     if not any(values):
         raise SettingError(
             f"group_pattern '{pattern}' names no group: it was searched in {listed(dataset.paths, 3)}.",

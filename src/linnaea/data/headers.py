@@ -52,7 +52,7 @@ class Header:
     peculiarities: tuple of str
         Keys of PECULIARITIES: what a person may not know.
     taken: (str, float) or None
-        Camera ("" where it is not told) and seconds on its own clock, from any fixed point: only differences
+        Camera ("" where it is not given) and seconds on its own clock, from any fixed point: only differences
         within one camera mean anything. None where EXIF does not say when the photograph was taken.
     """
 
@@ -95,21 +95,21 @@ def orientation(image: Image.Image) -> int:
 
 
 def _peculiarities(image: Image.Image) -> tuple[str, ...]:
-    found = []
+    peculiarities = []
     try:
         # MPO is how phones store a photograph with a second, smaller one: no animation.
         if getattr(image, "is_animated", False) and image.format != "MPO":
-            found.append("animated")
+            peculiarities.append("animated")
     except Exception:
         # Its second page is damaged: the first may be whole.
         return ()
     if image.mode == "CMYK":
-        found.append("CMYK")
+        peculiarities.append("CMYK")
     if image.mode.startswith(("I", "F")) or _raw_mode(image).find("16") > 0:
-        found.append("16-bit")
+        peculiarities.append("16-bit")
     if image.mode in {"P", "PA"}:
-        found.append("palette")
-    return tuple(found)
+        peculiarities.append("palette")
+    return tuple(peculiarities)
 
 
 def _raw_mode(image: Image.Image) -> str:

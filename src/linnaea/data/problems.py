@@ -16,7 +16,7 @@ KINDS = {
     "near_duplicate": "Near copies",
     "missing_from_part": "Classes missing from a set",
     "empty_class": "Classes without pictures",
-    "tiny_class": "Classes too small to judge",
+    "tiny_class": "Classes too small to evaluate",
     "small_class": "Small classes",
     "imbalance": "Unequal classes",
     "blank": "Blank",
@@ -35,7 +35,7 @@ KINDS = {
 """Every kind of problem in a few words, in the order in which a person should read of them."""
 
 DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
-"""The kinds whose paths are one picture, found more than once: across parts (leakage: the score is not to be
+"""The kinds whose paths are one picture, found more than once: across sets (leakage: the score is not to be
 believed), across classes (a label is probably wrong), or within one class and part. Copies that lie across
 both are two problems: either cure leaves the other."""
 
@@ -77,4 +77,6 @@ class Problem:
 def by_severity(problems: list[Problem]) -> list[Problem]:
     """Return problems, errors first, then in the order of KINDS; within a kind as they came."""
     kinds = list(KINDS)
-    return sorted(problems, key=lambda found: (SEVERITIES.index(found.severity), kinds.index(found.kind)))
+    return sorted(
+        problems, key=lambda problem: (SEVERITIES.index(problem.severity), kinds.index(problem.kind))
+    )

@@ -29,7 +29,7 @@ _USUAL = 0.2  # a share of all pictures from which a trait is how they were made
 _FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
 
 # Kind → severity, and what is said of the pictures: "is" or "are" comes before.
-_TOLD = {
+_TRAITS = {
     "blank": ("warning", "of one even colour"),
     "dark": ("warning", "nearly black"),
     "bright": ("warning", "nearly white"),
@@ -105,20 +105,22 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
 def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
     """Return one problem for each trait by which pictures stand out; looks[i] is of paths[i].
 
-    A trait that a fifth of all pictures share (night shots, drawings on white) is told as a note: it is how
-    they were made. A few grey pictures among colour are told, colour among grey not.
+    A trait that a fifth of all pictures share (night shots, drawings on white) is reported as a note: it is
+    how they were made. A few grey pictures among colour are reported, colour among grey not.
     """
     if not looks:
         return []
-    found: dict[str, list[str]] = {kind: [] for kind in _TOLD}
+    by_kind: dict[str, list[str]] = {kind: [] for kind in _TRAITS}
     usual = float(np.median([look.shorter for look in looks]))
     for path, look in zip(paths, looks, strict=True):
         for kind in _traits(path, look, usual):
-            found[kind].append(path)
+            by_kind[kind].append(path)
     # What most pictures share makes none of them odd.
-    common = {kind for kind in ("grey", "odd_aspect", "odd_size") if len(found[kind]) > _USUAL * len(looks)}
+    common = {kind for kind in ("grey", "odd_aspect", "odd_size") if len(by_kind[kind]) > _USUAL * len(looks)}
     problems = [
-        _stands_out(kind, named, len(looks)) for kind, named in found.items() if named and kind not in common
+        _stands_out(kind, named, len(looks))
+        for kind, named in by_kind.items()
+        if named and kind not in common
     ]
     small = [path for path, look in zip(paths, looks, strict=True) if look.shorter < SMALLEST]
     if small:
@@ -153,10 +155,10 @@ def _small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
     return Problem("small_pictures", "note", tuple(paths), message)
 
 
-def _wrong_extension(path: str, found: str) -> bool:
+def _wrong_extension(path: str, actual: str) -> bool:
     claimed = Image.registered_extensions().get(PurePath(path).suffix.lower())
     # An ending that no format claims says nothing wrong.
-    return claimed is not None and _FAMILIES.get(claimed, claimed) != _FAMILIES.get(found, found)
+    return claimed is not None and _FAMILIES.get(claimed, claimed) != _FAMILIES.get(actual, actual)
 
 
 def _softness(image: Image.Image) -> float:
@@ -194,9 +196,9 @@ def pixel_problems(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
 
 
 def _stands_out(kind: str, named: list[str], pictures: int) -> Problem:
-    severity, told = _TOLD[kind]
+    severity, trait = _TRAITS[kind]
     # What many share is how they were made (night shots, drawings on white), and nobody's fault.
     severity = "note" if len(named) > _USUAL * pictures else severity
     verb = "is" if len(named) == 1 else "are"
-    message = f"{counted(len(named), 'picture')} {verb} {told} ({listed(named, 3)})."
+    message = f"{counted(len(named), 'picture')} {verb} {trait} ({listed(named, 3)})."
     return Problem(kind, severity, tuple(named), message)

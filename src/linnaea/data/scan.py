@@ -129,7 +129,7 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
         )
     for problem in scan.problems:
         if problem.kind == "one_class":
-            raise DataError(problem.message, "Telling pictures apart needs two classes or more.")
+            raise DataError(problem.message, "Classification needs two classes or more.")
     if not unusable:
         return scan
     whole = scan.select([row for row, picture_hash in enumerate(scan.hashes) if picture_hash])

@@ -157,8 +157,8 @@ def in_fact(share: Fraction, pictures: int, of: int, what: str) -> str:
 
     Of few classes, or large groups, none can be left out or divided.
     """
-    found = Fraction(pictures, of)
-    return "" if abs(found - share) < Fraction(1, 100) else f" ({what} {float(found * 100):.3g} %)"
+    actual = Fraction(pictures, of)
+    return "" if abs(actual - share) < Fraction(1, 100) else f" ({what} {float(actual * 100):.3g} %)"
 
 
 def _shares(protocol: str) -> tuple[Fraction, Fraction, Fraction]:
@@ -248,7 +248,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
     held = whole_class_groups(labels, groups.ids[rows])
     if held:
         names = dict(zip(groups.ids.tolist(), groups.names, strict=True))
-        found = listed(
+        classes = listed(
             f"'{name}' in '{names[group]}', {(labels == name).sum():,} pictures"
             for name, group in held.items()
         )
@@ -256,7 +256,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         # Of two reasons to belong together, the one that made this group may not be the one it is named by.
         several = f"Kept together are {groups.words}, joined where they share a picture. "
         raise DataError(
-            f"{subject} in one group, which cannot be divided between training and {part}: {found}.",
+            f"{subject} in one group, which cannot be divided between training and {part}: {classes}.",
             f"{several if ', ' in groups.words else ''}Add pictures of such a class that belong to another "
             f"group, or leave it out{instead}.",
         )
@@ -314,5 +314,5 @@ def check_parts(dataset: Dataset, split: Split) -> None:
         if strange:
             raise DataError(
                 f"{classes_have(strange)} pictures in the {part} set and none in the training set.",
-                "A network cannot name what it never saw: add training pictures, or leave the class out.",
+                "A network cannot learn a class that it never sees: add pictures of it, or leave it out.",
             )

@@ -18,7 +18,7 @@ COLUMNS = ("path", "hash", "label", "split", "group")
 """The columns of split.csv. Older files have no group, and call the split a part."""
 
 NAMED = 100
-"""So many changed pictures an error names; a whole folder that vanished is told by its number."""
+"""So many changed pictures an error names; a whole folder that vanished is reported by its number."""
 
 
 def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str]) -> list[dict[str, str]]:
@@ -136,10 +136,12 @@ def split_from_rows(
             differences["relabelled"].append(f"{path} ('{row['label']}', now '{dataset.labels[known]}')")
         else:
             members[row["split"]].append(known)
-    found = [f"{len(paths):,} {kind}: {listed(paths, NAMED)}" for kind, paths in differences.items() if paths]
-    if found:
+    changes = [
+        f"{len(paths):,} {kind}: {listed(paths, NAMED)}" for kind, paths in differences.items() if paths
+    ]
+    if changes:
         raise DataError(
-            f"'{dataset.name}' is not what the split was made from ({'; '.join(found)}).",
+            f"'{dataset.name}' is not what the split was made from ({'; '.join(changes)}).",
             "Restore the pictures, or make a new split.",
         )
     new = len(place.keys() - known_paths)

@@ -60,13 +60,13 @@ def open_table(path: Path, source: str) -> Dataset:
         for column in row.keys() - {*COLUMNS, *given}:
             columns.setdefault(column, {})[name] = row[column]
     if faults:
-        found = "; ".join(
+        summary = "; ".join(
             f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
         )
-        raise DataError(f"{source} cannot be used: {found}.", "Correct these rows.")
+        raise DataError(f"{source} cannot be used: {summary}.", "Correct these rows.")
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
-        raise DataError(f"{source} lists {count}.", "Telling pictures apart needs two classes or more.")
+        raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
     none = parts.count("") if any(parts) else 0
     return Dataset(

@@ -42,9 +42,20 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
     found += [_changed(words, *data[key]) for key, words in _DATA.items() if key in data]
     code = dict(_unequal(one, other, "git"))
     found += [_changed("git commit", *code["commit"])] if "commit" in code else []
+    if any(_on_accelerator(info) for info in (one, other)):
+        found.append(
+            "The network was trained on an accelerator, where sums have no fixed order: "
+            "the same bits are only promised for the processor."
+        )
     if any((info.get("git") or {}).get("dirty") for info in (one, other)):
         found.append("The git folder had changes that no commit holds.")
     return found
+
+
+def _on_accelerator(info: dict[str, Any]) -> bool:
+    # A network's line ends with what computed it.
+    accelerator = (info.get("hardware") or {}).get("accelerator")
+    return bool(accelerator) and str(accelerator) in str((info.get("network") or {}).get("summary"))
 
 
 def changes(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -118,6 +118,13 @@ def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(own_cac
     assert list(measured["pictures_per_second"]) == ["float32"]
 
 
+def test_a_first_measurement_that_does_not_fit_says_what_to_do(own_cache: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
+    network.register_forward_hook(greedy)
+    with pytest.raises(LinnaeaError, match="no room for batches of 2 pictures at 32 pixels"):
+        choose_precision(network, 32, batch_size=2, name="large")
+
+
 def test_memory_that_is_full_becomes_one_sentence_with_a_cure() -> None:
     with (
         pytest.raises(LinnaeaError) as error,

@@ -206,6 +206,12 @@ def explaining_full_memory(where: torch.device, what: str, cure: str) -> Iterato
         raise LinnaeaError(f"{name} has no room for {what}.", cure) from error
 
 
+def room_to_train(where: torch.device, batch_size: int, size: int) -> AbstractContextManager[None]:
+    """Return explaining_full_memory for training steps of so many pictures, size x size pixels each."""
+    halve = "Halve --batch-size, or set" if batch_size > 1 else "Set"
+    return explaining_full_memory(where, pictures_at(batch_size, size), f"{halve} a smaller --size.")
+
+
 def pictures_at(batch_size: int, size: int) -> str:
     """Return "batches of 16 pictures at 224 pixels"."""
     return f"batches of {batch_size:,} picture{'' if batch_size == 1 else 's'} at {size:,} pixels"

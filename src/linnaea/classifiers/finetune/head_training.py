@@ -123,6 +123,8 @@ def threads_for(features: FrozenFeatures | None) -> Iterator[None]:
     """Let a head that learns alone do so on one thread of the processor.
 
     Its products take microseconds: sharing them out costs more, and on a busy machine ten times as much.
+    torch has one number of threads for the whole process: what other Python threads compute meanwhile runs
+    on one thread too, with the same results.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(before if features is None else 1)

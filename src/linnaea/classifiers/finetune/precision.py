@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linnaea.classifiers.finetune.device import Device, autocast
+from linnaea.classifiers.finetune.device import Device, autocast, room_to_train
 from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.files import write_json
@@ -42,7 +42,8 @@ def choose_precision(
     known = _read(path) if remember else {}
     if key in known:
         return str(known[key]["precision"])
-    seconds = {"float32": _step_seconds(network, size, batch_size, "float32", device)}
+    with room_to_train(device.where, batch_size, size):
+        seconds = {"float32": _step_seconds(network, size, batch_size, "float32", device)}
     # A network with a layer that has no bfloat16 kernel is trained in float32.
     with suppress(RuntimeError):
         seconds["bfloat16"] = _step_seconds(network, size, batch_size, "bfloat16", device)

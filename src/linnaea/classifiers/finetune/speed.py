@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from linnaea.classifiers.finetune import construction, inference, loop
 from linnaea.classifiers.finetune.backbones import feature_width
+from linnaea.classifiers.finetune.device import room_to_train
 from linnaea.classifiers.finetune.optimizers import stages
 from linnaea.classifiers.finetune.pictures import ResidentPictures, batches
 
@@ -183,7 +184,8 @@ def _step_seconds(session: loop.Session, part: loop.TrainingSet, size: int) -> f
         loop.train_step(session, part, batch)
         progress.step += 1
 
-    step()
+    with room_to_train(part.targets.device, session.settings.batch_size, size):
+        step()
     taken: list[float] = []
     while len(taken) < _STEPS or sum(taken) < _SECONDS:
         started = time.perf_counter()
