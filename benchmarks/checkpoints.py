@@ -3,7 +3,7 @@
 The training state of MobileNetV2 with 102 classes: the weights, their average, the best weights so far, and
 AdamW's two moments. It is written ten times to this machine's disk and flushed each time. Within an epoch
 there is one checkpoint per interval, so its share is the time of one divided by the interval. Shorter epochs
-spend at most a fiftieth of the time on checkpoints (runs.checkpoint.Rhythm).
+spend at most a fiftieth of the time on checkpoints (runs.checkpoint.CheckpointInterval).
 """
 
 import tempfile

@@ -83,7 +83,9 @@ class WholeLoop:
         self.decoding = time.perf_counter() - started
         targets = np.arange(len(paths)) % CLASSES
         self.part = construction.training_set(pictures, targets, None, CLASSES)
-        settings: dict[str, Any] = FineTuneClassifier(name, cutmix=0.5, epochs=10_000).get_params()
+        settings: dict[str, Any] = FineTuneClassifier(
+            name, train_from="all", cutmix=0.5, epochs=10_000
+        ).get_params()
         settings |= {"learning_rate": 1e-5, "batch_size": BATCH}
         self.session = construction.new_session(
             opened.network, settings, self.part, precision=self.precision, seed=0

@@ -42,7 +42,7 @@ COMMANDS = {
     "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
     "models": "List the networks that --model accepts, by short name or by a word to search for.",
     "demo": "Train four networks on 5,000 real handwritten digits and compare them; no download.",
-    "doctor": "Tell what is installed, which hardware is used, and what is missing.",
+    "doctor": "Report what is installed, which devices can be used, and what is missing.",
 }
 for verb, summary in COMMANDS.items():
     app.command(
@@ -119,14 +119,14 @@ def _unforeseen(error: Exception) -> tuple[str, str]:
 
 def _fail(sentence: str, cure: str, code: int) -> int:
     # Names of files and classes stand in it, and may come from strangers.
-    told = printable(f"Error: {sentence} {cure}".strip())
+    message = printable(f"Error: {sentence} {cure}".strip())
     if sys.stderr.isatty():
         # Between words; a path is copied whole, and may be longer than the line.
         width = max(shutil.get_terminal_size().columns, 40)
-        told = textwrap.fill(
-            told, width, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
+        message = textwrap.fill(
+            message, width, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
         )
-    print(told, file=sys.stderr)
+    print(message, file=sys.stderr)
     return code
 
 

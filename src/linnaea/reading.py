@@ -12,6 +12,7 @@ from typing import Any
 from linnaea.errors import DataError
 
 MAX_JSON = 64 << 20  # bytes; a run.json has some 10 KB
+MAX_TABLE = 2 << 30  # bytes of a CSV; predictions of a million pictures of 102 classes take 1.2 GB
 MAX_PICTURE = 512 << 20  # bytes; as many as the largest picture that is decoded has uncompressed
 _KINDS = (
     (stat.S_ISLNK, "a link"),

@@ -383,8 +383,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Learning rate (step size); of a pretrained network, the head's."),
         Setting("solver", "choice", default=_each("adam", "adam", "adamw"),
                 choices=_each(_SOLVERS, _SOLVERS, ("adamw", "nesterov")), option=True,
-                help="Optimizer: adam, nesterov or sgd of a perceptron; adamw or nesterov of a pretrained "
-                     "network."),
+                help="Optimizer; adam and sgd are for perceptrons, adamw is for pretrained networks, "
+                     "nesterov for both."),
         Setting("loss", "choice", PERCEPTRONS, default="cross_entropy",
                 choices=("cross_entropy", "squared_error"), option=True,
                 help="Loss function to minimise."),

@@ -41,9 +41,11 @@ def end_without_traceback() -> Iterator[None]:
     unanswered = _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if unanswered:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
-    if unanswered:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if unanswered:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end_properly() -> None:

@@ -15,6 +15,7 @@ from linnaea.cli import main
 from linnaea.evaluation.calibration import fit_temperature, untempered
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.guard import claimed
 
 
 @pytest.fixture
@@ -326,6 +327,26 @@ def test_a_temperature_that_is_lost_with_its_copy_is_missed(calibrated, tmp_path
         assert main(asked) == 1
         told = " ".join(capsys.readouterr().err.split())
         assert "calibration.json is missing; run.json keeps its checksum. Restore the file, or train" in told
+
+
+def test_a_run_that_was_killed_before_its_evaluation_answers_with_its_temperature(calibrated, tmp_path):
+    run = shutil.copytree(calibrated / "run", tmp_path / "copy")
+    forget_checksums(run)
+    (run / "metrics.json").unlink()
+    temperature = json.loads((run / "calibration.json").read_text())["temperature"]
+    assert linnaea.load(run).temperature_ == temperature != 1.0
+
+
+def test_nobody_evaluates_a_run_that_is_being_written(run, capsys):
+    before = (run / "metrics.json").read_bytes()
+    (run / "metrics.json").unlink()
+    with claimed(run):
+        assert main(["evaluate", str(run)]) == 1
+    assert f"{run} is being written by another process. Wait for it to end." in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert main(["evaluate", str(run)]) == 0
+    assert (run / "metrics.json").read_bytes() == before
 
 
 def test_a_network_of_an_older_version_has_its_temperature_itself(calibrated, tmp_path):

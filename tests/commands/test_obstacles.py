@@ -15,7 +15,7 @@ from tests.commands.conftest import draw
 
 from linnaea.cli import main
 from linnaea.commands import choosing, mistakes, study
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import run_diff
 from linnaea.runs.folder import RunFolder
@@ -140,10 +140,10 @@ SMALL = ["--hidden", "8", "--epochs", "9", "--size", "12"]
 def test_a_run_folder_that_goes_is_told_once_and_not_made_again(arguments, tmp_path, capsys, monkeypatch):
     draw(tmp_path / "bars")
     run, away = tmp_path / "run", tmp_path / "away"
-    append = Keeper.append
+    append = Checkpointer.append
 
-    def then_gone(keeper, line):
-        append(keeper, line)
+    def then_gone(checkpointer, line):
+        append(checkpointer, line)
         if line["epoch"] == 1:
             run.rename(away)
 
@@ -157,7 +157,7 @@ def test_a_run_folder_that_goes_is_told_once_and_not_made_again(arguments, tmp_p
         str(run),
     ]
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "append", then_gone)
+        patch.setattr(Checkpointer, "append", then_gone)
         assert main(train) == 1
     told = capsys.readouterr().err
     assert told.endswith(
@@ -176,12 +176,12 @@ READ_ONLY = """
 import contextlib, io, json, sys
 from pathlib import Path
 from linnaea.cli import main
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 
-append, run = Keeper.append, None
+append, run = Checkpointer.append, None
 
-def then_locked(keeper, line):
-    append(keeper, line)
+def then_locked(checkpointer, line):
+    append(checkpointer, line)
     if line["epoch"] == 1:
         for path in [run, *run.rglob("*")]:
             path.chmod(path.stat().st_mode & 0o555)
@@ -189,7 +189,7 @@ def then_locked(keeper, line):
 answers = []
 for words in json.loads(sys.argv[1]):
     run = Path(words[-1])
-    Keeper.append = then_locked if words[0] == "train" else append
+    Checkpointer.append = then_locked if words[0] == "train" else append
     with contextlib.redirect_stderr(io.StringIO()) as told:
         answers.append([main(words), told.getvalue()])
     for path in [run, *run.rglob("*")]:

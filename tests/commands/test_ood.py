@@ -74,8 +74,8 @@ def test_the_temperature_does_not_disturb_it(trained, stripes, tmp_path, capsys)
     for temperature in (0.5, 3.0):
         copy = shutil.copytree(trained, tmp_path / f"{temperature}")
         forget_checksums(copy)
-        model = json.loads((copy / "model.json").read_text())
-        (copy / "model.json").write_text(json.dumps(model | {"temperature": temperature}))
+        (copy / "metrics.json").unlink()  # it says with which temperature they were computed
+        (copy / "calibration.json").write_text(json.dumps({"temperature": temperature}))
         assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
         told.append(json.loads(capsys.readouterr().out)[0])
     assert told[0]["probability"] != told[1]["probability"]

@@ -21,6 +21,7 @@ from linnaea.data.sources import open_dataset
 from linnaea.evaluation.label_issues import read_csv
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import groups
+from linnaea.report.groups import build_group
 from linnaea.runs.repeated import RunGroup, summary
 
 
@@ -94,6 +95,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
         alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "part": "validation"}
         run.write_json("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
+    build_group(group)
     tell(group)
     told = " ".join(capsys.readouterr().err.split())
     assert "they hold fewer than they promise in run 2: see its report" in told

@@ -79,16 +79,16 @@ def copied(cut, tmp_path) -> Path:
 KILLED = """
 import os, sys
 from linnaea.cli import main
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 
-epoch_over = Keeper.epoch_over
+epoch_over = Checkpointer.epoch_over
 
-def killed(keeper, classifier):
-    epoch_over(keeper, classifier)
-    if keeper.lines == 5:
+def killed(checkpointer, classifier):
+    epoch_over(checkpointer, classifier)
+    if checkpointer.lines == 5:
         os._exit(9)
 
-Keeper.epoch_over = killed
+Checkpointer.epoch_over = killed
 main(sys.argv[1:])
 """
 
@@ -316,6 +316,8 @@ def test_a_group_goes_on_with_the_run_that_was_stopped(bars, tmp_path, capsys):
         assert same(tmp_path / "whole" / number, group / number)
     whole, cut = (json.loads((tmp_path / n / "repeats.json").read_text()) for n in ("whole", "cut"))
     assert (cut["state"], cut["runs"], cut["metrics"]) == ("finished", ["1", "2"], whole["metrics"])
+    # To repeat them is to train, not to resume.
+    assert cut["command"].startswith("linnaea train")
     capsys.readouterr()
     assert main(["resume", str(group)]) == 0
     assert "is finished: there is nothing to go on with" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnaea.commands.evaluate import show_result
+from linnaea.commands.pipeline import show_result
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import card, formatting, sections

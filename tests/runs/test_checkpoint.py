@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from linnaea.errors import LinnaeaError, RunError
-from linnaea.runs.checkpoint import Checkpoints, Rhythm, checksum, keep_history, sync_history
+from linnaea.runs.checkpoint import CheckpointInterval, Checkpoints, checksum, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.guard import claimed
 
@@ -323,24 +323,24 @@ def test_history_is_cut_to_what_the_checkpoint_counts(tmp_path):
 def test_short_epochs_spend_at_most_two_hundredths_on_checkpoints(monkeypatch):
     clock = 0.0
     monkeypatch.setattr("linnaea.runs.checkpoint.time.monotonic", lambda: clock)
-    rhythm, written = Rhythm(every=300), 0
+    interval, written = CheckpointInterval(every=300), 0
     for _ in range(10_000):  # epochs of 10 ms, checkpoints of 5 ms
         clock += 0.010
-        if rhythm.is_due(epoch_over=True):
+        if interval.is_due(epoch_over=True):
             written += 1
             clock += 0.005
-            rhythm.written(0.005)
+            interval.written(0.005)
     assert 0.015 < written * 0.005 / clock <= 0.02
 
 
 def test_within_an_epoch_they_are_as_far_apart_as_was_asked(monkeypatch):
     clock = 0.0
     monkeypatch.setattr("linnaea.runs.checkpoint.time.monotonic", lambda: clock)
-    rhythm, at = Rhythm(every=300), []
+    interval, at = CheckpointInterval(every=300), []
     for _ in range(1000):
-        if rhythm.is_due(epoch_over=False):
+        if interval.is_due(epoch_over=False):
             at.append(clock)
-            rhythm.written(1.0)
+            interval.written(1.0)
         clock += 1.0
     assert at == [0, 300, 600, 900]
 

@@ -82,6 +82,19 @@ def test_a_run_of_then_that_is_finished_is_told_to_be(tmp_path, capsys):
     assert "is finished: there is nothing to go on with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["perceptron", "keras", "tuned"])
+def test_a_run_whose_patience_was_all_its_epochs_is_repeated_with_the_same_epoch(name, tmp_path, monkeypatch):
+    run = unpacked(f"v1/{name}", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = json.loads((run / "run.json").read_text())
+    assert before["recipe"]["patience"] == before["recipe"]["epochs"]
+    main(["rerun", str(run), "--out", "again"])  # on another processor, not bit for bit
+    after = json.loads((tmp_path / "again" / "run.json").read_text())
+    told = ("chosen_epoch", "chosen_on")
+    assert [before[key] for key in told] == [after[key] for key in told]
+    assert after["recipe"]["keep"] == "best"
+
+
 @pytest.mark.parametrize("name", [name for name in RUNS if name.endswith("stopped")])
 def test_a_run_of_then_that_was_stopped_can_be_gone_on_with(name, tmp_path, capsys, monkeypatch):
     run = unpacked(name, tmp_path)

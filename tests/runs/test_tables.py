@@ -21,8 +21,8 @@ from linnaea.runs.tables import (
     judged_table,
     leaks_of,
     read_table,
+    recorded_leaks,
     split_of,
-    told_leaks,
     write_table,
 )
 
@@ -263,8 +263,8 @@ def test_leaks_that_cannot_be_are_refused_where_no_split_tells_them(make, told, 
     run = make(leaks=told)
     table = judged_table(run)
     with pytest.raises(DataError) as refused:
-        told_leaks(run, table)
+        recorded_leaks(run, table)
     assert refused.value.message == f"{run.path / 'run.json'} cannot be believed: {said}"
     run.update_info(leaks=None)
     run.flush()
-    assert told_leaks(run, table) is None
+    assert recorded_leaks(run, table) is None

@@ -1,4 +1,4 @@
-"""Keeping: checkpoints while a training goes on, so that `linnaea resume` can go on from there."""
+"""Checkpoints while a training goes on, so that `linnaea resume` can go on from there."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ from linnaea.classifiers.contract import EpochRecord
 from linnaea.commands import terminal
 from linnaea.errors import DivergenceError, RunError
 from linnaea.runs import provenance, run_diff
-from linnaea.runs.checkpoint import Checkpoint, Checkpoints, Rhythm, keep_history, sync_history
+from linnaea.runs.checkpoint import Checkpoint, CheckpointInterval, Checkpoints, keep_history, sync_history
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import Resumed, Rewind, RunInfo
 from linnaea.runs.settings import Recipe
@@ -20,7 +20,7 @@ TOLERANCE = (
 )
 
 
-class Keeper:
+class Checkpointer:
     """Writes the checkpoints of one training, and stops it between two steps when a signal came.
 
     lines: lines of history.jsonl so far.
@@ -30,7 +30,7 @@ class Keeper:
         self.run, self.stops = run, stops
         self.checkpoints = Checkpoints(run)
         self.began = False  # whether a step or an epoch has been over since the training was set up
-        self.rhythm = Rhythm(recipe.checkpoint_every)
+        self.interval = CheckpointInterval(recipe.checkpoint_every)
         self.lines = len(run.history())
         self.may_rewind = recipe.on_nan == "rewind"
         self.rewinds = len(run.info.rewinds)
@@ -61,12 +61,13 @@ class Keeper:
                     raise
             finally:
                 self.stops.patient = False
-        self.stops.before_stopping = None
+                if not going_on:
+                    self.stops.before_stopping = None
         # Asked after the last step, when nothing is left to be broken off but the judgement.
         self.stops.poll()
 
     def forget_what_is_half(self, classifier: Any, stopped: BaseException | None) -> None:
-        """Let nothing be saved or judged that was not learned: what the classifier holds of a broken step.
+        """Let nothing be saved or evaluated that was not learned: what the classifier holds of a broken step.
 
         stopped: what ended the training; raised here where there was no time to end its step.
         """
@@ -81,14 +82,14 @@ class Keeper:
         self.stops.patient = self.began = True
         # What a training is turned back to must not depend on how fast the machine is.
         # Before a stop, poll writes one anyway.
-        if self.stops.pending is None and (self.may_rewind or self.rhythm.is_due(epoch_over=True)):
+        if self.stops.pending is None and (self.may_rewind or self.interval.is_due(epoch_over=True)):
             self._write(classifier)
         self.stops.poll()
 
     def step_over(self, classifier: Any) -> None:
         """Write a checkpoint if one is due within an epoch; stop if asked to."""
         self.stops.patient = self.began = True
-        if self.stops.pending is None and self.rhythm.is_due(epoch_over=False):
+        if self.stops.pending is None and self.interval.is_due(epoch_over=False):
             self._write(classifier)
         self.stops.poll()
 
@@ -102,21 +103,21 @@ class Keeper:
         sync_history(self.run)
         arrays, values = classifier.training_state()
         self.checkpoints.write(arrays, values, {**self._facts, "history": self.lines})
-        self.rhythm.written(time.monotonic() - started)
+        self.interval.written(time.monotonic() - started)
 
     def _rewind(self, classifier: Any, reason: str) -> bool:
         """Turn the training back to the last good epoch, with half the rate; False where that is over.
 
         Written in run.json ("rewinds"), and in history.jsonl in the line of the first epoch after it.
         """
-        found = self.checkpoints.rewind() if self.rewinds < MOST_REWINDS else None
-        if found is None:
+        good = self.checkpoints.rewind() if self.rewinds < MOST_REWINDS else None
+        if good is None:
             return False
         settings = classifier.get_params(deep=False)
         # Where the rate is left to the backbone, learning_rate_ is what it came to.
         rate = (settings["learning_rate"] or classifier.learning_rate_) / 2
-        epoch = int(found.values["epoch"])
-        self.lines = int(found.facts["history"])
+        epoch = int(good.values["epoch"])
+        self.lines = int(good.facts["history"])
         keep_history(self.run, self.lines)
         rewind = Rewind(to_epoch=epoch, learning_rate=rate, reason=reason)
         self.run.info.rewinds = [*self.run.info.rewinds, rewind]
@@ -124,7 +125,7 @@ class Keeper:
         self.rewinds += 1
         self.began = False  # again: until it is set up, the classifier holds nothing that was learned
         classifier.set_params(learning_rate=rate)
-        classifier.load_training_state(found.arrays, found.values)
+        classifier.load_training_state(good.arrays, good.values)
         terminal.say("Rewind", f"{reason} Back to epoch {epoch}, on with the rate {rate:g}")
         return True
 
@@ -142,10 +143,10 @@ def circumstances() -> dict[str, Any]:
 
 
 def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
-    """Put a run that was stopped back to its last checkpoint, and tell where that is.
+    """Put a run that was stopped back to its last checkpoint, and print where that is.
 
     None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
-    is told, and written in run.json ("resumed").
+    is reported, and written in run.json ("resumed").
     """
     if checkpoint is not None and checkpoint.instead:
         terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
@@ -171,7 +172,7 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
 def go_on_from(checkpoint: Checkpoint, classifier: Any, info: RunInfo) -> list[EpochRecord]:
     """Give a new classifier the state to go on from, at the rate that rewinds left; return its epochs.
 
-    Raises RunError where a checkpoint from elsewhere tells other things than it should.
+    Raises RunError where a checkpoint from elsewhere holds other things than it should.
     """
     if info.rewinds:
         classifier.set_params(learning_rate=info.rewinds[-1].learning_rate)

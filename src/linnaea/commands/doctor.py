@@ -1,8 +1,7 @@
-"""linnaea doctor: what is installed, which hardware is used, what is missing."""
+"""linnaea doctor: what is installed, which devices can be used, what is missing."""
 
 import importlib
 import shutil
-import warnings
 from importlib import metadata
 
 from linnaea.commands import terminal
@@ -24,14 +23,14 @@ OPTIONAL = {
 
 
 def doctor() -> bool:
-    """Tell what is installed, which hardware is used, and what is missing."""
+    """Report what is installed, which devices can be used, and what is missing."""
     hardware = provenance.hardware()
     terminal.say(
         "Machine",
         f"{hardware['processor']} · {hardware['cores']} cores · {hardware['memory_gib']} GiB",
         hardware["system"],
     )
-    terminal.say("Threads", f"{hardware['threads']} for arithmetic")
+    terminal.say("Threads", counted(hardware["threads"], "compute thread"))
     missing = [name for name in NEEDED if _version(name) is None]
     for name, what in NEEDED.items():
         terminal.say("Needed" if name == next(iter(NEEDED)) else "", _line(name, what))
@@ -39,10 +38,12 @@ def doctor() -> bool:
         version = _version(name)
         told = _line(name, what) if version else f"{name:<34}not installed: pip install 'linnaea[{extra}]'"
         terminal.say("Optional" if name == next(iter(OPTIONAL)) else "", told)
-    terminal.say("Torch", _torch())
+    terminal.say("Devices", *_devices())
     terminal.say(
         "Chromium", shutil.which("chromium") or "not found; only the tests of pages need it: make browser"
     )
+    if warning := pillow_warning(_version("pillow") or ""):
+        terminal.say("Warning", warning)
     if missing:
         terminal.say("Missing", f"{', '.join(missing)}: pip install linnaea again, or make setup")
     else:
@@ -61,18 +62,34 @@ def _line(name: str, what: str) -> str:
     return f"{name:<34}{_version(name) or 'MISSING':<14}{what}"
 
 
-def _torch() -> str:
-    """Return what torch can use; torchvision is imported too, because a torch built otherwise breaks it."""
-    try:
-        torch = importlib.import_module("torch")
-        importlib.import_module("torchvision")
-    except Exception as error:
-        return f"cannot be imported with torchvision ({error}): install both from one place, in one command"
-    from linnaea.classifiers.finetune.device import choose_device
+def pillow_warning(version: str) -> str:
+    """Return what is wrong with this version of Pillow, such as "12.1.0"; "" where nothing is."""
+    if not version or int(version.partition(".")[0]) >= 13:
+        return ""
+    return (
+        f"Pillow {version} can be made to overwrite memory by a crafted JPEG (CVE-2026-112403): "
+        "pip install 'pillow>=13'"
+    )
 
-    with warnings.catch_warnings(record=True) as passed_over:
-        warnings.simplefilter("always")
-        device = choose_device()
-    threads = f"the processor with {counted(torch.get_num_threads(), 'thread')}"
-    uses = f"no accelerator; {threads}" if device.where.type == "cpu" else f"uses {device.name}"
-    return " ".join([uses, *(f"({report.message})" for report in passed_over)])
+
+def _devices() -> list[str]:
+    """Return a line for each device that torch finds: its name, what it computes in, its free memory."""
+    try:
+        # torchvision, too: a torch that was built otherwise breaks it.
+        importlib.import_module("torchvision")
+        from linnaea.classifiers.finetune import device
+    except Exception as error:
+        return [
+            f"torch and torchvision cannot be imported ({error}): install both from one place, in one command"
+        ]
+    lines = []
+    for where in device.present():
+        found = device.Device(where)
+        if fault := device.fault_of(where):
+            lines.append(f"{where}: cannot be used ({fault})")
+            continue
+        numbers = "float32, bfloat16" if found.supports_bfloat16 else "float32"
+        free = found.free_memory()
+        memory = "" if free is None else f" · {free / 2**30:.1f} GiB free"
+        lines.append(f"{where}: {found.name} · {numbers}{memory}")
+    return lines

@@ -1,18 +1,15 @@
-"""linnaea evaluate: compute the metrics of a run again from its predictions; how a result is printed."""
+"""linnaea evaluate: compute the metrics of a run again from its predictions."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
-from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import terminal
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.guard import claimed
 from linnaea.runs.repeated import RunGroup
-from linnaea.text import counted, percent
 
 _CURE = "Wait for it to end."
-# Written under two names in metrics.json, and told once.
+# Written under two names in metrics.json, and printed once.
 TOLD_ONCE = {"mean_per_class_accuracy"}
 
 
@@ -53,11 +50,12 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
 
 
 def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
-    """Recompute each run that was judged; return name → {"mean", "deviation", "min", "max", "values"}."""
+    """Recompute each run that was evaluated; return name → {"mean", "deviation", "min", "max", "values"}."""
     import json
 
     from linnaea.commands.judging import computed, keep
     from linnaea.commands.repeating import sum_up, tell
+    from linnaea.report.groups import build_group
     from linnaea.report.page import build_report
     from linnaea.runs.tables import is_there
 
@@ -65,12 +63,15 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     judged = [run for run in group.runs() if is_there(run, "test")]
     group.refuse_unjudged(judged)
     # All of them before any is written: one table that was edited leaves the others as they are.
-    found = [computed(run) for run in judged]
-    for run, numbers in zip(judged, found, strict=True):
-        keep(run, numbers)
-        run.flush()
-        build_report(run)
-    sum_up(group)
+    computed_numbers = [computed(run) for run in judged]
+    with claimed(group.path, cure=_CURE):
+        for run, numbers in zip(judged, computed_numbers, strict=True):
+            keep(run, numbers)
+            run.flush()
+            build_report(run)
+        sum_up(group)
+        group.flush()
+        build_group(group)
     metrics: dict[str, Any] = group.info.as_json()["metrics"]
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
@@ -99,44 +100,3 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )
-
-
-def show_result(run: RunFolder) -> None:
-    """Print the headline: accuracy with its interval, beside the baseline."""
-    info, metrics = run.info, run.metrics()
-    if not metrics:
-        return
-    from linnaea.evaluation import calibration, clustered, ood, prediction_sets
-
-    tested = counted(info.data.parts["test"], "test picture")
-    headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
-    baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
-    believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
-    if (alarms := ood.in_words(metrics)) is not None:
-        believed.append(f"of its warning of something else: {alarms}")
-    told = [_without_leaks(metrics), baselines, *believed]
-    terminal.say("Result", headline, *filter(None, told), *_kept(run))
-
-
-def _without_leaks(metrics: dict[str, Any]) -> str:
-    """Return the accuracy on the pictures that no other part holds; "" where nothing leaks."""
-    clean = metrics.get("accuracy_without_leaks")
-    if clean is None:
-        return ""
-    if clean["value"] is None:
-        return "every test picture leaks: the score tells nothing of new pictures"
-    leaked = clean["leaked"]
-    return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
-
-
-def _kept(run: RunFolder) -> list[str]:
-    """Return what a person should know of the network that a fine-tuning kept, in a sentence, or nothing."""
-    history, classes = run.history(), len(run.info.data.classes)
-    if run.info.kept is None or len(history) < 2:
-        return []
-    loss, is_probe = history[-1]["train_loss"], run.info.kept == "probe"
-    probe = "the probe is what is kept"
-    if has_exploded(loss, classes):
-        far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"
-        return [f"fine-tuning ended with a loss of {loss:.3g}, {far}" + (f"; {probe}" if is_probe else "")]
-    return [f"fine-tuning did not beat the probe on validation: {probe}"] if is_probe else []

@@ -130,7 +130,7 @@ def computed(run: RunFolder) -> Numbers:
         validation = tables.read_table(run, "val", split)
         tables.check_number(run, "val", validation)
     temperature = temperature_of(run)
-    leaks = tables.told_leaks(run, predictions) if split is None else tables.leaks_of(split)
+    leaks = tables.recorded_leaks(run, predictions) if split is None else tables.leaks_of(split)
     leaked = leaks["pictures"] if leaks else None
     metrics = compute_metrics(
         predictions, validation=validation, temperature=temperature, leaked=leaked or None
@@ -175,8 +175,9 @@ def _copy_of_temperature(run: RunFolder) -> tuple[str, float | None]:
             return "metrics.json", saved_temperature(before)
     if (run.path / "model.json").exists() and (run.path / tables.FILES["val"]).exists():
         saved = _saved_temperature(run, "model.json")
-        # A network is written before it is calibrated, with 1; only older versions wrote it again.
-        if saved != 1.0 or "calibration.json" not in run.info.checksums:
+        # 1 is what a network has before it is calibrated. Older versions wrote it once more, afterwards.
+        older = "calibration.json" not in run.info.checksums and not (run.path / "calibration.json").exists()
+        if saved != 1.0 or older:
             return "model.json", saved
     return "", None
 

@@ -1,12 +1,13 @@
 """Where a run happens: its stages, in order, and run.json kept true whatever happens."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import command_line, judging, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
-from linnaea.commands.evaluate import show_result
 from linnaea.commands.study import Study, record_study
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import guard, provenance
@@ -14,7 +15,7 @@ from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.signals import Stops
-from linnaea.text import command
+from linnaea.text import command, counted, percent
 
 
 def run(
@@ -116,12 +117,12 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
 def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
     """Write down how a run ended, and draw its report.
 
-    Raises LinnaeaError where the disk refuses, unless that, or something else, is being told already.
+    Raises LinnaeaError where the disk refuses, unless that, or something else, is being reported already.
     """
     from linnaea.report.page import build_report
 
     if state != "finished" and not run.path.is_dir():
-        return  # the folder is gone, which is being told
+        return  # the folder is gone, which is being reported
     try:
         run.update_info(
             state=state,
@@ -164,3 +165,44 @@ def _how_far(run: RunFolder) -> str:
     if not history:
         return "Interrupted by the user before the first epoch."
     return f"Interrupted by the user after epoch {history[-1]['epoch']}."
+
+
+def show_result(run: RunFolder) -> None:
+    """Print the headline: accuracy with its interval, beside the baseline."""
+    info, metrics = run.info, run.metrics()
+    if not metrics:
+        return
+    from linnaea.evaluation import calibration, clustered, ood, prediction_sets
+
+    tested = counted(info.data.parts["test"], "test picture")
+    headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
+    baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
+    believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
+    if (alarms := ood.in_words(metrics)) is not None:
+        believed.append(f"of its warning of something else: {alarms}")
+    told = [_without_leaks(metrics), baselines, *believed]
+    terminal.say("Result", headline, *filter(None, told), *_kept(run))
+
+
+def _without_leaks(metrics: dict[str, Any]) -> str:
+    """Return the accuracy on the pictures that no other part holds; "" where nothing leaks."""
+    clean = metrics.get("accuracy_without_leaks")
+    if clean is None:
+        return ""
+    if clean["value"] is None:
+        return "every test picture leaks: the score tells nothing of new pictures"
+    leaked = clean["leaked"]
+    return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
+
+
+def _kept(run: RunFolder) -> list[str]:
+    """Return what a person should know of the network that a fine-tuning kept, in a sentence, or nothing."""
+    history, classes = run.history(), len(run.info.data.classes)
+    if run.info.kept is None or len(history) < 2:
+        return []
+    loss, is_probe = history[-1]["train_loss"], run.info.kept == "probe"
+    probe = "the probe is what is kept"
+    if has_exploded(loss, classes):
+        far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"
+        return [f"fine-tuning ended with a loss of {loss:.3g}, {far}" + (f"; {probe}" if is_probe else "")]
+    return [f"fine-tuning did not beat the probe on validation: {probe}"] if is_probe else []

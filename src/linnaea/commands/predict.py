@@ -32,7 +32,7 @@ def load(run: str | Path) -> Any:
     folder = RunFolder.open(run)
     model = folder.read_json("model.json").get("model")
     classifier = saved_class(str(model)).load(folder.path)
-    # Last, because what is said above tells more.
+    # Last: what is checked above is reported in more detail.
     for name in NETWORK:
         folder.refuse_changed(name)
     temperature = temperature_of(folder)

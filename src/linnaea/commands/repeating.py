@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from linnaea.commands import checkpointing, choosing, command_line, label_issues, pipeline, study, terminal
@@ -22,7 +21,7 @@ from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
 from linnaea.text import command, counted, listed
 
-# What is told of several runs in the terminal; repeats.json has every metric.
+# What is printed of several runs; repeats.json has every metric.
 _TOLD = {
     "accuracy": "Accuracy",
     "macro_auc": "Macro AUC",
@@ -167,14 +166,15 @@ def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
 @contextmanager
 def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> Iterator[None]:
     """Keep repeats.json or folds.json true whatever happens, and leave a page of the runs that there are."""
-    # A group that is gone on with keeps its beginning.
-    group.info.runs = group.info.runs
-    group.info.started = group.info.started or provenance.now()
-    group.info.id = group.info.id or uuid4().hex
+    from linnaea.report.groups import build_group
+
+    info = group.info
+    if info.started is None:  # one that is gone on with keeps its beginning
+        info.runs, info.started, info.command = [], provenance.now(), command_line.get()
+    info.id = info.id or uuid4().hex
     group.update_info(
         kind=group.kind,
         state="running",
-        command=command_line.get(),
         data={"source": pictures.dataset.source, "name": pictures.dataset.name},
         recipe=chosen.recipe.model_dump(),
         recipe_name=chosen.name,
@@ -198,26 +198,23 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         with Stops() as stops:
             stops.close()
             if state == "finished" or group.path.is_dir():
-                sum_up(group, state=state, message=message, finished=provenance.now())
+                sum_up(group)
+                group.update_info(state=state, message=message, finished=provenance.now())
+                group.flush()
+                build_group(group)
 
 
-def sum_up(group: RunGroup, **changes: Any) -> Path:
-    """Compute a group's metrics from those of its runs, draw its page again, and return its path.
-
-    changes: further keys of repeats.json or folds.json.
-    """
+def sum_up(group: RunGroup) -> None:
+    """Set what the metrics of a group's runs say together; whoever holds its lock flushes it."""
     from linnaea.evaluation import ood, prediction_sets
-    from linnaea.report.groups import build_group
 
     judged = group.judged()
-    found = [run.metrics() for run in judged]
+    metrics = [run.metrics() for run in judged]
     broken = {
-        key: [run.path.name for run, metrics in zip(judged, found, strict=True) if said.in_words(metrics)]
+        key: [run.path.name for run, of_run in zip(judged, metrics, strict=True) if said.in_words(of_run)]
         for key, said in (("broken_sets", prediction_sets), ("broken_alarms", ood))
     }
-    group.update_info(metrics=summary(found), judged=len(judged), **broken, **changes)
-    group.flush()
-    return build_group(group)
+    group.update_info(metrics=summary(metrics), judged=len(judged), **broken)
 
 
 def tell(group: RunGroup) -> None:

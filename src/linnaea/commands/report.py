@@ -28,6 +28,7 @@ def report(run: Path, /) -> Path:
 
 def _group_page(group: RunGroup) -> Path:
     from linnaea.commands.repeating import sum_up
+    from linnaea.report.groups import build_group
     from linnaea.report.label_issues import build_label_errors
     from linnaea.report.page import build_report
 
@@ -36,4 +37,5 @@ def _group_page(group: RunGroup) -> Path:
     for run in group.runs():
         build_report(run)
     # Last: it links to the others. Summed up anew: one of them may have been gone on with by itself.
-    return sum_up(group)
+    sum_up(group)
+    return build_group(group)

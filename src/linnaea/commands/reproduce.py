@@ -72,7 +72,7 @@ def reproduce(
     """Repeat the original report's experiments and print them beside its numbers.
 
     Finished runs in the folder are kept and not trained again, so an interrupted reproduction goes on. A
-    network whose weights cannot be had is told at the end and does not stop the others.
+    network whose weights cannot be had is reported at the end and does not stop the others.
 
     Parameters
     ----------
@@ -126,13 +126,13 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
     """Train or keep every run, then compare them; what could not be done is added to missing."""
     from linnaea.report.page import build_comparison
 
-    told = PARTS[part].protocols[protocol]
+    place = PARTS[part].protocols[protocol]
     runs: list[RunFolder] = []
     reported: dict[str, dict[str, Any]] = {}
     for name in PARTS[part].recipes:
         file = load_recipe(name)
-        terminal.messages.rule(f"{file.title} · {told}", style="dim")
-        target = folder / told / name.removeprefix(f"{part}-")
+        terminal.messages.rule(f"{file.title} · {place}", style="dim")
+        target = folder / place / name.removeprefix(f"{part}-")
         try:
             run = _run(file, PARTS[part].data, protocol, target, asked)
         except LinnaeaError as error:
@@ -144,10 +144,10 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
             reported[run.path.name] = {**file.reported, "source": "the original report"}
     if not runs:
         raise LinnaeaError(" ".join(dict.fromkeys(missing.values())))
-    terminal.messages.rule(f"{part} · {told}", style="dim")
+    terminal.messages.rule(f"{part} · {place}", style="dim")
     show_comparison(runs, reported)
-    title = f"{part.capitalize()}: {PARTS[part].title}, {told.replace('-', '/')}"
-    page = build_comparison(runs, folder / told / "comparison.html", title=title, reference=reported)
+    title = f"{part.capitalize()}: {PARTS[part].title}, {place.replace('-', '/')}"
+    page = build_comparison(runs, folder / place / "comparison.html", title=title, reference=reported)
     terminal.say("Page", terminal.shown_path(page))
     return page
 
@@ -183,8 +183,8 @@ def _weights(file: RecipeFile, folder: Path | None) -> Path | None:
         return None
     from linnaea.classifiers.finetune.backbones import resolve
 
-    found = resolve(file.settings["model"])
-    files = sorted(folder.glob(f"{found.timm_name}*")) or sorted(folder.glob(f"{found.architecture}.*"))
+    backbone = resolve(file.settings["model"])
+    files = sorted(folder.glob(f"{backbone.timm_name}*")) or sorted(folder.glob(f"{backbone.architecture}.*"))
     return files[0] if files else None
 
 

@@ -49,14 +49,19 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
             strict=bool(first.info.opened.strict),
             out=out,
         )
-    found = run_diff.differences(first, again)
-    why = run_diff.reasons(first, again, ignored=names(fixed_by_rerun=True)) if found else []
+    differences = run_diff.differences(first, again)
+    reasons = run_diff.reasons(first, again, ignored=names(fixed_by_rerun=True)) if differences else []
     again.update_info(
-        rerun_of={"run": str(first.path), "same": not found, "differences": found, "reasons": why}
+        rerun_of={
+            "run": str(first.path),
+            "same": not differences,
+            "differences": differences,
+            "reasons": reasons,
+        }
     )
     again.flush()
-    if found:
-        _tell(found, why, budget=first.info.plan is not None)
+    if differences:
+        _say_what_differs(differences, reasons, budget=first.info.plan is not None)
         raise RunError(f"{again.path} is not {first.path} bit for bit.", "What differs stands above.")
     terminal.say("Same", f"{again.path} is {first.path} bit for bit: weights, history and predictions")
     return again
@@ -105,10 +110,10 @@ def _settings(first: RunFolder) -> dict[str, Any]:
     return kept
 
 
-def _tell(found: list[str], why: list[str], *, budget: bool) -> None:
-    terminal.say("Differs", *found)
+def _say_what_differs(differences: list[str], reasons: list[str], *, budget: bool) -> None:
+    terminal.say("Differs", *differences)
     if budget:
-        why = ["The run was planned for a time, and its plan changed with the machine's speed.", *why]
+        reasons = ["The run was planned for a time, and its plan changed with the machine's speed.", *reasons]
     terminal.say(
-        "Because", *(why or ["Nothing that is recorded differs: not every sum is made in one order."])
+        "Because", *(reasons or ["Nothing that is recorded differs: not every sum is made in one order."])
     )

@@ -32,7 +32,7 @@ def resume(run: Path, /) -> RunFolder:
     By a signal, a crash or a power cut: the training goes on from the last checkpoint, or from its beginning
     where there was none yet. On the same machine, with the same number of threads and the same versions, the
     weights, the history and the predictions are those of a run that was never stopped, bit for bit; where
-    something of that differs, it is told.
+    something of that differs, the difference is reported.
 
     Parameters
     ----------
@@ -48,7 +48,11 @@ def resume(run: Path, /) -> RunFolder:
             return _finished(folder)
         _go_on(folder)
     if (group := RunGroup.around(folder)) is not None:
+        from linnaea.report.groups import build_group
+
         repeating.sum_up(group)
+        group.flush()
+        build_group(group)
         others = command("linnaea", "resume", terminal.shown_path(group.path))
         terminal.say("Go on", f"with the other {group.kind}: {others}")
     return folder
@@ -99,13 +103,13 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
         return group
     chosen, classifier = _chosen(group)
     where, data_dir = provenance.opened_from(group.info)
-    # As they are found from here: what is told of them is typed here.
-    found = {
+    # As they are found from here, for commands that name them.
+    here = {
         "data": where,
         "data_dir": None if data_dir is None else str(data_dir),
         "folder": str(Path.cwd()),
     }
-    chosen = replace(chosen, opened={**chosen.opened, **found})
+    chosen = replace(chosen, opened={**chosen.opened, **here})
     with provenance.with_threads(_threads_of_group(group)):
         pictures = study.open_study(
             where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(group.info.opened.strict)

@@ -10,7 +10,7 @@ from linnaea.commands import terminal
 from linnaea.settings import MODELS, SECTIONS, Setting
 
 NARROW = 64  # columns; in fewer the meaning stands below its setting, not beside it
-WIDE = 20  # columns of a default; the models go below what would be wider
+WIDE = 21  # columns of a default; the models go below what would be wider
 _NOTES = {
     "Use": "linnaea train DATA --dropout 0.5, or --set dropout=0.5; in a recipe: dropout = 0.5",
     "( )": "the models that have the setting, or have this default; pretrained: all but mlp and keras",
@@ -132,7 +132,9 @@ def _show(section: str, rows: list[dict[str, Any]], every: list[dict[str, Any]])
 
 
 def _meaning(row: dict[str, Any]) -> str:
-    return row["meaning"] + (f" One of {', '.join(row['choices'])}." if len(row["choices"] or ()) > 1 else "")
+    """Return the help, and the allowed words that it does not name."""
+    words, meaning = row["choices"] or [], row["meaning"]
+    return meaning if all(word in meaning for word in words) else f"{meaning} One of {', '.join(words)}."
 
 
 def _defaults(defaults: dict[str, Any]) -> list[str]:

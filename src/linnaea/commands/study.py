@@ -197,7 +197,6 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
     Raises RunError for anything else, DataError for a damaged file, and for one that is not the run's.
     """
     from linnaea.data.split_file import read_split
-    from linnaea.data.tables import MAX_TABLE
     from linnaea.runs import tables
 
     folder = Path(place).expanduser()
@@ -210,7 +209,7 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             return known, f"{made.split(', as in ')[0]}, as in {place}"
     file = folder / "split.csv" if folder.is_dir() else folder
     try:
-        rows = read_split(reading.read_bytes(file, MAX_TABLE).decode("utf-8-sig"))
+        rows = read_split(reading.read_bytes(file, reading.MAX_TABLE).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise RunError(

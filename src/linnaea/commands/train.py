@@ -1,4 +1,4 @@
-"""linnaea train: from labelled pictures to a judged network."""
+"""linnaea train: from labelled pictures to a network and its report."""
 
 from dataclasses import replace
 from pathlib import Path

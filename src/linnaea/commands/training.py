@@ -5,7 +5,7 @@ from typing import Any
 
 from linnaea.classifiers.contract import EpochRecord, takes_photographs
 from linnaea.commands import checkpointing, ood, terminal
-from linnaea.commands.checkpointing import Keeper
+from linnaea.commands.checkpointing import Checkpointer
 from linnaea.commands.choosing import used_settings
 from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError
@@ -16,7 +16,7 @@ from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
 from linnaea.text import duration, percent
 
-# What a run still does when its test part is judged: metrics, the worst mistakes, the report.
+# What a run still does once its test set is predicted: metrics, the worst mistakes, the report.
 CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 4.0, 0.002
 
 
@@ -35,12 +35,12 @@ def fit(
     checkpoint: what to go on from.
 
     Returns None, or what ended the training early (an interruption, a divergence): the network is then
-    saved as it stood, so that it can still be judged before the caller raises it.
+    saved as it stood, so that it can still be evaluated before the caller raises it.
     """
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
     _set_up(classifier, study, recipe, elapsed)
-    keeper = Keeper(run, recipe, stops)
+    checkpointer = Checkpointer(run, recipe, stops)
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
@@ -55,25 +55,25 @@ def fit(
                 _introduce(run, trained)
             if recipe.test_curve:
                 line["test_loss"], line["test_accuracy"] = trained.evaluate(*study.test)
-            keeper.append(line)
+            checkpointer.append(line)
             if events is not None:
                 events.write(line)
             bar(record, len(X))
-            keeper.epoch_over(trained)
+            checkpointer.epoch_over(trained)
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
             _show_plan(classifier, bar)
             if takes_photographs(classifier):  # the steps of others are too short to be shown
                 bar.step(stage, done, total, seconds)
             if not stage:
-                keeper.step_over(classifier)
+                checkpointer.step_over(classifier)
 
         open_things.enter_context(bar.shown())
         try:
-            keeper.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
+            checkpointer.fit(classifier, X, y, validation_data=validation, on_epoch=listen, on_step=follow)
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
-    keeper.forget_what_is_half(classifier, stopped)
+    checkpointer.forget_what_is_half(classifier, stopped)
     if getattr(classifier, "history_", None):
         with run.others_write(*NETWORK, "history.jsonl"):
             classifier.save(run.path)
@@ -94,7 +94,7 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
         # The probe remembers what the network makes of the training and the validation part; after
-        # fine-tuning it is made anew, and the probe alone is judged beside the network.
+        # fine-tuning it is made anew, and the probe alone is evaluated beside the network.
         after = 2 * tested + len(study.rows("val")) + ood.pictures_for_fit(study)
         classifier.set_params(
             budget=max(recipe.budget - elapsed - closing, 1.0),
@@ -104,7 +104,7 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
 
 
 def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
-    """Tell once what a budget was planned for, and let the bar count to the plan's epochs as they are now."""
+    """Print once what a budget was planned for; let the bar count to the plan's epochs as they are now."""
     plan = getattr(classifier, "plan_", None)
     if plan is None:
         return
@@ -122,13 +122,13 @@ def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
 
 
 def _chooses(classifier: Any, validation: Any) -> bool:
-    """Tell whether the epoch that is kept was chosen; a probe alone is all there is."""
+    """Return whether the epoch that is kept was chosen; a probe alone is all there is."""
     best = classifier.get_params()["keep"] == "best"
     return best and validation is not None and len(classifier.history_) > 1
 
 
 def _introduce(run: RunFolder, trained: Any) -> None:
-    """Tell what the network is, and what its probe reached, before the first epoch ends."""
+    """Print and record what the network is, and what its probe reached, before the first epoch ends."""
     network = trained.describe()
     run.update_info(network=network)
     terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")

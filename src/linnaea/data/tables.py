@@ -20,7 +20,6 @@ COLUMNS = ("path", "label")
 SPLIT = ("split", "part")
 """The column that says which set a picture belongs to; the second name is that of older tables."""
 
-MAX_TABLE = 1 << 30  # bytes; a row has some 60
 _CURE = "The first line must name the columns: path,label or path,label,split."
 
 
@@ -86,12 +85,12 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
 
     cure: what to do where the columns path and label are missing.
 
-    Raises DataError for what is no CSV in UTF-8, no plain file or one above MAX_TABLE, or lacks the columns
-    path and label.
+    Raises DataError for what is no CSV in UTF-8, no plain file or a larger one than reading.MAX_TABLE,
+    or lacks the columns path and label.
     """
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
-        text = reading.read_bytes(path, MAX_TABLE, source).decode("utf-8-sig")
+        text = reading.read_bytes(path, reading.MAX_TABLE, source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."

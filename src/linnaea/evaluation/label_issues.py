@@ -9,7 +9,7 @@ import numpy as np
 
 from linnaea import reading
 from linnaea.errors import DataError
-from linnaea.evaluation.predictions import MAX_TABLE, Predictions
+from linnaea.evaluation.predictions import Predictions
 
 COLUMNS = ("path", "given", "suggested", "confidence")
 """The columns of label_errors.csv."""
@@ -102,7 +102,7 @@ def to_csv(suspects: list[Suspect]) -> str:
 def read_csv(path: Path) -> list[Suspect]:
     """Read what to_csv wrote. Raises DataError for anything else."""
     try:
-        text = reading.read_bytes(path, MAX_TABLE).decode("utf-8")
+        text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8")
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise DataError(f"{path} does not have the columns {', '.join(COLUMNS)}.")

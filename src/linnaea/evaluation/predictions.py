@@ -10,8 +10,6 @@ import numpy as np
 from linnaea import reading
 from linnaea.errors import DataError, did_you_mean
 
-MAX_TABLE = 2 << 30  # bytes; a million pictures of 102 classes take 1.2 GB
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -115,10 +113,11 @@ class Predictions:
         """Read what to_csv wrote.
 
         Raises DataError, naming the line, for a table that is not one, holds values that are not
-        probabilities, or rows that do not sum to one; and for what is no plain file, or one above MAX_TABLE.
+        probabilities, or rows that do not sum to one; and for what is no plain file, or larger than
+        reading.MAX_TABLE.
         """
         try:
-            text = reading.read_bytes(path, MAX_TABLE).decode("utf-8")
+            text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8")
             rows = list(csv.reader(io.StringIO(text, newline="")))
         except FileNotFoundError as error:
             raise DataError(

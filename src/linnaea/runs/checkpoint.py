@@ -22,13 +22,13 @@ import numpy as np
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
+from linnaea.runs.checksums import MAX_FILE
 from linnaea.runs.folder import MAX_HISTORY, RunFolder
 from linnaea.runs.schema import check_state
 
 # Format 1 had no checksum over state.json itself.
 FORMAT_VERSION = 2
 FOLDER = "checkpoint"
-MAX_ARRAYS = 64 << 30  # bytes; nothing that fits into a machine's memory is larger
 _CURE = "Start again: linnaea train, with --overwrite."
 # A folder may hold anything: int() would take other scripts' digits, and longer numbers than a name may have.
 _NAME = re.compile("[0-9]{8,18}")
@@ -119,31 +119,31 @@ class Checkpoints:
         older = self._numbered() if newest is None else [n for n in self._up_to(newest) if n != newest]
         for name in [*([] if newest is None else [newest]), *reversed(older)]:
             try:
-                found = self._read(name)
+                checkpoint = self._read(name)
             except RunError as error:
                 reasons.append(error)
             else:
-                return replace(found, instead=reasons[0].message) if reasons else found
+                return replace(checkpoint, instead=reasons[0].message) if reasons else checkpoint
         if len(reasons) == 1:
             raise reasons[0]
-        told = "; ".join(reason.message.rstrip(".") for reason in reasons[:3])
-        raise RunError(f"No checkpoint is whole: {told}.", _CURE)
+        faults = "; ".join(reason.message.rstrip(".") for reason in reasons[:3])
+        raise RunError(f"No checkpoint is whole: {faults}.", _CURE)
 
-    def settle(self, found: Checkpoint) -> None:
+    def settle(self, checkpoint: Checkpoint) -> None:
         """Make one that was read the newest: what is damaged is not to be read again."""
-        if found.instead:
-            self._point_to(found.name)
-            self._keep(set(self._up_to(found.name)))
+        if checkpoint.instead:
+            self._point_to(checkpoint.name)
+            self._keep(set(self._up_to(checkpoint.name)))
 
     def rewind(self) -> Checkpoint | None:
         """Make the last whole one at the end of an epoch the newest, and return it; None without any."""
         names = self._up_to(self._newest())
         while name := self._epoch_end(names):
             with suppress(RunError):
-                found = self._read(name)
+                checkpoint = self._read(name)
                 self._point_to(name)
                 self._keep({name})
-                return found
+                return checkpoint
             names = names[: names.index(name)]
         return None
 
@@ -183,8 +183,8 @@ class Checkpoints:
 
     def _numbered(self) -> list[str]:
         """Return the names of what may be a checkpoint, the oldest first."""
-        there = (found.name for found in self.path.glob("[0-9]*") if not found.is_symlink())
-        return sorted((name for name in there if _NAME.fullmatch(name)), key=int)
+        names = (path.name for path in self.path.glob("[0-9]*") if not path.is_symlink())
+        return sorted((name for name in names if _NAME.fullmatch(name)), key=int)
 
     def _up_to(self, newest: str | None) -> list[str]:
         """Return the newest and those before it; what is newer was never finished."""
@@ -228,7 +228,7 @@ class Checkpoints:
 
         state, path = self._state(name), self.path / name / "state.safetensors"
         try:
-            content = reading.read_bytes(path, MAX_ARRAYS)
+            content = reading.read_bytes(path, MAX_FILE)
             if hashlib.sha256(content).hexdigest() != state.get("sha256"):
                 raise ValueError("its content is not what was written")
             return Checkpoint(load(content), state["values"], state["facts"], name)
@@ -251,7 +251,7 @@ def _told(error: Exception) -> str:
     return error.message.rstrip(".") if isinstance(error, LinnaeaError) else str(error)
 
 
-class Rhythm:
+class CheckpointInterval:
     """When a checkpoint is due: often enough to lose little, seldom enough to cost little.
 
     every: float
@@ -303,6 +303,6 @@ def sync_history(run: RunFolder) -> None:
     """Flush history.jsonl to the disk, so that it never has fewer lines than a checkpoint counts."""
     with (
         suppress(FileNotFoundError),
-        reading.opened(run.path / "history.jsonl", MAX_ARRAYS, links=False) as file,
+        reading.opened(run.path / "history.jsonl", MAX_FILE, links=False) as file,
     ):
         files.sync(file.fileno())

@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def file(self) -> str:
-        """The name of the file that tells of the run."""
+        """The name of the file with the record of the run."""
         return "run.json"
 
     @staticmethod
@@ -109,7 +109,7 @@ class RunFolder:
             files.make_folder(run.path)
             if run._forget():
                 run._clear()
-                # Another run begins here: of the old one, not even the names of its runs are left to tell.
+                # Another run begins here: of the old one, not even the names of its runs stay.
                 run.info = RunInfo(format_version=FORMAT_VERSION)
                 run.flush()
                 run.sync()
@@ -146,10 +146,10 @@ class RunFolder:
         wanted = dict.fromkeys(FOLDERS, "folder") | dict.fromkeys(("run.json", *GROUP_FILES, *FILES), "file")
         for name, want in wanted.items():
             appended_to = name == "history.jsonl"
-            found = reading.kind_of(self.path / name, links=want == "file" and not appended_to)
-            if found not in (None, f"a {want}"):
+            kind = reading.kind_of(self.path / name, links=want == "file" and not appended_to)
+            if kind not in (None, f"a {want}"):
                 raise RunError(
-                    f"{self.path / name} is {found}; a run has a {want} of its own there.",
+                    f"{self.path / name} is {kind}; a run has a {want} of its own there.",
                     "Remove it, and have the run sent again.",
                 )
 
@@ -194,7 +194,7 @@ class RunFolder:
         self._checksums_on_disk = self.info.checksums
 
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """Return metrics.json, checked; {} where the run was not judged yet."""
+        """Return metrics.json, checked; {} where the run was not evaluated yet."""
         path = self.path / "metrics.json"
         if not path.exists():
             return {}
@@ -203,7 +203,7 @@ class RunFolder:
             if not isinstance(entry, dict) or "value" not in entry:
                 raise RunError(f"{path}: {name} has no value.", self._again())
         check_metrics(path, metrics, self._again())
-        # Last, because what is said above tells more.
+        # Last: what is checked above is reported in more detail.
         self.refuse_changed(path.name, self._again())
         return metrics
 
@@ -212,20 +212,20 @@ class RunFolder:
         path = self.path / "calibration.json"
         if not path.exists():
             return {}
-        found = self.read_json(path.name, self._again())
-        check_calibration(path, found, self._again())
+        calibration = self.read_json(path.name, self._again())
+        check_calibration(path, calibration, self._again())
         self.refuse_changed(path.name, self._again())
-        return found
+        return calibration
 
     def outliers(self) -> dict[str, Any]:
         """Return outliers.json; {} where there is none. Raises RunError for one that was edited or lost."""
-        found = self.read_json("outliers.json") if (self.path / "outliers.json").exists() else {}
+        values = self.read_json("outliers.json") if (self.path / "outliers.json").exists() else {}
         for name in ("outliers.json", "outliers.safetensors"):
             self.refuse_changed(name)
-        return found
+        return values
 
     def refuse_lost_numbers(self) -> None:
-        """Raise RunError where numbers are gone: without them a judged run looks like one that was not."""
+        """Raise RunError where numbers are gone: an evaluated run would look like one that was not."""
         for name in ("metrics.json", "calibration.json"):
             if not (self.path / name).exists():
                 self.refuse_changed(name, self._again())
@@ -258,9 +258,9 @@ class RunFolder:
         except FileNotFoundError as error:
             raise RunError(f"{path} is missing.", "Repeat the step that makes it.") from error
         except (ValueError, OSError) as error:
-            # A pipe or a device is told as a DataError, which is a ValueError too.
-            told = error.message.rstrip(".") if isinstance(error, LinnaeaError) else error
-            raise RunError(f"{path} cannot be read ({told}).", cure) from error
+            # A pipe or a device raises a DataError, which is a ValueError too.
+            reason = error.message.rstrip(".") if isinstance(error, LinnaeaError) else error
+            raise RunError(f"{path} cannot be read ({reason}).", cure) from error
         if not isinstance(value, dict):
             raise RunError(f"{path} is not a JSON object.", cure)
         return value
@@ -341,7 +341,7 @@ class RunFolder:
                 ) from error
             check_line(path, number, record)
             records.append(record)
-        # Of a training that is over. Last, because what is said above tells more.
+        # Of a training that is over. Last: what is checked above is reported in more detail.
         self.refuse_changed(path.name)
         return records
 
@@ -402,7 +402,7 @@ class RunFolder:
                     file.unlink(missing_ok=True)
 
     def clear_pictures(self) -> None:
-        """Remove the thumbnails of what was judged: they are named by rows of predictions.csv."""
+        """Remove the thumbnails of test pictures: they are named by rows of predictions.csv."""
         for pattern in PICTURES:
             for picture in self.path.glob(pattern):
                 picture.unlink()

@@ -1,4 +1,4 @@
-"""Where a number came from: versions, hardware, time and memory, so that a run can be told and repeated."""
+"""Where a number came from: versions, hardware, time and memory; where a run's data lie now."""
 
 import os
 import platform
@@ -43,19 +43,19 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Return the version of Python and of each package that can change a result; absent ones are left out."""
-    found = {"python": platform.python_version()}
+    known = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            known[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def hardware() -> dict[str, Any]:
     """Return the processor, its cores, the threads in use and the memory in GiB.
 
-    The accelerator is told only where torch is already imported: asking would cost seconds.
+    The accelerator is named only where torch is already imported: asking would cost seconds.
     """
     import psutil
 
@@ -78,12 +78,12 @@ def threads() -> dict[str, int]:
     """
     from threadpoolctl import threadpool_info
 
-    found: dict[str, int] = {}
+    number_of: dict[str, int] = {}
     for pool in threadpool_info():
-        found[pool["user_api"]] = max(found.get(pool["user_api"], 1), int(pool["num_threads"]))
+        number_of[pool["user_api"]] = max(number_of.get(pool["user_api"], 1), int(pool["num_threads"]))
     if "torch" in sys.modules:
-        found["torch"] = int(sys.modules["torch"].get_num_threads())
-    return dict(sorted(found.items()))
+        number_of["torch"] = int(sys.modules["torch"].get_num_threads())
+    return dict(sorted(number_of.items()))
 
 
 @contextmanager
@@ -121,12 +121,12 @@ def _git(folder: Path | None, *arguments: str) -> str | None:
     # Without optional locks, so that a person's own git beside it is never in the way.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        told = subprocess.run(
+        ran = subprocess.run(
             ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=10
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip() if told.returncode == 0 else None
+    return ran.stdout.strip() if ran.returncode == 0 else None
 
 
 def opened_from(info: RunInfo) -> tuple[str, Path | None]:

@@ -51,7 +51,7 @@ class RunGroup(RunFolder):
         RunFolder.create(path, overwrite=overwrite)
         group = cls(Path(path), kind)
         if (group.path / "run.json").exists():
-            # What is left of an old run tells that this was one, until the group's own file does.
+            # What is left of an old run says that there was one, until the group's own file does.
             group.flush()
             (group.path / "run.json").unlink()
         return group
@@ -60,19 +60,19 @@ class RunGroup(RunFolder):
     def open_group(cls, path: str | Path) -> "RunGroup":
         """Open a group that exists. Raises RunError for anything else, or a newer format."""
         RunFolder(Path(path)).check_parts()
-        found = [name for name in GROUP_FILES if (Path(path) / name).is_file()]
-        if not found:
+        there = [name for name in GROUP_FILES if (Path(path) / name).is_file()]
+        if not there:
             raise RunError(
                 f"{path} is no folder of repeats or folds (neither {' nor '.join(GROUP_FILES)} in it).",
                 "Make one with: linnaea train DATA --repeats 5.",
             )
-        group = cls(Path(path), "repeats" if found[0] == "repeats.json" else "folds")
+        group = cls(Path(path), "repeats" if there[0] == "repeats.json" else "folds")
         group.info  # noqa: B018 (read, and so checked, before anything rests on it)
         return group
 
     @property
     def file(self) -> str:
-        """The name of the file that tells of the group: repeats.json or folds.json."""
+        """The name of the file with the record of the group: repeats.json or folds.json."""
         return f"{self.kind}.json"
 
     @cached_property
@@ -109,17 +109,17 @@ class RunGroup(RunFolder):
     def runs(self) -> list[RunFolder]:
         """Return the runs that were begun, in order. Raises RunError as _named, and for a strange run."""
         # The last may have been named and not been made, when the power went.
-        found = [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
-        own, again = self.info.id, command("linnaea", "resume", self.path)
-        for run in found:
-            told = (run.info.one_of or {}).get("group")
+        runs = [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
+        id_, again = self.info.id, command("linnaea", "resume", self.path)
+        for run in runs:
+            group = (run.info.one_of or {}).get("group")
             # A mean over another recipe, or over one run twice, would be none of this one.
-            if None not in (own, told) and own != told:
+            if None not in (id_, group) and id_ != group:
                 raise RunError(
                     f"{run.path} is no run of {self.path}: it was made by another group.",
                     f"Put its own run back, or remove it and say: {again}.",
                 )
-        return found
+        return runs
 
     def judged(self) -> list[RunFolder]:
         """Return the runs that have judged their test part. Raises RunError for one that lost its numbers."""
@@ -155,9 +155,9 @@ def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str,
     for name in metrics[0] if metrics else ():
         if len({run.get(name, {}).get("wanted") for run in metrics}) > 1:
             continue
-        found = [run.get(name, {}).get("value") for run in metrics]
-        values = [float(value) for value in found if isinstance(value, (int, float))]
-        if len(values) < len(found):
+        received = [run.get(name, {}).get("value") for run in metrics]
+        values = [float(value) for value in received if isinstance(value, (int, float))]
+        if len(values) < len(received):
             continue
         wanted = metrics[0][name].get("wanted")
         together[name] = {

@@ -19,14 +19,14 @@ def differences(first: RunFolder, second: RunFolder) -> list[str]:
     """Return a sentence on each thing that differs; none: bit for bit the same.
 
     Compared are the weights, the history without its seconds, and the tables of predictions; what one of the
-    runs lacks is told. Everything else in a run is computed from these, or tells of time and place.
+    runs lacks is named. Everything else in a run is computed from these, or is of time and place.
 
     Raises RunError or DataError, naming the file, for one that is damaged.
     """
-    found = [*_history(first, second), *_weights(first, second)]
+    sentences = [*_history(first, second), *_weights(first, second)]
     for name, words in _TABLES.items():
-        found += _tables(first.path / name, second.path / name, words)
-    return found
+        sentences += _tables(first.path / name, second.path / name, words)
+    return sentences
 
 
 def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = ()) -> list[str]:
@@ -35,21 +35,21 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
     ignored: settings that may differ.
     """
     one, other = first.info.as_json(), second.info.as_json()
-    found = changes(one, other)
+    sentences = changes(one, other)
     settings = [(name, pair) for name, pair in _unequal(one, other, "recipe") if name not in ignored]
-    found += [_changed(f"setting {name}", *pair) for name, pair in settings]
+    sentences += [_changed(f"setting {name}", *pair) for name, pair in settings]
     data = dict(_unequal(one, other, "data"))
-    found += [_changed(words, *data[key]) for key, words in _DATA.items() if key in data]
+    sentences += [_changed(words, *data[key]) for key, words in _DATA.items() if key in data]
     code = dict(_unequal(one, other, "git"))
-    found += [_changed("git commit", *code["commit"])] if "commit" in code else []
+    sentences += [_changed("git commit", *code["commit"])] if "commit" in code else []
     if any(_on_accelerator(info) for info in (one, other)):
-        found.append(
+        sentences.append(
             "The network was trained on an accelerator, where sums have no fixed order: "
             "the same bits are only promised for the processor."
         )
     if any((info.get("git") or {}).get("dirty") for info in (one, other)):
-        found.append("The git folder had changes that no commit holds.")
-    return found
+        sentences.append("The git folder had changes that no commit holds.")
+    return sentences
 
 
 def _on_accelerator(info: dict[str, Any]) -> bool:
@@ -63,11 +63,11 @@ def changes(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
     one, other: with run.json's keys "versions", "hardware" and "threads"; what one lacks is not compared.
     """
-    found = [_changed(f"version of {name}", *pair) for name, pair in _unequal(one, other, "versions")]
+    sentences = [_changed(f"version of {name}", *pair) for name, pair in _unequal(one, other, "versions")]
     hardware = dict(_unequal(one, other, "hardware"))
-    found += [_changed(words, *hardware[key]) for key, words in _HARDWARE.items() if key in hardware]
+    sentences += [_changed(words, *hardware[key]) for key, words in _HARDWARE.items() if key in hardware]
     threads = _unequal(one, other, "threads")
-    return found + [_changed(f"number of {name} threads", *pair) for name, pair in threads]
+    return sentences + [_changed(f"number of {name} threads", *pair) for name, pair in threads]
 
 
 _DATA = {
@@ -78,7 +78,7 @@ _DATA = {
 
 
 def _unequal(one: dict[str, Any], other: dict[str, Any], key: str) -> list[tuple[str, tuple[Any, Any]]]:
-    """Return the entries of an object of run.json that differ; an object that one run lacks tells nothing."""
+    """Return the entries of an object of run.json that differ; none where one run lacks the object."""
     left, right = one.get(key), other.get(key)
     if not isinstance(left, dict) or not isinstance(right, dict):
         return []
@@ -92,15 +92,15 @@ def _changed(what: str, before: Any, now: Any) -> str:
 
 
 def _history(first: RunFolder, second: RunFolder) -> Iterator[str]:
-    """Tell the first epoch whose record differs, and in what; and another number of epochs."""
+    """Name the first epoch whose record differs, and in what; and another number of epochs."""
     one, other = first.history(), second.history()
     for left, right in zip(one, other, strict=False):
         keys = [key for key in left | right if key != "seconds" and left.get(key) != right.get(key)]
         if keys:
-            # A loss is told where it is among them: an accuracy moves later, and in steps.
+            # A loss is named where it is among them: an accuracy moves later, and in steps.
             key = next((key for key in keys if key.endswith("loss")), keys[0])
-            told = f"{key.replace('_', ' ')} {left.get(key)} and {right.get(key)}"
-            yield f"History: the first epoch that differs is {left.get('epoch')}, {told}."
+            values = f"{key.replace('_', ' ')} {left.get(key)} and {right.get(key)}"
+            yield f"History: the first epoch that differs is {left.get('epoch')}, {values}."
             break
     if len(one) != len(other):
         yield f"History: {_epochs(one)} and {_epochs(other)}."

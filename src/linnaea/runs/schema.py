@@ -345,18 +345,18 @@ def check_metrics(path: Path, metrics: dict[str, Any], cure: str) -> None:
     _checked(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
 
 
-def check_calibration(path: Path, found: dict[str, Any], cure: str) -> None:
+def check_calibration(path: Path, calibration: dict[str, Any], cure: str) -> None:
     """Raise RunError as read_info does, for a calibration.json."""
-    _checked(_Calibration, f"{path} cannot be believed", found, cure)
+    _checked(_Calibration, f"{path} cannot be believed", calibration, cure)
 
 
 def check_line(path: Path, number: int, record: Any) -> None:
     """Raise RunError as read_info does, for a line of history.jsonl; 1 is the first."""
-    told = f"{path}, line {number} is not the record of an epoch"
-    _checked(_Line, told, record, "Restore the file, or train again.")
+    what = f"{path}, line {number} is not the record of an epoch"
+    _checked(_Line, what, record, "Restore the file, or train again.")
 
 
-def _checked(model: type[_Model], told: str, value: Any, cure: str) -> _Model:
+def _checked(model: type[_Model], what: str, value: Any, cure: str) -> _Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -364,4 +364,4 @@ def _checked(model: type[_Model], told: str, value: Any, cure: str) -> _Model:
         key = ".".join(str(step) for step in first["loc"]) or "it"
         received = repr(first["input"])
         shown = received if len(received) <= 80 else f"{received[:80]}…"
-        raise RunError(f"{told}: {key} is {shown} ({first['msg']}).", cure) from error
+        raise RunError(f"{what}: {key} is {shown} ({first['msg']}).", cure) from error

@@ -1,4 +1,4 @@
-"""A run's tables of predictions, believed only where they fit the split that the run was made on."""
+"""A run's tables of predictions, used only where they fit the split that the run was made on."""
 
 import csv
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from typing import Any
 
 from linnaea import reading
 from linnaea.data.split_file import as_written, groups_hash, read_split, split_hash
-from linnaea.data.tables import MAX_TABLE
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
@@ -33,7 +32,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
             raise DataError(f"{path} is missing; run.json keeps its hash.", _CURE)
         return None
     try:
-        text = reading.read_bytes(path, MAX_TABLE).decode("utf-8-sig")
+        text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}).", _CURE) from error
     try:
@@ -42,15 +41,16 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
         raise DataError(f"{path} is damaged ({error}).", _CURE) from error
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.cure) from error
-    told, found = run.info.data.split_hash, split_hash(rows)
+    expected, received = run.info.data.split_hash, split_hash(rows)
     # Before any table is held against it: whoever edits both would agree with himself.
-    if told is not None and told != found:
+    if expected is not None and expected != received:
         raise DataError(
-            f"{path} is not the split that the run was made with: its hash is {found}, expected {told}.",
+            f"{path} is not the split that the run was made with: its hash is {received}, expected "
+            f"{expected}.",
             _CURE,
         )
-    told = run.info.data.groups_hash
-    if told is not None and told != groups_hash(rows):
+    expected = run.info.data.groups_hash
+    if expected is not None and expected != groups_hash(rows):
         raise DataError(
             f"{path} does not have the groups that the run was made with, on which every interval rests.",
             _CURE,
@@ -81,12 +81,12 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
     that are not the classes of training, or any other change since the run wrote it.
     """
     path = run.path / FILES[part]
-    is_there(run, part)  # or lost, which is told otherwise than never written
+    is_there(run, part)  # or lost, which is another error than never written
     table = Predictions.read_csv(path)
     if split is not None:
         _check_classes(path, table, split)
         _check_pictures(path, table, split, part)
-    # Last, because what is said above tells more.
+    # Last: what is checked above is reported in more detail.
     if fault := run.fault(FILES[part]):
         raise DataError(f"{fault}.", _CURE)
     if split is None:
@@ -104,11 +104,11 @@ def judged_table(run: RunFolder) -> Predictions:
 
 def check_number(run: RunFolder, part: str, table: Predictions) -> None:
     """Raise DataError where run.json says that the part has another number of pictures."""
-    told = run.info.data.parts.get(part)
-    if told is not None and told != len(table):
+    expected = run.info.data.parts.get(part)
+    if expected is not None and expected != len(table):
         raise DataError(
             f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} set "
-            f"{told:,} pictures.",
+            f"{expected:,} pictures.",
             _CURE,
         )
 
@@ -124,8 +124,8 @@ def leaks_of(split: Sequence[dict[str, str]]) -> dict[str, Any]:
     return {"pictures": test, "n": len(test), "validation": len(leaks["val"])}
 
 
-def told_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
-    """Return the leaks as run.json tells them, for a run without split; None where it tells none.
+def recorded_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
+    """Return the leaks that run.json records, for a run without split; None where it records none.
 
     Raises DataError where they name a picture that the table of the test part does not hold, or miscount.
     """

@@ -39,12 +39,12 @@ def look(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
     try:
         earlier = _entered(cache_folder() / "looks" / f"{part}.json", own)
     except (OSError, ValueError, LinnaeaError):
-        found: dict[str, Any] = {"earlier": None, "runs": [], "test_part": part}
+        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_part": part}
     else:
         folders = [_shown(entry["run"]) for entry in earlier[-MOST_NAMED:]]
-        found = {"earlier": len(earlier), "runs": folders, "test_part": part}
-    run.update_info(looks=found)
-    return found
+        looks = {"earlier": len(earlier), "runs": folders, "test_part": part}
+    run.update_info(looks=looks)
+    return looks
 
 
 def sentence(looks: dict[str, Any] | None) -> str:
@@ -80,10 +80,10 @@ def _entered(ledger: Path, own: dict[str, Any]) -> list[dict[str, Any]]:
 def _read(ledger: Path) -> list[dict[str, Any]]:
     """Return the entries of a ledger, none where there is no file yet. Raises ValueError for another form."""
     try:
-        told = json.loads(ledger.read_text(encoding="utf-8"))
+        content = json.loads(ledger.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    entries = told.get("looks") if isinstance(told, dict) else None
+    entries = content.get("looks") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "run" in e for e in entries):
         # Not overwritten: what somebody else's version counted would be lost.
         raise ValueError(f"{ledger} is no ledger of looks")

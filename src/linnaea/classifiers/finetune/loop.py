@@ -20,7 +20,7 @@ from linnaea.classifiers.finetune.augment import Augmentation, cross_entropy, sh
 from linnaea.classifiers.finetune.device import Device, room_to_train
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
-from linnaea.classifiers.finetune.pictures import ResidentPictures, one_ahead, ready_for
+from linnaea.classifiers.finetune.pictures import ResidentPictures, fetched, one_ahead, ready_for
 from linnaea.classifiers.finetune.stage import Stage
 from linnaea.random_streams import Purpose, stream
 
@@ -172,7 +172,7 @@ def train_step(session: Session, train: TrainingSet, batch: Batch) -> tuple[floa
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
     settings, progress, augmentation = session.settings, session.progress, session.augmentation
     rows, inputs, rng = batch
-    inputs = inputs.to(train.targets.device, non_blocking=True)
+    inputs = fetched(inputs, train.targets.device)
     where = torch.from_numpy(rows).to(train.targets.device)
     weights = None if train.weights is None else train.weights[where]
     targets = shares(train.targets[where], train.classes, weights)

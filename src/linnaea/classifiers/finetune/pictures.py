@@ -295,12 +295,17 @@ def on_device(batches: Iterable[Tensor], device: torch.device) -> Iterator[Tenso
     """Yield the batches on the device; on a GPU the next one is made while this one is computed with."""
     with one_ahead((ready_for(device, batch) for batch in batches), device.type != "cpu") as ready:
         for batch in ready:
-            yield batch.to(device, non_blocking=True)
+            yield fetched(batch, device)
 
 
 def ready_for(device: torch.device, batch: Tensor) -> Tensor:
     """Return the batch in memory from which a GPU can fetch it by itself, while the processor goes on."""
     return batch.pin_memory() if device.type == "cuda" and batch.device.type == "cpu" else batch
+
+
+def fetched(batch: Tensor, device: torch.device) -> Tensor:
+    """Return the batch on the device, which fetches it by itself where ready_for has made that possible."""
+    return batch.to(device, non_blocking=batch.is_pinned())
 
 
 @contextmanager
