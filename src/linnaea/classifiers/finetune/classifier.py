@@ -5,7 +5,7 @@ import time
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from linnaea.classifiers.common import samples
 from linnaea.classifiers.common.progress import whole_state
 from linnaea.classifiers.common.saved import SavedModel, checked_model_args
-from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.device import Device
@@ -40,7 +40,7 @@ from linnaea.text import counted
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
-class FineTuneClassifier(ClassifierMixin, BaseEstimator):
+class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
     X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
@@ -147,6 +147,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
     network_ : Module
     preprocessing_ : Preprocessing
     """
+
+    takes_photographs: ClassVar[bool] = True
 
     backbone: str = "efficientnet_lite0"
     _: KW_ONLY
@@ -426,18 +428,20 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
         how = self.preprocessing_, self.precision_
         return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
 
-    def remembered(self, part: str) -> np.ndarray | None:
+    def features_and_proba(self, X: Any, split: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Return features(X) and predict_proba(X), of one pass through the network, or of none."""
+        features = self.remembered(split)
+        features = self.features(X) if features is None else features
+        logits = inference.last_logits(self.network_, torch.from_numpy(features))
+        return features, torch.softmax(logits.double() / self.temperature_, dim=1).numpy()
+
+    def remembered(self, split: str) -> np.ndarray | None:
         """Return features() of the pictures that fit was given, in their order, where it still has them.
 
-        part: "train" or "val"; None where fine-tuning has changed what the network makes of them.
+        split: "train" or "val"; None where fine-tuning has changed what the network makes of them, and in a
+        copy that was pickled or loaded.
         """
-        return None if self.tta != "none" else self.__dict__.get("_remembered", {}).get(part)
-
-    def proba_of_features(self, features: np.ndarray) -> np.ndarray:
-        """Return predict_proba's answer for what features() made: one pass through the network for both."""
-        check_is_fitted(self, "network_")
-        logits = inference.last_logits(self.network_, torch.from_numpy(features))
-        return torch.softmax(logits.double() / self.temperature_, dim=1).numpy()
+        return None if self.tta != "none" else self.__dict__.get("_remembered", {}).get(split)
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
@@ -483,7 +487,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator):
             preprocessing=self.preprocessing_.as_dict(),
             head_hidden=None if hidden is None else hidden.out_features,
             precision={"numbers": self.precision_, "processor": self._device().name},
-            kept=getattr(self, "kept_", None),
+            kept=self.kept_,
         ).write()
 
     @classmethod
