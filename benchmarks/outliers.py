@@ -111,8 +111,8 @@ def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]]
         final |= {
             f"{what}{how}": auroc(known, score.scores(f, probabilities(f))) for what, f in others.items()
         }
-        final[f"false alarms{how}"] = float(score.unlike(known).mean())
-        flagged = score.unlike(score.scores(test_held, probabilities(test_held)))
+        final[f"false alarms{how}"] = float(score.is_ood(known).mean())
+        flagged = score.is_ood(score.scores(test_held, probabilities(test_held)))
         final[f"held out and flagged{how}"] = float(flagged.mean())
     return table, final
 

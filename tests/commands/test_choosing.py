@@ -1,6 +1,7 @@
 """Facts: who has digits is told of perceptrons, who has photographs or asked for a network is not."""
 
 import numpy as np
+import pytest
 
 from linnaea.classifiers.finetune.budget import Plan
 from linnaea.cli import main
@@ -28,6 +29,20 @@ def test_others_do_not():
 def test_nobody_is_told_who_named_the_model():
     assert hint(resolve_recipe(None, {"model": "efficientnet_lite0"}, "my pictures"), DIGITS) == ""
     assert hint(resolve_recipe(None, {"hidden": [10]}, "my pictures"), None) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "model"),
+    [
+        ({"hidden": [10]}, "mlp"),
+        ({"activation": "tanh"}, "mlp"),
+        ({"loss": "squared_error"}, "mlp"),
+        ({"dropout": 0.5, "epochs": 3}, "efficientnet_lite0"),
+        ({"hidden": [10], "model": "keras"}, "keras"),
+    ],
+)
+def test_a_common_setting_that_only_perceptrons_have_means_a_perceptron(asked, model):
+    assert resolve_recipe(None, asked, "my pictures").recipe.model == model
 
 
 def test_it_is_told_before_training(bars, tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_what_was_refused_is_told_in_the_report(trained):
         "The temperature stays 1, because validation has 3 of the 20 pictures that fitting it takes."
     ) in html
     assert (
-        "No sets of classes were made: validation has 3 of the 19 pictures that promising 95 % takes."
+        "No prediction sets were made: validation has 3 of the 19 pictures that promising 95 % takes."
     ) in html
     assert (
         "No threshold was chosen: validation is too small, or too hard, to promise 80 % right answers."
@@ -110,15 +110,15 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "One of" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "hold the right class 50 % of the time or more on average, and with 87 % confidence: they rest on 3 "
-        "validation pictures, and 95 % confidence takes 5 validation pictures"
+        "contain the true class 50 % of the time or more on average, and with 87 % confidence: they rest on "
+        "3 validation pictures, and 95 % confidence takes 5 validation pictures"
     ) in told.err
 
 
 def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys):
     asked = ["predict", str(run), str(bars / "bar 0" / "05.png"), "--coverage", "0.5"]
     metrics = json.loads((run / "metrics.json").read_text())
-    broken = "when this network was judged, its sets for 95 % held the right class of only 92.8 % of the test"
+    broken = "when this network was evaluated, its sets for 95 % contained the true class of only 92.8 % of"
     for p_value, expected in ((0.004, True), (0.2, False)):
         metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
         RunFolder.open(run).write_json("metrics.json", metrics)

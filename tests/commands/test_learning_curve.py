@@ -72,6 +72,38 @@ def test_a_fine_tuned_network_is_repeated_bit_for_bit(photographs, tmp_path, cap
     assert "learning_curve" not in json.loads((tmp_path / "again" / "run.json").read_text())
 
 
+def stripes(folder: Path, a_class: int) -> Path:
+    """Twelve classes of so many 12 × 12 pictures, told apart by which column is bright."""
+    generator = np.random.default_rng(0)
+    for column in range(12):
+        (folder / f"column {column:02}").mkdir(parents=True)
+        for number in range(a_class):
+            pixels = generator.integers(0, 60, (12, 12)).astype(np.uint8)
+            pixels[:, column] = 255
+            Image.fromarray(pixels).save(folder / f"column {column:02}" / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("a_class", "pictures"), [(3, None), (5, [12, 24, 36])])
+def test_shares_that_are_the_same_pictures_make_no_point_of_their_own(a_class, pictures, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", str(stripes(tmp_path / "stripes", a_class)), "--hidden", "8", "--epochs", "2",
+                 "--size", "12", "--split", f"{(a_class - 1) / a_class}", "--validation",
+                 f"{1 / (a_class - 1)}", "--learning-curve", "true", "--out", str(run)]) == 0  # fmt: skip
+    told = " ".join(capsys.readouterr().err.split())
+    assert "nan" not in told
+    info = json.loads((run / "run.json").read_text())
+    if pictures is None:
+        assert "learning_curve" not in info
+        assert (
+            "Curve none can be drawn: 12 classes share 12 training pictures, and fewer would leave a class "
+            "without one"
+        ) in told
+    else:
+        assert [point["pictures"] for point in info["learning_curve"]] == pictures
+        assert [point["share"] for point in info["learning_curve"]] == [0.25, 0.5, 1.0]
+
+
 def test_without_enough_validation_pictures_it_is_refused_before_training(bars, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", str(bars), "--hidden", "8", "--learning-curve", "true", "--out", str(run)]) == 2

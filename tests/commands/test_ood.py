@@ -51,20 +51,18 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     threshold = json.loads((trained / "outliers.json").read_text())["threshold"]
     assert main(["predict", str(trained), *pictures, "--format", "json"]) == 0
     answers = json.loads(capsys.readouterr().out)
-    assert [answer["unlike"] for answer in answers] == [
-        answer["unlike_score"] > threshold for answer in answers
-    ]
-    assert answers[1]["unlike"]
-    assert answers[1]["unlike_score"] > answers[0]["unlike_score"]
+    assert [answer["ood"] for answer in answers] == [answer["ood_score"] > threshold for answer in answers]
+    assert answers[1]["ood"]
+    assert answers[1]["ood_score"] > answers[0]["ood_score"]
     assert main(["predict", str(trained), *pictures, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert rows[1]["unlike"] == "yes"
-    assert float(rows[1]["unlike_score"]) == pytest.approx(answers[1]["unlike_score"], rel=1e-8)
+    assert rows[1]["ood"] == "yes"
+    assert float(rows[1]["ood_score"]) == pytest.approx(answers[1]["ood_score"], rel=1e-8)
     assert main(["predict", str(trained), *pictures]) == 0
     told = capsys.readouterr()
-    assert "Something else?" in told.out
+    assert "Unfamiliar?" in told.out
     assert (
-        "of the warning of something else, 25 % false alarms are promised on average, and no fewer than "
+        "of the warning of unfamiliar pictures, 25 % false alarms are promised on average, and no fewer than "
         "63.2 % with 95 % confidence: it rests on 3 of the 59 pictures that 5 % takes"
     ) in told.err
 
@@ -79,7 +77,7 @@ def test_the_temperature_does_not_disturb_it(trained, stripes, tmp_path, capsys)
         assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
         told.append(json.loads(capsys.readouterr().out)[0])
     assert told[0]["probability"] != told[1]["probability"]
-    assert told[0]["unlike_score"] == pytest.approx(told[1]["unlike_score"], rel=1e-6)
+    assert told[0]["ood_score"] == pytest.approx(told[1]["ood_score"], rel=1e-6)
 
 
 def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tmp_path, capsys):
@@ -90,7 +88,7 @@ def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tm
     assert (kept["part"], kept["doubt"]) == ("training", "distances")
     assert "training scores" in json.loads((run / "run.json").read_text())["chosen"]["none of the classes"]
     assert main(["predict", str(run), str(stripes), "--format", "json"]) == 0
-    assert "unlike" in json.loads(capsys.readouterr().out)[-1]
+    assert "ood" in json.loads(capsys.readouterr().out)[-1]
 
 
 def test_a_run_older_than_the_score_predicts_without_it(trained, stripes, tmp_path, capsys):
@@ -98,7 +96,7 @@ def test_a_run_older_than_the_score_predicts_without_it(trained, stripes, tmp_pa
     (copy / "outliers.json").unlink()
     forget_checksums(copy)
     assert main(["predict", str(copy), str(stripes), "--format", "json"]) == 0
-    assert "unlike" not in json.loads(capsys.readouterr().out)[0]
+    assert "ood" not in json.loads(capsys.readouterr().out)[0]
 
 
 @pytest.mark.parametrize("file", ["outliers.json", "outliers.safetensors"])

@@ -68,7 +68,7 @@ def test_predict_takes_photographs_of_any_size_and_mode(run, tmp_path, capsys):
     assert main(["predict", str(run), *files, "--format", "json"]) == 1
     answers = json.loads(capsys.readouterr().out)
     assert [set(answer) for answer in answers[:2]] == [
-        {"path", "predicted", "probability", "probabilities", "unlike", "unlike_score"}
+        {"path", "predicted", "probability", "probabilities", "ood", "ood_score"}
     ] * 2
     assert set(answers[2]) == {"path", "error"}
 

@@ -44,7 +44,7 @@ def test_predict_answers_as_json_and_tells_what_it_could_not_read(trained, bars,
     good = bars / "bar 1" / "03.png"
     assert main(["predict", str(trained), str(good), str(tmp_path / "bad.png"), "--format", "json"]) == 1
     answers = json.loads(capsys.readouterr().out)
-    assert set(answers[0]) == {"path", "predicted", "probability", "probabilities", "unlike", "unlike_score"}
+    assert set(answers[0]) == {"path", "predicted", "probability", "probabilities", "ood", "ood_score"}
     assert answers[0]["path"] == str(good)
     assert answers[0]["predicted"] == max(answers[0]["probabilities"], key=answers[0]["probabilities"].get)
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)

@@ -9,6 +9,7 @@ from scipy.stats import binom, bootstrap
 from linnaea.errors import DataError
 from linnaea.evaluation.comparison import compare, paired_interval
 from linnaea.evaluation.predictions import Predictions
+from linnaea.report.sentences import difference
 
 
 def answers(right, *, true=None, first=0):
@@ -64,14 +65,14 @@ def test_the_order_of_the_models_only_turns_the_sign():
         (-back.difference, -back.high, -back.low)
     )
     assert there.p_value == back.p_value
-    assert there.sentence("one", "two") == back.sentence("two", "one")
+    assert difference(there, "one", "two") == difference(back, "two", "one")
 
 
 def test_the_sentences():
     better = compare(*pair(2000, 20, 64, 23))
-    assert better.sentence("one", "two") == "two is better by 2.1 points (95 %: 1.3 to 3.0)"
+    assert difference(better, "one", "two") == "two is better by 2.1 points (95 %: 1.3 to 3.0)"
     same = compare(*pair(2000, 40, 44, 23))
-    assert same.sentence("one", "two") == "no difference that 2,107 pictures could show"
+    assert difference(same, "one", "two") == "no difference that 2,107 pictures could show"
 
 
 def test_a_model_does_not_differ_from_itself():

@@ -31,6 +31,11 @@ def test_the_weighted_slope_is_that_of_numpy():
     assert power_law(numbers, errors[None], weights[None])[0] == pytest.approx(-slope)
 
 
+def test_one_number_of_pictures_has_no_slope():
+    with pytest.raises(ValueError, match="two different numbers"):
+        power_law(np.array([24.0, 24.0]), np.full((1, 2), 0.5), np.ones((1, 2)))
+
+
 def test_twice_the_pictures_halve_an_error_that_falls_as_one_over_their_number():
     steps, targets = steps_with({100: 800, 200: 400, 400: 200, 800: 100})
     ahead = forecast(steps, targets, ["a", "b"])

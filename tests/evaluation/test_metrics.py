@@ -11,11 +11,13 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from linnaea.errors import DataError
+from linnaea.evaluation.abstention import WANTED
 from linnaea.evaluation.intervals import class_mean_interval, wilson
 from linnaea.evaluation.metrics import (
     RESAMPLES,
     compute_metrics,
     confusion,
+    explained,
     most_confused,
     per_class,
 )
@@ -139,6 +141,24 @@ def test_values_lie_within_their_intervals_and_the_table_is_json(k, n, seed):
                 or metric["low"] <= metric["value"] <= metric["high"]
             )
     assert json.loads(json.dumps(computed, allow_nan=False)) == computed
+
+
+@pytest.mark.parametrize("validated", [0, 10, 600])
+def test_what_explains_the_metrics_is_json_and_changes_none_of_them(validated):
+    predictions = random_table(40, 4, seed=1)
+    validation = random_table(validated, 4, seed=2) if validated else None
+    computed = compute_metrics(predictions, validation=validation, temperature=1.5)
+    more = explained(computed, predictions, validation=validation, temperature=1.5)
+    assert json.loads(json.dumps(more, allow_nan=False)) == more
+    for name, metric in computed.items():
+        assert {key: more[name][key] for key in metric} == metric
+    assert explained(more, predictions, validation=validation, temperature=1.5) == more
+    assert [row["class"] for row in more["accuracy"]["classes"]] == list(predictions.classes)
+    if validation is not None:
+        # Each is there, or says why it is not.
+        assert ("reason" in more["set_coverage"]) == (more["set_coverage"]["value"] is None)
+        assert ("reason" in more["answered"]) == (more["answered"]["value"] is None)
+        assert [level["wanted"] for level in more["answered"]["levels"]] == list(WANTED)
 
 
 def test_which_top_k_there_is():

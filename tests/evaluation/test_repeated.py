@@ -10,6 +10,7 @@ from scipy import stats
 from linnaea.errors import DataError
 from linnaea.evaluation.predictions import Predictions
 from linnaea.evaluation.repeated import compare_repeats
+from linnaea.report.sentences import repeated_difference
 
 
 def run(right, first=0):
@@ -37,7 +38,7 @@ def test_other_test_parts_are_nadeau_and_bengios_corrected_t():
     assert (result.n, result.difference) == (3, pytest.approx(0.03))
     assert (result.low, result.high) == pytest.approx((0.03 - half, 0.03 + half))
     assert result.p_value == pytest.approx(2 * stats.t.sf(0.03 / error, 2))
-    assert result.sentence("a", "b") == (
+    assert repeated_difference(result, "a", "b") == (
         "no difference that 3 repeats could show "
         "(a − b: +3.0 points on average, 95 %: −3.1 to +9.1, deviation 1.7)"
     )
@@ -56,10 +57,10 @@ def test_the_better_recipe_is_named_whichever_comes_first():
     a, b = runs([95, 96, 95, 96, 95], apart=True), runs([85, 85, 86, 86, 85], apart=True)
     there, back = compare_repeats(a, b, [300] * 5), compare_repeats(b, a, [300] * 5)
     assert there.decided
-    assert there.sentence("a", "b") == back.sentence("b", "a")
+    assert repeated_difference(there, "a", "b") == repeated_difference(back, "b", "a")
     assert re.fullmatch(
         r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, deviation 0\.7 over 5 repeats\)",
-        there.sentence("a", "b"),
+        repeated_difference(there, "a", "b"),
     )
 
 
@@ -75,7 +76,7 @@ def test_repeats_that_happen_to_agree_are_no_certainty():
 @pytest.mark.parametrize("apart", [True, False])
 def test_recipes_that_answered_alike_have_nothing_to_tell(apart):
     same = runs([9, 8, 9], 12, apart=apart)
-    assert compare_repeats(same, same, [36] * 3).sentence("a", "b") == (
+    assert repeated_difference(compare_repeats(same, same, [36] * 3), "a", "b") == (
         "no difference that 3 repeats could show: both were right on the same pictures each time"
     )
 

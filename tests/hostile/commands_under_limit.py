@@ -33,7 +33,7 @@ def main() -> None:
     commands = json.load(sys.stdin)
     for name in {command[0] for command in commands} | {"terminal"}:
         importlib.import_module(f"linnaea.commands.{name}")
-    for name in ("scipy.linalg.blas", "sklearn.metrics", "altair", "vl_convert"):
+    for name in ("scipy.linalg.blas", "sklearn.metrics", "altair"):
         importlib.import_module(name)
     limit = _data_bytes() + growth
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -9,8 +9,11 @@ from linnaea.errors import UsageError
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report.entries import distinct_names
+from linnaea.report.groups import compare_groups
 from linnaea.report.page import build_comparison, build_report
 from linnaea.report.pairing import chance
+from linnaea.report.sentences import difference
+from linnaea.runs.repeated import RunGroup
 
 
 def text_of(html):
@@ -41,7 +44,7 @@ def test_the_sentence_is_that_of_mcnemars_comparison(tmp_path, make_run):
     ]
     result = compare(*(Predictions.read_csv(run.path / "predictions.csv") for run in runs))
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
-    assert result.sentence("a", "b") in text
+    assert difference(result, "a", "b") in text
     assert f"Only A was right {result.only_a} times, only B {result.only_b} times" in text
     assert "chance does not explain it" in text
 
@@ -135,3 +138,28 @@ def test_names_are_as_long_as_needed_to_differ(tmp_path):
 )
 def test_chance_in_words(p_value, words):
     assert chance(p_value).replace("\u00a0", " ") == words
+
+
+def repeats(folder, make_run, seeds, missing=()):
+    """Repeats of one recipe on one test set, whose answers depend on the seed alone; missing: untested."""
+    group = RunGroup.begin(folder, "repeats")
+    numbers = range(1, len(seeds) + 1)
+    for number, seed in zip(numbers, seeds, strict=True):
+        right = 0.5 + 0.1 * seed
+        make_run(folder / str(number), n=200, right=right, tested=seed not in missing, recipe={"seed": seed})
+    group.update_info(runs=[str(number) for number in numbers], asked=len(seeds), state="finished")
+    return group
+
+
+def test_repeats_are_compared_seed_by_seed_whichever_are_missing(tmp_path, make_run):
+    a = repeats(tmp_path / "a", make_run, [0, 1, 2, 3], missing=[3])
+    b = repeats(tmp_path / "b", make_run, [3, 2, 1, 0], missing=[0])
+    result = compare_groups(a, b)
+    # The same seed gave the same answers; in any other order the differences would be tens of points.
+    assert (result.n, result.difference, result.deviation) == (2, 0, 0)
+
+
+def test_repeats_of_other_seeds_are_compared_in_their_order(tmp_path, make_run):
+    a = repeats(tmp_path / "a", make_run, [0, 1])
+    b = repeats(tmp_path / "b", make_run, [2, 3])
+    assert compare_groups(a, b).difference == pytest.approx(-0.2, abs=0.05)

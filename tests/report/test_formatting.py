@@ -7,8 +7,9 @@ import pytest
 
 from linnaea.commands.pipeline import show_result
 from linnaea.evaluation.comparison import compare
+from linnaea.evaluation.metrics import compute_metrics, explained
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import card, formatting, sections
+from linnaea.report import card, formatting, sections, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.runs.folder import RunFolder
 
@@ -21,7 +22,7 @@ def facts(said, **info):
     rows = [[0.8 if name == pair[1] else 0.1 for name in CLASSES] for pair in pairs]
     paths = tuple(f"{number}.png" for number in range(len(pairs)))
     table = Predictions(paths, np.array([pair[0] for pair in pairs]), CLASSES, np.array(rows))
-    return RunFacts(Path("run"), info, [], {}, table)
+    return RunFacts(Path("run"), info, [], explained(compute_metrics(table), table), table)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_the_card_counts_training_pictures(counts, each, uneven):
 
 def test_one_picture_can_show_no_difference():
     table = facts("ab").predictions
-    assert compare(table, table).sentence("x", "y") == "no difference that 1 picture could show"
+    assert sentences.difference(compare(table, table), "x", "y") == "no difference that 1 picture could show"
 
 
 @pytest.mark.parametrize(("number", "tested"), [(1, "1 test picture"), (2, "2 test pictures")])

@@ -111,9 +111,9 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
     words = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&nbsp;", " ").replace(NBSP, " ").split())
     threshold = f"{100 * metrics['answered']['threshold']:.1f} %"
     assert (
-        "For 90 % right answers, with 95 % confidence, validation asks to answer only from a probability of "
+        "For 90 % right answers validation asks to answer only from a probability of "
         f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
-        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were named right" in words
+        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were classified correctly" in words
     )
     assert f"90 % {threshold}" in words
 
@@ -180,7 +180,7 @@ def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_valu
     assert (f"would happen in {told} of cases" in warned) is bool(told)
     copied = f"2{NBSP}validation pictures have a copy, or a picture of the same group, in training."
     assert warned.endswith(copied) is bool(told)
-    assert ("Here it was probably broken" in trust_section(facts).sets) is bool(told)
+    assert ("Here the promise was probably broken" in trust_section(facts).sets) is bool(told)
     failures = dict(model_card(facts))["How it may fail"]
     assert any("may promise too much" in sentence for sentence in failures) is bool(told)
 
@@ -243,7 +243,7 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     # Beta(292, 9): of 300 validation pictures the 292nd score is the threshold; P(Binomial(300, 0.95) >= 291)
     # is 6.5 %.
     assert (
-        "Such sets hold the right class at least 95 % of the time, with 95 % confidence, and 97.0 % of the "
+        "Such sets contain the true class at least 95 % of the time, with 95 % confidence, and 97.0 % of the "
         "time on average (they rest on 300 validation pictures)." in words
     )
     assert "Right before temperature" in words

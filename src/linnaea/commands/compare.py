@@ -131,6 +131,7 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     """
     from linnaea.evaluation import comparison
     from linnaea.report.entries import distinct_names
+    from linnaea.report.sentences import difference
     from linnaea.runs.tables import is_there, judged_table
 
     judged: list[tuple[float, str, Any]] = []
@@ -146,7 +147,7 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
             result = comparison.compare(a, b, common_only=common)
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
-        told = f"{better} and {worse}: {result.sentence(better, worse)}"
+        told = f"{better} and {worse}: {difference(result, better, worse)}"
         # What shows no difference names the pictures already.
         sentences.append(told + (f", on {counted(result.n, 'picture')}" if common and result.decided else ""))
     return sentences
@@ -178,12 +179,14 @@ def _unfinished(groups: list[RunGroup]) -> list[str]:
 def _group_sentences(groups: list[RunGroup], common: bool) -> list[str]:
     """Return each pair of repeats in words. Raises DataError as _sentences does."""
     from linnaea.report.groups import compare_groups
+    from linnaea.report.sentences import repeated_difference
 
     sentences = []
     for a, b in combinations(groups, 2):
         names = a.path.resolve().name, b.path.resolve().name
         try:
-            sentences.append(f"{' and '.join(names)}: {compare_groups(a, b, common=common).sentence(*names)}")
+            result = compare_groups(a, b, common=common)
+            sentences.append(f"{' and '.join(names)}: {repeated_difference(result, *names)}")
         except DataError as error:
             raise DataError(f"{' and '.join(names)}: {error.message}", error.cure) from error
     return sentences

@@ -29,7 +29,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     import json
 
     from linnaea.commands.judging import recompute
-    from linnaea.evaluation import clustered, ood, prediction_sets
+    from linnaea.report import sentences
     from linnaea.report.page import build_report
 
     if RunGroup.is_group(run):
@@ -44,8 +44,12 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
         terminal.results.print(metrics_table(metrics))
-        for label, said in (("Groups", clustered), ("Sets", prediction_sets), ("Alarms", ood)):
-            terminal.say(label, *filter(None, [said.in_words(metrics)]))
+        for label, said in (
+            ("Groups", sentences.in_groups),
+            ("Sets", sentences.broken_sets),
+            ("Alarms", sentences.false_alarms),
+        ):
+            terminal.say(label, *filter(None, [said(metrics)]))
     return metrics
 
 
@@ -86,7 +90,8 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
 
     rows = []
     for key, metric in metrics.items():
-        if key in TOLD_ONCE:
+        # What could not be had has a reason instead of a value.
+        if key in TOLD_ONCE or metric.get("reason"):
             continue
         meaning = formatting.meaning_of(key)
         shares = meaning.percent or meaning.points

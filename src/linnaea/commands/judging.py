@@ -120,7 +120,7 @@ def computed(run: RunFolder) -> Numbers:
     Raises DataError for a table that was damaged or edited (see tables.read_table), and for leaks that cannot
     be; DataError or RunError as temperature_of; RunError for a damaged JSON file.
     """
-    from linnaea.evaluation.metrics import compute_metrics
+    from linnaea.evaluation.metrics import compute_metrics, explained
 
     split = tables.split_of(run)
     predictions = tables.read_table(run, "test", split)
@@ -135,6 +135,7 @@ def computed(run: RunFolder) -> Numbers:
     metrics = compute_metrics(
         predictions, validation=validation, temperature=temperature, leaked=leaked or None
     )
+    metrics = explained(metrics, predictions, validation=validation, temperature=temperature)
     if (outliers := ood.metric(run)) is not None:
         metrics["outliers"] = outliers
     calibration = None
@@ -259,16 +260,17 @@ def _choices(
 
 def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str]:
     """Say of temperature, sets and threshold on what they were chosen; found: calibration.json."""
-    from linnaea.evaluation import abstention, calibration, prediction_sets
+    from linnaea.evaluation import abstention, prediction_sets
     from linnaea.evaluation.metrics import SET_COVERAGE
+    from linnaea.report import sentences
 
-    few = calibration.too_few(len(validation))
+    few = sentences.no_temperature(len(validation))
     no_sets = prediction_sets.too_few(validation, SET_COVERAGE)
     return {
         "temperature": f"nothing: it stays 1, because {few}" if few else "validation log loss",
-        "prediction sets": f"nothing: {no_sets}" if no_sets else "validation coverage",
+        "prediction sets": f"nothing: {sentences.why_none(no_sets)}" if no_sets else "validation coverage",
         "confidence threshold": (
-            f"nothing: {abstention.why_none(validation)}"
+            f"nothing: {sentences.why_none(abstention.why_none(validation))}"
             if found.get("abstention") is None
             else "validation accuracy"
         ),
@@ -281,5 +283,7 @@ def _threshold(score: OutlierScore | None) -> str:
     scores = "validation scores"
     if score.part == "training":
         scores = "training scores, each left out of its class"
-    more = f"; {score.shortfall()}" if score.shortfall() else ""
+    from linnaea.report.sentences import shortfall
+
+    more = f"; {words}" if (words := shortfall(score)) else ""
     return f"{scores}: the threshold{more}"

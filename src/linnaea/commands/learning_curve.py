@@ -12,7 +12,7 @@ from linnaea.evaluation.learning_curve import Step, forecast, points
 from linnaea.random_streams import Purpose, stream
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
-from linnaea.text import percent
+from linnaea.text import counted, percent
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 # Fewer pictures than this, and an interval reaches from hopeless to perfect.
@@ -39,13 +39,20 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
         return
     y = study.dataset.labels[study.rows("train")]
     subsets = nested_subsets(y, SHARES, seed)
+    # Of classes with a picture or two, smaller shares are the same pictures: each set is learned from once.
+    sizes = [len(rows) for rows in subsets]
+    distinct = [place for place, size in enumerate(sizes) if size not in sizes[place + 1 :]]
+    shares, subsets = [SHARES[place] for place in distinct], [subsets[place] for place in distinct]
+    if len(subsets) < 2:
+        terminal.say("Curve", _why_none(y))
+        return
     if classifier.takes_photographs:
         said = _probes(classifier, study, subsets)
     else:
         said = _retrained(classifier, study, subsets)
     steps = [
         Step(share, len(rows), probabilities)
-        for share, rows, probabilities in zip(SHARES, subsets, said, strict=True)
+        for share, rows, probabilities in zip(shares, subsets, said, strict=True)
     ]
     classes = [str(name) for name in classifier.classes_]
     y_val = study.dataset.labels[study.rows("val")]
@@ -103,6 +110,14 @@ def _tested(run: RunFolder, kind: str) -> float | None:
     else:
         value = run.metrics().get("accuracy", {}).get("value")
     return None if value is None else float(value)
+
+
+def _why_none(y: np.ndarray) -> str:
+    classes = counted(len(np.unique(y)), "class", "classes")
+    return (
+        f"none can be drawn: {classes} share {counted(len(y), 'training picture')}, and fewer would leave a "
+        "class without one"
+    )
 
 
 def _tell(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> None:

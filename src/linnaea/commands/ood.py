@@ -66,7 +66,7 @@ def judge(
 ) -> None:
     """Add to outliers.json how many pictures of the test part the score calls none of the classes."""
     scores = score.scores(features, tempered(table.probabilities, 1 / classifier.temperature_))
-    above = score.unlike(scores)
+    above = score.is_ood(scores)
     found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
         found["independent"] = clustered.independent(above, table.groups)

@@ -172,15 +172,12 @@ def show_result(run: RunFolder) -> None:
     info, metrics = run.info, run.metrics()
     if not metrics:
         return
-    from linnaea.evaluation import calibration, clustered, ood, prediction_sets
+    from linnaea.report import sentences
 
     tested = counted(info.data.parts["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
-    believed = [said.in_words(metrics) for said in (clustered, calibration, prediction_sets)]
-    if (alarms := ood.in_words(metrics)) is not None:
-        believed.append(f"of its warning of something else: {alarms}")
-    told = [_without_leaks(metrics), baselines, *believed]
+    told = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
     terminal.say("Result", headline, *filter(None, told), *_kept(run))
 
 

@@ -83,7 +83,9 @@ def predict(
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
     if sets is not None:
-        terminal.say("Sets", sets.promise(), *broken)
+        from linnaea.report.sentences import promise
+
+        terminal.say("Sets", promise(sets.promise), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.say("Alarms", *_of_alarms(folder, score, answers))
@@ -131,20 +133,21 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
 
 def _broken(folder: RunFolder) -> list[str]:
     """Return in a sentence that the run's own sets broke their promise on its test part, or nothing."""
-    from linnaea.evaluation.prediction_sets import in_words
+    from linnaea.report.sentences import broken_sets
 
-    said = in_words(folder.metrics())
-    return [f"when this network was judged, {said}"] if said else []
+    words = broken_sets(folder.metrics())
+    return [f"when this network was evaluated, {words}"] if words else []
 
 
 def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> list[str]:
-    """Return in sentences how far the warning of something else can be believed; nothing where it can."""
-    from linnaea.evaluation.ood import in_words
+    """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
+    from linnaea.report.sentences import false_alarms, shortfall
 
-    told = [f"of the warning of something else, {score.shortfall()}"] if score.shortfall() else []
+    words = [f"of the warning of unfamiliar pictures, {short}"] if (short := shortfall(score)) else []
     # Who was not warned need not hear that the warning comes too often.
-    said = in_words(folder.metrics()) if any(answer.get("unlike") for answer in answers) else None
-    return [*told, *([f"when this network was judged, {said}"] if said else [])]
+    if any(answer.get("ood") for answer in answers) and (alarms := false_alarms(folder.metrics())):
+        words.append(f"when this network was evaluated, {alarms}")
+    return words
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
@@ -180,9 +183,9 @@ def _answer(
     if readable:
         X = readable if photographs else np.stack(readable)
         if score is None:
-            probabilities, unlikeness = classifier.predict_proba(X), None
+            probabilities, ood_scores = classifier.predict_proba(X), None
         else:
-            probabilities, unlikeness = ood.scored(classifier, X, score)
+            probabilities, ood_scores = ood.scored(classifier, X, score)
         if not np.isfinite(probabilities).all():
             raise DataError(
                 "The network answers with what is no number: its weights or settings are damaged.",
@@ -195,9 +198,9 @@ def _answer(
             answer["probabilities"] = {
                 str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
             }
-            if unlikeness is not None:
-                answer["unlike"] = bool(score.unlike(unlikeness[number]))
-                answer["unlike_score"] = float(unlikeness[number])
+            if ood_scores is not None:
+                answer["ood"] = bool(score.is_ood(ood_scores[number]))
+                answer["ood_score"] = float(ood_scores[number])
     return answers
 
 
@@ -207,8 +210,8 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         return
     if format == "csv":
         with_sets = any("set" in answer for answer in answers)
-        scored = any("unlike" in answer for answer in answers)
-        more = [*(["set"] if with_sets else []), *(["unlike", "unlike_score"] if scored else [])]
+        scored = any("ood" in answer for answer in answers)
+        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if scored else [])]
         table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
@@ -219,7 +222,7 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
             if with_sets:
                 told.append(" | ".join(answer.get("set", [])))
             if scored:
-                told += _unlike_cells(answer)
+                told += _ood_cells(answer)
             table.append([answer["path"], *told, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
@@ -227,23 +230,23 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
     if any("set" in answer for answer in answers):
         columns["next"] = "One of"
-    if any("unlike" in answer for answer in answers):
-        columns["unlike"] = "Something else?"
+    if any("ood" in answer for answer in answers):
+        columns["ood"] = "Unfamiliar?"
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:
         if "error" in answer:
             terminal.say("Unread", answer["error"])
 
 
-def _unlike_cells(answer: dict[str, Any]) -> list[str]:
-    if "unlike" not in answer:
+def _ood_cells(answer: dict[str, Any]) -> list[str]:
+    if "ood" not in answer:
         return ["", ""]
-    return ["yes" if answer["unlike"] else "no", f"{answer['unlike_score']:.9g}"]
+    return ["yes" if answer["ood"] else "no", f"{answer['ood_score']:.9g}"]
 
 
 def _table_row(answer: dict[str, Any]) -> dict[str, str]:
     if "error" in answer:
-        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "unlike": ""}
+        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "ood": ""}
     likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
     shown = likeliest[: len(answer["set"])] if "set" in answer else likeliest[1:3]
     return {
@@ -251,5 +254,5 @@ def _table_row(answer: dict[str, Any]) -> dict[str, str]:
         "predicted": answer["predicted"],
         "probability": percent(answer["probability"]),
         "next": ", ".join(f"{name} {percent(p)}" for name, p in shown),
-        "unlike": "yes" if answer.get("unlike") else "",
+        "ood": "yes" if answer.get("ood") else "",
     }

@@ -211,8 +211,8 @@ def sum_up(group: RunGroup) -> None:
     judged = group.judged()
     metrics = [run.metrics() for run in judged]
     broken = {
-        key: [run.path.name for run, of_run in zip(judged, metrics, strict=True) if said.in_words(of_run)]
-        for key, said in (("broken_sets", prediction_sets), ("broken_alarms", ood))
+        key: [run.path.name for run, of_run in zip(judged, metrics, strict=True) if found_so(of_run)]
+        for key, found_so in (("broken_sets", prediction_sets.broken), ("broken_alarms", ood.too_many))
     }
     group.update_info(metrics=summary(metrics), judged=len(judged), **broken)
 

@@ -1,6 +1,5 @@
 """Abstention: what accuracy a model reaches if it may leave doubtful pictures unanswered."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -49,16 +48,29 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
 
     Learn then test (Angelopoulos et al. 2021, arXiv:2110.01052, fixed sequences from several starts): from
     each of STARTS on to more pictures as long as Clopper and Pearson's lower bound (1934) of the accuracy is
-    no less than wanted, 0..1. Each start has an equal part of the doubt, so that a lucky handful promises
-    nothing. Pictures that come in groups count as so many as are independent.
+    no less than wanted, 0..1, which must not depend on validation. Each start has an equal part of the doubt,
+    so that a lucky handful promises nothing. Pictures in groups count as so many as are independent.
 
     Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
     where no threshold can promise so much.
     """
+    return _threshold(validation, _bounds(validation), wanted)
+
+
+def _bounds(validation: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers of answered pictures, the surest first, and the least share of each that is right."""
     order, right, ends = _answered(validation)
     answered = _thinned(ends, MOST) + 1
     doubt = (1 - CONFIDENCE) / len(STARTS)
-    kept = np.array([_least(right[:n], validation.groups_of(order[:n]), doubt) >= wanted for n in answered])
+    least = [_least(right[:n], validation.groups_of(order[:n]), doubt) for n in answered]
+    return answered, np.array(least)
+
+
+def _threshold(
+    validation: Predictions, bounds: tuple[np.ndarray, np.ndarray], wanted: float
+) -> dict[str, Any] | None:
+    order, right, _ = _answered(validation)
+    answered, kept = bounds[0], bounds[1] >= wanted
     starts = np.searchsorted(answered, np.array(STARTS) * len(right) - 1e-9)
     # The end of the unbroken row of kept promises from each start; before it, where the first is broken.
     lasts = [start + int(np.append(~kept[start:], True).argmax()) - 1 for start in starts]
@@ -75,23 +87,47 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
 
 
 def next_threshold(validation: Predictions) -> dict[str, Any] | None:
-    """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be."""
+    """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be.
+
+    The step is chosen on the pictures that its bound is computed from, and CONFIDENCE is that of a level
+    wanted beforehand: only simulations say that this choice breaks no more promises (test_abstention).
+    """
     wanted = _next_wanted(validation)
     return None if wanted is None else threshold_for(validation, wanted)
 
 
-def why_none(validation: Predictions) -> str:
-    """Return why next_threshold is None for a validation part, without a full stop."""
+def why_none(validation: Predictions) -> dict[str, Any]:
+    """Return why next_threshold is None for a validation set.
+
+    {"code": "too_good", "right", "pictures", "promised"}: it is above every step, and promises {"promised"},
+    0..1, without a threshold; {"code": "too_hard", "wanted"}: that step cannot be promised.
+    """
     wanted = _next_wanted(validation)
-    if wanted is None:
-        right = validation.predicted == validation.true
-        # Cut, not rounded: 94.99 % is not 95 %.
-        least = math.floor(1000 * _least(right, validation.groups, 1 - CONFIDENCE)) / 10
-        return (
-            f"{int(right.sum()):,} of {len(right):,} validation pictures are named right without one, which "
-            f"promises no more than {least:g} % right answers"
-        )
-    return f"validation is too small, or too hard, to promise {100 * wanted:g} % right answers"
+    if wanted is not None:
+        return {"code": "too_hard", "wanted": wanted}
+    right = validation.predicted == validation.true
+    promised = _least(right, validation.groups, 1 - CONFIDENCE)
+    return {"code": "too_good", "right": int(right.sum()), "pictures": len(right), "promised": promised}
+
+
+def levels(predictions: Predictions, validation: Predictions) -> list[dict[str, Any]]:
+    """Return, for each of WANTED, validation's threshold and what it gives on a table of predictions.
+
+    {"wanted", "threshold", "answered", "accuracy", "low", "high"}; without a threshold the others are None,
+    and without an answered picture the last three.
+    """
+    rows = []
+    right, bounds = predictions.predicted == predictions.true, _bounds(validation)
+    for wanted in WANTED:
+        row = dict.fromkeys(("threshold", "answered", "accuracy", "low", "high"))
+        if (found := _threshold(validation, bounds, wanted)) is not None:
+            answered = predictions.confidence >= found["threshold"]
+            row |= {"threshold": found["threshold"], "answered": float(answered.mean())}
+            if answered.any():
+                low, high = clustered.share_interval(right[answered], predictions.groups_of(answered))
+                row |= {"accuracy": float(right[answered].mean()), "low": low, "high": high}
+        rows.append({"wanted": wanted, **row})
+    return rows
 
 
 def _next_wanted(validation: Predictions) -> float | None:

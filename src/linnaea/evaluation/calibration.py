@@ -1,7 +1,6 @@
 """Calibration: do stated probabilities keep what they say, and the one number that mends them."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -70,13 +69,6 @@ def fit_temperature(validation: Predictions) -> float:
     return float(np.exp(found.x))
 
 
-def too_few(pictures: int) -> str:
-    """Return why so many validation pictures fit no temperature, without a full stop; "" where they do."""
-    if pictures >= FEWEST_PICTURES:
-        return ""
-    return f"validation has {pictures:,} of the {FEWEST_PICTURES} pictures that fitting it takes"
-
-
 def reliability(
     predictions: Predictions, bins: int = BINS, *, adaptive: bool = False
 ) -> list[dict[str, float]]:
@@ -97,11 +89,11 @@ def reliability(
         inside = number == b
         low, high = clustered.share_interval(right[inside], predictions.groups_of(inside))
         seen = confidence[inside]
-        edges = (float(seen.min()), float(seen.max())) if adaptive else (b / bins, (b + 1) / bins)
+        edges = (seen.min(), seen.max()) if adaptive else (b / bins, (b + 1) / bins)
         points.append(
             {
-                "from": edges[0],
-                "to": edges[1],
+                "from": float(edges[0]),
+                "to": float(edges[1]),
                 "confidence": float(seen.mean()),
                 "accuracy": float(right[inside].mean()),
                 "low": low,
@@ -142,20 +134,6 @@ def error_by_chance(predictions: Predictions, bins: int = BINS, *, seed: int = 0
         right = (generator.random(len(confidence)) < confidence).astype(np.float32)
         errors[i] = np.abs(right @ member - stated).sum() / len(confidence)
     return float(errors.mean()), float(np.quantile(errors, 0.95))
-
-
-def in_words(metrics: dict[str, Any]) -> str | None:
-    """Return the calibration errors of metrics.json as a sentence without its full stop; None without any."""
-    now = metrics.get("ece", {})
-    if now.get("value") is None:
-        return None
-    sentence = f"its stated probabilities are off by {100 * now['value']:.1f} points on average"
-    before = metrics.get("ece_before", {})
-    if before.get("value") is not None and before.get("temperature") != 1:
-        sentence += f" ({100 * before['value']:.1f} before temperature scaling)"
-    if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
-        sentence += f", no more than chance does to {now['pictures']:,} picture{'s' * (now['pictures'] != 1)}"
-    return sentence
 
 
 def _bin_numbers(confidence: np.ndarray, bins: int, adaptive: bool) -> np.ndarray:

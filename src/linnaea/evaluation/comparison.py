@@ -51,17 +51,6 @@ class Comparison:
         """Whether the test and the interval both say that chance alone does not explain the difference."""
         return self.p_value < 1 - LEVEL and not self.low <= 0 <= self.high
 
-    def sentence(self, name_a: str, name_b: str) -> str:
-        """Return the result in words, in percentage points, the better model first."""
-        if not self.decided:
-            return f"no difference that {self.n:,} {'picture' if self.n == 1 else 'pictures'} could show"
-        if self.difference > 0:
-            name, ends = name_a, (self.difference, self.low, self.high)
-        else:
-            name, ends = name_b, (-self.difference, -self.high, -self.low)
-        points, low, high = (f"{100 * end:.1f}" for end in ends)
-        return f"{name} is better by {points} points (95 %: {low} to {high})"
-
 
 def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Comparison:
     """Compare two prediction tables picture by picture; their order and their class lists may differ.

@@ -73,11 +73,6 @@ def chance(kept: int, drawn: int, below: float, independent: float) -> float:
     return float(betabinom.cdf(kept, drawn, below, independent + 1 - below)) if below > 0 else 1.0
 
 
-def how_seldom(chance: float) -> str:
-    """Return a probability as a person reads it: "1.2 %", "less than 0.1 %"."""
-    return f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
-
-
 def fewest(share: float) -> int:
     """Return how many scores a share needs: below, none of them is large enough, even on average."""
     # Rounded first: 0.95 / 0.05 is 19 and not a hair above it.

@@ -63,7 +63,7 @@ def forecast(
     the judged pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
     itself gets wrong is not in it.
 
-    steps: in rising order, at least two. classes: the name of each column.
+    steps: in rising order, at least two, of different numbers of pictures. classes: the name of each column.
 
     Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
     now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
@@ -74,12 +74,15 @@ def forecast(
     m = len(targets)
     generator = stream(seed, Purpose.BOOTSTRAP)
     if groups is None:
-        drawn = generator.multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
+        drawn_wrong = generator.multinomial(m, np.full(m, 1 / m), size=_RESAMPLES) @ wrong.T
     else:
-        drawn = clustered.drawn(np.zeros(m, int), groups, _RESAMPLES, generator).T.astype(np.float64)
+        drawn_wrong, pictures = np.zeros((_RESAMPLES, len(steps))), np.zeros((_RESAMPLES, 1))
+        for rows, columns, weights in clustered.drawn(np.zeros(m, int), groups, _RESAMPLES, generator):
+            drawn_wrong[columns] += weights.T @ wrong.T[rows]
+            pictures[columns, 0] += weights.sum(axis=0)
         # Groups of other sizes make other numbers of pictures; what counts is the share.
-        drawn *= m / drawn.sum(axis=1, keepdims=True)
-    counts = np.vstack([wrong.sum(axis=1), drawn @ wrong.T])  # the sample itself first
+        drawn_wrong *= m / pictures
+    counts = np.vstack([wrong.sum(axis=1), drawn_wrong])  # the sample itself first
     # Half a mistake more, out of one picture more: no mistakes at all have no logarithm.
     errors = (counts + 0.5) / (m + 1)
     exponents = power_law(numbers, errors, weights=counts + 0.5)
@@ -104,7 +107,11 @@ def power_law(numbers: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> n
 
     Weighted least squares on logarithms; weights (k, steps) are inverse variances of the logarithms. Errors
     that rise give 0: more pictures are not expected to do harm.
+
+    Raises ValueError where all numbers agree: one point has no slope.
     """
+    if len(np.unique(numbers)) < 2:
+        raise ValueError(f"A power law needs two different numbers of pictures; received {numbers}.")
     share = weights / weights.sum(axis=1, keepdims=True)
     x, y = np.log(numbers)[None], np.log(errors)
     x = x - (share * x).sum(axis=1, keepdims=True)

@@ -34,8 +34,7 @@ def class_means(predictions: Predictions, *, resamples: int, seed: int) -> dict[
         if groups is None:
             drawn = _resampled(table, present, resamples, generator)
         else:
-            weights = clustered.drawn(true, groups, resamples, generator)
-            drawn = _resampled_groups(predictions, weights, present)
+            drawn = _resampled_groups(predictions, present, resamples, generator)
         # Row 0 is the table itself, the others are its resamples.
         right, predicted, pictures = map(np.vstack, zip((right, predicted, pictures), drawn, strict=True))
     # A class whose pictures all lie in groups of others may happen not to be drawn.
@@ -82,20 +81,26 @@ def _resampled(
 
 
 def _resampled_groups(
-    predictions: Predictions, weights: np.ndarray, present: np.ndarray
+    predictions: Predictions, present: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the same by how often each picture was drawn: weights (n, resamples)."""
+    """Return the same where whole groups are drawn: see clustered.drawn."""
     from scipy.sparse import csr_array
 
     true, named = predictions.true_index, predictions.probabilities.argmax(axis=1)
-    n, k = predictions.probabilities.shape
-
-    def summed(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        counted = csr_array((np.ones(len(rows), np.float32), (classes[rows], rows)), shape=(k, n))
-        return (counted @ weights)[present].T
-
-    every = np.arange(n)
-    return summed(true, np.flatnonzero(true == named)), summed(named, every), summed(true, every)
+    k = len(predictions.classes)
+    right, predicted, pictures = (np.zeros((k, resamples), np.float32) for _ in range(3))
+    for rows, columns, weights in clustered.drawn(true, predictions.groups, resamples, generator):
+        hit, weights = true[rows] == named[rows], weights.astype(np.float32)
+        for sums, classes, counts in (
+            (right, true[rows], hit),
+            (predicted, named[rows], np.ones(len(rows))),
+            (pictures, true[rows], np.ones(len(rows))),
+        ):
+            # Only the classes that these pictures have: a thousand would make a thousand empty rows each.
+            own, place = np.unique(classes, return_inverse=True)
+            members = csr_array((counts.astype(np.float32), (place, np.arange(len(rows)))))
+            sums[own, columns] += members @ weights
+    return right[present].T, predicted[present].T, pictures[present].T
 
 
 def _independent(predictions: Predictions) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Metrics: every number of a report, computed from the prediction table and from nothing else."""
+"""Metrics: every number of a report, computed from the tables of predictions and from nothing else."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,6 +18,7 @@ __all__ = ["compute_metrics", "confusion", "most_confused", "per_class"]
 CLIP = float(np.finfo(np.float64).eps)
 RESAMPLES = 1000
 SET_COVERAGE = 0.95  # that the prediction sets of a report promise
+SURE = 0.9  # the confidence from which on a mistake is called a sure one
 
 
 def compute_metrics(
@@ -96,20 +97,81 @@ def compute_metrics(
     return metrics
 
 
+def explained(
+    metrics: dict[str, dict[str, Any]],
+    predictions: Predictions,
+    *,
+    validation: Predictions | None = None,
+    temperature: float | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return metrics with every number that a page shows beside them; what they hold already stays.
+
+    accuracy
+        "classes": per_class; "confused": most_confused; "sure_mistakes": how many had a confidence of SURE;
+        "by_confidence" and, with a temperature, "by_confidence_before": calibration.reliability;
+        "by_coverage": abstention.risk_coverage.
+    log_loss
+        "before": without the temperature.
+    answered, set_coverage, with a validation set
+        "levels": abstention.levels; "sizes": how many pictures have a set of so many classes, and "sets", the
+        rule's promise. Where they could not be had, their value is None and "reason" says why: see
+        abstention.why_none and prediction_sets.too_few.
+
+    metrics.json of earlier versions lacks these: read through this function, it has them.
+    """
+    if not len(predictions):
+        return metrics
+    wrong = predictions.probabilities.argmax(axis=1) != predictions.true_index
+    more: dict[str, dict[str, Any]] = {
+        "accuracy": {
+            "classes": per_class(predictions),
+            "confused": most_confused(predictions),
+            "sure_mistakes": int((wrong & (predictions.confidence >= SURE)).sum()),
+            "by_confidence": calibration.reliability(predictions),
+            "by_coverage": abstention.risk_coverage(predictions),
+        }
+    }
+    if temperature is not None:
+        before = calibration.untempered(predictions, temperature)
+        more["accuracy"]["by_confidence_before"] = calibration.reliability(before)
+        more["log_loss"] = {"before": mean_log_loss(before)}
+    if validation is not None and len(validation):
+        more |= _promises(predictions, validation)
+    return metrics | {name: entry | metrics.get(name, {}) for name, entry in more.items()}
+
+
+def _promises(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
+    """Return what explains set_coverage and answered: the rule, thresholds; or why there is none."""
+    missing: dict[str, Any] = {"value": None, "low": None, "high": None}
+    answered: dict[str, Any] = {"levels": abstention.levels(predictions, validation)}
+    if abstention.next_threshold(validation) is None:
+        answered |= missing | {"reason": abstention.why_none(validation)}
+    few = prediction_sets.too_few(validation, SET_COVERAGE)
+    if few is not None:
+        return {"answered": answered, "set_coverage": missing | {"wanted": SET_COVERAGE, "reason": few}}
+    sets = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
+    sizes, pictures = np.unique(sets.members(predictions.probabilities).sum(axis=1), return_counts=True)
+    table = {str(size): count for size, count in zip(sizes.tolist(), pictures.tolist(), strict=True)}
+    return {"answered": answered, "set_coverage": {"sets": sets.promise, "sizes": table}}
+
+
 def per_class(predictions: Predictions) -> list[dict[str, Any]]:
     """Return one {"class", "pictures", "precision", "recall", "f1"} a class, in the order of the class list.
 
-    "precision_interval" and "recall_interval" beside them: Wilson's, (low, high). A class without pictures
-    has no recall and no F1, one never predicted no precision: None.
+    "precision_interval" and "recall_interval" beside them: Wilson's, [low, high]. A class without pictures
+    has no recall and no F1, one never predicted no precision: None. "taken_for": the classes that it is most
+    often taken for, the first of "alike" many, "times" each; None where it is taken for no other.
     """
+    mistakes = confusion(predictions)
+    np.fill_diagonal(mistakes, 0)
     true = predictions.true_index
     named = predictions.probabilities.argmax(axis=1)
 
-    def share(rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
+    def share(rows: np.ndarray) -> tuple[float | None, list[float] | None]:
         hits = (true == named)[rows]
         if not len(hits):
             return None, None
-        return float(hits.mean()), clustered.share_interval(hits, predictions.groups_of(rows))
+        return float(hits.mean()), list(clustered.share_interval(hits, predictions.groups_of(rows)))
 
     found = []
     for c, name in enumerate(predictions.classes):
@@ -117,6 +179,7 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
         precision, precision_interval = share(np.flatnonzero(named == c))
         pictures, predicted = int((true == c).sum()), int((named == c).sum())
         right = int(((true == c) & (named == c)).sum())
+        other, times = int(mistakes[c].argmax()), int(mistakes[c].max())
         found.append(
             {
                 "class": name,
@@ -126,6 +189,9 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
                 "recall": recall,
                 "recall_interval": recall_interval,
                 "f1": 2 * right / (pictures + predicted) if pictures else None,
+                "taken_for": predictions.classes[other] if times else None,
+                "alike": int((mistakes[c] == times).sum()) if times else 0,
+                "times": times,
             }
         )
     return found

@@ -14,6 +14,7 @@ neighbours and others, on classes of the validation part that training did not h
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -86,19 +87,16 @@ class OutlierScore:
         """How many of the independent pictures that set the threshold keep below it."""
         return (1 - self.seen) * self.independent
 
-    def shortfall(self) -> str:
-        """Return what is promised instead of the asked rate with confidence, without a full stop; or ""."""
-        if conformal.confidence(self._below, self.independent, 1 - self.asked) >= conformal.CONFIDENCE:
-            return ""
-        surest = conformal.surest(1 - self.asked)
-        most = 1 - conformal.sure_share(self._below, self.independent)
-        kind = "pictures" if self.independent == self.pictures else "independent pictures"
-        of = f" of the {surest} {kind} that {100 * self.asked:g} % takes"
-        return (
-            f"{100 * self.promised:.3g} % false alarms are promised on average, and no fewer than "
-            f"{100 * most:.3g} % with {100 * conformal.CONFIDENCE:g} % confidence: it rests on "
-            f"{self.independent:,}{of if self.independent < surest else f' {kind}'}"
-        )
+    @property
+    def is_sure(self) -> bool:
+        """Whether the asked rate is promised with conformal.CONFIDENCE."""
+        confidence = conformal.confidence(self._below, self.independent, 1 - self.asked)
+        return confidence >= conformal.CONFIDENCE
+
+    @property
+    def surely_promised(self) -> float:
+        """The false-alarm rate that the threshold keeps with conformal.CONFIDENCE."""
+        return 1 - conformal.sure_share(self._below, self.independent)
 
     def p_value(self, above: int, pictures: int) -> float:
         """Return how probable at least so many false alarms of so many new, independent pictures are.
@@ -134,7 +132,7 @@ class OutlierScore:
             found[rows] += WEIGHT * distances.min(axis=1) / self.distance_scale
         return found
 
-    def unlike(self, scores: np.ndarray) -> np.ndarray:
+    def is_ood(self, scores: np.ndarray) -> np.ndarray:
         """Return whether each picture is none of the classes, bool (n,)."""
         return scores > self.threshold
 
@@ -235,22 +233,14 @@ def conformal_threshold(scores: np.ndarray, asked: float, independent: int | Non
     return float(scores.max()) if found is None else found
 
 
-def in_words(metrics: dict[str, Any]) -> str | None:
-    """Return that metrics.json's false alarms are too many, without a full stop; None where they are not.
-
-    More than were promised, and than chance explains.
-    """
-    found = metrics.get("outliers", {})
-    value, wanted, chance = (found.get(name) for name in ("value", "wanted", "p_value"))
-    # Runs that were judged earlier have no p_value.
-    if value is None or wanted is None or chance is None or value <= wanted or chance >= conformal.UNLIKELY:
-        return None
-    return (
-        f"it called {100 * value:.1f} % of the test pictures none of the classes, where {100 * wanted:.3g} % "
-        f"are allowed; were these like the {found.get('part', 'validation')} pictures that set the "
-        f"threshold, that would happen in {conformal.how_seldom(chance)} of cases. New pictures may set off "
-        "as many false alarms"
-    )
+def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether metrics.json's false alarms are more than were promised, and than chance explains."""
+    entry = metrics.get("outliers", {})
+    value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
+    # Runs that were evaluated earlier have no p_value.
+    if value is None or wanted is None or chance is None:
+        return False
+    return bool(value > wanted and chance < conformal.UNLIKELY)
 
 
 def promised_rate(asked: float, pictures: int) -> float:

@@ -1,13 +1,13 @@
 """Prediction sets: the few classes that hold the truth as often as was promised (split conformal)."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from linnaea.errors import DataError, SettingError
-from linnaea.evaluation import clustered, conformal
+from linnaea.evaluation import conformal
 from linnaea.evaluation.predictions import Predictions
 
 
@@ -95,27 +95,11 @@ class PredictionSets:
         """
         return conformal.chance(held, pictures, self._held, self.independent)
 
-    def promise(self) -> str:
-        """Return what "these sets …" do, for a person, without a full stop."""
-        wanted, sure = f"{100 * self.coverage:g} %", self.confidence
-        parts = f"{self.pictures:,} validation picture{'s' if self.pictures > 1 else ''}"
-        if clustered.matters(self.independent, self.pictures):
-            ones = "one" if self.independent == 1 else "ones"
-            parts += f", which tell as much as {self.independent:,} independent {ones}"
-        if sure >= conformal.CONFIDENCE:
-            return (
-                f"hold the right class at least {wanted} of the time, with {100 * conformal.CONFIDENCE:g} % "
-                f"confidence, and {100 * self.mean_coverage:.1f} % of the time on average (they rest on "
-                f"{parts})"
-            )
-        kind = "independent" if self.independent < self.pictures else "validation"
-        # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
-        return (
-            f"hold the right class {wanted} of the time or more on average, and with "
-            f"{math.floor(100 * sure)} % confidence: they rest on {parts}, and "
-            f"{100 * conformal.CONFIDENCE:g} % confidence takes {conformal.surest(self.coverage):,} {kind} "
-            "pictures"
-        )
+    @property
+    def promise(self) -> dict[str, float | int]:
+        """What the rule promises: {"coverage", "threshold", "confidence", "mean_coverage", "pictures", …}."""
+        names = ("coverage", "threshold", "confidence", "mean_coverage", "pictures", "independent")
+        return {name: getattr(self, name) for name in names}
 
     def members(self, probabilities: np.ndarray) -> np.ndarray:
         """Return which classes belong to each picture's set, bool (n, classes); never an empty set."""
@@ -127,35 +111,27 @@ def independent_pictures(validation: Predictions, coverage: float) -> int:
     return conformal.independent(_scores_of_truth(validation), coverage, validation.groups)
 
 
-def too_few(validation: Predictions, coverage: float) -> str:
-    """Return why a validation part makes no sets of a coverage, without a full stop; "" where it does."""
-    fewest, independent = conformal.fewest(coverage), independent_pictures(validation, coverage)
-    if independent >= fewest:
-        return ""
-    kind = "pictures" if independent == len(validation) else "independent pictures"
-    return (
-        f"validation has {independent:,} of the {fewest:,} {kind} that promising {100 * coverage:g} % takes"
-    )
+def too_few(validation: Predictions, coverage: float) -> dict[str, Any] | None:
+    """Return why a validation set is too small for a coverage; None where it is not.
 
-
-def in_words(metrics: dict[str, Any]) -> str | None:
-    """Return that metrics.json's sets broke their promise, without a full stop; None where they did not.
-
-    Where they held fewer than was promised and than chance explains.
+    {"code": "too_few", "wanted", "pictures", "independent", "needed"}: of this coverage so many independent
+    pictures are needed.
     """
-    found = metrics.get("set_coverage", {})
-    value, wanted, chance = (found.get(name) for name in ("value", "wanted", "p_value"))
-    # Runs that were judged earlier have no p_value.
-    if value is None or wanted is None or chance is None or value >= wanted:
+    needed, independent = conformal.fewest(coverage), independent_pictures(validation, coverage)
+    if independent >= needed:
         return None
-    if chance >= conformal.UNLIKELY:
-        return None
-    return (
-        f"its sets for {100 * wanted:g} % held the right class of only {100 * value:.1f} % of the test "
-        "pictures; were these like the validation pictures, that would happen in "
-        f"{conformal.how_seldom(chance)} of cases. Sets and thresholds rest on validation, which was "
-        "probably easier: they may promise too much for new pictures as well"
-    )
+    numbers = {"pictures": len(validation), "independent": independent, "needed": needed}
+    return {"code": "too_few", "wanted": coverage, **numbers}
+
+
+def broken(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether metrics.json's sets held fewer than was promised, and than chance explains."""
+    entry = metrics.get("set_coverage", {})
+    value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
+    # Runs that were evaluated earlier have no p_value.
+    if value is None or wanted is None or chance is None:
+        return False
+    return bool(value < wanted and chance < conformal.UNLIKELY)
 
 
 def _scores_of_truth(table: Predictions) -> np.ndarray:

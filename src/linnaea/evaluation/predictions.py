@@ -2,6 +2,8 @@
 
 import csv
 import io
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,34 +119,44 @@ class Predictions:
         reading.MAX_TABLE.
         """
         try:
-            text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8")
-            rows = list(csv.reader(io.StringIO(text, newline="")))
+            content = io.BytesIO(reading.read_bytes(path, reading.MAX_TABLE))
+            text = io.TextIOWrapper(content, encoding="utf-8", newline="")
+            header, names, probabilities = _parsed(path, csv.reader(text))
         except FileNotFoundError as error:
             raise DataError(
                 f"{path} is missing.", "The run has judged no test part: train it to its end."
             ) from error
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path} is damaged ({error}).", "Restore the file, or train again.") from error
-        if not rows or rows[0][:3] != ["path", "true", "predicted"] or len(rows[0]) < 4:
-            raise DataError(f"{path} does not begin with the columns path, true, predicted and the classes.")
-        header, body = rows[0], rows[1:]
-        for number, row in enumerate(body, start=2):
-            if len(row) != len(header):
-                raise DataError(f"{path}, line {number}: expected {len(header)} values, received {len(row)}.")
-        try:
-            probabilities = np.array([row[3:] for row in body], dtype=np.float64).reshape(
-                len(body), len(header) - 3
-            )
-        except ValueError as error:
-            raise DataError(f"{path} holds a probability that is not a number ({error}).") from error
         _check_rows(path, probabilities)
-        _check_names(path, header[3:], body, probabilities)
+        _check_names(path, header[3:], names, probabilities)
         return cls(
-            paths=tuple(row[0] for row in body),
-            true=np.array([row[1] for row in body], dtype=str),
+            paths=tuple(row[0] for row in names),
+            true=np.array([row[1] for row in names], dtype=str),
             classes=tuple(header[3:]),
             probabilities=probabilities,
         )
+
+
+def _parsed(path: Path, rows: Iterator[list[str]]) -> tuple[list[str], list[list[str]], np.ndarray]:
+    """Return the header, the first three values of each row, and the others as numbers (n, classes).
+
+    Row by row: of a thousand classes the text of all numbers would take ten times their memory.
+    """
+    header = next(rows, [])
+    if header[:3] != ["path", "true", "predicted"] or len(header) < 4:
+        raise DataError(f"{path} does not begin with the columns path, true, predicted and the classes.")
+    names: list[list[str]] = []
+    numbers = array("d")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise DataError(f"{path}, line {number}: expected {len(header)} values, received {len(row)}.")
+        try:
+            numbers.extend(map(float, row[3:]))
+        except ValueError as error:
+            raise DataError(f"{path} holds a probability that is not a number ({error}).") from error
+        names.append(row[:3])
+    return header, names, np.frombuffer(numbers).reshape(len(names), len(header) - 3)
 
 
 def _check_rows(path: Path, probabilities: np.ndarray) -> None:
@@ -163,10 +175,10 @@ def _check_rows(path: Path, probabilities: np.ndarray) -> None:
         )
 
 
-def _check_names(path: Path, classes: list[str], body: list[list[str]], probabilities: np.ndarray) -> None:
+def _check_names(path: Path, classes: list[str], names: list[list[str]], probabilities: np.ndarray) -> None:
     """Refuse a class that has no column, and a predicted class that is not the most probable."""
     column = {name: number for number, name in enumerate(classes)}
-    for line, (row, stated) in enumerate(zip(body, probabilities, strict=True), start=2):
+    for line, (row, stated) in enumerate(zip(names, probabilities, strict=True), start=2):
         for what, name in (("true", row[1]), ("predicted", row[2])):
             if name not in column:
                 hint = did_you_mean(name, classes)

@@ -37,31 +37,6 @@ class RepeatedComparison:
         """Whether the repeats say that chance alone does not explain the difference."""
         return not self.low <= 0 <= self.high
 
-    def sentence(self, name_a: str, name_b: str) -> str:
-        """Return the result in words, in percentage points, the better recipe first, with its interval.
-
-        Without one where no picture of any repeat tells the two apart.
-        """
-        spread = f"deviation {100 * self.deviation:.1f}"
-        if not self.decided:
-            nothing = f"no difference that {self.n} repeats could show"
-            if self.low == self.high:
-                return f"{nothing}: both were right on the same pictures each time"
-            points, low, high = (
-                f"{100 * end:+.1f}".replace("-", "−") for end in (self.difference, self.low, self.high)
-            )
-            told = f"{points} points on average, 95 %: {low} to {high}, {spread}"
-            return f"{nothing} ({name_a} − {name_b}: {told})"
-        if self.difference > 0:
-            name, ends = name_a, (self.difference, self.low, self.high)
-        else:
-            name, ends = name_b, (-self.difference, -self.high, -self.low)
-        points, low, high = (f"{100 * end:.1f}" for end in ends)
-        return (
-            f"{name} is better by {points} points on average (95 %: {low} to {high}, {spread} "
-            f"over {self.n} repeats)"
-        )
-
 
 def compare_repeats(
     a: Sequence[Predictions],

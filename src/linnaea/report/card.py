@@ -6,9 +6,9 @@ Every sentence is a fact from the run folder. What nobody measured is said to be
 from collections.abc import Mapping
 from typing import Any
 
-from linnaea.evaluation import ood, prediction_sets
-from linnaea.evaluation.metrics import most_confused, per_class
-from linnaea.report import caveats, formatting
+from linnaea.evaluation import ood
+from linnaea.evaluation.metrics import SURE
+from linnaea.report import caveats, formatting, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
 
@@ -17,7 +17,7 @@ UNEVEN = 3.0  # times as many training pictures in the largest class as in the s
 
 
 def model_card(facts: RunFacts) -> list[tuple[str, list[str]]]:
-    """Return (heading, sentences) of the card; empty before the test part was judged."""
+    """Return (heading, lines) of the card; empty before the test part was judged."""
     if facts.predictions is None or not len(facts.predictions):
         return []
     parts = [
@@ -27,23 +27,23 @@ def model_card(facts: RunFacts) -> list[tuple[str, list[str]]]:
         ("How well it does", _score(facts)),
         ("How it may fail", _failures(facts)),
     ]
-    return [(title, sentences) for title, sentences in parts if sentences]
+    return [(title, lines) for title, lines in parts if lines]
 
 
 def _identity(facts: RunFacts) -> list[str]:
     network = facts.part_of_info("network")
-    sentences = []
+    lines = []
     if network.get("summary"):
         parameters = network.get("parameters")
         size = f", {count(parameters)} parameters" if isinstance(parameters, int) else ""
         # Where its weights lay and how it computed stand at the foot of the page.
         name = str(network["summary"]).partition(" · ")[0]
-        sentences.append(f"A picture classifier: {name}{size}.")
+        lines.append(f"A picture classifier: {name}{size}.")
     version = facts.part_of_info("versions").get("linnaea")
     finished = str(facts.info.get("finished") or "")[:10]
     if version and finished:
-        sentences.append(f"Trained with Linnaea {version}, finished on {finished}.")
-    return sentences
+        lines.append(f"Trained with Linnaea {version}, finished on {finished}.")
+    return lines
 
 
 def _training(facts: RunFacts) -> list[str]:
@@ -53,7 +53,7 @@ def _training(facts: RunFacts) -> list[str]:
     if not isinstance(trained, int):
         return []
     name = data.get("name") or data.get("source") or "the data"
-    sentences = [
+    lines = [
         f"{counted(trained, 'picture')} of {name}, "
         f"{counted(len(data.get('classes') or []), 'class', 'classes')}."
     ]
@@ -61,10 +61,10 @@ def _training(facts: RunFacts) -> list[str]:
     if counts:
         least, most = min(counts.values()), max(counts.values())
         spread = "" if least == most else f"{count(least)} to "
-        sentences.append(f"{spread}{counted(most, 'training picture')} a class.")
+        lines.append(f"{spread}{counted(most, 'training picture')} a class.")
     if isinstance(parts.get("val"), int) and parts["val"]:
-        sentences.append(f"{counted(parts['val'], 'more picture')} served to choose (validation).")
-    return sentences
+        lines.append(f"{counted(parts['val'], 'more picture')} served to choose (validation).")
+    return lines
 
 
 def training_counts(facts: RunFacts) -> dict[str, int]:
@@ -92,25 +92,27 @@ def _score(facts: RunFacts) -> list[str]:
     accuracy = facts.metric("accuracy")
     if accuracy is None:
         return []
-    sentences = [formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
+    lines = [formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
     share = caveats.leak_share(facts)
     if share:
-        sentences.append(f"{share} of the test pictures leak: see the warning at the top.")
-    return sentences
+        lines.append(f"{share} of the test pictures leak: see the warning at the top.")
+    return lines
 
 
 def _failures(facts: RunFacts) -> list[str]:
     table = facts.predictions
     if table is None:
         return []
-    sentences = []
-    found = [row for row in per_class(table) if row["recall"] is not None and row["recall"] < 1]
+    lines = []
+    found = [
+        row for row in facts.rows("accuracy", "classes") if row["recall"] is not None and row["recall"] < 1
+    ]
     weakest = sorted(found, key=lambda row: (row["recall"], row["class"]))[:WEAKEST]
     # Of two classes, the weakest five are all of them.
     if weakest and len(table.classes) > 2:
         named = formatting.listed([f"{row['class']} ({percent(row['recall'], 0)})" for row in weakest])
-        sentences.append(f"Found least often: {named}.")
-    pairs = [pair for pair in most_confused(table, 3) if pair["pictures"] > 1]
+        lines.append(f"Found least often: {named}.")
+    pairs = [pair for pair in facts.rows("accuracy", "confused")[:3] if pair["pictures"] > 1]
     if pairs:
         taken = formatting.listed(
             [
@@ -118,16 +120,15 @@ def _failures(facts: RunFacts) -> list[str]:
                 for pair in pairs
             ]
         )
-        sentences.append(f"Most often taken: {taken}.")
-    sure = (table.predicted != table.true) & (table.confidence >= 0.9)
-    if sure.any():
-        sentences.append(
-            f"It can be surely wrong: {counted(int(sure.sum()), 'mistake')} had a probability of "
-            f"90{formatting.NBSP}% or more."
+        lines.append(f"Most often taken: {taken}.")
+    if sure := facts.metrics["accuracy"].get("sure_mistakes"):
+        lines.append(
+            f"It can be confidently wrong: {counted(sure, 'mistake')} had a probability of "
+            f"{percent(SURE, 0)} or more."
         )
-    if prediction_sets.in_words(facts.metrics):
-        sentences.append("Its sets and thresholds may promise too much: see the warning at the top.")
-    return sentences + _blind_spots(facts)
+    if sentences.broken_sets(facts.metrics):
+        lines.append("Its sets and thresholds may promise too much: see the warning at the top.")
+    return lines + _blind_spots(facts)
 
 
 def _something_else(facts: RunFacts) -> list[str]:
@@ -144,32 +145,32 @@ def _something_else(facts: RunFacts) -> list[str]:
         more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
     seen = facts.metric("outliers")
     found = "" if seen is None else f"; on the test part there were {percent(seen)}"
-    sentences = [
+    lines = [
         "A picture of something else gets one of these names too; prediction may warn of it, or miss it, "
         f"with a threshold that allows false alarms for {percent(rate)} of the pictures that belong "
         f"here{more}{found}."
     ]
-    if (broken := ood.in_words(facts.metrics)) is not None:
-        sentences.append(f"That warning comes too often: {formatting.unbroken(broken)}.")
-    return sentences
+    if (broken := sentences.false_alarms(facts.metrics)) is not None:
+        lines.append(f"That warning comes too often: {formatting.unbroken(broken)}.")
+    return lines
 
 
 def _blind_spots(facts: RunFacts) -> list[str]:
     """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
-    sentences = _something_else(facts)
+    lines = _something_else(facts)
     counts = training_counts(facts)
     most = max(counts.values(), default=0)
     few = sorted((name for name in counts if 0 < counts[name] <= most / UNEVEN), key=lambda n: (counts[n], n))
     if few:
         named = formatting.listed([f"{name} ({count(counts[name])})" for name in few[:3]])
         some = "One class" if len(few) == 1 else "Some classes"
-        sentences.append(f"{some} had far fewer training pictures than others: {named}.")
+        lines.append(f"{some} had far fewer training pictures than others: {named}.")
     table = facts.predictions
     if table is not None:
         unseen = sorted(set(table.classes) - set(table.true.tolist()))
         if unseen:
             verb, them = ("has", "it") if len(unseen) == 1 else ("have", "them")
-            sentences.append(
+            lines.append(
                 f"{formatting.listed(unseen)} {verb} no test picture: nothing is known about {them}."
             )
-    return sentences
+    return lines

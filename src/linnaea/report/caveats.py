@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from linnaea.data.problems import KINDS
-from linnaea.evaluation import prediction_sets
-from linnaea.report import formatting
+from linnaea.report import formatting, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.runs import test_reuse
@@ -60,10 +59,9 @@ def _leaks(facts: RunFacts) -> Caveat | None:
 
 def _easy_validation(facts: RunFacts) -> Caveat | None:
     """Warn where sets that rest on validation did not hold on the test part; thresholds rest on it too."""
-    broken = prediction_sets.in_words(facts.metrics)
-    if broken is None:
+    text = sentences.sentence(sentences.broken_sets(facts.metrics))
+    if not text:
         return None
-    text = f"{broken[0].upper()}{broken[1:]}."
     copies = facts.part_of_info("leaks").get("validation")
     if isinstance(copies, int) and copies > 0:
         have = "has" if copies == 1 else "have"

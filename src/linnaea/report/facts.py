@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from linnaea.errors import RunError
+from linnaea.evaluation.metrics import explained
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
@@ -26,14 +27,12 @@ class RunFacts:
     history: list of dict
         One record an epoch, in order.
     metrics: dict of dict
-        metrics.json: name → {"value", "low", "high"}.
+        metrics.json: name → {"value", "low", "high"}, and what explains it: see evaluation.metrics.explained.
     mistakes, doubtful, cells: dict of int → Path
         The thumbnails that exist, by row of predictions.csv: the most confident mistakes, the least certain
         right answers, and small ones of any picture for the cells of the confusion matrix.
     heats: dict of int → Path
         Heat maps over mistakes and doubtful ones.
-    validation: Predictions
-        What was said about the validation part; the temperature and the prediction sets were fitted there.
     calibration, outliers: dict
         calibration.json and outliers.json.
     problems: list of dict, or None
@@ -49,7 +48,6 @@ class RunFacts:
     doubtful: dict[int, Path] = field(default_factory=dict)
     cells: dict[int, Path] = field(default_factory=dict)
     heats: dict[int, Path] = field(default_factory=dict)
-    validation: Predictions | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
     outliers: dict[str, Any] = field(default_factory=dict)
     problems: list[dict[str, Any]] | None = None
@@ -97,6 +95,10 @@ class RunFacts:
             return float(low), float(high)
         return None
 
+    def rows(self, name: str, key: str) -> list[dict[str, Any]]:
+        """Return the rows that explain a metric, as evaluation.metrics.explained lists them."""
+        return list(self.metrics.get(name, {}).get(key) or [])
+
     def series(self, part: str, quantity: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of e.g. ('val', 'loss'), without the epochs that have none.
 
@@ -124,6 +126,12 @@ def read_run(run: RunFolder) -> RunFacts:
     """
     run.refuse_lost_numbers()
     predictions, validation = _tables(run)
+    history = run.history()
+    metrics, calibration = run.metrics(), run.calibration()
+    if metrics and predictions is not None and "by_confidence" not in metrics.get("accuracy", {}):
+        # Of an earlier version: what it left to the page is computed as evaluation does it now.
+        temperature = calibration.get("temperature")
+        metrics = explained(metrics, predictions, validation=validation, temperature=temperature)
     wrong = frozenset[int]()
     rows = 0
     if predictions is not None:
@@ -133,15 +141,14 @@ def read_run(run: RunFolder) -> RunFacts:
     return RunFacts(
         path=run.path,
         info=run.info.as_json(),
-        history=run.history(),
-        metrics=run.metrics(),
+        history=history,
+        metrics=metrics,
         predictions=predictions,
         mistakes=_pictures(run, "mistakes", wrong),
         doubtful=_pictures(run, "doubtful", right),
         cells=_pictures(run, "cells", wrong | right),
         heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
-        validation=validation,
-        calibration=run.calibration(),
+        calibration=calibration,
         outliers=run.outliers(),
         problems=_problems(run),
     )

@@ -9,10 +9,11 @@ from typing import Any
 from linnaea import files
 from linnaea.errors import DataError
 from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
-from linnaea.report import comparing, formatting, page
+from linnaea.report import comparing, formatting, page, sentences
 from linnaea.report.entries import entries_of
 from linnaea.report.facts import read_run
 from linnaea.report.formatting import percent
+from linnaea.report.svg import renderer
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.tables import is_there, judged_table
@@ -38,6 +39,7 @@ def build_group(group: RunGroup) -> Path:
 
     Raises RunError or DataError where a file of a run is damaged; the old page then stays.
     """
+    renderer.start()
     info = group.info.as_json()
     path = group.path / "report.html"
     entries = [
@@ -116,7 +118,7 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
 
 
 def _broken(info: dict[str, Any]) -> str:
-    """Warn where a promise was broken on the test part; see in_words of prediction_sets and of outliers."""
+    """Warn where a promise was broken on the test part; see sentences.broken_sets and false_alarms."""
     told = {
         "broken_sets": "the sets of classes held the right one less often than they promise: validation was "
         "probably easier there than the test part",
@@ -136,12 +138,19 @@ def _about(kind: str) -> str:
 
 
 def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> RepeatedComparison:
-    """Compare two recipes over their repeats, run by run.
+    """Compare two recipes over their repeats, run by run: each with that of the same seed and fold.
 
-    Raises DataError where they were not repeated equally often, or were tested on other pictures (unless
-    common: then on those that both were tested on).
+    A run whose partner has not judged a test part is left out. Where no two have a seed in common, as of one
+    test part for all, they are paired in their order.
+
+    Raises DataError for fewer than two pairs, where they were not repeated equally often, or were tested on
+    other pictures (unless common: then on those that both were tested on).
     """
     first, second = ([run for run in group.runs() if _judged(run)] for group in (a, b))
+    partners = {_seed_and_fold(run): run for run in second}
+    pairs = [(run, partners[key]) for run in first if (key := _seed_and_fold(run)) in partners]
+    if pairs:
+        first, second = [run for run, _ in pairs], [run for _, run in pairs]
     learned = [run.info.data.parts.get("train", 0) for run in first]
     return compare_repeats(
         [judged_table(run) for run in first],
@@ -158,6 +167,7 @@ def build_group_comparison(
 
     Raises RunError or DataError where a file of a run is damaged.
     """
+    renderer.start()
     out = Path(out)
     members = [run for group in groups for run in group.runs()]
     single = entries_of([read_run(run) for run in runs], {})
@@ -187,12 +197,12 @@ def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
     for a, b in combinations(groups, 2):
         names = a.path.resolve().name, b.path.resolve().name
         try:
-            sentence = compare_groups(a, b, common=common).sentence(*names)
+            words = sentences.repeated_difference(compare_groups(a, b, common=common), *names)
         except DataError as error:
-            sentence = error.message.rstrip(".")
+            words = error.message.rstrip(".")
         # A recipe is written as its folder is called, at the beginning of a sentence too.
-        begins = sentence.startswith(names)
-        told.append((" and ".join(names), f"{sentence if begins else sentence[0].upper() + sentence[1:]}."))
+        begins = words.startswith(names)
+        told.append((" and ".join(names), f"{words if begins else words[0].upper() + words[1:]}."))
     return told
 
 
@@ -212,6 +222,13 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
         "–" if deviation is None else f"{100 * deviation:.2f}",
         f"{accuracy['min'] * 100:.2f}–{accuracy['max'] * 100:.2f}",
     )
+
+
+def _seed_and_fold(run: RunFolder) -> tuple[Any, Any]:
+    """Return what makes a repeat or fold the one that it is; the fold is None where there are none."""
+    one_of = run.info.one_of or {}
+    fold = one_of.get("number") if one_of.get("kind") == "folds" else None
+    return run.info.recipe.get("seed"), fold
 
 
 def _judged(run: RunFolder) -> bool:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
+
 from linnaea.evaluation.learning_curve import LEAST_GAIN
-from linnaea.report import formatting, trust_charts
+from linnaea.report import formatting
 from linnaea.report.card import training_counts
-from linnaea.report.charts import Drawing
+from linnaea.report.charts import ABOVE, NARROW, PALETTE, Drawing, nice_step
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure
 from linnaea.report.formatting import count, percent
@@ -50,7 +52,7 @@ def _figure(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> Figure:
         ahead = float(known["pictures"]), float(known["accuracy"])
 
     def draw(width: int) -> Drawing:
-        return trust_charts.more_pictures(points, width, ahead)
+        return _drawing(points, width, ahead)
 
     title = "Accuracy by the number of training pictures"
     caption = f"{_whose(facts)} The lines through the points are 95 % intervals."
@@ -137,3 +139,55 @@ def _whose(facts: RunFacts) -> str:
     judged, part = ahead.get("judged"), str(ahead.get("judged_on") or "validation")
     on = f", judged on {formatting.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
     return f"{which} on a part of the training pictures{on}."
+
+
+def _drawing(rows: Sequence[Mapping[str, Any]], width: int, forecast: tuple[float, float] | None) -> Drawing:
+    """Draw accuracy over the number of training pictures, with intervals; forecast is drawn hollow.
+
+    rows: {"pictures", "accuracy", "low", "high"}, accuracies as shares; forecast: (pictures, accuracy).
+    """
+    narrow = width <= NARROW
+    height = 210 if narrow else 250
+    values = [
+        {
+            "x": row["pictures"],
+            "y": row["accuracy"] * 100,
+            "low": (row["accuracy"] if row.get("low") is None else row["low"]) * 100,
+            "high": (row["accuracy"] if row.get("high") is None else row["high"]) * 100,
+        }
+        for row in rows
+    ]
+    lowest = min(value["low"] for value in values)
+    step = nice_step(max(100 - lowest, 1) / 4)
+    bottom = max(0.0, step * int(lowest // step))
+    most = max([value["x"] for value in values] + ([forecast[0]] if forecast else []))
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(domain=[0, most * 1.04], nice=False),
+        axis=alt.Axis(title="training pictures", grid=False, tickCount=5, format=",d"),
+    )
+    scale = alt.Scale(domain=[bottom, 100], nice=False)
+    ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]
+    axis = alt.Axis(title="accuracy (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE)
+    y = alt.Y("y:Q", scale=scale, axis=axis)
+    base = alt.Chart(alt.Data(values=values))
+    colour = PALETTE["blue"]
+    layers = [
+        base.mark_line(color=colour, strokeWidth=2).encode(x=x, y=y),
+        base.mark_rule(color=colour, strokeWidth=1.5, opacity=0.6).encode(
+            x=x, y=alt.Y("low:Q", scale=scale), y2="high"
+        ),
+        base.mark_circle(color=colour, size=50, opacity=1).encode(x=x, y=y),
+    ]
+    if forecast is not None:
+        last = values[-1]
+        ahead = [{"x": last["x"], "y": last["y"]}, {"x": forecast[0], "y": forecast[1] * 100}]
+        rest = alt.Chart(alt.Data(values=ahead))
+        tip = alt.Chart(alt.Data(values=ahead[1:]))
+        layers += [
+            rest.mark_line(color=colour, strokeDash=[4, 4], strokeWidth=1.5).encode(x=x, y=y),
+            tip.mark_point(color=colour, size=50, strokeWidth=1.5, fill=PALETTE["paper"], opacity=1).encode(
+                x=x, y=y
+            ),
+        ]
+    return alt.layer(*layers).properties(width=width - 60, height=height)

@@ -27,6 +27,7 @@ from linnaea.report import (
 from linnaea.report.entries import Entry, entries_of
 from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import headline_figure, learning_curves
+from linnaea.report.svg import renderer
 from linnaea.runs.folder import RunFolder
 
 _HERE = Path(__file__).parent
@@ -40,6 +41,7 @@ def build_report(run: RunFolder) -> Path:
     A run that is running, was interrupted or failed gives a page with a banner and whatever exists.
     Raises RunError or DataError where a file of the run is damaged; the old page then stays.
     """
+    renderer.start()
     facts = read_run(run)
     path = run.path / "report.html"
     files.write_text(path, render("page.html.jinja", **run_context(facts)))
@@ -66,6 +68,7 @@ def build_comparison(
     """
     if not runs:
         raise UsageError("There is no run to compare.", "Name one run folder or more.")
+    renderer.start()
     out = Path(out)
     known = {name: dict(row) for name, row in (reference or {}).items()}
     entries = entries_of([read_run(run) for run in runs], known)
@@ -82,6 +85,7 @@ def render(template: str, **context: Any) -> str:
             css=Markup("\n").join(_inlined(name) for name in ("page.css", "pictures.css", "paper.css")),
             js=_inlined("page.js"),
             version=metadata.version("linnaea"),
+            without_charts=renderer.take_problem(),
             drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
             **context,
         )

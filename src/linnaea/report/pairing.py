@@ -6,7 +6,7 @@ from itertools import combinations
 
 from linnaea.errors import DataError
 from linnaea.evaluation.comparison import Comparison, compare
-from linnaea.report import formatting
+from linnaea.report import formatting, sentences
 from linnaea.report.entries import Entry
 from linnaea.report.formatting import count
 
@@ -34,7 +34,7 @@ class Pairing:
         """Which is better and by how much, or why they cannot be compared."""
         if self.result is None:
             return f"They cannot be compared picture by picture. {self.refusal}"
-        told = self.result.sentence(self.first.name, self.second.name)
+        told = sentences.difference(self.result, self.first.name, self.second.name)
         if not self.whole:
             told += f", on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
         return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."

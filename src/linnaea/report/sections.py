@@ -5,11 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from linnaea.evaluation import clustered
-from linnaea.evaluation.metrics import confusion, most_confused, per_class
-from linnaea.report import formatting
+from linnaea.report import formatting, sentences
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
@@ -64,12 +60,13 @@ def verdict(facts: RunFacts) -> str:
 
 def remark(facts: RunFacts) -> str:
     """Return the sentence after the verdict: how many mistakes, and which is the commonest."""
-    if facts.predictions is None or not len(facts.predictions):
+    entry = facts.metrics.get("accuracy", {})
+    confused = facts.rows("accuracy", "confused")
+    if "confused" not in entry:
         return ""
-    wrong = int((facts.predictions.predicted != facts.predictions.true).sum())
-    if not wrong:
+    if not confused:
         return "It made no mistake."
-    top = most_confused(facts.predictions, 1)[0]
+    top, wrong = confused[0], entry["pictures"] - entry["correct"]
     made, taking = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ for ‘{top['predicted']}’"
     if wrong == 1:
         return f"{made}: it took {taking}."
@@ -96,8 +93,7 @@ def beginning(facts: RunFacts) -> str:
 
 def in_groups(facts: RunFacts) -> str:
     """Say that the test pictures come in groups, and what that does to intervals; "" where they do not."""
-    said = clustered.in_words(facts.metrics)
-    return "" if said is None else f"{said[0].upper()}{said[1:]}."
+    return sentences.sentence(sentences.in_groups(facts.metrics))
 
 
 def one_of(facts: RunFacts) -> str:
@@ -149,24 +145,14 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
 
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     """Return the per-class table: counts, found, right when named, F1, and what it is mostly taken for."""
-    if facts.predictions is None or not len(facts.predictions):
-        return []
-    matrix = confusion(facts.predictions)
-    np.fill_diagonal(matrix, 0)
     rows = []
-    for i, entry in enumerate(per_class(facts.predictions)):
-        other, times = int(matrix[i].argmax()), int(matrix[i].max())
-        alike = int((matrix[i] == times).sum()) if times else 0
-        taken = (
-            "" if not times else facts.predictions.classes[other] if alike == 1 else f"each of {alike} others"
-        )
+    for entry in facts.rows("accuracy", "classes"):
         rows.append(
             {
                 **entry,
                 "found": _between(entry["recall_interval"]),
                 "named": _between(entry["precision_interval"]),
-                "taken_for": taken,
-                "times": times,
+                "taken_for": _taken_for(entry),
                 # Sorting reads these: a class without a value goes last.
                 "sort": {
                     key: -1 if entry[key] is None else entry[key] for key in ("recall", "precision", "f1")
@@ -174,6 +160,11 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _taken_for(entry: Mapping[str, Any]) -> str:
+    """Return the class that one is mostly taken for, or of how many alike; "" of one without mistakes."""
+    return f"each of {entry['alike']} others" if entry["alike"] > 1 else entry["taken_for"] or ""
 
 
 def _between(interval: tuple[float, float] | None) -> str:

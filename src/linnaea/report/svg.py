@@ -5,20 +5,125 @@ same name, so that page.css alone decides what a reader in the dark sees. Every 
 phone and for a wider page, because text that shrinks with its chart cannot be read.
 """
 
+import atexit
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import vl_convert
 from markupsafe import Markup
 
 from linnaea.report.charts import NARROW, PALETTE, TEXT, WIDE, Drawing
 
+# The first chart of a process takes a second, the others a twentieth; nothing that is alive takes a minute.
+PATIENCE = 60.0
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
+class Renderer:
+    """The process that draws charts (renderer.py), started for the first page and kept for the others.
+
+    One that died is not tried again before start: a page has all its charts or none of those that follow.
+    """
+
+    def __init__(self) -> None:
+        self._problem = ""
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the process if there is none, without waiting for it: it gets ready meanwhile."""
+        self._problem = ""
+        if self._process is not None:
+            return
+        modules = os.pathsep.join(filter(None, sys.path))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("renderer.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+                env={**os.environ, "PYTHONPATH": modules},
+                # Ctrl-C in a terminal is meant for the run, which still draws its page.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._problem = f"could not be started ({error.strerror})"
+
+    def svg(self, specification: dict[str, Any]) -> str | None:
+        """Return a Vega-Lite specification as SVG; None where it cannot be drawn here: see take_problem.
+
+        Raises ValueError for a specification that is none.
+        """
+        with self._lock:
+            if self._process is None and not self._problem:
+                self.start()
+            process = self._process
+            if process is None or process.stdin is None or process.stdout is None:
+                return None
+            watch = threading.Timer(PATIENCE, process.kill)
+            watch.start()
+            line = ""
+            try:
+                print(json.dumps(specification), file=process.stdin, flush=True)
+                line = process.stdout.readline()
+            except BrokenPipeError:
+                pass  # it died before it had read: told below
+            except BaseException:
+                # An answer that nobody took would be that to the next chart.
+                self.stop()
+                raise
+            finally:
+                watch.cancel()
+            if not line:
+                self._problem = _how_it_ended(process.wait())
+                self.stop()
+                return None
+        answer: dict[str, str] = json.loads(line)
+        if "error" in answer:
+            raise ValueError(f"a chart could not be drawn: {answer['error']}")
+        return answer["svg"]
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def take_problem(self) -> str:
+        """Return why charts are missing since start, once: "ended with SIGABRT"; "" where none is."""
+        problem, self._problem = self._problem, ""
+        return problem
+
+
+def _how_it_ended(code: int) -> str:
+    """Return the end of a process in words: "ended with SIGABRT"."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"ended with {signal.Signals(-code).name}"
+    except ValueError:
+        return f"ended with signal {-code}"
+
+
+renderer = Renderer()
+atexit.register(renderer.stop)
+
+
 def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
-    """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two."""
+    """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two.
+
+    Empty where charts cannot be drawn here, which page.render tells.
+    """
     wide = inline(draw(WIDE), f"{ident}-wide", title, description, css_class="wide", width=WIDE)
     narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, css_class="narrow", width=NARROW)
     return wide + narrow
@@ -31,7 +136,9 @@ def inline(chart: Drawing, ident: str, title: str, description: str, *, css_clas
     takes, in its own pixels: the reader's font may be wider than the one measured here.
     """
     # Altair checks its charts once more here, at twice the cost of drawing; the tests draw every kind.
-    text = vl_convert.vegalite_to_svg(_styled(chart).to_dict(validate=False))
+    text = renderer.svg(_styled(chart).to_dict(validate=False))
+    if text is None:
+        return Markup()
     # Colours inside text would be a reader's own words: only attributes are touched, on the parsed tree.
     root = ElementTree.fromstring(text)
     names = {hex_code: f"var(--{name})" for name, hex_code in PALETTE.items()}

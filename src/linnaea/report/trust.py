@@ -1,21 +1,31 @@
-"""How far the stated probabilities can be believed: calibration, abstaining, prediction sets."""
+"""How reliable the stated probabilities are: calibration, answers above a threshold, prediction sets."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from linnaea.evaluation import calibration, clustered
-from linnaea.evaluation.abstention import risk_coverage, threshold_for, why_none
-from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
-from linnaea.evaluation.prediction_sets import PredictionSets, in_words, too_few
-from linnaea.report import formatting, trust_charts
-from linnaea.report.charts import Drawing
+import altair as alt
+
+from linnaea.report import formatting, sentences
+from linnaea.report.charts import ABOVE, NARROW, PALETTE, TEXT, Drawing, nice_step
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure
 from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
 
-WANTED = (0.9, 0.95, 0.98, 0.99)  # accuracies for which a threshold is looked up
+WANTED = (0.9, 0.95, 0.98, 0.99)  # accuracies whose thresholds are shown, beside the one that was chosen
 MOST_SIZES = 6  # rows of set sizes; larger sets share the last
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A point of a coverage curve that somebody chose, as shares, with its words."""
+
+    coverage: float
+    accuracy: float
+    words: str
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,7 @@ class Trust:
 
 def trust_section(facts: RunFacts) -> Trust | None:
     """Return what the predictions tell of their own probabilities, or None before the test was judged."""
-    table = facts.predictions
-    if table is None or not len(table) or len(table.classes) < 2:
+    if len(facts.rows("accuracy", "classes")) < 2:
         return None
     sets, sizes = _sets(facts)
     return Trust(
@@ -49,54 +58,44 @@ def trust_section(facts: RunFacts) -> Trust | None:
 
 
 def _calibration(facts: RunFacts) -> str:
-    sentences = []
-    said = calibration.in_words(facts.metrics)
-    if said:
-        sentences.append(said[0].upper() + said[1:].rstrip(".") + ".")
+    words = [formatting.unbroken(sentences.sentence(sentences.calibration_error(facts.metrics)))]
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
         pictures = facts.calibration.get("pictures") or 0
-        few = calibration.too_few(pictures) if temperature == 1 else ""
-        made = _made_by(facts, float(temperature)) if abs(temperature - 1) > 0.005 else ""
-        sentences.append(
+        few = sentences.no_temperature(pictures) if temperature == 1 else ""
+        effect = _effect(facts, float(temperature)) if abs(temperature - 1) > 0.005 else ""
+        words.append(
             f"The temperature stays 1, because {few}."
             if few
             else f"The temperature is {temperature:.2f}, fitted on "
-            f"{counted(pictures, 'validation picture')}{made}."
+            f"{counted(pictures, 'validation picture')}{effect}."
         )
-    return " ".join(sentences)
+    return " ".join(filter(None, words))
 
 
-def _made_by(facts: RunFacts, temperature: float) -> str:
+def _effect(facts: RunFacts, temperature: float) -> str:
     """Say what a temperature did: to the probabilities, and to the loss that it is fitted to make small.
 
     The calibration error is another thing, and may rise where that loss falls.
     """
-    effect = "more cautious" if temperature > 1 else "bolder"
-    if facts.predictions is None:
-        return f"; it made the probabilities {effect}"
-    before = mean_log_loss(calibration.untempered(facts.predictions, temperature))
-    after = mean_log_loss(facts.predictions)
+    effect = f"; it made the probabilities {'more cautious' if temperature > 1 else 'bolder'}"
+    before, after = facts.metrics.get("log_loss", {}).get("before"), facts.metric("log_loss")
+    if not isinstance(before, (int, float)) or after is None:
+        return effect
     moved = "lowered" if after < before else "raised"
     return (
-        f"; it made the probabilities {effect}, and {moved} the log loss on the test part from "
-        f"{number(before, 3)} to {number(after, 3)}"
+        f"{effect}, and {moved} the log loss on the test set from {number(before, 3)} to {number(after, 3)}"
     )
 
 
-def _reliability_figure(facts: RunFacts) -> Figure | None:
-    table = facts.predictions
-    if table is None:
-        return None
-    after = calibration.reliability(table)
+def _reliability_figure(facts: RunFacts) -> Figure:
+    after = facts.rows("accuracy", "by_confidence")
     temperature = facts.calibration.get("temperature")
     tempered = isinstance(temperature, (int, float)) and abs(temperature - 1) > 0.005
-    before = (
-        calibration.reliability(calibration.untempered(table, float(temperature or 1))) if tempered else []
-    )
+    before = facts.rows("accuracy", "by_confidence_before") if tempered else []
 
     def draw(width: int) -> Drawing:
-        return trust_charts.reliability(after, before, width)
+        return _reliability(after, before, width)
 
     known = {row["from"]: row for row in before}
     headers = ["Stated", "Pictures", "Mean stated", "Right", "95 % interval"]
@@ -133,20 +132,17 @@ def _reliability_figure(facts: RunFacts) -> Figure | None:
 
 
 def _coverage_figure(facts: RunFacts) -> Figure | None:
-    table = facts.predictions
-    if table is None:
-        return None
-    rows = risk_coverage(table)
+    rows = facts.rows("accuracy", "by_coverage")
     if len(rows) < 3:
         return None
     marked = None
     share, accuracy = facts.metric("answered"), facts.metric("accuracy_answered")
     threshold = facts.metrics.get("answered", {}).get("threshold")
     if share is not None and accuracy is not None and isinstance(threshold, (int, float)):
-        marked = trust_charts.Marked(share, accuracy, f"from {percent(threshold)} on")
+        marked = Marked(share, accuracy, f"from {percent(threshold)} on")
 
     def draw(width: int) -> Drawing:
-        return trust_charts.coverage(rows, width, marked)
+        return _coverage(rows, width, marked)
 
     title = "If it may say “I do not know”"
     tens = [
@@ -184,26 +180,30 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
 
 
 def _answered(facts: RunFacts) -> str:
-    """Say what the threshold chosen on validation does on the test part, or why none was chosen."""
+    """Say what the threshold chosen on validation does on the test set, or why none was chosen."""
     entry = facts.metrics.get("answered", {})
     wanted, threshold = entry.get("wanted"), entry.get("threshold")
     if not isinstance(wanted, (int, float)) or not isinstance(threshold, (int, float)):
-        if facts.validation is None or not len(facts.validation):
-            return ""
-        return f"No threshold was chosen: {formatting.unbroken(why_none(facts.validation))}."
+        reason = entry.get("reason")
+        words = formatting.unbroken(sentences.why_none(reason)) if reason else ""
+        return f"No threshold was chosen: {words}." if words else ""
     said = (
-        f"For {wanted_share(wanted)} right answers, with 95{formatting.NBSP}% confidence, validation asks to "
-        f"answer only from a probability of {percent(threshold)} on: "
-        f"{percent(facts.metric('answered') or 0)} of the test pictures"
+        f"For {wanted_share(wanted)} right answers validation asks to answer only from a probability of "
+        f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
     )
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
         return said + "."
-    interval = facts.interval("accuracy_answered")
-    between = (
-        f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
-    )
-    return f"{said}, of which {percent(accuracy)} were named right{between}."
+    between = _between(facts, "accuracy_answered")
+    return f"{said}, of which {percent(accuracy)} were classified correctly{between}."
+
+
+def _between(facts: RunFacts, name: str) -> str:
+    """Return the interval of a metric in brackets; "" where there is none."""
+    interval = facts.interval(name)
+    if interval is None:
+        return ""
+    return f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})"
 
 
 def wanted_share(share: float) -> str:
@@ -213,56 +213,166 @@ def wanted_share(share: float) -> str:
 
 def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
     """Return, for each accuracy one may want, validation's threshold and what the test says to it."""
-    validation, table = facts.validation, facts.predictions
-    if validation is None or table is None or not len(validation):
-        return []
-    rows = []
-    right = table.predicted == table.true
-    chosen = facts.metrics.get("answered", {}).get("wanted")
     # The one that the sentence above tells of is among them.
-    for wanted in sorted({*WANTED, *([float(chosen)] if isinstance(chosen, (int, float)) else [])}):
-        found = threshold_for(validation, wanted)
-        row = {"wanted": wanted_share(wanted), "threshold": "–", "answered": "–", "accuracy": "–"}
-        if found is not None:
-            answered = table.confidence >= found["threshold"]
-            row["threshold"] = percent(found["threshold"])
-            row["answered"] = percent(float(answered.mean()))
-            if answered.any():
-                low, high = clustered.share_interval(right[answered], table.groups_of(answered))
-                between = f"({low * 100:.1f} to {percent(high)})"
-                row["accuracy"] = f"{percent(float(right[answered].mean()))} {between}"
+    shown = {*WANTED, facts.metrics.get("answered", {}).get("wanted")}
+    rows = []
+    for level in facts.rows("answered", "levels"):
+        if level["wanted"] not in shown:
+            continue
+        row = {"wanted": wanted_share(level["wanted"]), "threshold": "–", "answered": "–", "accuracy": "–"}
+        if level["threshold"] is not None:
+            row |= {"threshold": percent(level["threshold"]), "answered": percent(level["answered"])}
+        if level["accuracy"] is not None:
+            between = f"({level['low'] * 100:.1f} to {percent(level['high'])})"
+            row["accuracy"] = f"{percent(level['accuracy'])} {between}"
         rows.append(row)
     return rows if any(row["threshold"] != "–" for row in rows) else []
 
 
 def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     """Return the prediction sets in a sentence, and (size, pictures, share, share in words) rows."""
-    validation, table = facts.validation, facts.predictions
-    entry: dict[str, Any] = facts.metrics.get("set_coverage", {})
-    wanted, coverage = entry.get("wanted"), facts.metric("set_coverage")
-    if validation is None or table is None:
+    entry = facts.metrics.get("set_coverage", {})
+    wanted, coverage, rule = entry.get("wanted"), facts.metric("set_coverage"), entry.get("sets")
+    if entry.get("reason"):
+        why = formatting.unbroken(sentences.why_none(entry["reason"]))
+        return f"No prediction sets were made: {why}.", []
+    if coverage is None or wanted is None or rule is None:
         return "", []
-    if coverage is None or not isinstance(wanted, (int, float)):
-        few = too_few(validation, SET_COVERAGE)
-        return f"No sets of classes were made: {formatting.unbroken(few)}." if few else "", []
-    fitted = PredictionSets.fit(validation, coverage=float(wanted))
-    sizes = fitted.members(table.probabilities).sum(axis=1)
-    rows = []
-    for size in range(int(sizes.min()), MOST_SIZES):
-        rows.append((counted(size, "class", "classes"), int((sizes == size).sum())))
-    rows.append((f"{MOST_SIZES} classes or more", int((sizes >= MOST_SIZES).sum())))
-    interval = facts.interval("set_coverage")
-    between = (
-        f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})" if interval else ""
-    )
-    sentence = (
-        f"Asked for a set of classes that holds the right one {wanted_share(float(wanted))} of the time, it "
-        f"did so for {percent(coverage)} of the test pictures{between}, "
+    sizes = {int(size): pictures for size, pictures in entry["sizes"].items()}
+    total = sum(sizes.values())
+    rows = [(counted(size, "class", "classes"), sizes.get(size, 0)) for size in range(1, MOST_SIZES)]
+    most = sum(pictures for size, pictures in sizes.items() if size >= MOST_SIZES)
+    rows.append((f"{MOST_SIZES} classes or more", most))
+    words = (
+        f"Asked for a set of classes that contains the true one {wanted_share(float(wanted))} of the time, "
+        f"it did so for {percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
         f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
-        f"Such sets {formatting.unbroken(fitted.promise())}."
+        f"Such sets {formatting.unbroken(sentences.promise(rule))}."
     )
-    if in_words(facts.metrics):
-        sentence += " Here it was probably broken: see what stands beside the score."
-    total = len(table)
-    shown = [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
-    return sentence, shown
+    if sentences.broken_sets(facts.metrics):
+        words += " Here the promise was probably broken: see the warning beside the score."
+    return words, [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
+
+
+def _reliability(after: Rows, before: Rows, width: int) -> Drawing:
+    """Draw how often each stated probability was right, with Wilson intervals (Guo et al., 2017).
+
+    after, before: {"confidence", "accuracy", "low", "high", "pictures"} a bin, as shares; before may be
+    empty.
+    Square, so that a perfect classifier's points lie on a line of 45 degrees.
+    """
+    side = 270 if width <= NARROW else 400
+    diagonal = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 100, "y": 100}])).mark_line(
+        color=PALETTE["soft"], strokeDash=[2, 3], strokeWidth=1
+    )
+    x = _per_cent_axis("x", "stated probability (%)")
+    y = _per_cent_axis("y", "right (%)", above=True)
+    layers = [diagonal.encode(x=x, y=y)]
+    if before:
+        layers += _bins(before, "vermillion", x, y, hollow=True)
+    layers += _bins(after, "blue", x, y)
+    if before:
+        layers += [
+            _key("○ before temperature", "vermillion", side, at=side - 30),
+            _key("● after", "blue", side, at=side - 12),
+        ]
+    return alt.layer(*layers).properties(width=side, height=side)
+
+
+def _bins(rows: Rows, colour: str, x: alt.X, y: alt.Y, *, hollow: bool = False) -> list[alt.Chart]:
+    most = max(row["pictures"] for row in rows)
+    values = [
+        {
+            "x": row["confidence"] * 100,
+            "y": row["accuracy"] * 100,
+            "low": row["low"] * 100,
+            "high": row["high"] * 100,
+            # The area of a point follows its pictures; the smallest can still be seen.
+            "size": 25 + 175 * row["pictures"] / most,
+        }
+        for row in rows
+    ]
+    base = alt.Chart(alt.Data(values=values))
+    dot = base.mark_point(
+        filled=not hollow,
+        color=PALETTE[colour],
+        opacity=1,
+        strokeWidth=1.5,
+        fill=None if hollow else alt.Undefined,
+    ).encode(x=x, y=y, size=alt.Size("size:Q", scale=None))
+    if hollow:
+        return [dot]
+    spread = base.mark_rule(color=PALETTE[colour], strokeWidth=1.5, opacity=0.6)
+    low = alt.Y("low:Q", scale=alt.Scale(domain=[0, 100], nice=False))
+    return [spread.encode(x=x, y=low, y2="high"), dot]
+
+
+def _key(words: str, colour: str, side: int, *, at: float) -> alt.Chart:
+    """Name a colour in the corner where no point is: nobody is always sure and always wrong."""
+    data = alt.Data(values=[{"words": words}])
+    mark = alt.Chart(data).mark_text(x=side - 6, y=at, align="right", fontSize=TEXT, color=PALETTE[colour])
+    return mark.encode(text="words:N")
+
+
+def _per_cent_axis(name: str, title: str, *, above: bool = False) -> Any:
+    scale = alt.Scale(domain=[0, 100], nice=False)
+    values = [0, 20, 40, 60, 80, 100]
+    if above:
+        axis = alt.Axis(title=title, values=values, minExtent=36, maxExtent=36, **ABOVE)
+        return alt.Y(f"{name}:Q", scale=scale, axis=axis)
+    return alt.X(f"{name}:Q", scale=scale, axis=alt.Axis(title=title, values=values, grid=False))
+
+
+def _coverage(rows: Rows, width: int, marked: Marked | None) -> Drawing:
+    """Draw accuracy over the share of pictures answered, with its 95 % band (El-Yaniv & Wiener, 2010).
+
+    rows: {"coverage", "accuracy", "low", "high"}, as shares.
+    """
+    narrow = width <= NARROW
+    height = 210 if narrow else 250
+    # A handful of pictures at the left end has a band as high as the frame; it would press the rest together.
+    steady = [row for row in rows if row["pictures"] >= 20] or list(rows)
+    lowest = min(row["low"] for row in steady) * 100
+    step = nice_step(max(100 - lowest, 1) / 4)
+    bottom = max(0.0, step * int(lowest // step))
+    values = [
+        {
+            "x": row["coverage"] * 100,
+            "y": row["accuracy"] * 100,
+            "low": row["low"] * 100,
+            "high": row["high"] * 100,
+        }
+        for row in steady
+    ]
+    ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]
+    x = _per_cent_axis("x", "answered (%)")
+    scale = alt.Scale(domain=[bottom, 100], nice=False)
+    y = alt.Y(
+        "y:Q",
+        scale=scale,
+        axis=alt.Axis(title="right among those (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE),
+    )
+    base = alt.Chart(alt.Data(values=values))
+    low = alt.Y("low:Q", scale=scale)
+    layers = [
+        base.mark_area(color=PALETTE["blue"], opacity=0.18, clip=True).encode(x=x, y=low, y2="high"),
+        base.mark_line(color=PALETTE["blue"], strokeWidth=2, clip=True).encode(x=x, y=y),
+    ]
+    if marked is not None:
+        data = alt.Data(
+            values=[{"x": marked.coverage * 100, "y": marked.accuracy * 100, "words": marked.words}]
+        )
+        point = alt.Chart(data)
+        left = marked.coverage > 0.5
+        layers += [
+            point.mark_rule(color=PALETTE["soft"], strokeDash=[2, 3]).encode(x=x),
+            point.mark_circle(size=60, opacity=1, color=PALETTE["blue"]).encode(x=x, y=y),
+            point.mark_text(
+                align="right" if left else "left",
+                dx=-6 if left else 6,
+                y=height - 12,
+                fontSize=TEXT,
+                color=PALETTE["soft"],
+            ).encode(x=x, text="words:N"),
+        ]
+    return alt.layer(*layers).properties(width=width - 60, height=height)

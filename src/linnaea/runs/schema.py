@@ -23,6 +23,7 @@ _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
+_Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class _Strict(BaseModel):
@@ -218,6 +219,103 @@ class GroupInfo(RunInfo):
     relabel: _Text | None = None
 
 
+class _ClassRow(_Strict):
+    """A class in the test set, as evaluation.metrics.per_class has it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    name: _Text = Field(alias="class")
+    pictures: _Count
+    precision: _Share | None
+    precision_interval: _Interval | None
+    recall: _Share | None
+    recall_interval: _Interval | None
+    f1: _Share | None
+    taken_for: _Text | None
+    alike: _Count
+    times: _Count
+
+
+class _Confused(_Strict):
+    """A kind of mistake, as evaluation.metrics.most_confused has it."""
+
+    true: _Text
+    predicted: _Text
+    pictures: _Count
+    share: _Share
+
+
+class _ByConfidence(_Strict):
+    """A bin of a reliability diagram, as evaluation.calibration.reliability has it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    begin: _Share = Field(alias="from")
+    to: _Share
+    confidence: _Share
+    accuracy: _Share
+    low: float
+    high: float
+    pictures: _Count
+
+
+class _ByCoverage(_Strict):
+    """A point of a curve of accuracy over coverage, as evaluation.abstention.risk_coverage has it."""
+
+    threshold: float
+    coverage: _Share
+    accuracy: _Share
+    low: float
+    high: float
+    pictures: _Count
+
+
+class _Level(_Strict):
+    """A wanted accuracy, as evaluation.abstention.levels has it."""
+
+    wanted: _Share
+    threshold: float | None
+    answered: _Share | None
+    accuracy: _Share | None
+    low: float | None
+    high: float | None
+
+
+class _Promise(_Strict):
+    """What prediction sets promise, as evaluation.prediction_sets.PredictionSets.promise has it."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    threshold: float
+    confidence: _Share
+    mean_coverage: _Share
+    pictures: _Count
+    independent: _Count
+
+
+class _TooFew(_Strict):
+    """Why there are no prediction sets, as evaluation.prediction_sets.too_few has it."""
+
+    code: Literal["too_few"]
+    wanted: _Share
+    pictures: _Count
+    independent: _Count
+    needed: _Count
+
+
+class _TooGood(_Strict):
+    """Why there is no threshold, as evaluation.abstention.why_none has it."""
+
+    code: Literal["too_good"]
+    right: _Count
+    pictures: _Count
+    promised: _Share
+
+
+class _TooHard(_Strict):
+    """Why there is no threshold, as evaluation.abstention.why_none has it."""
+
+    code: Literal["too_hard"]
+    wanted: _Share
+
+
 class _Metric(_Strict):
     # Shares, means of losses, numbers of classes: none is negative.
     value: Annotated[float, Field(ge=0)] | None = None
@@ -236,6 +334,18 @@ class _Metric(_Strict):
     wanted: _Share | None = None
     on_threshold_part: float | None = None
     part: _Text | None = None
+    fewest: _Count | None = None
+    before: float | None = None
+    classes: list[_ClassRow] | None = None
+    confused: list[_Confused] | None = None
+    sure_mistakes: _Count | None = None
+    by_confidence: list[_ByConfidence] | None = None
+    by_confidence_before: list[_ByConfidence] | None = None
+    by_coverage: list[_ByCoverage] | None = None
+    levels: list[_Level] | None = None
+    sets: _Promise | None = None
+    sizes: dict[Annotated[str, Field(pattern="^[1-9][0-9]*$")], Annotated[int, Field(ge=1)]] | None = None
+    reason: _TooFew | _TooGood | _TooHard | None = None
 
 
 class _Metrics(_Strict):

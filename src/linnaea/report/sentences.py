@@ -1,0 +1,185 @@
+"""What the numbers of an evaluation say, in words: for the pages and for the terminal alike.
+
+Each begins with a small letter and has no full stop, so that it can stand after a colon; see sentence.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from linnaea.evaluation import clustered, conformal, ood, prediction_sets
+from linnaea.evaluation.calibration import FEWEST_PICTURES
+from linnaea.evaluation.comparison import Comparison
+from linnaea.evaluation.ood import OutlierScore
+from linnaea.evaluation.repeated import RepeatedComparison
+from linnaea.text import counted, plural
+
+Metrics = Mapping[str, Mapping[str, Any]]
+SURE = f"{100 * conformal.CONFIDENCE:g} % confidence"
+
+
+def sentence(words: str | None) -> str:
+    """Return words with a capital and a full stop; "" for none."""
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
+def remarks(metrics: Metrics) -> list[str]:
+    """Return all that a reader of metrics.json should hear beside the numbers."""
+    found = (in_groups(metrics), calibration_error(metrics), broken_sets(metrics), false_alarms(metrics))
+    return [words for words in found if words]
+
+
+def in_groups(metrics: Metrics) -> str | None:
+    """Return what groups of test pictures do to the intervals; None where next to nothing."""
+    accuracy = metrics.get("accuracy", {})
+    pictures, groups, alone = (accuracy.get(name) for name in ("pictures", "groups", "independent"))
+    if pictures is None or groups is None or alone is None or not clustered.matters(alone, pictures):
+        return None
+    return (
+        f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend "
+        f"to be right or wrong together: they tell as much as {round(alone):,} independent "
+        f"{plural(round(alone), 'one')}, which the intervals allow for"
+    )
+
+
+def calibration_error(metrics: Metrics) -> str | None:
+    """Return how far the stated probabilities are off; None where that was not computed."""
+    now, before = metrics.get("ece", {}), metrics.get("ece_before", {})
+    if now.get("value") is None:
+        return None
+    words = f"its stated probabilities are off by {100 * now['value']:.1f} points on average"
+    if before.get("value") is not None and before.get("temperature") != 1:
+        words += f" ({100 * before['value']:.1f} before temperature scaling)"
+    if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
+        words += f", no more than chance does to {counted(now['pictures'], 'picture')}"
+    return words
+
+
+def broken_sets(metrics: Metrics) -> str | None:
+    """Return that the prediction sets broke their promise on the test set; None where they did not."""
+    if not prediction_sets.broken(metrics):
+        return None
+    entry = metrics["set_coverage"]
+    return (
+        f"its sets for {100 * entry['wanted']:g} % contained the true class of only "
+        f"{100 * entry['value']:.1f} % of the test pictures; were these like the validation pictures, that "
+        f"would happen in {_how_seldom(entry['p_value'])} of cases. Sets and thresholds rest on validation, "
+        "which was probably easier: they may promise too much for new pictures as well"
+    )
+
+
+def false_alarms(metrics: Metrics) -> str | None:
+    """Return that the warning of unfamiliar pictures comes too often; None where it does not."""
+    if not ood.too_many(metrics):
+        return None
+    entry = metrics["outliers"]
+    return (
+        f"it called {100 * entry['value']:.1f} % of the test pictures unfamiliar (out-of-distribution), "
+        f"where {100 * entry['wanted']:.3g} % are allowed; were these like the "
+        f"{entry.get('part', 'validation')} pictures that set the threshold, that would happen in "
+        f"{_how_seldom(entry['p_value'])} of cases. New pictures may set off as many false alarms"
+    )
+
+
+def _how_seldom(chance: float) -> str:
+    return f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
+
+
+def promise(rule: Mapping[str, Any]) -> str:
+    """Return what "these sets …" do; rule: PredictionSets.promise."""
+    wanted, pictures, independent = f"{100 * rule['coverage']:g} %", rule["pictures"], rule["independent"]
+    rest_on = counted(pictures, "validation picture")
+    if clustered.matters(independent, pictures):
+        rest_on += f", which tell as much as {independent:,} independent {plural(independent, 'one')}"
+    if rule["confidence"] >= conformal.CONFIDENCE:
+        return (
+            f"contain the true class at least {wanted} of the time, with {SURE}, and "
+            f"{100 * rule['mean_coverage']:.1f} % of the time on average (they rest on {rest_on})"
+        )
+    kind = "independent" if independent < pictures else "validation"
+    # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
+    return (
+        f"contain the true class {wanted} of the time or more on average, and with "
+        f"{math.floor(100 * rule['confidence'])} % confidence: they rest on {rest_on}, and {SURE} takes "
+        f"{conformal.surest(rule['coverage']):,} {kind} pictures"
+    )
+
+
+def why_none(reason: Mapping[str, Any]) -> str:
+    """Return why there are no prediction sets, or no threshold.
+
+    reason: of prediction_sets.too_few, or of abstention.why_none.
+    """
+    if reason["code"] == "too_few":
+        kind = "pictures" if reason["independent"] == reason["pictures"] else "independent pictures"
+        return (
+            f"validation has {reason['independent']:,} of the {reason['needed']:,} {kind} that promising "
+            f"{100 * reason['wanted']:g} % takes"
+        )
+    if reason["code"] == "too_hard":
+        return f"validation is too small, or too hard, to promise {100 * reason['wanted']:g} % right answers"
+    # Cut, not rounded: 94.99 % is not 95 %.
+    least = math.floor(1000 * reason["promised"]) / 10
+    return (
+        f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without "
+        f"a threshold, which promises no more than {least:g} % right answers"
+    )
+
+
+def no_temperature(pictures: int) -> str:
+    """Return why so many validation pictures fit no temperature; "" where they do."""
+    if pictures >= FEWEST_PICTURES:
+        return ""
+    return f"validation has {pictures:,} of the {FEWEST_PICTURES} pictures that fitting it takes"
+
+
+def shortfall(score: OutlierScore) -> str:
+    """Return what is promised instead of the asked rate of false alarms with confidence; "" where that is."""
+    if score.is_sure:
+        return ""
+    surest = conformal.surest(1 - score.asked)
+    kind = "pictures" if score.independent == score.pictures else "independent pictures"
+    of = f" of the {surest} {kind} that {100 * score.asked:g} % takes"
+    return (
+        f"{100 * score.promised:.3g} % false alarms are promised on average, and no fewer than "
+        f"{100 * score.surely_promised:.3g} % with {SURE}: it rests on "
+        f"{score.independent:,}{of if score.independent < surest else f' {kind}'}"
+    )
+
+
+def difference(result: Comparison, name_a: str, name_b: str) -> str:
+    """Return a comparison in percentage points, the better model first."""
+    if not result.decided:
+        return f"no difference that {counted(result.n, 'picture')} could show"
+    name, points, low, high = _better(result, name_a, name_b)
+    return f"{name} is better by {points} points (95 %: {low} to {high})"
+
+
+def repeated_difference(result: RepeatedComparison, name_a: str, name_b: str) -> str:
+    """Return a comparison of repeats in percentage points, the better recipe first, with its interval.
+
+    Without one where no picture of any repeat tells the two apart.
+    """
+    spread = f"deviation {100 * result.deviation:.1f}"
+    if result.decided:
+        name, points, low, high = _better(result, name_a, name_b)
+        return (
+            f"{name} is better by {points} points on average (95 %: {low} to {high}, {spread} "
+            f"over {result.n} repeats)"
+        )
+    nothing = f"no difference that {result.n} repeats could show"
+    if result.low == result.high:
+        return f"{nothing}: both were right on the same pictures each time"
+    points, low, high = (
+        f"{100 * end:+.1f}".replace("-", "−") for end in (result.difference, result.low, result.high)
+    )
+    return f"{nothing} ({name_a} − {name_b}: {points} points on average, 95 %: {low} to {high}, {spread})"
+
+
+def _better(result: Comparison | RepeatedComparison, name_a: str, name_b: str) -> tuple[str, str, str, str]:
+    """Return the better one's name, and from its side the difference with its interval, in points."""
+    name, ends = name_a, (result.difference, result.low, result.high)
+    if result.difference <= 0:
+        name, ends = name_b, (-result.difference, -result.high, -result.low)
+    points, low, high = (f"{100 * end:.1f}" for end in ends)
+    return name, points, low, high
