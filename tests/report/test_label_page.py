@@ -59,7 +59,7 @@ def test_save_writes_the_decisions_that_relabel_reads(open_page, address):
     save = page.get_by_role("button", name="Save decisions.csv")
     assert save.is_disabled()
     decide(page)
-    assert page.locator("#told").text_content() == "4 of 4 decided."
+    assert page.locator("#decided").text_content() == "4 of 4 decided."
     with page.expect_download() as download:
         save.click()
     assert download.value.suggested_filename == "decisions.csv"
@@ -96,7 +96,7 @@ def test_an_unknown_class_is_marked_and_not_handed_over(open_page, address):
     other = page.locator(".suspects > li").nth(1).locator("input[type=text]")
     other.fill("a roze")
     assert other.get_attribute("aria-invalid") == "true"
-    assert page.locator("#told").text_content() == "0 of 4 decided."
+    assert page.locator("#decided").text_content() == "0 of 4 decided."
     other.fill("a rose")
     assert other.get_attribute("aria-invalid") is None
     assert rows(page.locator("#csv").input_value()) == [["path", "label"], [SUSPECTS[1].path, "a rose"]]
@@ -106,7 +106,7 @@ def test_decisions_are_there_when_the_page_is_opened_again(open_page, address):
     page = open_page(address)
     decide(page)
     page.reload()
-    assert page.locator("#told").text_content() == "4 of 4 decided."
+    assert page.locator("#decided").text_content() == "4 of 4 decided."
     assert rows(page.locator("#csv").input_value()) == DECIDED
 
 
