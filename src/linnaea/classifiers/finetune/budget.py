@@ -147,7 +147,8 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
         Seconds that are over, without those of the probe.
     """
     free = AIM * seconds - used
-    views = next((n for n in TUNING_VIEWS if work.probe(n) <= PROBE_SHARE * seconds), TUNING_VIEWS[-1])
+    affordable = (n for n in TUNING_VIEWS if work.probe(n) <= PROBE_SHARE * seconds)
+    views: float = next(affordable, TUNING_VIEWS[-1])
     spent = work.probe(views) + work.evaluation(True)
     for train_from in work.steps:
         epochs = min(int(max(free - spent, 0) / work.epoch(train_from)), MAX_EPOCHS)
