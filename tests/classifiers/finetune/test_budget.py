@@ -270,15 +270,20 @@ def test_a_budget_without_a_probe_is_refused(classifier: Callable[..., Any], tra
 def test_a_training_that_goes_on_keeps_its_plan(
     classifier: Callable[..., Any], train_part: Any, val_part: Any
 ) -> None:
-    first = classifier(views=1, epochs=2).fit(*train_part, validation_data=val_part)
-    arrays, values = first.training_state()
+    states = []
+
+    def listen(_: Any, learning: Any) -> None:
+        states.append(learning.training_state())
+
+    first = classifier(views=1, epochs=2).fit(*train_part, validation_data=val_part, on_epoch=listen)
+    arrays, values = states[-1]
     assert "plan" not in values
     kept = Plan("all", 3, 1, None, 0.9, 60.0, notes=("as it was",))
     second = classifier(budget=6.0)
     second.load_training_state(arrays, values | {"plan": kept.as_dict()})
-    second.fit(*train_part, validation_data=val_part)
+    second.fit(*train_part, validation_data=val_part, on_epoch=listen)
     assert second.plan_ == kept
     assert len(second.history_) == 1 + 3
     assert second.history_[:3] == first.history_
     # And it travels with the state.
-    assert second.training_state()[1]["plan"] == kept.as_dict()
+    assert states[-1][1]["plan"] == kept.as_dict()

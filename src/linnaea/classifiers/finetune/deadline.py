@@ -143,7 +143,7 @@ class Deadline:
 def begin(
     network: Any,
     settings: dict[str, Any],
-    part: loop.TrainingPart,
+    part: loop.TrainingSet,
     X: Any,
     *,
     pictures_val: int,

@@ -87,7 +87,7 @@ class Speed:
 def measure(
     network: Any,
     settings: dict[str, Any],
-    part: loop.TrainingPart,
+    part: loop.TrainingSet,
     sample: Sequence[Any],
     *,
     precision: str,
@@ -171,7 +171,7 @@ def _feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -
     return statistics.median(taken[1:])
 
 
-def _step_seconds(session: loop.Session, part: loop.TrainingPart, size: int) -> float:
+def _step_seconds(session: loop.Session, part: loop.TrainingSet, size: int) -> float:
     """Return the seconds of training one picture: the middle of some steps after one that does not count."""
     session.begin_epoch(1)
     order = part.order(session.seed, 1, balanced=False)
