@@ -109,7 +109,7 @@ def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
     if plan is None:
         return
     if bar.plan is None:
-        terminal.say("Plan", f"{plan.summary}. {plan.reason}", plan.twice)
+        terminal.say("Plan", f"{plan.summary}. {plan.reason}")
     if plan is not bar.plan:
         bar.follow(plan)
 

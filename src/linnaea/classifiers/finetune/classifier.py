@@ -123,7 +123,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Where the network computes; "auto": on the graphics card where there is one.
     budget : float, default=None
         Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
-        measured, and train_from, epochs, views, first_size and ema are chosen; see `budget.Plan`.
+        measured, and train_from, epochs, views and ema are chosen; see `budget.Plan`.
     pictures_after : int, default=0
     pictures_after_tuning : int, default=None
         The same where there was fine-tuning, which has more to judge; None: pictures_after.

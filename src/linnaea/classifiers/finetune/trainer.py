@@ -10,8 +10,8 @@ from torch import Tensor
 
 from linnaea.classifiers.common.progress import Score, TrainingProgress, has_exploded
 from linnaea.classifiers.contract import EpochRecord, OnStep
-from linnaea.classifiers.finetune import batchnorm, construction, deadline, inference, loop
-from linnaea.classifiers.finetune.budget import Plan
+from linnaea.classifiers.finetune import batchnorm, construction, inference, loop
+from linnaea.classifiers.finetune.budget import Budget, Plan
 from linnaea.classifiers.finetune.device import all_finite
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
@@ -65,30 +65,18 @@ class Trainer:
         self.plan: Plan | None = None
         self.probe: Probe | None = None
         self.remembered: dict[str, np.ndarray] = {}
-        self._deadline: deadline.Deadline | None = None
+        self._budget: Budget | None = None
 
     def start(self, X: Any, started: float) -> None:
-        """Plan what the budget leaves time for, fit the probe, and set up the training of the rest.
+        """Fit the probe, plan after its first view what a budget leaves time for, and set up the training.
 
         X: the training pictures as fit was given them; reading them is measured.
         started: when the budget's time began, by time.perf_counter.
         """
         if self.settings["budget"] is not None:
-            self._deadline = deadline.begin(
-                self.network,
-                self.settings,
-                self.train,
-                X,
-                pictures_val=0 if self.validation is None else len(self.validation.targets),
-                precision=self.precision,
-                seed=self.seed,
-                started=started,
-            )
-            self._follow(self._deadline.plan)
+            self._budget = Budget(float(self.settings["budget"]), started)
         self._began = time.perf_counter()
-        features = self._fit_probe()
-        if self._deadline is not None and self.probe is not None:
-            self._follow(self._deadline.probed(time.perf_counter() - self._began))
+        features = self._fit_probe(X)
         self._set_up(features)
         if self.probe is not None:
             # What learns may start from another head; what is evaluated before the first epoch is the probe.
@@ -163,12 +151,13 @@ class Trainer:
     def _follow(self, plan: Plan) -> None:
         self.plan, self.settings = plan, self.settings | plan.settings
 
-    def _fit_probe(self) -> FrozenFeatures | None:
+    def _fit_probe(self, X: Any) -> FrozenFeatures | None:
         """Fit the probe and put it into the head; return the features that the head goes on learning from."""
-        needed = begins_with_head(self.settings)
+        # The plan of a budget never begins with the head alone.
+        needed = self._budget is None and begins_with_head(self.settings)
         if not (self.settings["probe"] or needed):
             return None
-        features = self._features(settle=None if self._deadline is None else self._deadline.settle)
+        features = self._features(None if self._budget is None else lambda took: self._make_plan(X, took))
         # Copies of evaluation's views: the probe whitens its features in place.
         self.remembered = {"train": features.train[0].numpy().copy()}
         if features.val is not None:
@@ -181,6 +170,22 @@ class Trainer:
             # A head that learns alone has no backbone to spare.
             self.probe.load_into(construction.logits_layer(self.network), start=not needed)
         return features if needed else None
+
+    def _make_plan(self, X: Any, first_view: float) -> float:
+        """Plan for the budget, the probe's first view having taken so many seconds; return its views."""
+        assert self._budget is not None
+        self.plan = self._budget.make_plan(
+            self.network,
+            self.settings,
+            self.train,
+            X,
+            val=0 if self.validation is None else len(self.validation.targets),
+            precision=self.precision,
+            seed=self.seed,
+            first_view=first_view,
+        )
+        self._follow(self.plan)
+        return self.plan.views
 
     def _features(self, settle: Callable[[float], float] | None = None) -> FrozenFeatures:
         return FrozenFeatures.of(
@@ -221,8 +226,8 @@ class Trainer:
             keep=self.settings["keep"],
         )
         on_epoch(record)
-        if self._deadline is not None:
-            self.plan = self._deadline.revised(record.epoch)
+        if self._budget is not None:
+            self.plan = self._budget.after_epoch(record.epoch)
             self.session.settings.epochs = self.plan.epochs
 
     def _first_record(self) -> EpochRecord:
