@@ -26,7 +26,7 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     half.flush()
     assert main(["compare", str(half.path), "--out", str(page)]) == 0
     told = " ".join(capsys.readouterr().err.split())
-    assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
+    assert f"half: 1 of 2 repeats evaluated so far; continue with: linnaea resume {half.path}" in told
 
 
 @pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])

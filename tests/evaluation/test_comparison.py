@@ -72,7 +72,7 @@ def test_the_sentences():
     better = compare(*pair(2000, 20, 64, 23))
     assert difference(better, "one", "two") == "two is better by 2.1 points (95 %: 1.3 to 3.0)"
     same = compare(*pair(2000, 40, 44, 23))
-    assert difference(same, "one", "two") == "no difference that 2,107 pictures could show"
+    assert difference(same, "one", "two") == "no significant difference on 2,107 pictures"
 
 
 def test_a_model_does_not_differ_from_itself():

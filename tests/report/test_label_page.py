@@ -75,7 +75,7 @@ def test_copy_puts_the_decisions_on_the_clipboard(open_page, address, allowed):
         # As in browsers that keep pages from a disk away from the clipboard.
         page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not here')))")
     decide(page)
-    page.get_by_role("button", name="Copy it").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     page.get_by_text("Copied.").wait_for()
     assert rows(page.evaluate("navigator.clipboard.readText()")) == DECIDED
     assert page.said == []
@@ -86,7 +86,7 @@ def test_where_nothing_may_be_copied_the_text_is_selected_and_it_is_said(open_pa
     page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not here')))")
     page.evaluate("void (document.execCommand = () => false)")
     decide(page)
-    page.get_by_role("button", name="Copy it").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     page.get_by_text("The text is selected: copy it by keyboard.").wait_for()
     assert rows(page.evaluate("getSelection().toString()")) == DECIDED
 

@@ -24,7 +24,7 @@ def check_asked(recipe: Recipe, study: Study) -> None:
     judged = len(study.rows("val"))
     if recipe.learning_curve and judged < FEWEST:
         raise SettingError(
-            f"A learning curve is evaluated on the validation set, which has {judged} pictures of at least {FEWEST}.",
+            f"A learning curve is evaluated on validation, which has {judged} pictures of at least {FEWEST}.",
             "Set more aside with --validation, or leave the learning curve out.",
         )
 

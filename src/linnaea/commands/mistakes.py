@@ -13,7 +13,7 @@ from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 
 WRONG, DOUBTFUL = 48, 12
-"""How many of the most confident mistakes, and of the least confident correct predictions, are kept with heat maps."""
+"""How many of the most confident mistakes, and least confident correct predictions, have heat maps."""
 
 # Pixels of the longer side. Smaller pictures (digits) are kept as they are.
 SIDE, CELL_SIDE = 160, 64
@@ -23,7 +23,7 @@ WORST_PAIRS = 20  # of which an example of either class is kept: 40 pictures at 
 SHOWN_BYTES, CELL_BYTES = 1_900_000, 800_000
 # A palette makes a PNG of a photograph a third as large; with 128 colours it is hardly seen at this size.
 _COLOURS = 128
-# Okabe and Ito's vermilion and yellow: distinguishable with every kind of colour vision, the hotter the lighter.
+# Okabe and Ito's vermilion and yellow: distinct with every colour vision, the hotter the lighter.
 _WARM, _HOT = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.float32)
 
 

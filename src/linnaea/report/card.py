@@ -118,7 +118,7 @@ def _failures(facts: RunFacts) -> list[str]:
     if pairs:
         frequent = formatting.listed(
             [
-                f"{pair['true']} classified as {pair['predicted']} ({count(pair['pictures'])}{formatting.NBSP}×)"
+                f"{pair['true']} as {pair['predicted']} ({count(pair['pictures'])}{formatting.NBSP}×)"
                 for pair in pairs
             ]
         )
@@ -148,8 +148,8 @@ def _unfamiliar(facts: RunFacts) -> list[str]:
     seen = facts.metric("outliers")
     found = "" if seen is None else f"; on the test set there were {percent(seen)}"
     lines = [
-        "A picture of anything else is assigned one of these classes too. Prediction may flag it as unfamiliar "
-        "(out-of-distribution), or miss it. The threshold allows false alarms for "
+        "A picture of anything else is assigned one of these classes too. Prediction may flag it as "
+        "unfamiliar (out-of-distribution), or miss it. The threshold allows false alarms for "
         f"{percent(rate)} of the pictures of known classes{more}{found}."
     ]
     if (broken := sentences.false_alarms(facts.metrics)) is not None:

@@ -1,4 +1,4 @@
-"""What a reader must know before relying on the score: leaks, earlier evaluations, choices on the test set."""
+"""What a reader must know before relying on the score: leaks, earlier evaluations, choices on test."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Side:
-    """One class of a confused pair: pictures of it that were classified correctly, and those mistaken for the other."""
+    """One class of a confused pair: its pictures that were classified correctly, and as the other."""
 
     name: str
     taken: int

@@ -163,7 +163,7 @@ def title_of(name: str, entry: Mapping[str, Any]) -> str:
     title, wanted = meaning_of(name).title, entry.get("wanted")
     if not isinstance(wanted, (int, float)):
         return title
-    return f"{title} ({100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'})"
+    return f"{title}, {100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'}"
 
 
 def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, float] | None = None) -> str:

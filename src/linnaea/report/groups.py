@@ -75,7 +75,7 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
         if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
         meaning = formatting.meaning_of(name)
-        unit = ", %" if meaning.percent else ", points" if meaning.points else ""
+        unit = " (%)" if meaning.percent else " (points)" if meaning.points else ""
         row = {"title": f"{formatting.title_of(name, values)}{unit}", "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):
             value = values.get(key)
@@ -122,7 +122,8 @@ def _broken(info: dict[str, Any]) -> str:
     guarantees = {
         "broken_sets": "the prediction sets contained the true class less often than guaranteed: the "
         "validation set was probably easier there than the test set",
-        "broken_alarms": "more familiar pictures than allowed were flagged as unfamiliar (out-of-distribution)",
+        "broken_alarms": "more familiar pictures than allowed were flagged as unfamiliar "
+        "(out-of-distribution)",
     }
     found = ""
     for key, what in guarantees.items():
@@ -142,8 +143,8 @@ def _about(kind: str) -> str:
 def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> RepeatedComparison:
     """Compare two recipes over their repeats, run by run: each with that of the same seed and fold.
 
-    A run whose partner was not evaluated on a test set is left out. Where no two have a seed in common, as with one
-    test set for all, they are paired in their order.
+    A run whose partner was not evaluated on a test set is left out. Where no two have a seed in
+    common, as with one test set for all, they are paired in their order.
 
     Raises DataError for fewer than two pairs, where they were not repeated equally often, or were tested on
     other pictures (unless common: then on those that both were tested on).

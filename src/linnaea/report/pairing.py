@@ -56,7 +56,10 @@ class Pairing:
             turn = -1 if r.decided and r.difference < 0 else 1
             ends = sorted(turn * end * 100 for end in (r.bootstrap_low, r.bootstrap_high))
             low, high = (f"{end:+.2f}".replace("-", "−") for end in ends)
-            drawn = f"The paired bootstrap, more precise when many predictions differ, gives {low} to {high} points. "
+            drawn = (
+                "The paired bootstrap, more precise when many predictions differ, gives "
+                f"{low} to {high} points. "
+            )
         return (
             f"{'' if r.decided else difference}{drawn}"
             f"Only {a} was correct {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
@@ -67,11 +70,11 @@ class Pairing:
 def chance(p_value: float, test: str = "McNemar") -> str:
     """Return an exact test's p in words: how often chance alone would give such a difference."""
     if p_value >= 0.5:
-        often = "this much or more in most tests"
+        often = "by this much or more in most tests"
     elif p_value >= 0.0001:
-        often = f"this much once in {count(round(1 / p_value))} tests"
+        often = f"by this much once in {count(round(1 / p_value))} tests"
     else:
-        often = "this much less than once in 10,000 tests"
+        often = "by this much less than once in 10,000 tests"
     shown = f"={formatting.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{formatting.NBSP}0.0001"
     return f"two equally good classifiers would differ {often} ({test} p{formatting.NBSP}{shown})"
 

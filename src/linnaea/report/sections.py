@@ -52,8 +52,8 @@ def verdict(facts: RunFacts) -> str:
     if seen:
         epoch, value = seen[-1]
         return (
-            f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were classified "
-            "correctly; the test set has not been evaluated."
+            f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were "
+            "classified correctly; the test set has not been evaluated."
         )
     return "No test result: the test set has not been evaluated."
 
@@ -78,7 +78,7 @@ def remark(facts: RunFacts) -> str:
 
 
 def beginning(facts: RunFacts) -> str:
-    """Return the result of a run without an epoch, a probe alone or one that stopped at once; "" of others."""
+    """Return the result of a run without an epoch: a probe alone, or an early end; "" of others."""
     if not facts.history or any(record["epoch"] for record in facts.history):
         return ""
     named = {"train": "training", "val": "validation"}

@@ -62,9 +62,10 @@ def broken_sets(metrics: Metrics) -> str | None:
     entry = metrics["set_coverage"]
     return (
         f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
-        f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, this "
-        f"would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are based "
-        "on the validation set, which was probably easier: they may promise too much for new pictures as well"
+        f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, "
+        f"this would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are "
+        "based on the validation set, which was probably easier: they may promise too much for new pictures "
+        "as well"
     )
 
 
@@ -119,7 +120,8 @@ def why_none(reason: Mapping[str, Any]) -> str:
             f"guarantee of {100 * reason['wanted']:g} % takes"
         )
     if reason["code"] == "too_hard":
-        return f"the validation set is too small, or too hard, to guarantee {100 * reason['wanted']:g} % correct answers"
+        wanted = f"{100 * reason['wanted']:g} %"
+        return f"the validation set is too small, or too hard, to guarantee {wanted} correct answers"
     # Cut, not rounded: 94.99 % is not 95 %.
     least = math.floor(1000 * reason["promised"]) / 10
     return (

@@ -108,9 +108,9 @@ def _reliability_figure(facts: RunFacts) -> Figure:
         title=title,
         svg=both_widths(draw, "reliability", title, described),
         caption=(
-            "A reliability diagram: pictures grouped by the probability of the predicted class. On the dotted "
-            "line predictions are correct as often as stated, below it they are overconfident. Large points "
-            "stand for many pictures; the lines through them are 95 % intervals."
+            "A reliability diagram: pictures grouped by the probability of the predicted class. On the "
+            "dotted line predictions are correct as often as stated, below it they are overconfident. Large "
+            "points stand for many pictures; the lines through them are 95 % intervals."
         ),
         headers=[*headers, "Correct before temperature scaling"] if known else headers,
         rows=[
@@ -157,14 +157,14 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
             "coverage",
             title,
             " ".join(
-                f"Answering {percent(row['coverage'], 0)} of the pictures: {percent(row['accuracy'])} correct."
+                f"Answering {percent(row['coverage'], 0)} of them: {percent(row['accuracy'])} correct."
                 for row in tens
             ),
         ),
         caption=(
-            "Accuracy when only the most confident predictions are given as answers: the further to the left, "
-            "the fewer. If the curve does not rise to the left, confidence says little about correctness. The "
-            "band is the 95 % interval."
+            "Accuracy when only the most confident predictions are given as answers: the further to the "
+            "left, the fewer. If the curve does not rise to the left, confidence says little about "
+            "correctness. The band is the 95 % interval."
         ),
         headers=["Answered", "Accuracy of answers", "95 % interval", "Lowest probability"],
         rows=[
@@ -255,7 +255,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
 
 
 def _reliability(after: Rows, before: Rows, width: int) -> Drawing:
-    """Draw how often predictions of each stated probability were correct, with Wilson intervals (Guo et al., 2017).
+    """Draw how often each stated probability was correct, with Wilson intervals (Guo et al., 2017).
 
     after, before: {"confidence", "accuracy", "low", "high", "pictures"} a bin, as shares; before may be
     empty.
