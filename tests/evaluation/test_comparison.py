@@ -117,7 +117,7 @@ def test_other_pictures_are_refused_and_the_common_ones_compared_on_request():
     assert str(refused.value) == (
         "The two tables hold different pictures: 4 (0.png, 1.png, 2.png, …) only in the first, "
         "2 (10.png, 11.png) only in the second. "
-        "Give both models the same test part, or compare only the pictures that both hold: --common "
+        "Give both models the same test set, or compare only the pictures that both have: --common "
         "(from Python common_only=True)."
     )
     common = compare(a, b, common_only=True)

@@ -111,9 +111,9 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
     words = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&nbsp;", " ").replace(NBSP, " ").split())
     threshold = f"{100 * metrics['answered']['threshold']:.1f} %"
     assert (
-        "For 90 % right answers validation asks to answer only from a probability of "
-        f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
-        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were classified correctly" in words
+        "For 90 % correct answers, the confidence threshold from the validation set is "
+        f"{threshold}: {metrics['answered']['value'] * 100:.1f} % of the test pictures reach it, and "
+        f"{metrics['accuracy_answered']['value'] * 100:.1f} % of those were classified correctly" in words
     )
     assert f"90 % {threshold}" in words
 

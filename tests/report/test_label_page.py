@@ -87,7 +87,7 @@ def test_where_nothing_may_be_copied_the_text_is_selected_and_it_is_said(open_pa
     page.evaluate("void (document.execCommand = () => false)")
     decide(page)
     page.get_by_role("button", name="Copy", exact=True).click()
-    page.get_by_text("The text is selected: copy it by keyboard.").wait_for()
+    page.get_by_text("The text is selected: copy it with the keyboard.").wait_for()
     assert rows(page.evaluate("getSelection().toString()")) == DECIDED
 
 
@@ -119,4 +119,4 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_page, address, fits_and_is_a
 def test_no_command_is_named_where_none_would_work(address, tmp_path):
     text = (tmp_path / "my folds" / "label_errors.html").read_text(encoding="utf-8")
     assert "linnaea relabel" not in text.split("<script>")[0]
-    assert "no table can be written from them" in text
+    assert "no new table can be written from them" in text

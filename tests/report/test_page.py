@@ -184,8 +184,8 @@ def test_a_beginning_alone_is_told_in_a_sentence(tmp_path, make_run, make_histor
     record = run.history()[0]
     page = page_of(run)
     said = (
-        f"No epoch was trained: it classifies {100 * record['train_accuracy']:.1f} % of the training pictures "
-        f"and {100 * record['val_accuracy']:.1f} % of the validation pictures correctly."
+        f"No epoch was trained: it classifies {100 * record['train_accuracy']:.1f} % of the training "
+        f"pictures and {100 * record['val_accuracy']:.1f} % of the validation pictures correctly."
     )
     assert said in page.text.replace("\u00a0", " ")
     assert "accuracy-curve" not in page.ids
