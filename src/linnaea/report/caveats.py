@@ -83,7 +83,7 @@ def _reuse(facts: RunFacts) -> Caveat | None:
     return Caveat(
         f"This test set has been evaluated {formatting.times(earlier)} before.",
         "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
-        "influenced this run, the more optimistic its score. A test set that no run has used shows it.",
+        "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
         _texts(found.get("runs")),
         "Which runs",
     )

@@ -42,7 +42,7 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     if len(ranked) == 1:
         return f"{lead}."
     if any(not pair.whole for pair in pairs):
-        difference = f" On the common ones: {pairs[0].sentence}" if len(pairs) == 1 else ""
+        difference = f" {pairs[0].sentence}" if len(pairs) == 1 else ""
         common = difference if len(pairs) == 1 and pairs[0].result is not None else ""
         return (
             f"{lead}; not all runs were tested on the same pictures, so the table does not rank them.{common}"

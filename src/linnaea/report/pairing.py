@@ -36,7 +36,8 @@ class Pairing:
             return f"They cannot be compared picture by picture. {self.refusal}"
         words = sentences.difference(self.result, self.first.name, self.second.name)
         if not self.whole:
-            words += f", on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
+            common = f"on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
+            words = f"{words}, {common}" if self.result.decided else f"no significant difference {common}"
         return f"{words}." if self.result.decided else f"{words[0].upper()}{words[1:]}."
 
     @property
