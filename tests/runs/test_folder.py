@@ -82,7 +82,8 @@ def test_open_names_the_runs_of_a_group(tmp_path):
     with pytest.raises(RunError) as error:
         RunFolder.open(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path} contains folds, and a single run was expected. Choose one of its runs, such as {tmp_path / '1'}."
+        f"{tmp_path} contains folds, and a single run was expected. Choose one of its runs, such as "
+        f"{tmp_path / '1'}."
     )
 
 
