@@ -82,7 +82,7 @@ class WholeLoop:
         pictures = ResidentPictures.read(paths, opened.preprocessing, choose_device().where)
         self.decoding = time.perf_counter() - started
         targets = np.arange(len(paths)) % CLASSES
-        self.part = construction.training_part(pictures, targets, None, CLASSES)
+        self.part = construction.training_set(pictures, targets, None, CLASSES)
         settings: dict[str, Any] = FineTuneClassifier(
             name, train_from="all", cutmix=0.5, epochs=10_000
         ).get_params()

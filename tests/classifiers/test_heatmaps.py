@@ -134,11 +134,10 @@ def test_a_map_lies_over_the_square_that_was_seen():
 class Photographs:
     """As much of a classifier as seen_box asks for."""
 
+    takes_photographs = True
+
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing_ = preprocessing
-
-    def kept_side(self) -> int:
-        return 0
 
 
 def test_the_seen_square_is_that_of_the_preprocessing():

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 import linnaea
-from linnaea.classifiers.contract import takes_photographs
 from linnaea.errors import LinnaeaError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "v1"
@@ -85,7 +84,7 @@ def attempt(folder: Path, model: Any) -> str:
     (folder / "model.json").write_text(json.dumps(model))
     try:
         classifier = linnaea.load(folder)
-        if takes_photographs(classifier):
+        if classifier.takes_photographs:
             X: Any = [np.zeros((40, 36, 3), np.uint8)]
         else:
             X = np.zeros((1, classifier.n_features_in_), np.float32)

@@ -193,10 +193,10 @@ def test_the_photographs_are_shown(part2):
 
 
 def test_a_network_without_weights_says_so_and_goes_on(part2):
-    told = markdown(part2["resnet"])
-    assert "**resnet50 starts from random weights, for two epochs at most.**" in told
-    assert "The weights of resnet50.tv_in1k could not be had from the hub" in told
-    assert "put it into the folder `weights` as `resnet50.tv_in1k.safetensors`." in told
+    message = markdown(part2["resnet"])
+    assert "**resnet50 starts from random weights, for two epochs at most.**" in message
+    assert "The weights of resnet50.tv_in1k could not be downloaded from the Hugging Face Hub" in message
+    assert "put it into the folder `weights` as `resnet50.tv_in1k.safetensors`." in message
     table = markdown(part2["judge"])
     assert "ResNet50, as reported (random start)" in table
     # Its weights are a package, so the default needs no hub.

@@ -272,11 +272,12 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
     assert str(refusal.value) == (
         f"{run.path / 'metrics.json'}: accuracy has no value. Make it again: linnaea evaluate {run.path}."
     )
+    table = (run.path / "predictions.csv").read_bytes()
     (run.path / "predictions.csv").write_text("path,true,predicted,a,b\nx.png,a,a,0.9\n")
     with pytest.raises(DataError, match="line 2: expected 5 values, received 4"):
         build_report(run)
     (run.path / "history.jsonl").write_text("[1, 2]\n")
-    (run.path / "predictions.csv").unlink()
+    (run.path / "predictions.csv").write_bytes(table)
     with pytest.raises(RunError, match=r"history\.jsonl, line 1 is not the record of an epoch"):
         build_report(run)
     assert (run.path / "report.html").read_bytes() == before

@@ -5,14 +5,14 @@ underscore, fit returns self.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from linnaea.errors import DataError, UsageError, did_you_mean
+from linnaea.errors import DataError, LinnaeaError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,43 @@ OnStep = Callable[[str, int, int, float], None]
 class Classifier(Protocol):
     """What every classifier can do. Labels are class names (str) or anything numpy.unique can sort.
 
-    Classifiers of small pictures take X as float32 (n, features) in 0..1. Classifiers of photographs have a
-    method kept_side() and take X as a sequence of uint8 pictures (height, width, 3) of any sizes: more than
+    Every classifier inherits from it: what has a body or a value here holds where a kind of classifier says
+    nothing else, so that nobody needs to ask which kind it is.
+
+    Classifiers of small pictures take X as float32 (n, features) in 0..1. Classifiers of photographs
+    (takes_photographs) take X as a sequence of uint8 pictures (height, width, 3) of any sizes: more than
     kept_side() pixels on the shorter side would be of no use to them.
     """
+
+    takes_photographs: ClassVar[bool] = False
 
     # What the logits are divided by before the softmax: 1.0 after fit, then what calibration found. A
     # squared-error perceptron has no logits in that sense; there it divides the log-probabilities.
     temperature_: float
     classes_: np.ndarray
-    history_: list[EpochRecord]
+    # Empty before fit, and after load.
+    history_: Sequence[EpochRecord] = ()
+    # The epoch whose weights the classifier holds.
+    chosen_epoch_: int | None = None
+    # "probe" or "fine-tuned", where the two were held against each other.
+    kept_: str | None = None
+    # The linear classifier on features of the network before fine-tuning; what was done with a budget.
+    probe_: Any = None
+    plan_: Any = None
 
     def check_settings(self) -> None:
         """Raise SettingError for settings that fit would refuse, before any data is read."""
+
+    def check_network(self) -> None:
+        """Raise LinnaeaError where the network, with its first weights, cannot be had."""
+
+    def suited(self) -> dict[str, Any]:
+        """Return the settings that are left to the classifier (None), at the values that it uses."""
+        return {}
+
+    def kept_side(self) -> int | None:
+        """Return the shorter side, in pixels, beyond which detail is of no use; None: X has the one size."""
+        return None
 
     def fit(
         self,
@@ -94,6 +118,22 @@ class Classifier(Protocol):
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the last layer sees of each picture, float32 (n, width)."""
+
+    def features_and_proba(self, X: Any, split: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Return features(X) and predict_proba(X), with as little work as both take together.
+
+        split: "train" or "val" where X is the whole of what fit was given; what it remembers is not computed
+        again.
+        """
+        return self.features(X), self.predict_proba(X)
+
+    def remembered(self, split: str) -> np.ndarray | None:
+        """Return features() of what fit was given as "train" or "val"; None where that is not remembered."""
+        return None
+
+    def probe_proba(self, X: Any) -> np.ndarray:
+        """Return the probabilities of the probe alone, (n, classes). Only where probe_ is not None."""
+        raise LinnaeaError("This classifier has no probe.", "Ask where probe_ is not None.")
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean loss that training makes small (without penalties) and the accuracy on X, y."""
@@ -162,11 +202,6 @@ def saved_temperature(model: dict[str, Any]) -> float:
     if type(temperature) not in (int, float) or not lowest <= temperature <= highest:
         raise TypeError(f"the temperature is {temperature!r} and must be a number from {lowest} to {highest}")
     return float(temperature)
-
-
-def takes_photographs(classifier: Any) -> bool:
-    """Tell classifiers of photographs, of any size, from those of vectors."""
-    return hasattr(classifier, "kept_side")
 
 
 def new_classifier(model: str, **settings: Any) -> Any:

@@ -1,13 +1,10 @@
 """Heat maps of any classifier: the one place that knows how each kind's are found."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from PIL import Image
-
-from linnaea.classifiers.contract import takes_photographs
 
 Box = tuple[float, float, float, float]
 
@@ -58,46 +55,29 @@ def heat_maps(classifier: Any, X: Any, columns: np.ndarray) -> HeatMaps | None:
     columns: int (n,)
         The class of each picture, as its column in classes_; as a rule the predicted one.
     """
-    if takes_photographs(classifier):
+    if classifier.takes_photographs:
         from linnaea.classifiers.finetune import heatmaps
 
         found = heatmaps.heat_maps(classifier, X, columns)
         return None if found is None else HeatMaps(_scaled(found), "Grad-CAM on the last map")
     from linnaea.classifiers.perceptron.saliency import attributions
 
-    found = attributions(*_by_hand(classifier), np.asarray(X), columns)
+    found = attributions(
+        classifier.parameters_, classifier.sizes_, classifier.activation, np.asarray(X), columns
+    )
     squares = _squares(found)
     return None if squares is None else HeatMaps(_scaled(squares), "integrated gradients from black")
 
 
 def seen_box(classifier: Any, height: int, width: int) -> Box:
     """Return the part of a picture that the classifier sees: left, top, right, bottom, in its pixels."""
-    if takes_photographs(classifier):
+    if classifier.takes_photographs:
         from linnaea.classifiers.finetune import heatmaps
 
         return heatmaps.seen_box(classifier.preprocessing_, height, width)
     side = min(height, width)  # as fit_picture crops
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
-
-
-def _by_hand(classifier: Any) -> tuple[np.ndarray, tuple[int, ...], str]:
-    """Return parameters, sizes and activation of a perceptron, as the network by hand has them.
-
-    Keras' network is the same one with its kernels the other way round: (inputs, outputs).
-    """
-    if hasattr(classifier, "parameters_"):
-        return classifier.parameters_, classifier._sizes, classifier.activation
-    from linnaea.classifiers.keras.classifier import keras_network
-
-    flat, sizes, end = keras_network().parameters(classifier.network_), classifier._sizes, 0
-    turned = np.empty_like(flat)
-    for inputs, outputs in pairwise(sizes):
-        start, end = end, end + inputs * outputs
-        turned[start:end] = flat[start:end].reshape(inputs, outputs).T.ravel()
-        start, end = end, end + outputs
-        turned[start:end] = flat[start:end]
-    return turned, sizes, classifier.activation
 
 
 def _squares(found: np.ndarray) -> np.ndarray | None:

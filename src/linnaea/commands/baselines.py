@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands.study import Study, spread
 from linnaea.data.flatten import BLOCK
 
@@ -29,13 +28,13 @@ def baselines(study: Study, classifier: Any, predicted: np.ndarray) -> dict[str,
     """
     X, y = study.test
     found = {}
-    if getattr(classifier, "probe_", None) is not None:
+    if classifier.probe_ is not None:
         alone = predicted
         if classifier.kept_ != "probe":
             alone = classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
         found["the probe alone"] = float((y == alone).mean())
     names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
-    if not takes_photographs(classifier):
+    if not classifier.takes_photographs:
         learned, targets = _learned_from(study, len(names))
         if len(learned):
             # Of unequal classes alike many were taken: each counts as often as it is there.

@@ -104,7 +104,7 @@ def new_classifier(recipe: Recipe) -> Any:
         }
     )
     chosen.check_settings()
-    if contract.takes_photographs(chosen):
+    if chosen.takes_photographs:
         # So that the run says what was done, and a later version with other defaults repeats it.
         chosen.set_params(**chosen.suited())
     return chosen
@@ -132,7 +132,7 @@ def used_settings(classifier: Any) -> dict[str, Any]:
 
     Of a classifier that was fitted to a budget: with what its plan came to.
     """
-    plan = getattr(classifier, "plan_", None)
+    plan = classifier.plan_
     used = classifier.get_params() | ({} if plan is None else plan.settings)
     return {
         name: setting.as_recorded(used[setting.parameter_name])

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import saved_temperature, takes_photographs
+from linnaea.classifiers.contract import saved_temperature
 from linnaea.commands import ood
 from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
@@ -239,7 +239,7 @@ def _choices(
     """
     on = run.info.chosen_on
     chosen = {}
-    probed = takes_photographs(classifier) and getattr(classifier, "probe_", None) is not None
+    probed = classifier.probe_ is not None
     if probed:
         validated = classifier.probe_.val is not None
         chosen["strength of the probe"] = "validation accuracy" if validated else "nothing: one for all"

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from linnaea.classifiers.contract import takes_photographs
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
 from linnaea.errors import SettingError
@@ -36,7 +35,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     Of a perceptron, the same settings learn anew from each share; of a pretrained network its linear probe
     does, on features that are made once: the curve is the probe's ("of": "probe").
     """
-    if not getattr(classifier, "history_", None):
+    if not classifier.history_:
         return
     y = study.dataset.labels[study.rows("train")]
     subsets = nested_subsets(y, SHARES, seed)
@@ -47,7 +46,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     if len(subsets) < 2:
         terminal.say("Curve", _why_none(y))
         return
-    if takes_photographs(classifier):
+    if classifier.takes_photographs:
         said = _probes(classifier, study, subsets)
     else:
         said = _retrained(classifier, study, subsets)
@@ -60,7 +59,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     targets = np.searchsorted(classifier.classes_, y_val)
     groups = study.grouped(study.rows("val"))
     curve, ahead = points(steps, targets, groups), forecast(steps, targets, classes, seed, groups)
-    kind = "probe" if takes_photographs(classifier) else "network"
+    kind = "probe" if classifier.takes_photographs else "network"
     tested = _tested(run, kind)
     if tested is not None:
         curve[-1]["test_accuracy"] = tested

@@ -19,11 +19,8 @@ def seen(classifier: Any, X: Any, part: str = "") -> tuple[np.ndarray, np.ndarra
 
     Photographs, which are what takes time, go through the network once for both, or not at all.
     """
-    features = _remembered(classifier, part)
-    features = classifier.features(X) if features is None else features
-    if hasattr(classifier, "proba_of_features"):
-        return features, np.asarray(classifier.proba_of_features(features), dtype=np.float64)
-    return features, np.asarray(classifier.predict_proba(X), dtype=np.float64)
+    features, probabilities = classifier.features_and_proba(X, part)
+    return features, np.asarray(probabilities, dtype=np.float64)
 
 
 def scored(classifier: Any, X: Any, score: OutlierScore) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +45,7 @@ def fit(
     Returns None, and writes nothing, where the features are no numbers.
     """
     rows, X = study.sample
-    made = _remembered(classifier, "train")
+    made = classifier.remembered("train")
     if made is None:
         made = classifier.features(X)
     else:
@@ -125,10 +122,6 @@ def load(run: RunFolder) -> OutlierScore | None:
     """
     values = run.outliers()
     return OutlierScore.read(run.path, values) if (run.path / "outliers.json").exists() else None
-
-
-def _remembered(classifier: Any, part: str) -> np.ndarray | None:
-    return classifier.remembered(part) if hasattr(classifier, "remembered") else None
 
 
 def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:

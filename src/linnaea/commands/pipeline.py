@@ -47,7 +47,7 @@ def run(
             stopped = training.fit(folder, classifier, study, recipe, spent, stops, checkpoint)
         folder.flush()
         # Calibrate and evaluate, also what was stopped; not a network that learned nothing.
-        if getattr(classifier, "history_", None):
+        if classifier.history_:
             with phases.measure("evaluate"):
                 calibrated = judging.calibrate(folder, classifier, study)
                 judging.evaluate(folder, classifier, study, calibrated)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from linnaea.classifiers.contract import saved_class, takes_photographs
+from linnaea.classifiers.contract import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.judging import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
@@ -106,7 +106,7 @@ def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
         raise RunError(
             f"{folder.path / 'run.json'} does not record the size of the pictures.", "Train again."
         )
-    if takes_photographs(classifier):
+    if classifier.takes_photographs:
         return int(classifier.kept_side()), True
     if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
         raise RunError(
@@ -169,7 +169,7 @@ def _answer(
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.decoding import fit_picture, read_picture
 
-    photographs = takes_photographs(classifier)
+    photographs = classifier.takes_photographs
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from linnaea import reading
-from linnaea.classifiers.contract import takes_photographs
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.dataset import Dataset
 from linnaea.data.groups import Groups
@@ -115,7 +114,7 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
     """
     from linnaea.data import groups, split_file
 
-    photographs = takes_photographs(classifier)
+    photographs = classifier.takes_photographs
     size = classifier.kept_side() if photographs else recipe.size or PICTURE_SIZE
     # Before the pictures: a split that is not there is reported in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]

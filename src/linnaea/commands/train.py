@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.classifiers import contract
 from linnaea.commands import choosing, learning_curve, pipeline, repeating, study, terminal
 from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
@@ -77,7 +76,7 @@ def train(
         RunFolder.refuse_taken(out, overwrite=overwrite)
     with claimed_free(data) if out is None else claimed(out) as folder:
         with phases.measure("data"):
-            if contract.takes_photographs(classifier):
+            if classifier.takes_photographs:
                 # A moment, where the pictures may take minutes.
                 classifier.check_network()
             pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
-from linnaea.classifiers.contract import EpochRecord, takes_photographs
+from linnaea.classifiers.contract import EpochRecord
 from linnaea.commands import checkpointing, ood, terminal
 from linnaea.commands.checkpointing import Checkpointer
 from linnaea.commands.choosing import used_settings
@@ -63,7 +63,7 @@ def fit(
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
             _show_plan(classifier, bar)
-            if takes_photographs(classifier):  # the steps of others are too short to be shown
+            if classifier.takes_photographs:  # the steps of others are too short to be shown
                 bar.step(stage, done, total, seconds)
             if not stage:
                 checkpointer.step_over(classifier)
@@ -74,15 +74,15 @@ def fit(
         except (KeyboardInterrupt, DivergenceError) as stop:
             stopped = stop
     checkpointer.forget_what_is_half(classifier, stopped)
-    if getattr(classifier, "history_", None):
+    if classifier.history_:
         with run.others_write(*NETWORK, "history.jsonl"):
             classifier.save(run.path)
         used = {**used_settings(classifier), "budget": recipe.budget, "learning_rate": asked["learning_rate"]}
         run.update_info(
             recipe={**recipe.model_dump(), **used},
-            chosen_epoch=getattr(classifier, "chosen_epoch_", None),
+            chosen_epoch=classifier.chosen_epoch_,
             chosen_on="validation accuracy" if _chooses(classifier, validation) else None,
-            kept=getattr(classifier, "kept_", None),
+            kept=classifier.kept_,
             plan=_plan_as_dict(classifier),
         )
     return stopped
@@ -105,17 +105,17 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
 
 def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
     """Print once what a budget was planned for; let the bar count to the plan's epochs as they are now."""
-    plan = getattr(classifier, "plan_", None)
+    plan = classifier.plan_
     if plan is None:
         return
     if bar.plan is None:
-        terminal.say("Plan", f"{plan.summary}. {plan.reason}", plan.twice)
+        terminal.say("Plan", f"{plan.summary}. {plan.reason}")
     if plan is not bar.plan:
         bar.follow(plan)
 
 
 def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
-    plan = getattr(classifier, "plan_", None)
+    plan = classifier.plan_
     for note in () if plan is None else plan.notes:
         terminal.say("", note)
     return None if plan is None else plan.as_dict()
@@ -132,7 +132,7 @@ def _introduce(run: RunFolder, trained: Any) -> None:
     network = trained.describe()
     run.update_info(network=network)
     terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")
-    probe = getattr(trained, "probe_", None)
+    probe = trained.probe_
     if probe is not None:
         part, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
         seconds = trained.history_[0].seconds

@@ -262,7 +262,6 @@ def _plan(facts: RunFacts) -> list[tuple[str, str]]:
         ("Because", str(plan.get("reason") or "")),
         ("Revised", " ".join(str(note) for note in notes) if isinstance(notes, list) else ""),
         ("Trained", f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""),
-        ("With more time", str(plan.get("twice") or "")),
     ]
     return [(name, formatting.unbroken(told)) for name, told in rows if told]
 

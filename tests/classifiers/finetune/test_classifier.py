@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
-from linnaea.errors import DataError, DivergenceError, SettingError
+from linnaea.errors import DataError, DivergenceError, LinnaeaError, SettingError
 
 Build = Callable[..., FineTuneClassifier]
 
@@ -104,6 +104,32 @@ def test_a_fitted_classifier_may_be_pickled_and_copied(fitted: FineTuneClassifie
     expected = fitted.predict_proba(test_part[0][:9])
     for same in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
         np.testing.assert_array_equal(same.predict_proba(test_part[0][:9]), expected)
+
+
+def test_a_fitted_classifier_is_pickled_at_the_size_of_its_network(
+    train_part: Any, val_part: Any, tmp_path: Path
+) -> None:
+    sizes = {}
+
+    def pickled(record: EpochRecord, learning: FineTuneClassifier) -> None:
+        sizes[record.epoch] = len(pickle.dumps(learning))
+
+    large = FineTuneClassifier(
+        "mobilenetv2", weights="none", size=32, views=1, epochs=1, precision="float32", random_state=0
+    ).fit(train_part[0][:12], train_part[1][:12], validation_data=val_part, on_epoch=pickled)
+    large.save(tmp_path)
+    network = (tmp_path / "weights.safetensors").stat().st_size
+    assert network < len(pickle.dumps(large)) < 1.3 * network
+    # While it learns, too, and with a listener that cannot be pickled.
+    assert max(sizes.values()) < 1.3 * network
+    # Nothing of the training is left in memory either.
+    assert "_trainer" not in vars(large)
+    with pytest.raises(LinnaeaError) as over:
+        large.training_state()
+    assert str(over.value) == (
+        "There is no training to go on from: fit has not begun, or has ended. "
+        "Ask for training_state in on_epoch or on_step."
+    )
 
 
 def test_a_damaged_model_is_refused(fitted: FineTuneClassifier, tmp_path: Path) -> None:
@@ -192,7 +218,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
     stopped = classifier(epochs=2, batch_size=4)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(*train_part, validation_data=val_part, on_step=interrupt)
-    assert stopped._session.progress.step == 5
+    assert stopped.training_state()[1]["step"] == 5
     assert stopped.predict(val_part[0]).shape == (60,)
     assert stopped.evaluate(*val_part)[1] == stopped.history_[stopped.chosen_epoch_].val_accuracy
     resumed = classifier(epochs=2, batch_size=4)
@@ -203,7 +229,11 @@ def test_ctrl_c_in_the_middle_of_an_epoch_leaves_it_usable_and_resumable(
 
 
 def test_a_state_of_another_network_is_refused(classifier: Build, train_part: Any) -> None:
-    arrays, values = classifier(epochs=1).fit(*train_part).training_state()
+    states = []
+    classifier(epochs=1).fit(
+        *train_part, on_epoch=lambda _, learning: states.append(learning.training_state())
+    )
+    arrays, values = states[-1]
     other = classifier(epochs=1, head_hidden=4)
     other.load_training_state(arrays, values)
     with pytest.raises(DataError, match=r"^The training state does not fit this training \(RuntimeError"):

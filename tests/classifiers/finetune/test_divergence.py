@@ -11,7 +11,7 @@ import torch
 from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune import loop
-from linnaea.classifiers.finetune.training import score
+from linnaea.classifiers.finetune.trainer import score
 from linnaea.errors import DivergenceError
 
 

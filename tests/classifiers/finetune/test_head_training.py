@@ -28,12 +28,15 @@ def test_features_of_one_view_teach_the_head_what_its_pictures_do(
     same = HEAD | {"views": 1, "crop_scale": 1.0, "flip": False, "cutmix": 0.0}
     quick = classifier(**same).fit(*train_part, validation_data=val_part)
 
+    fell_back = []
+
     def forget(record: EpochRecord, fitted: Any) -> None:
-        fitted._session.features = None
+        fitted._trainer.session.features = None
+        fell_back.append(record.epoch)
 
     # Without features the loop falls back on the pictures, which evaluation's view leaves as they are.
     slow = classifier(**same).fit(*train_part, validation_data=val_part, on_epoch=forget)
-    assert slow._session.features is None
+    assert fell_back == [0, 1, 2]
     for one, other in zip(quick.history_, slow.history_, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
         assert one.val_loss == pytest.approx(other.val_loss, rel=1e-4)
@@ -99,7 +102,7 @@ def test_features_are_given_back_when_everything_learns(
     had = []
 
     def listen(record: EpochRecord, fitted: Any) -> None:
-        had.append(fitted._session.features is not None)
+        had.append(fitted._trainer.session.features is not None)
 
     classifier(head_first_epochs=1).fit(*train_part, validation_data=val_part, on_epoch=listen)
     assert had == [True, True, False]
@@ -116,11 +119,9 @@ def test_a_head_learns_without_a_probe_and_without_crops(
     fitted.fit(
         *train_part,
         validation_data=val_part,
-        on_epoch=lambda record, learning: views.append(len(learning._session.features.train)),
+        on_epoch=lambda record, learning: views.append(len(learning._trainer.session.features.train)),
     )
     assert set(views) == {1}
-    # Nothing of them is left to be copied or pickled.
-    assert fitted._session.features is None
     assert fitted.history_[20].train_accuracy > 0.7
     # Chance is 1 in 3.
     assert fitted.history_[20].val_accuracy > 0.5
@@ -148,9 +149,14 @@ def test_a_picture_is_taken_in_any_of_its_views() -> None:
 def test_the_average_of_a_head_alone_is_that_of_the_whole_network(
     classifier: Callable[..., Any], train_part: Any
 ) -> None:
-    fitted = classifier(**HEAD).fit(*train_part)
-    average, live = fitted._session.average.shadow, fitted._session.network.state_dict()
-    changed = [name for name in average if not torch.equal(average[name], live[name])]
+    changed = []
+
+    def listen(record: EpochRecord, fitted: Any) -> None:
+        session = fitted._trainer.session
+        average, live = session.average.shadow, session.network.state_dict()
+        changed[:] = [name for name in average if not torch.equal(average[name], live[name])]
+
+    classifier(**HEAD).fit(*train_part, on_epoch=listen)
     assert changed == ["classifier.logits.weight", "classifier.logits.bias"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from linnaea.classifiers.finetune import loop
-from linnaea.classifiers.finetune.loop import TrainingPart, size_at
+from linnaea.classifiers.finetune.loop import TrainingSet, micro_batches, size_at
 from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import SettingError
@@ -35,14 +35,14 @@ def weights_before_and_after(
     fitted: Any, pictures: Any, **changed: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Train one epoch, and return the live weights on both sides of it."""
-    before = {}
+    weights = []
 
     def listen(record: Any, classifier: Any) -> None:
-        if record.epoch == 0:
-            before.update({n: t.clone() for n, t in classifier._session.network.state_dict().items()})
+        state = classifier._trainer.session.network.state_dict()
+        weights.append({name: tensor.clone() for name, tensor in state.items()})
 
     fitted.set_params(**changed).fit(*pictures, on_epoch=listen)
-    return before, fitted._session.network.state_dict()
+    return weights[0], weights[-1]
 
 
 def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> list[str]:
@@ -101,7 +101,7 @@ def test_balanced_sampling_draws_every_class_alike() -> None:
     pictures = ResidentPictures(
         [torch.zeros(3, 8, 8, dtype=torch.uint8)] * 100, Preprocessing(size=8), torch.device("cpu")
     )
-    part = TrainingPart(pictures, targets, None, 2)
+    part = TrainingSet(pictures, targets, None, 2)
     drawn = np.concatenate([part.order(0, epoch, balanced=True) for epoch in range(20)])
     assert 0.45 < float((targets[drawn] == 1).float().mean()) < 0.55
     assert sorted(part.order(0, 1, balanced=False)) == list(range(100))
@@ -168,3 +168,20 @@ def test_a_network_that_sees_one_size_refuses_growing_pictures(train_part: Any) 
     with pytest.raises(SettingError) as error:
         transformer.fit(train_part[0][:6], train_part[1][:6])
     assert error.value.message == "first_size is 96, and this network sees pictures of one size only."
+
+
+def test_a_picture_left_over_goes_with_those_before_it() -> None:
+    assert micro_batches(33, 16) == [16, 17]
+    assert micro_batches(34, 16) == [16, 16, 2]
+    assert micro_batches(15, 8) == [8, 7]
+    assert micro_batches(1, 8) == [1]
+    assert micro_batches(3, 1) == [1, 1, 1]
+
+
+def test_batch_norms_learn_from_steps_that_leave_one_picture_over(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    # At 32 pixels the last maps have one pixel: one picture alone would be one value a channel.
+    X, y = train_part
+    settings = {"size": 32, "batch_norm": "update", "batch_size": 16, "accumulate": 2, "epochs": 1}
+    assert len(classifier(**settings).fit(X[:17], y[:17]).history_) == 2

@@ -1,25 +1,46 @@
 """FineTuneClassifier: a pretrained network on photographs, under scikit-learn's conventions."""
 
+import re
 import time
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Self
+from types import NoneType
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from linnaea.classifiers.common import samples
-from linnaea.classifiers.contract import OnEpoch, OnStep
-from linnaea.classifiers.finetune import construction, loop, state
-from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures, count_pictures
-from linnaea.classifiers.finetune.training import FineTuning, Held
-from linnaea.errors import DataError
+from linnaea.classifiers.common.progress import whole_state
+from linnaea.classifiers.common.saved import SavedModel, checked_model_args
+from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.finetune import construction, inference
+from linnaea.classifiers.finetune.backbones import check_size
+from linnaea.classifiers.finetune.device import Device
+from linnaea.classifiers.finetune.loop import TrainingSet
+from linnaea.classifiers.finetune.optimizers import choose_trained
+from linnaea.classifiers.finetune.pictures import (
+    EvaluationBatches,
+    ResidentPictures,
+    batches,
+    count_pictures,
+    kept_side,
+)
+from linnaea.classifiers.finetune.precision import PRECISIONS
+from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.settings import check_settings
+from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
+from linnaea.errors import DataError, LinnaeaError
 from linnaea.random_streams import seed_from
+from linnaea.text import counted
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
-class FineTuneClassifier(FineTuning):
+class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
     X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
@@ -102,7 +123,7 @@ class FineTuneClassifier(FineTuning):
         Where the network computes; "auto": on the graphics card where there is one.
     budget : float, default=None
         Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
-        measured, and train_from, epochs, views, first_size and ema are chosen; see `budget.Plan`.
+        measured, and train_from, epochs, views and ema are chosen; see `budget.Plan`.
     pictures_after : int, default=0
     pictures_after_tuning : int, default=None
         The same where there was fine-tuning, which has more to judge; None: pictures_after.
@@ -126,6 +147,8 @@ class FineTuneClassifier(FineTuning):
     network_ : Module
     preprocessing_ : Preprocessing
     """
+
+    takes_photographs: ClassVar[bool] = True
 
     backbone: str = "efficientnet_lite0"
     _: KW_ONLY
@@ -173,6 +196,10 @@ class FineTuneClassifier(FineTuning):
     progress: bool = False
     random_state: Any = None
 
+    def check_settings(self) -> None:
+        """Raise SettingError that names every setting whose value is refused."""
+        check_settings(self.get_params(deep=False))
+
     def fit(
         self,
         X: Any,
@@ -192,45 +219,48 @@ class FineTuneClassifier(FineTuning):
         a number; after that, and after Ctrl-C, the classifier is the best epoch so far.
         """
         started = time.perf_counter()
-        self._on_step = on_step
-        part, held, on_resume = self._prepare(X, y, validation_data, sample_weight)
+        loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
+        self.__dict__.pop("_trainer", None)
+        self.check_settings()
+        opened, train, validation = self._prepare(X, y, validation_data, sample_weight, loaded)
         settings = self.get_params(deep=False) | self.suited()
-        settings |= self._planned(settings, X, part, held, started, on_resume)
-        features = self._begin(part, held, settings) if on_resume is None else None
-        settings |= self._planned_on() if on_resume is None else {}
-        self._session = construction.new_session(
-            self.network_, settings, part, precision=self.precision_, seed=self.seed_
+
+        def follow(stage: str, done: int, total: int, seconds: float) -> None:
+            self._show(trainer)
+            if on_step is not None:
+                on_step(stage, done, total, seconds)
+
+        def listen(record: EpochRecord) -> None:
+            self._show(trainer)
+            if on_epoch is not None:
+                on_epoch(record, self)
+
+        trainer = Trainer(
+            opened, settings, train, validation, precision=self.precision_, seed=self.seed_, on_step=follow
         )
-        if on_resume is None:
-            self.history_ = self._session.progress.history
-        if on_resume is None and self.probe_ is not None:
-            # What learns may start from another head; what is judged before the first epoch is the probe.
-            self.probe_.load_into(construction.logits_layer(self.network_))
-        if on_resume is not None:
-            features = self._resume(part, held, settings["views"], on_resume)
-        if features is not None:
-            # No crops where none are asked for.
-            kept = features if self.crop_scale < 1 else features.uncropped(flip=self.flip)
-            self._session.features = kept.to(part.pictures.device)
-        self._session.on_step = on_step
+        self._show(trainer)
+        if loaded is None:
+            trainer.start(X, started)
+        else:
+            trainer.resume(*loaded)
+        self._trainer = trainer
         try:
-            if not self.history_:
-                self._close_first(part, held, on_epoch)
-            elif self._session.progress.awaits_record:
-                # Stopped after the last step of an epoch and before it was judged.
-                self._close_epoch(part, held, on_epoch)
-            loop.train(self._session, part, lambda: self._close_epoch(part, held, on_epoch))
+            trainer.run(listen)
         finally:
-            # A fitted classifier can be pickled, and a listener perhaps not.
-            self._on_step = self._session.on_step = None
-            self._keep_best()
+            self._show(trainer)
+        # It is several times as large as what it made. One that was broken off stays: training_state has it.
+        del self._trainer
         return self
 
     def _prepare(
-        self, X: Any, y: Any, validation_data: tuple[Any, Any] | None, sample_weight: Any
-    ) -> tuple[loop.TrainingPart, Held | None, Any]:
+        self,
+        X: Any,
+        y: Any,
+        validation_data: tuple[Any, Any] | None,
+        sample_weight: Any,
+        loaded: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
+    ) -> tuple[construction.Opened, TrainingSet, ValidationSet | None]:
         """Check everything that can be checked, then build the network and decode the pictures."""
-        self.check_settings()
         self.temperature_ = 1.0
         y = samples.labels(y, count_pictures(X))
         classes = samples.classes_of(y)
@@ -243,33 +273,276 @@ class FineTuneClassifier(FineTuning):
                 raise DataError("validation_data holds no picture.", "Leave it out, or give pictures.")
             y_val = samples.labels(validation_data[1], number, "validation y")
             val_targets = samples.class_numbers(y_val, classes, "validation y")
-        on_resume = self.__dict__.pop("_loaded_state", None)
-        self.seed_ = seed_from(self.random_state) if on_resume is None else on_resume[1]["seed"]
+        with whole_state():
+            begun = None if loaded is None else (loaded[1]["seed"], loaded[1]["precision"])
+        self.seed_ = seed_from(self.random_state) if begun is None else begun[0]
         opened = self.first_network(len(classes))
-        if on_resume is None:
-            self.precision_ = construction.precision_for(
-                self.precision, opened, self.backbone, self.batch_size, self.batch_norm
-            )
-        else:
-            self.precision_ = on_resume[1]["precision"]
+        how = self.precision, opened, self.backbone, self.batch_size, self.batch_norm
+        self.precision_ = construction.precision_for(*how) if begun is None else begun[1]
         self.learning_rate_ = self.suited()["learning_rate"]
         where = next(opened.network.parameters()).device
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
-        held = None
+        validation = None
         if validation_data is not None:
-            held = EvaluationBatches(validation_data[0], opened.preprocessing, where), val_targets
+            pictures_val = EvaluationBatches(validation_data[0], opened.preprocessing, where)
+            validation = ValidationSet(pictures_val, val_targets)
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.input_config_ = opened.preprocessing.as_dict()
         self.weights_, self._model_args = opened.weights, opened.model_args
         targets = samples.class_numbers(y, classes)
-        return construction.training_part(pictures, targets, weights, len(classes)), held, on_resume
+        return opened, construction.training_set(pictures, targets, weights, len(classes)), validation
+
+    def _show(self, trainer: Trainer) -> None:
+        """Let how far the training is be seen in the attributes that end in an underscore."""
+        self.history_, self.chosen_epoch_ = trainer.progress.history, trainer.progress.kept_epoch
+        self.plan_, self.probe_, self.kept_ = trainer.plan, trainer.probe, trainer.kept
+        self._remembered = trainer.remembered
 
     def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return what exact resume needs: named arrays, and plain JSON values."""
-        check_is_fitted(self, "_session")
-        arrays, values = state.session_as_state(self._session, self.probe_)
-        return arrays, values if self.plan_ is None else values | {"plan": self.plan_.as_dict()}
+        """Return what exact resume needs: named arrays, and plain JSON values.
+
+        Raises LinnaeaError but in on_epoch and on_step, and after a fit that was broken off.
+        """
+        if "_trainer" not in self.__dict__:
+            raise LinnaeaError(
+                "There is no training to go on from: fit has not begun, or has ended.",
+                "Ask for training_state in on_epoch or on_step.",
+            )
+        return self._trainer.state()
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Take back what training_state returned; the next fit goes on from there."""
         self._loaded_state = arrays, values
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is needed to predict: a classifier is pickled at about the size of its network."""
+        left_out = ("_trainer", "_remembered")
+        return {name: value for name, value in super().__getstate__().items() if name not in left_out}
+
+    def check_network(self) -> None:
+        """Build the network with its weights once, before any picture is read, and let it go again.
+
+        Raises UsageError for an unknown backbone, SettingError for a stage that it does not have and a size
+        that it does not take, LinnaeaError for weights that cannot be had or do not fit.
+        """
+        opened = construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=2,
+            seed=0,
+            device=self.device,
+        )
+        choose_trained(opened.network, self.suited()["train_from"])
+
+    def suited(self) -> dict[str, Any]:
+        """Return train_from, epochs and learning_rate as they are used: None is what suits the backbone.
+
+        Raises UsageError for an unknown backbone.
+        """
+        train_from, epochs = construction.length_for(self.backbone, self.train_from, self.epochs)
+        rate = self.learning_rate or construction.rate_for(self.backbone, self.solver)
+        return {"train_from": train_from, "epochs": epochs, "learning_rate": rate}
+
+    def kept_side(self) -> int:
+        """Return the shorter side, in pixels, beyond which a picture's detail is of no use to the network.
+
+        Raises UsageError for an unknown backbone, LinnaeaError for weights that cannot be read.
+        """
+        if hasattr(self, "preprocessing_"):
+            return kept_side(self.preprocessing_)
+        return kept_side(
+            construction.preprocessing_of(
+                self.backbone, weights=self.weights, size=self.size, variant=self.preprocessing
+            )
+        )
+
+    def _device(self) -> Device:
+        return Device(next(self.network_.parameters()).device)
+
+    def _logits(self, X: Any) -> Tensor:
+        check_is_fitted(self, "network_")
+        where = next(self.network_.parameters()).device
+        seen = batches(X, self.preprocessing_, where, inference.BATCH)
+        return inference.logits(self.network_, seen, self.preprocessing_, self.precision_, tta=self.tta)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits (n, classes); with two classes, their difference (n,), as scikit-learn does."""
+        logits = self._logits(X).numpy()
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, classes) probabilities in float64, columns in the order of classes_.
+
+        They obey temperature_.
+        """
+        return torch.softmax(self._logits(X).double() / self.temperature_, dim=1).numpy()
+
+    def first_network(self, classes: int) -> construction.Opened:
+        """Return the network that fit begins with, a new head for so many classes on it.
+
+        Raises LinnaeaError where the first weights cannot be had.
+        """
+        return construction.open_network(
+            self.backbone,
+            weights=self.weights,
+            size=self.size,
+            variant=self.preprocessing,
+            classes=classes,
+            seed=self.seed_,
+            device=self.device,
+        )
+
+    def probe_proba(self, X: Any) -> np.ndarray:
+        """Return what the probe alone says, (n, classes): on the features of the network before fine-tuning.
+
+        Raises LinnaeaError where the first weights cannot be had any more.
+        """
+        check_is_fitted(self, "network_")
+        if self.kept_ == "probe":
+            return self.predict_proba(X)
+        if self.probe_ is None:
+            raise LinnaeaError("This network was fine-tuned without a probe, or loaded.", "Fit it with one.")
+        opened = self.first_network(len(self.classes_))
+        self.probe_.load_into(construction.logits_layer(opened.network))
+        where = next(opened.network.parameters()).device
+        seen = batches(X, opened.preprocessing, where, inference.BATCH)
+        logits = inference.logits(opened.network, seen, opened.preprocessing, self.precision_, tta=self.tta)
+        return torch.softmax(logits.double(), dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each picture, (n,)."""
+        check_is_fitted(self, "network_")
+        return self.classes_[self._logits(X).argmax(1).numpy()]
+
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last layer sees, float32 (n, width): pooled features, or the head's hidden units.
+
+        With tta="flip" the mean of a picture's and its mirror's: the last layer of these means gives
+        decision_function's logits.
+        """
+        check_is_fitted(self, "network_")
+        where = next(self.network_.parameters()).device
+        seen = batches(X, self.preprocessing_, where, inference.BATCH)
+        how = self.preprocessing_, self.precision_
+        return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
+
+    def features_and_proba(self, X: Any, split: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Return features(X) and predict_proba(X), of one pass through the network, or of none."""
+        features = self.remembered(split)
+        features = self.features(X) if features is None else features
+        logits = inference.last_logits(self.network_, torch.from_numpy(features))
+        return features, torch.softmax(logits.double() / self.temperature_, dim=1).numpy()
+
+    def remembered(self, split: str) -> np.ndarray | None:
+        """Return features() of the pictures that fit was given, in their order, where it still has them.
+
+        split: "train" or "val"; None where fine-tuning has changed what the network makes of them, and in a
+        copy that was pickled or loaded.
+        """
+        return None if self.tta != "none" else self.__dict__.get("_remembered", {}).get(split)
+
+    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
+        y = samples.labels(y, count_pictures(X))
+        return inference.judged(self._logits(X), torch.from_numpy(samples.class_numbers(y, self.classes_)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return {"summary": one line, "parameters": count, …}, for the terminal and the report."""
+        check_is_fitted(self, "network_")
+        parameters = sum(parameter.numel() for parameter in self.network_.parameters())
+        numbers = "bf16" if self.precision_ == "bfloat16" else "float32"
+        device = self._device()
+        threads = counted(torch.get_num_threads(), "thread") if device.where.type == "cpu" else device.name
+        # Only what kind of weights; where exactly they came from would take three lines of a table.
+        came = self.weights_.partition(" (")[0].partition(";")[0]
+        if came.startswith("weights from"):
+            came = f"weights from {Path(self.weights).name}"
+            dropped = re.search(r"its layer for ([\d,]+) classes was dropped", self.weights_)
+            # ImageNet's 1,000 always go; a layer for others may be the one that somebody wanted.
+            if dropped and dropped[1] != "1,000":
+                came += f" without its last layer of {dropped[1]} classes"
+        return {
+            "summary": f"{self.backbone} · {came} · {numbers}, channels last, {threads}",
+            "parameters": parameters,
+            "weights": self.weights_,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights.safetensors and model.json into folder."""
+        check_is_fitted(self, "network_")
+        parameters = self.get_params(deep=False) | {"weights": str(self.weights)}
+        hidden = getattr(self.network_.get_classifier(), "hidden", None)
+        arrays = {n: tensor.detach().cpu().contiguous() for n, tensor in self.network_.state_dict().items()}
+        SavedModel.of(
+            self,
+            "finetune",
+            folder,
+            arrays,
+            parameters,
+            backbone=self.backbone,
+            model_args=self._model_args,
+            weights=self.weights_,
+            preprocessing=self.preprocessing_.as_dict(),
+            head_hidden=None if hidden is None else hidden.out_features,
+            precision={"numbers": self.precision_, "processor": self._device().name},
+            kept=self.kept_,
+        ).write()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the classifier that save wrote. Raises DataError for a folder that is damaged."""
+        model = SavedModel.read("finetune", folder)
+        header = model.header
+        with model.damage_named():
+            classifier = model.unfitted(cls)
+            _check(header, model.arrays)
+            classifier.preprocessing_ = Preprocessing.from_dict(header["preprocessing"])
+            classifier.input_config_ = header["preprocessing"]
+            classifier.weights_, classifier._model_args = header["weights"], header["model_args"]
+            classifier.kept_ = header["kept"]
+            classifier.network_ = construction.rebuild_network(
+                header["backbone"],
+                header["model_args"],
+                classifier.preprocessing_.size,
+                len(classifier.classes_),
+                header["head_hidden"],
+                classifier.dropout,
+                device=classifier.device,
+            )
+            classifier.network_.load_state_dict(model.arrays)
+            # Elsewhere than it was made, bfloat16 may be slow: float32 is everybody's.
+            same = header["precision"]["processor"] == classifier._device().name
+            classifier.precision_ = header["precision"]["numbers"] if same else "float32"
+        return classifier
+
+
+def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raise ValueError for a model.json that does not go with the tensors, before a network is built."""
+    for name, kinds in _KINDS.items():
+        value = model[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"{name} is {str(value)[:100]}")
+    if not isinstance(model["parameters"].get("weights", ""), str):
+        raise ValueError("parameters.weights is no text")
+    if model["precision"]["numbers"] not in PRECISIONS[1:]:
+        raise ValueError(f"precision is {str(model['precision'])[:100]}")
+    hidden = model["head_hidden"]
+    widths = {tensor.shape[0] for tensor in tensors.values() if tensor.ndim}
+    for what, width in (("classes", len(model["classes"])), ("units of the head", hidden)):
+        if width is not None and width not in widths:
+            raise ValueError(f"{width!r} {what}, and the weights have none of that size")
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
+        raise ValueError("the weights hold NaN or infinity")
+    check_size(model["backbone"], checked_model_args(model["model_args"]), tensors)
+
+
+_KINDS: dict[str, Any] = {
+    "backbone": str,
+    "weights": str,
+    "head_hidden": (int, NoneType),
+    "chosen_epoch": int,
+    "kept": (str, NoneType),
+    "precision": dict,
+}

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from linnaea.classifiers.finetune.device import (
 )
 from linnaea.classifiers.finetune.folding import fold_batch_norms
 from linnaea.classifiers.finetune.heads import build_head
-from linnaea.classifiers.finetune.loop import LoopSettings, Session, TrainingPart
+from linnaea.classifiers.finetune.loop import Session, TrainingSet
 from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.precision import choose_precision
@@ -212,17 +213,17 @@ def _suited(backbone: str) -> Suited:
     return next(suited for family, suited in _SUITED.items() if architecture.startswith(family))
 
 
-def training_part(
+def training_set(
     pictures: ResidentPictures, targets: np.ndarray, weights: np.ndarray | None, classes: int
-) -> TrainingPart:
-    """Return the training part, its targets and weights on the pictures' device."""
+) -> TrainingSet:
+    """Return the training set, its targets and weights on the pictures' device."""
     where = pictures.device
     on_device = None if weights is None else torch.from_numpy(weights).to(where, torch.float32)
-    return TrainingPart(pictures, torch.from_numpy(targets).to(where), on_device, classes)
+    return TrainingSet(pictures, torch.from_numpy(targets).to(where), on_device, classes)
 
 
 def new_session(
-    network: Any, settings: dict[str, Any], part: TrainingPart, *, precision: str, seed: int
+    network: Any, settings: dict[str, Any], train: TrainingSet, *, precision: str, seed: int
 ) -> Session:
     """Return a session on a copy of network (which may have lent its linear head from the probe).
 
@@ -231,7 +232,7 @@ def new_session(
     network = copy.deepcopy(network)
     hidden, dropout = settings["head_hidden"], settings["dropout"]
     if hidden is not None:
-        put_head(network, part.classes, hidden, dropout, seed)
+        put_head(network, train.classes, hidden, dropout, seed)
     else:
         network.get_classifier().dropout.p = dropout
     if settings["first_size"] is not None and getattr(network, "patch_embed", None) is not None:
@@ -241,7 +242,7 @@ def new_session(
         )
     trained = frozenset(choose_trained(network, settings["train_from"]))
     layer = classifier_name(network)
-    steps = -(-len(part) // (settings["batch_size"] * settings["accumulate"]))
+    steps = -(-len(train) // (settings["batch_size"] * settings["accumulate"]))
     if settings["batch_norm"] != "freeze":
         batchnorm.set_momentum(network, steps)
     optimizer = build_optimizer(
@@ -251,18 +252,13 @@ def new_session(
             for name in ("solver", "learning_rate", "momentum", "weight_decay", "layer_decay")
         },
     )
-    loop_settings = {field.name for field in fields(LoopSettings)} & set(settings)
     return Session(
         network=network,
         optimizer=optimizer,
         average=None if settings["ema"] is None else WeightAverage(network, settings["ema"]),
         progress=TrainingProgress(),
         augmentation=Augmentation(**{field.name: settings[field.name] for field in fields(Augmentation)}),
-        settings=LoopSettings(
-            **{name: settings[name] for name in loop_settings if name != "precision"},
-            balanced=settings["sampling"] == "balanced",
-            precision=precision,
-        ),
+        settings=SimpleNamespace(**settings | {"precision": precision}),
         trained=trained,
         head=frozenset(name for name in trained if name.startswith(f"{layer}.")),
         seed=seed,

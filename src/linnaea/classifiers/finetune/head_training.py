@@ -16,7 +16,7 @@ from linnaea.classifiers.finetune.augment import pictures_seen, views
 from linnaea.classifiers.finetune.backbones import feature_width
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.finetune.probe import Probe, fit_probe
-from linnaea.classifiers.finetune.progress import Stage
+from linnaea.classifiers.finetune.stage import Stage
 
 
 @dataclass(eq=False)

@@ -35,7 +35,7 @@ def probes(
     """
     opened = classifier.first_network(len(classifier.classes_))
     where = next(opened.network.parameters()).device
-    plan = getattr(classifier, "plan_", None)
+    plan = classifier.plan_
     number = (plan.settings if plan is not None else classifier.get_params())["views"]
     features = FrozenFeatures.of(
         opened.network,

@@ -1,10 +1,10 @@
-"""The training loop: train → run_epoch → train_step."""
+"""The training loop: run_epoch → train_step."""
 
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from linnaea.classifiers.finetune.device import Device, room_to_train
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, fetched, one_ahead, ready_for
-from linnaea.classifiers.finetune.progress import Stage
+from linnaea.classifiers.finetune.stage import Stage
 from linnaea.random_streams import Purpose, stream
 
 # Share of the epochs over which pictures grow from first_size to full size, and the step they grow in:
@@ -31,29 +31,8 @@ GROWING, STRIDE = 0.6, 32
 REMEDY = "set clip_norm"
 
 
-@dataclass(frozen=True)
-class LoopSettings:
-    """What the loop is told; FineTuneClassifier says what each is."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    warmup_epochs: float
-    label_smoothing: float
-    batch_norm: str
-    head_first_epochs: int
-    clip_norm: float | None
-    accumulate: int
-    patience: int
-    balanced: bool
-    first_size: int | None
-    precision: str
-    progress: bool
-
-
 @dataclass(eq=False)
-class TrainingPart:
+class TrainingSet:
     """The pictures to learn from, as they lie in memory.
 
     targets: Tensor of int64 (n,), on the pictures' device
@@ -83,6 +62,8 @@ class TrainingPart:
 class Session:
     """What learns: a network, what moves it, and how far it has come.
 
+    settings: SimpleNamespace
+        FineTuneClassifier's, with what is left to the backbone, the plan and the machine filled in.
     trained, head: names of parameters
         What is trained, and the part of it that head_first_epochs are for.
     features: FrozenFeatures or None
@@ -94,7 +75,7 @@ class Session:
     average: WeightAverage | None
     progress: TrainingProgress[dict[str, Tensor]]
     augmentation: Augmentation
-    settings: LoopSettings
+    settings: SimpleNamespace
     trained: frozenset[str]
     head: frozenset[str]
     seed: int
@@ -123,16 +104,7 @@ class Session:
         )
 
 
-def train(session: Session, part: TrainingPart, close_epoch: Callable[[], None]) -> None:
-    """Run epochs until all are over or `patience` of them brought nothing; close_epoch() after each."""
-    progress = session.progress
-    # close_epoch may change session.settings: a training that runs out of time has fewer epochs.
-    while not progress.is_over(session.settings.epochs, session.settings.patience):
-        run_epoch(session, part)
-        close_epoch()
-
-
-def run_epoch(session: Session, part: TrainingPart) -> None:
+def run_epoch(session: Session, train: TrainingSet) -> None:
     """Go through the pictures once, from the first step not yet made.
 
     Raises DivergenceError at the first step whose loss is not finite.
@@ -140,23 +112,25 @@ def run_epoch(session: Session, part: TrainingPart) -> None:
     progress, settings = session.progress, session.settings
     epoch = progress.epoch + 1
     session.begin_epoch(epoch)
-    size = size_at(epoch, settings.first_size, part.pictures.preprocessing.size, settings.epochs)
-    order = part.order(session.seed, epoch, balanced=settings.balanced)
+    size = size_at(epoch, settings.first_size, train.pictures.preprocessing.size, settings.epochs)
+    order = train.order(session.seed, epoch, balanced=settings.sampling == "balanced")
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
     done, started = sum(map(len, steps[: progress.step])), time.perf_counter() - progress.seconds
-    inputs = (next_batch(session, part, steps[step], step, size) for step in range(progress.step, len(steps)))
+    inputs = (
+        next_batch(session, train, steps[step], step, size) for step in range(progress.step, len(steps))
+    )
     with (
-        room_to_train(part.pictures.device, settings.batch_size, size),
+        room_to_train(train.pictures.device, settings.batch_size, size),
         threads_for(session.features),
         signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,
-        one_ahead(inputs, part.pictures.ahead) as batches,
+        one_ahead(inputs, train.pictures.ahead) as batches,
     ):
         for batch in batches:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
             set_rate(session.optimizer, session.rate(progress.epoch + (progress.step + 0.5) / len(steps)))
-            loss, correct, weight = train_step(session, part, batch)
+            loss, correct, weight = train_step(session, train, batch)
             if not np.isfinite(loss):
                 problem = f"in epoch {epoch}, step {progress.step + 1}: the loss is {loss}"
                 raise divergence(problem, settings.learning_rate, REMEDY)
@@ -183,34 +157,35 @@ class Batch(NamedTuple):
     rng: np.random.Generator
 
 
-def next_batch(session: Session, part: TrainingPart, rows: np.ndarray, step: int, size: int) -> Batch:
+def next_batch(session: Session, train: TrainingSet, rows: np.ndarray, step: int, size: int) -> Batch:
     """Return what this step of the epoch learns from. It depends on no step before, nor on global state."""
     rng = stream(session.seed, Purpose.AUGMENT, session.progress.epoch + 1, step)
     if session.features is not None:
         # Only the head learns: what comes before it was computed once.
         return Batch(rows, session.features.take(rows, rng), rng)
-    pictures = part.pictures
+    pictures = train.pictures
     crops = session.augmentation.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
     return Batch(rows, ready_for(pictures.device, crops), rng)
 
 
-def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[float, float, float]:
+def train_step(session: Session, train: TrainingSet, batch: Batch) -> tuple[float, float, float]:
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
     settings, progress, augmentation = session.settings, session.progress, session.augmentation
     rows, inputs, rng = batch
-    inputs = fetched(inputs, part.targets.device)
-    where = torch.from_numpy(rows).to(part.targets.device)
-    weights = None if part.weights is None else part.weights[where]
-    targets = shares(part.targets[where], part.classes, weights)
+    inputs = fetched(inputs, train.targets.device)
+    where = torch.from_numpy(rows).to(train.targets.device)
+    weights = None if train.weights is None else train.weights[where]
+    targets = shares(train.targets[where], train.classes, weights)
     if session.features is not None:
         forward = session.network.get_classifier()
     else:
-        inputs = augmentation.finished(inputs, part.pictures.preprocessing, rng)
+        inputs = augmentation.finished(inputs, train.pictures.preprocessing, rng)
         inputs, targets = augmentation.mixed(inputs, targets, rng)
         forward = partial(inference.forward, session.network, precision=settings.precision)
     sums = torch.zeros(3, device=inputs.device)
     with _dropout_from(session.seed, progress, Device(inputs.device)):
-        for x, y in zip(inputs.split(settings.batch_size), targets.split(settings.batch_size), strict=True):
+        sizes = micro_batches(len(rows), settings.batch_size)
+        for x, y in zip(inputs.split(sizes), targets.split(sizes), strict=True):
             logits = forward(x)
             # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
             (cross_entropy(logits, smoothed(y, settings.label_smoothing)) / len(rows)).backward()
@@ -223,6 +198,18 @@ def train_step(session: Session, part: TrainingPart, batch: Batch) -> tuple[floa
         session.average.update(None if session.features is None else session.head)
     loss, correct, weight = sums.tolist()  # one transfer from a GPU for all three
     return loss, correct, weight
+
+
+def micro_batches(pictures: int, batch_size: int) -> list[int]:
+    """Return how many pictures go through the network at a time: batch_size, and what is left.
+
+    A single one that is left goes with those before it: of one value a channel, as on a last map of a single
+    pixel, a batch norm that learns can make nothing.
+    """
+    sizes = [min(batch_size, pictures - start) for start in range(0, pictures, batch_size)]
+    if len(sizes) > 1 and sizes[-1] == 1 < batch_size:
+        sizes[-2:] = [batch_size + 1]
+    return sizes
 
 
 def _measured(logits: Tensor, targets: Tensor) -> Tensor:

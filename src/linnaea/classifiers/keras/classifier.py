@@ -17,7 +17,7 @@ from linnaea.classifiers.common.progress import TrainingProgress, by_accuracy, w
 from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.common.saved import SavedModel, count_of
 from linnaea.classifiers.common.schedules import rate_at
-from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.network import hidden_sizes
 from linnaea.errors import DataError, DivergenceError, LinnaeaError, MissingExtraError
@@ -44,7 +44,7 @@ def keras_network() -> ModuleType:
     return network
 
 
-class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
+class KerasMLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """A multi-layer perceptron in Keras 3, on the torch backend unless KERAS_BACKEND names another.
 
     The settings are MLPClassifier's and mean the same: under one seed both start from the same weights and
@@ -298,7 +298,8 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         return LOSSES[self.loss](np.dtype(np.float32))
 
     @property
-    def _sizes(self) -> tuple[int, ...]:
+    def sizes_(self) -> tuple[int, ...]:
+        """Features, hidden units, classes."""
         return int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_)
 
     def _begin(self) -> None:
@@ -312,7 +313,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
 
     def _build(self) -> Any:
         return keras_network().build(
-            self._sizes,
+            self.sizes_,
             init=self.init,
             activation=self.activation,
             l2=self.l2,
@@ -322,6 +323,16 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         )
 
     # What a fitted one can do.
+
+    @property
+    def parameters_(self) -> np.ndarray:
+        """All weights and biases, flat and in MLPClassifier's order: its weights are (outputs, inputs)."""
+        parameters, end = keras_network().parameters(self.network_), 0
+        for inputs, outputs in pairwise(self.sizes_):
+            start, end = end, end + inputs * outputs
+            parameters[start:end] = parameters[start:end].reshape(inputs, outputs).T.ravel()
+            end += outputs
+        return parameters
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest output for each row, (n,)."""
@@ -359,7 +370,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """Return {"summary": "784-512-10, relu", "parameters": 407050}: the widths, inputs to classes."""
         check_is_fitted(self, "network_")
         return {
-            "summary": f"{'-'.join(map(str, self._sizes))}, {self.activation}",
+            "summary": f"{'-'.join(map(str, self.sizes_))}, {self.activation}",
             "parameters": self.network_.count_params(),
         }
 
@@ -408,7 +419,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
         """Write weights.safetensors (hidden_1.kernel, hidden_1.bias, …) and model.json into folder."""
         check_is_fitted(self, "network_")
         flat, end, arrays = keras_network().parameters(self.network_), 0, {}
-        for name, shape in _shapes(self._sizes).items():
+        for name, shape in _shapes(self.sizes_).items():
             start, end = end, end + math.prod(shape)
             arrays[name] = flat[start:end].reshape(shape)
         width = {"n_features_in": int(self.n_features_in_)}
@@ -426,7 +437,7 @@ class KerasMLPClassifier(ClassifierMixin, BaseEstimator):
             classifier.n_features_in_ = count_of(model.header["n_features_in"])
             classifier.seed_ = seed_from(classifier.random_state)
             # Before a network of these sizes is built.
-            shapes = _shapes(classifier._sizes)
+            shapes = _shapes(classifier.sizes_)
             model.check_arrays(shapes, "float32")
             chosen, temperature = classifier.chosen_epoch_, classifier.temperature_
             classifier._begin()

@@ -17,7 +17,7 @@ from linnaea.classifiers.common.progress import TrainingProgress, by_accuracy, w
 from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.common.saved import SavedModel, count_of
 from linnaea.classifiers.common.schedules import rate_at
-from linnaea.classifiers.contract import EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.perceptron.batches import Batches
 from linnaea.classifiers.perceptron.network import Network, hidden_sizes, new_parameters, shapes_of
 from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
@@ -26,7 +26,7 @@ from linnaea.random_streams import Purpose, seed_from, stream
 from linnaea.settings import MLP, check
 
 
-class MLPClassifier(ClassifierMixin, BaseEstimator):
+class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """Multi-layer perceptron, trained in mini-batches by backpropagation.
 
     The gradient of a step is the mean over its batch, plus l2 · W. With one integer seed two trainings on the
@@ -96,6 +96,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         The epoch whose weights the classifier holds.
     parameters_ : ndarray of shape (parameters,)
         All weights and biases; coefs_ and intercepts_ are views of it, layer by layer.
+    sizes_ : tuple of int
+        Features, hidden units, classes.
     n_features_in_, seed_ : int
         Features of X, and the seed that was used.
 
@@ -332,8 +334,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
     def _begin(self) -> None:
         """Make the network of the first step."""
         self.seed_, self.temperature_, self.chosen_epoch_ = seed_from(self.random_state), 1.0, 0
-        self._sizes = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
-        self.parameters_ = new_parameters(self._sizes, self.init, self.activation, self.seed_, self.dtype)
+        self.sizes_ = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
+        self.parameters_ = new_parameters(self.sizes_, self.init, self.activation, self.seed_, self.dtype)
         self._progress: TrainingProgress[np.ndarray] = TrainingProgress()
         self.history_ = self._progress.history
         # Adam's bias correction counts the steps; each array of the memory is as long as the parameters.
@@ -342,7 +344,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
     def _new_solver(self) -> Solver:
         momentum = {"momentum": self.momentum} if self.solver == "nesterov" else {}
-        solver: Solver = SOLVERS[self.solver](self.parameters_, shapes_of(self._sizes), **momentum)
+        solver: Solver = SOLVERS[self.solver](self.parameters_, shapes_of(self.sizes_), **momentum)
         solver.resume(self._solver_memory, self._solver_steps)
         self._solver_memory = solver.memory
         return solver
@@ -443,23 +445,23 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         # One for each caller: threads that predict at the same time must not share workspaces.
         dropout = {"dropout": self.dropout, "input_dropout": self.input_dropout} if training else {}
         return Network(
-            self.parameters_, self._sizes, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
+            self.parameters_, self.sizes_, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
         )
 
     @property
     def coefs_(self) -> list[np.ndarray]:
         """The weights of each layer, (inputs, outputs): views of parameters_."""
-        return [w.T for w in views(self.parameters_, shapes_of(self._sizes))[::2]]
+        return [w.T for w in views(self.parameters_, shapes_of(self.sizes_))[::2]]
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
         """The biases of each layer, (outputs,): views of parameters_."""
-        return [bias[:, 0] for bias in views(self.parameters_, shapes_of(self._sizes))[1::2]]
+        return [bias[:, 0] for bias in views(self.parameters_, shapes_of(self.sizes_))[1::2]]
 
     def describe(self) -> dict[str, Any]:
         """Return {"summary": "784-50-10, relu", "parameters": 39760}."""
         check_is_fitted(self, "parameters_")
-        summary = f"{'-'.join(map(str, self._sizes))}, {self.activation}"
+        summary = f"{'-'.join(map(str, self.sizes_))}, {self.activation}"
         return {"summary": summary, "parameters": int(self.parameters_.size)}
 
     # A training that goes on, and the network on disk.
@@ -508,7 +510,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "parameters_")
         self.check_settings()
         # As it was fitted, whatever set_params said since.
-        settings = {**self.get_params(deep=False), "hidden_layer_sizes": self._sizes[1:-1]}
+        settings = {**self.get_params(deep=False), "hidden_layer_sizes": self.sizes_[1:-1]}
         arrays = {f"coefs.{i}": np.ascontiguousarray(w) for i, w in enumerate(self.coefs_)}
         arrays |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
         width = {"n_features_in": int(self.n_features_in_)}

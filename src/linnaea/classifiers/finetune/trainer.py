@@ -1,0 +1,368 @@
+"""A fine-tuning from its plan to the choice of its best epoch; FineTuneClassifier.fit sets it going."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linnaea.classifiers.common.progress import Score, TrainingProgress, has_exploded
+from linnaea.classifiers.contract import EpochRecord, OnStep
+from linnaea.classifiers.finetune import batchnorm, construction, inference, loop
+from linnaea.classifiers.finetune.budget import Budget, Plan
+from linnaea.classifiers.finetune.device import all_finite
+from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.pictures import EvaluationBatches
+from linnaea.classifiers.finetune.probe import Probe
+from linnaea.errors import DataError
+
+
+class ValidationSet(NamedTuple):
+    """Pictures as evaluation sees them, and class numbers (m,)."""
+
+    pictures: EvaluationBatches
+    targets: np.ndarray
+
+
+class Trainer:
+    """Plans, fits the probe, trains epoch by epoch, and keeps the best: start or resume, then run.
+
+    network: Module
+        What is evaluated, and in the end kept. What learns is a copy of it (session.network), whose weights,
+        averaged where that is asked for, it takes over at the end of each epoch.
+    settings: dict
+        FineTuneClassifier's, what suits the backbone and what a plan decides filled in.
+    train: TrainingSet, validation: ValidationSet or None
+    session: Session
+        What learns; there from the end of start or resume on.
+    progress: TrainingProgress
+    plan: Plan or None
+        What is done with the budget, as it is now.
+    probe: Probe or None
+    remembered: dict of ndarray (n, width)
+        What `network` makes of the pictures of "train" and "val" before its head, as long as it still does.
+    """
+
+    session: loop.Session
+
+    def __init__(
+        self,
+        opened: construction.Opened,
+        settings: dict[str, Any],
+        train: loop.TrainingSet,
+        validation: ValidationSet | None,
+        *,
+        precision: str,
+        seed: int,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.network, self.preprocessing = opened.network, opened.preprocessing
+        self.settings, self.train, self.validation = settings, train, validation
+        self.precision, self.seed, self.on_step = precision, seed, on_step
+        self.progress: TrainingProgress[dict[str, Tensor]] = TrainingProgress()
+        self.plan: Plan | None = None
+        self.probe: Probe | None = None
+        self.remembered: dict[str, np.ndarray] = {}
+        self._budget: Budget | None = None
+
+    def start(self, X: Any, started: float) -> None:
+        """Fit the probe, plan after its first view what a budget leaves time for, and set up the training.
+
+        X: the training pictures as fit was given them; reading them is measured.
+        started: when the budget's time began, by time.perf_counter.
+        """
+        if self.settings["budget"] is not None:
+            self._budget = Budget(float(self.settings["budget"]), started)
+        self._began = time.perf_counter()
+        features = self._fit_probe(X)
+        self._set_up(features)
+        if self.probe is not None:
+            # What learns may start from another head; what is evaluated before the first epoch is the probe.
+            self.probe.load_into(construction.logits_layer(self.network))
+
+    def resume(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Go on from what state returned, of a training with the same settings and pictures.
+
+        It keeps its plan, not the plan's time. Raises DataError for a state that is incomplete or belongs to
+        another network.
+        """
+        if "plan" in values:
+            self._follow(Plan.from_dict(values["plan"]))
+        self._set_up(None)
+        self.probe = _restore(self.session, arrays, values)
+        self.progress = self.session.progress
+        if self.settings["epochs"] and self.session.only_head(max(self.progress.epoch, 1)):
+            # The backbone is as it was opened: the seed gives the same features.
+            self._learn_from(self._features())
+
+    def run(self, on_epoch: Callable[[EpochRecord], None]) -> None:
+        """Train until all epochs are over or patience is; then, however it ends, hold the epoch to keep.
+
+        Raises DivergenceError where the loss, or what is learned, leaves the numbers.
+        """
+        try:
+            while True:
+                if self.progress.awaits_record:
+                    self._close_epoch(on_epoch)
+                # Closing may change the settings: a training that runs out of time has fewer epochs.
+                if self.progress.is_over(self.session.settings.epochs, self.session.settings.patience):
+                    break
+                loop.run_epoch(self.session, self.train)
+        finally:
+            self.session.features = None  # the largest thing there, and made anew where training goes on
+            self._hold_kept_epoch()
+
+    @property
+    def kept(self) -> str:
+        """Whose weights are kept, as it stands: "probe" or "fine-tuned"."""
+        return "probe" if self.settings["probe"] and self.progress.kept_epoch == 0 else "fine-tuned"
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what resume needs: copies of all arrays, and plain JSON values."""
+        session, progress, probe = self.session, self.progress, self.probe
+        tensors = {f"network.{name}": tensor for name, tensor in session.network.state_dict().items()}
+        if session.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in session.average.shadow.items()}
+        if progress.kept is not None:
+            tensors |= {f"best.{name}": tensor for name, tensor in progress.kept.items()}
+        if probe is not None:
+            tensors |= {"probe.weight": probe.weight, "probe.bias": probe.bias}
+        for index, slots in session.optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optimizer.{index}.{slot}": torch.as_tensor(value)
+                for slot, value in slots.items()
+                if value is not None
+            }
+        values = {
+            **progress.as_json(),
+            "average_steps": 0 if session.average is None else session.average.steps,
+            "precision": self.precision,
+            "seed": self.seed,
+            "probe": None if probe is None else [probe.strength, probe.train, probe.val],
+            **({} if self.plan is None else {"plan": self.plan.as_dict()}),
+        }
+        # bfloat16 has no NumPy type, but only autocast uses it: every stored tensor is float32 or an integer.
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}, values
+
+    # What start and resume are made of.
+
+    def _follow(self, plan: Plan) -> None:
+        self.plan, self.settings = plan, self.settings | plan.settings
+
+    def _fit_probe(self, X: Any) -> FrozenFeatures | None:
+        """Fit the probe and put it into the head; return the features that the head goes on learning from."""
+        # The plan of a budget never begins with the head alone.
+        needed = self._budget is None and begins_with_head(self.settings)
+        if not (self.settings["probe"] or needed):
+            return None
+        features = self._features(None if self._budget is None else lambda took: self._make_plan(X, took))
+        # Copies of evaluation's views: the probe whitens its features in place.
+        self.remembered = {"train": features.train[0].numpy().copy()}
+        if features.val is not None:
+            self.remembered["val"] = features.val.numpy().copy()
+        if self.settings["probe"]:
+            val_targets = None if self.validation is None else self.validation.targets
+            self.probe = features.probe(
+                self.train.targets, self.train.weights, val_targets, overwrite=not needed
+            )
+            # A head that learns alone has no backbone to spare.
+            self.probe.load_into(construction.logits_layer(self.network), start=not needed)
+        return features if needed else None
+
+    def _make_plan(self, X: Any, first_view: float) -> float:
+        """Plan for the budget, the probe's first view having taken so many seconds; return its views."""
+        assert self._budget is not None
+        self.plan = self._budget.make_plan(
+            self.network,
+            self.settings,
+            self.train,
+            X,
+            val=0 if self.validation is None else len(self.validation.targets),
+            precision=self.precision,
+            seed=self.seed,
+            first_view=first_view,
+        )
+        self._follow(self.plan)
+        return self.plan.views
+
+    def _features(self, settle: Callable[[float], float] | None = None) -> FrozenFeatures:
+        return FrozenFeatures.of(
+            self.network,
+            self.train.pictures,
+            None if self.validation is None else self.validation.pictures,
+            number_of_views=self.settings["views"],
+            precision=self.precision,
+            seed=self.seed,
+            flip=self.settings["flip"],
+            settle=settle,
+            on_step=self.on_step,
+            bar="Probe" if self.settings["progress"] else "",
+        )
+
+    def _set_up(self, features: FrozenFeatures | None) -> None:
+        self.session = construction.new_session(
+            self.network, self.settings, self.train, precision=self.precision, seed=self.seed
+        )
+        self.session.progress, self.session.on_step = self.progress, self.on_step
+        if features is not None:
+            self._learn_from(features)
+
+    def _learn_from(self, features: FrozenFeatures) -> None:
+        if self.settings["crop_scale"] == 1:  # no crops where none are asked for
+            features = features.uncropped(flip=self.settings["flip"])
+        self.session.features = features.to(self.train.pictures.device)
+
+    # What run is made of.
+
+    def _close_epoch(self, on_epoch: Callable[[EpochRecord], None]) -> None:
+        """Evaluate and record the epoch, and keep its weights if it is the one to keep so far."""
+        record = self._record() if self.progress.epoch else self._first_record()
+        self.progress.close_epoch(
+            record,
+            lambda: {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()},
+            score(record, classes=self.train.classes, probed=self.probe is not None),
+            keep=self.settings["keep"],
+        )
+        on_epoch(record)
+        if self._budget is not None:
+            self.plan = self._budget.after_epoch(record.epoch)
+            self.session.settings.epochs = self.plan.epochs
+
+    def _first_record(self) -> EpochRecord:
+        """Return the record of epoch 0: the network as it is before fine-tuning."""
+        seconds = time.perf_counter() - self._began
+        if self.probe is not None:
+            train, val = self.probe.train, self.probe.val or (None, None)
+        else:
+            self._take_weights()
+            centres = self.train.pictures.centres(inference.BATCH)
+            logits = inference.logits(self.network, centres, self.preprocessing, self.precision)
+            train = inference.judged(logits, self.train.targets.cpu())
+            val = self._validate()
+        return EpochRecord(0, seconds, self.session.rate(0), *train, *val)
+
+    def _record(self) -> EpochRecord:
+        """Take over the weights, evaluate them, and return the record. Raises DivergenceError."""
+        session, progress = self.session, self.progress
+        self._take_weights()
+        # A head that learns alone must be evaluated with the statistics that it learned with.
+        if self.settings["batch_norm"] == "reestimate" and not session.only_head(progress.epoch):
+            centres = self.train.pictures.centres(inference.BATCH)
+            batchnorm.reestimate(self.network, (self.preprocessing.normalize(batch) for batch in centres))
+        val_loss, val_accuracy = self._validate()
+        # The loss tells of the weights before a step: here are those after the last one, their average, the
+        # running statistics (estimated again, perhaps), and the optimizer's memory.
+        tensors = [*session.network.state_dict().values(), *self.network.state_dict().values()]
+        for slots in session.optimizer.state.values():
+            tensors += [value for value in slots.values() if torch.is_tensor(value)]
+        progress.refuse_divergence(
+            [val_loss],
+            all_finite(tensors),
+            epoch=progress.epoch,
+            learning_rate=session.settings.learning_rate,
+            remedy=loop.REMEDY,
+        )
+        return EpochRecord(
+            progress.epoch,
+            progress.seconds,
+            session.rate(progress.epoch),
+            progress.sums.mean_loss,
+            progress.sums.accuracy,
+            val_loss,
+            val_accuracy,
+        )
+
+    def _take_weights(self) -> None:
+        live, average = self.session.network.state_dict(), self.session.average
+        self._fit_head(self.progress.epoch)
+        self.network.load_state_dict(live | (average.shadow if average is not None else {}))
+
+    def _fit_head(self, epoch: int) -> None:
+        """Give the network the kind of head that it has after this epoch; its weights come next."""
+        # The probe's head is always linear.
+        hidden = None if epoch == 0 and self.settings["probe"] else self.settings["head_hidden"]
+        construction.put_head(self.network, self.train.classes, hidden, self.settings["dropout"], self.seed)
+
+    def _validate(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the network's loss and accuracy on the validation set."""
+        if self.validation is None:
+            return None, None
+        features = self.session.features
+        if features is not None and features.val is not None:
+            logits = inference.head_logits(self.network, features.val)
+        else:
+            pictures = self.validation.pictures
+            logits = inference.logits(self.network, pictures, self.preprocessing, self.precision)
+        return inference.judged(logits, torch.from_numpy(self.validation.targets))
+
+    def _hold_kept_epoch(self) -> None:
+        if self.kept != "probe":
+            self.remembered = {}  # the network makes others of them by now
+        self._fit_head(self.progress.kept_epoch)
+        if self.progress.kept is not None:
+            self.network.load_state_dict(self.progress.kept)
+
+
+def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
+    """Return what makes an epoch better than another, larger being better; None for one never to be kept.
+
+    Best is the higher accuracy on the validation set, and among equals the lower loss; the probe (epoch 0
+    where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
+    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has learned
+    its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
+    """
+    if record.epoch > 0 and has_exploded(record.train_loss, classes):
+        return None
+    if record.val_accuracy is None or record.val_loss is None:
+        return float(record.epoch), 0.0
+    # No loss is below 0: none makes an equal better than the probe.
+    return record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss
+
+
+def _restore(session: loop.Session, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
+    """Put what Trainer.state returned into a new session; return the probe that the training began with."""
+    try:
+        session.network.load_state_dict(_below("network.", arrays))
+        if session.average is not None:
+            session.average.resume(_below("average.", arrays), values["average_steps"])
+        memory = _optimizer_memory(session.optimizer, _below("optimizer.", arrays))
+        session.optimizer.load_state_dict({**session.optimizer.state_dict(), "state": memory})
+        session.progress = TrainingProgress.from_json(values, _below("best.", arrays) or None)
+        if values["probe"] is None:
+            return None
+        tensors, (strength, train, val) = _below("probe.", arrays), values["probe"]
+        val = None if val is None else tuple(val)
+        return Probe(tensors["weight"], tensors["bias"], strength, tuple(train), val)
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"The training state does not fit this training ({type(error).__name__}: {error}).",
+            "Go on with the settings and classes the training began with, or start again without it.",
+        ) from error
+
+
+def _optimizer_memory(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> dict[int, dict[str, Tensor]]:
+    """Return the optimizer's memory, parameter by parameter in the order of its groups."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    memory: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, slot = name.split(".")
+        parameter = parameters[int(index)].detach()
+        if tensor.shape == parameter.shape:
+            # In the parameter's own order in memory (channels last): the fused kernels go through both
+            # side by side and do not look.
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        memory.setdefault(int(index), {})[slot] = tensor
+    return memory
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """Return the arrays whose names begin with the prefix, without it, as tensors of their own."""
+    return {
+        name.removeprefix(prefix): torch.from_numpy(np.array(array))
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
