@@ -112,8 +112,8 @@ def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     group.flush()
     assert main(["evaluate", str(group.path)]) == 1
     assert " ".join(capsys.readouterr().err.split()).endswith(
-        f"None of the repeats in {group.path} has judged a test part. "
-        f"Train them to their end: linnaea resume {group.path}."
+        f"None of the repeats in {group.path} has evaluated a test set. "
+        f"Finish them: linnaea resume {group.path}."
     )
 
 
