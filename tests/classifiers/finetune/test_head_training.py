@@ -180,4 +180,4 @@ def test_the_mirror_is_averaged_in_logits_and_travels_with_the_model(
 def test_another_augmentation_in_judging_is_refused(classifier: Callable[..., Any], train_part: Any) -> None:
     with pytest.raises(SettingError) as error:
         classifier(tta="crops").fit(*train_part)
-    assert error.value.message == "tta must be one of its known names; received 'crops'."
+    assert error.value.message == "tta 'crops' is not known."
