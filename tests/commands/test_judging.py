@@ -107,7 +107,7 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert [row["set"].split(" | ") for row in rows] == [answer["set"] for answer in answers]
     assert main(asked) == 0
     told = capsys.readouterr()
-    assert "One of" in told.out
+    assert "Prediction set" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
         "contain the true class 50 % of the time or more on average, and with 87 % confidence: they rest on "
