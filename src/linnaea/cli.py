@@ -18,7 +18,7 @@ with signals.end_without_traceback():
 
 app = App(
     name="linnaea",
-    help="Train a picture classifier on your own labelled pictures, and learn how far it can be believed.",
+    help="Train a picture classifier on your own labelled pictures, and measure how reliable it is.",
     version=__version__,
     version_flags=["--version"],
     # Ctrl-C is main's to answer: a run must be closed properly, and SIGTERM has another exit code.
@@ -27,20 +27,20 @@ app = App(
 )
 # The first line of each command's docstring, repeated here so that `linnaea --help` need not load them all.
 COMMANDS = {
-    "train": "Train a network on labelled pictures and judge it on pictures it has not seen.",
+    "train": "Train a network on labelled pictures and evaluate it on pictures that it has not seen.",
     "evaluate": "Compute a run's metrics again from its table of predictions, and draw its report again.",
-    "predict": "Name pictures with a trained network.",
+    "predict": "Classify pictures with a trained network.",
     "compare": "Compare runs: one table, one page with overlaid graphs, and each pair's difference in words.",
-    "resume": "Go on with a run that was stopped, to the result that it would have had.",
-    "rerun": "Repeat a run, and say whether it is the same bit for bit, or what differs.",
-    "report": "Draw the report of a run again, from the run folder and from nothing else.",
-    "reproduce": "Repeat the original report's experiments and print them beside its numbers.",
+    "resume": "Continue a run that was stopped, to the result that it would have had.",
+    "rerun": "Repeat a run, and report whether it is the same bit for bit, or what differs.",
+    "report": "Draw the report of a run again, from its run folder alone.",
+    "reproduce": "Repeat the original report's experiments and print the results beside its numbers.",
     "check": "Find a data set's problems before any training.",
-    "relabel": "Write a new table of a data set, with the labels that a person decided on.",
-    "settings": "List every setting of train: its option, its default, and which models have it.",
+    "relabel": "Write a new table of a data set, with corrected labels.",
+    "settings": "List every setting of train: its option, its default, and the models that have it.",
     "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
-    "describe": "Print a network's table as papers do: stages, sizes, parameters, multiply-adds.",
-    "models": "List the networks that --model accepts, by short name or by a word to search for.",
+    "describe": "Print a network's table as in papers: stages, sizes, parameters, multiply-adds.",
+    "models": "List the networks that --model accepts, by short name or by a search word.",
     "demo": "Train four networks on 5,000 real handwritten digits and compare them; no download.",
     "doctor": "Report what is installed, which devices can be used, and what is missing.",
 }
@@ -100,21 +100,21 @@ def _run(tokens: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(*_unforeseen(error), 1)
+        return _fail(*_unexpected(error), 1)
     finally:
         command_line.reset(typed)
     return 0
 
 
-def _unforeseen(error: Exception) -> tuple[str, str]:
-    """Return what was wrong, and what to do, about an error that no command has told in its own words."""
+def _unexpected(error: Exception) -> tuple[str, str]:
+    """Return what was wrong, and what to do, about an error that no command expects."""
     if isinstance(error, OSError) and error.filename:
         # Whatever wrote or read it (TensorBoard, say): a full disk, or a folder that may not be used.
         return (
             f"{error.filename} could not be used ({error.strerror}).",
             "Check that it is there, that you may read and write it, and that the disk has room.",
         )
-    return f"An unforeseen {type(error).__name__}: {error}.", "Repeat with --debug for the whole story."
+    return f"An unexpected {type(error).__name__}: {error}.", "Repeat with --debug for the traceback."
 
 
 def _fail(sentence: str, cure: str, code: int) -> int:

@@ -318,7 +318,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Whether a perceptron sees the three colours of a picture and not only its "
                      "brightness."),
         Setting("split_from", "text", scope="run", fixed_by_rerun=True,
-                help="Run folder or split.csv whose split is used again, whatever it holds."),
+                help="Run folder or split.csv whose split is used again, unchanged."),
         Setting("group_column", "text", scope="run",
                 help="Column of the CSV that names each picture's group, such as a person or a place; "
                      "the pictures of a group stay in one set."),

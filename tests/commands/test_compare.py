@@ -55,7 +55,7 @@ def test_a_page_replaces_nothing_but_a_page(trained, bars, tmp_path, capsys):
         for asked in (["compare", str(trained)], ["check", str(bars)]):
             assert main([*asked, "--out", str(kept)]) == 1
             told = " ".join(capsys.readouterr().err.split())
-            assert f"{kept} is there already and is no page of Linnaea's. Choose another place" in told
+            assert f"{kept} exists already and is not a page of Linnaea's. Choose another place" in told
         assert kept.read_bytes() == before
     page = str(tmp_path / "page.html")
     for asked in (["compare", str(trained)], ["check", str(bars)], ["compare", str(trained)]):
@@ -76,7 +76,7 @@ def test_compare_refuses_a_table_edited_by_hand(trained, tmp_path, capsys):
     [
         ("predictions.csv", None, "predictions.csv is missing; run.json keeps its checksum."),
         ("validation.csv", None, "validation.csv is missing; run.json keeps its checksum."),
-        ("calibration.json", '{"pictures": "x"}', "calibration.json cannot be believed: pictures is 'x'"),
+        ("calibration.json", '{"pictures": "x"}', "calibration.json is not valid: pictures is 'x'"),
         ("metrics.json", "{", "metrics.json cannot be read"),
     ],
 )

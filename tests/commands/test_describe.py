@@ -131,5 +131,5 @@ def test_models_searches_timms_names_too(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(UsageError) as caught:
         models(search="no_such_net")
     assert str(caught.value) == (
-        "No network's name holds 'no_such_net'. linnaea models lists the short names."
+        "No network's name contains 'no_such_net'. linnaea models lists the short names."
     )

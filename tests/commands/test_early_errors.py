@@ -60,7 +60,7 @@ def test_a_run_that_failed_before_it_learned_gives_way_to_another(tmp_path):
     run.update_info(state="failed")
     run.flush()
     run.append_history({"epoch": 0})
-    with pytest.raises(RunError, match="already holds a run"):
+    with pytest.raises(RunError, match="already contains a run"):
         RunFolder.refuse_taken(tmp_path / "r")
 
 
@@ -71,7 +71,7 @@ def test_a_class_without_test_pictures_is_named(bars, tmp_path, capsys):
     quick = ["--hidden", "4", "--epochs", "1", "--size", "12", "--out", str(tmp_path / "r")]
     assert main(["train", str(tmp_path / "divided"), *quick]) == 0
     told = " ".join(capsys.readouterr().err.split())
-    assert "The class 'bar 1' has no test picture, and no judgement." in told
+    assert "The class 'bar 1' has no test picture and cannot be evaluated." in told
 
 
 def test_strict_names_whatever_would_be_left_out_at_once(bars, tmp_path, capsys):

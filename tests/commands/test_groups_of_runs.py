@@ -83,7 +83,7 @@ def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
     group = shutil.copytree(repeats, tmp_path / "group")
     before = (group / "repeats.json").read_bytes()
     (group / "2" / "metrics.json").write_text('{"accuracy": {"value": "high"}}')
-    with pytest.raises(RunError, match=r"2/metrics.json cannot be believed: .*accuracy.value is 'high'"):
+    with pytest.raises(RunError, match=r"2/metrics.json is not valid: .*accuracy.value is 'high'"):
         sum_up(RunGroup.open_group(group))
     assert (group / "repeats.json").read_bytes() == before
 

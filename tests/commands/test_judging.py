@@ -108,7 +108,7 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert [row["set"].split(" | ") for row in rows] == [answer["set"] for answer in answers]
     assert main(asked) == 0
     told = capsys.readouterr()
-    assert "One of" in told.out
+    assert "Prediction set" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
         "contain the true class 50 % of the time or more on average, and with 87 % confidence: they are "
@@ -149,14 +149,14 @@ def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
     forget_checksums(run)
     assert main([*asked, "0.5"]) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert "has no predictions on a validation part, which sets of classes are fitted on." in told
+    assert "has no predictions on a validation set, which prediction sets are fitted on." in told
 
 
 def test_sets_are_refused_where_the_validation_table_was_edited(run, bars, capsys):
     lines = (run / "validation.csv").read_text().splitlines()
     (run / "validation.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
     assert main(["predict", str(run), str(bars / "bar 0" / "01.png"), "--coverage", "0.5"]) == 1
-    assert "stands in line 2 already" in " ".join(capsys.readouterr().err.split())
+    assert "is in line 2 already" in " ".join(capsys.readouterr().err.split())
 
 
 def test_evaluate_makes_a_lost_calibration_again(run):
@@ -302,7 +302,7 @@ def test_evaluate_writes_nothing_for_rows_edited_so_that_they_sum_to_one(run, ca
     other = "bar 1" if true != "bar 1" else "bar 2"
     edited, told = {
         "removed": (lines[:1] + lines[2:], f"has no row for {path} of the "),
-        "doubled": ([*lines, lines[1]], f"line {len(lines) + 1}: {path} stands in line 2 already."),
+        "doubled": ([*lines, lines[1]], f"line {len(lines) + 1}: {path} is in line 2 already."),
         "relabelled": (
             [lines[0], f"{path},{other},{rest}", *lines[2:]],
             f"line 2: {path} has the true class '{other}', and '{true}' in split.csv.",
@@ -343,7 +343,7 @@ def test_nobody_evaluates_a_run_that_is_being_written(run, capsys):
     (run / "metrics.json").unlink()
     with claimed(run):
         assert main(["evaluate", str(run)]) == 1
-    assert f"{run} is being written by another process. Wait for it to end." in " ".join(
+    assert f"{run} is being written by another process. Wait for it to finish." in " ".join(
         capsys.readouterr().err.split()
     )
     assert main(["evaluate", str(run)]) == 0

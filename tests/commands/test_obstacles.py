@@ -73,7 +73,7 @@ def test_a_picture_that_goes_or_changes_is_named_and_the_run_goes_on_when_it_is_
     told = capsys.readouterr().err
     sentence = f"{picture} could not be read (No such file or directory)."
     assert f"Error: {sentence} Check the path and its permissions.\n" in told
-    assert f"Go on     linnaea resume {run}" in told
+    assert f"Continue  linnaea resume {run}" in told
     info = json.loads((run / "run.json").read_text())
     assert (info["state"], info["message"].startswith(sentence)) == ("failed", True)
     assert sentence in (run / "report.html").read_text().replace("&#39;", "'")
@@ -92,7 +92,7 @@ def test_a_picture_that_goes_or_changes_is_named_and_the_run_goes_on_when_it_is_
     changed = tmp_path / "changed"
     assert train(tmp_path, arguments, changed, lambda: picture.write_bytes(other)) == 1
     assert capsys.readouterr().err.endswith(
-        f"Error: {picture} has changed since the pictures were looked through. Restore it, or begin a new "
+        f"Error: {picture} has changed since the pictures were scanned. Restore it, or begin a new "
         "run with the pictures as they are now.\n"
     )
 
@@ -161,11 +161,11 @@ def test_a_run_folder_that_goes_is_told_once_and_not_made_again(arguments, tmp_p
         assert main(train) == 1
     told = capsys.readouterr().err
     assert told.endswith(
-        f"Error: {run} is gone: it was removed or renamed while it was written. Put it back and go on with "
+        f"Error: {run} is gone: it was removed or renamed while it was written. Put it back and continue "
         f"it: linnaea resume {run}.\n"
     )
     assert told.count("gone") == 1
-    assert not any(word in told for word in ("Traceback", "Report", "Go on "))
+    assert not any(word in told for word in ("Traceback", "Report", "Continue "))
     assert not run.exists()
     away.rename(run)
     assert main(["resume", str(run)]) == 0
@@ -208,7 +208,7 @@ def test_a_run_folder_that_becomes_read_only_is_named_and_goes_on_when_it_may(tm
         f"Error: {run / 'history.jsonl'} could not be written (Permission denied). Make its folder writable, "
         "or choose another place."
     )
-    assert f"Go on     linnaea resume {run}\n" in told
+    assert f"Continue  linnaea resume {run}\n" in told
     assert again == 0
     assert json.loads((run / "run.json").read_text())["state"] == "finished"
 

@@ -60,7 +60,7 @@ def test_repeats_are_kept_unless_overwrite_and_then_go_as_a_whole(repeats, bars,
     short = ["train", str(bars), "--hidden", "4", "--epochs", "1", "--size", "12", "--out", str(folder)]
     (folder / "2" / "mine.txt").write_text("a person's own")
     assert main([*short, "--repeats", "2"]) == 1
-    assert "already holds a run. Pass --overwrite" in capsys.readouterr().err
+    assert "already contains a run. Pass --overwrite" in capsys.readouterr().err
     assert main([*short, "--overwrite"]) == 0
     assert not (folder / "1").exists()
     assert not (folder / "repeats.json").exists()
@@ -98,8 +98,8 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     build_group(group)
     tell(group)
     told = " ".join(capsys.readouterr().err.split())
-    assert "they hold fewer than they promise in run 2: see its report" in told
-    assert "more pictures are called something else than is allowed in run 2: see its report" in told
+    assert "they contain the true class less often than guaranteed in run 2: see its report" in told
+    assert "more familiar pictures than allowed are flagged as unfamiliar in run 2: see its report" in told
     page = " ".join(words(group.path / "report.html").split())
     assert "In 1 run (2) the sets of classes held the right one less often" in page
     assert (
@@ -115,8 +115,8 @@ def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
     group.flush()
     assert main(["evaluate", str(group.path)]) == 1
     assert " ".join(capsys.readouterr().err.split()).endswith(
-        f"None of the repeats in {group.path} has judged a test part. "
-        f"Train them to their end: linnaea resume {group.path}."
+        f"None of the repeats in {group.path} has evaluated a test set. "
+        f"Finish them: linnaea resume {group.path}."
     )
 
 
@@ -224,7 +224,7 @@ def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):
     for group, kind in ((repeats, "repeats"), (folds, "folds")):
         assert main(["rerun", str(group)]) == 1
         command = shlex.join(["linnaea", "rerun", str(group / "1")])
-        sentence = f"Error: {group} holds {kind}; they are repeated one at a time. Say: {command}.\n"
+        sentence = f"Error: {group} contains {kind}, which are repeated one at a time. Run: {command}.\n"
         assert capsys.readouterr().err == sentence
         assert main([*shlex.split(command)[1:], "--out", str(tmp_path / kind)]) == 0
         assert "bit for bit: weights, history and predictions" in capsys.readouterr().err
@@ -238,7 +238,7 @@ def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
     assert main(["rerun", str(group.path)]) == 1
     assert capsys.readouterr().err == (
         f"Error: None of the repeats in {group.path} is finished: there is no result to repeat. "
-        f"Bring them to their end: linnaea resume {group.path}.\n"
+        f"Finish them: linnaea resume {group.path}.\n"
     )
 
 

@@ -57,7 +57,7 @@ def test_what_differs_is_told_and_the_exit_code_is_one(copied, tmp_path, capsys)
     told = capsys.readouterr().err
     assert "Weights: 1 of 4 tensors differ, by up to 0.25 (coefs.0, whose largest weight is" in told
     assert "The version of numpy was 1.0 and is 2" in told
-    assert f"{again} is not {copied} bit for bit. What differs stands above." in told
+    assert f"{again} is not {copied} bit for bit. See the differences above." in told
     assert json.loads((again / "run.json").read_text())["rerun_of"]["same"] is False
 
 
@@ -94,7 +94,7 @@ def test_relative_paths_start_from_the_folder_of_that_day(tmp_path):
     ("spoil", "sentence"),
     [
         (lambda run: change(run, state="interrupted"), "is interrupted: there is no result to repeat."),
-        (lambda run: change(run, recipe=None), "does not say how the run was made. Train again."),
+        (lambda run: change(run, recipe=None), "does not record how the run was made. Train again."),
         (lambda run: (run / "split.csv").unlink(), "split.csv is missing. Restore it"),
         (
             lambda run: (run / "split.csv").write_text(

@@ -132,7 +132,7 @@ def test_an_interrupted_run_ends_as_if_it_had_never_been(whole, copied, capsys):
     assert [told["differences"] for told in info["resumed"]] == [[]]
     assert not (copied / "checkpoint").exists()
     assert main(["resume", str(copied)]) == 0
-    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+    assert "is finished: there is nothing to continue" in capsys.readouterr().err
 
 
 def test_what_a_power_cut_left_does_not_matter(whole, copied):
@@ -217,25 +217,25 @@ def test_what_differs_is_told(copied, capsys):
         ),
         (
             lambda run, bars: (bars / "bar 0" / "new.png").write_bytes(noise()),
-            "holds 37 pictures, and held 36 when the run began",
+            "contains 37 pictures, and contained 36 when the run began",
         ),
         (
             lambda run, bars: next((run / "checkpoint").glob("0*/state.safetensors")).write_bytes(b"x"),
             "state.safetensors cannot be read (its content is not what was written).",
         ),
         (lambda run, bars: (run / "history.jsonl").write_text(""), "history.jsonl has 0 lines, and its"),
-        (lambda run, bars: change(run, recipe=None), "does not say how the run was made. Train again."),
+        (lambda run, bars: change(run, recipe=None), "does not record how the run was made. Train again."),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "epochs": "many"}),
-            "run.json cannot be believed: epochs must be an integer of 0 or more; received",
+            "run.json is not valid: epochs must be an integer of 0 or more; received",
         ),
         (
             lambda run, bars: change(run, recipe={"model": "mlp", "views": 3}),
-            "run.json cannot be believed: The model mlp has no setting views. Restore it, or train again.",
+            "run.json is not valid: The model mlp has no setting views. Restore it, or train again.",
         ),
         (
             lambda run, bars: change(run, rewinds=[{"to_epoch": 1, "learning_rate": "half"}]),
-            "run.json cannot be believed: rewinds.0.learning_rate is 'half'",
+            "run.json is not valid: rewinds.0.learning_rate is 'half'",
         ),
         (lambda run, bars: (run / "run.json").unlink(), "is not a run folder (no run.json in it)."),
     ],
@@ -297,9 +297,9 @@ def test_two_processes_do_not_write_one_run(trained, copied, bars, capsys):
         assert main(["train", str(bars), "--hidden", "8", "--out", str(copied), "--overwrite"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        f"Error: {copied} is being written by another process. Wait for it to end.",
-        f"Error: {copied} is being written by another process. Wait for it to end, or choose another folder "
-        "with --out.",
+        f"Error: {copied} is being written by another process. Wait for it to finish.",
+        f"Error: {copied} is being written by another process. Wait for it to finish, or choose another "
+        "folder with --out.",
     ]
     after = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
     assert {path: content for path, content in after.items() if path.name != "run.lock"} == before
@@ -320,7 +320,7 @@ def test_a_group_goes_on_with_the_run_that_was_stopped(bars, tmp_path, capsys):
     assert cut["command"].startswith("linnaea train")
     capsys.readouterr()
     assert main(["resume", str(group)]) == 0
-    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+    assert "is finished: there is nothing to continue" in capsys.readouterr().err
 
 
 def test_a_loss_that_explodes_is_turned_back_three_times_at_half_the_rate(bars, tmp_path, capsys):
@@ -332,7 +332,7 @@ def test_a_loss_that_explodes_is_turned_back_three_times_at_half_the_rate(bars, 
     rates = [told["learning_rate"] for told in info["rewinds"]]
     assert rates == [450, 225, 112.5][: len(rates)]
     assert info["recipe"]["learning_rate"] == 900
-    assert "Back to epoch 0, on with the rate 450" in capsys.readouterr().err
+    assert "Back to epoch 0, continuing with learning rate 450" in capsys.readouterr().err
     assert info["state"] == "failed"
 
 

@@ -81,7 +81,7 @@ def test_it_goes_back_to_the_last_epoch_with_half_the_rate(
     run = tmp_path / "run"
     asked = ["--epochs", str(EPOCHS), "--batch-size", "4", "--learning-rate", "0.002", "--on-nan", "rewind"]
     assert main(["train", str(bars), *arguments, *asked, "--out", str(run)]) == 0
-    assert "Back to epoch 2, on with the rate 0.001" in capsys.readouterr().err
+    assert "Back to epoch 2, continuing with learning rate 0.001" in capsys.readouterr().err
     info, history = json.loads((run / "run.json").read_text()), RunFolder.open(run).history()
     assert info["rewinds"] == [
         {

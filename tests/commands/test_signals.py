@@ -45,7 +45,7 @@ def test_the_second_within_one_step_stops_at_once_and_loses_no_checkpoint(
     assert train_and_signal(monkeypatch, bars, run, [sent, sent]) == (code, 100)
     told = capsys.readouterr().err
     assert "Traceback" not in told
-    assert "Go on     linnaea resume" in told
+    assert "Continue  linnaea resume" in told
     info = json.loads((run / "run.json").read_text())
     assert (info["state"], (run / "run.lock").exists()) == ("interrupted", False)
     # Half a step is neither kept nor judged.

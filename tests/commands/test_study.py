@@ -41,7 +41,7 @@ def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp
     assert info["data"]["protocol"].endswith(f", as in {first}")
     assert info["leaks"] == {"pictures": [], "n": 0, "validation": 0}
     assert info["looks"]["earlier"] == 1
-    assert "1 earlier run has judged this very test part" in capsys.readouterr().err
+    assert "1 earlier run was evaluated on this test set" in capsys.readouterr().err
 
 
 def test_a_split_whose_pictures_changed_is_refused_before_anything_is_written(photos, tmp_path, capsys):
@@ -107,8 +107,9 @@ def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, cap
     assert main(["train", str(tmp_path / "given"), *SHORT, "--out", str(run)]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert (
-        "LEAK 1 of 13 test pictures is in training or validation as well, as a copy or by the group: "
-        "test/bar 0/copy.png The split is used as given; the score is reported with and without it."
+        "LEAK 1 of 13 test pictures also appears in training or validation, as a duplicate or through a "
+        "shared group: test/bar 0/copy.png The split is used as given; the accuracy is reported with and "
+        "without it."
     ) in told
     info = json.loads((run / "run.json").read_text())
     assert info["leaks"] == {"pictures": ["test/bar 0/copy.png"], "n": 1, "validation": 0}
@@ -121,6 +122,6 @@ def test_an_empty_part_of_a_folder_is_refused(bars, tmp_path, capsys):
     (tmp_path / "given/val/bar 0").mkdir(parents=True)
     assert main(["train", str(tmp_path / "given"), *SHORT, "--out", str(tmp_path / "run")]) == 1
     assert (
-        f"{tmp_path / 'given/val'} holds no pictures. "
+        f"{tmp_path / 'given/val'} contains no pictures. "
         "Add pictures in class folders, or remove the empty folder to have its set drawn from others."
     ) in " ".join(capsys.readouterr().err.split())

@@ -110,7 +110,7 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit(bars, tmp_path):
 def test_an_existing_run_is_kept_unless_overwrite(trained, bars, capsys):
     before = (trained / "run.json").read_bytes()
     assert main(["train", str(bars), "--model", "mlp", "--out", str(trained)]) == 1
-    assert "already holds a run. Pass --overwrite to replace it" in capsys.readouterr().err
+    assert "already contains a run. Pass --overwrite to replace it" in capsys.readouterr().err
     assert (trained / "run.json").read_bytes() == before
 
 

@@ -62,7 +62,7 @@ def test_what_is_there_is_not_extracted_again(tmp_path):
         (member("jpg/c", b"", type=tarfile.LNKTYPE, linkname="jpg/a.jpg"), "is a link to 'jpg/a.jpg'"),
         (member("jpg/c", b"", type=tarfile.CHRTYPE), "is neither a file nor a folder"),
         (member("jpg/c", b"", type=tarfile.FIFOTYPE), "is neither a file nor a folder"),
-        (member("jpg/./a.jpg"), "'jpg/./a.jpg' stands in it twice"),
+        (member("jpg/./a.jpg"), "'jpg/./a.jpg' is in it twice"),
     ],
 )
 def test_a_dangerous_member_refuses_the_whole_archive(tmp_path, bad, reason):
@@ -130,7 +130,7 @@ def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, keep):
 
 def test_an_archive_without_the_folder_and_a_place_that_cannot_be_written(tmp_path):
     archive = packed(tmp_path / "a.tgz", *GOOD)
-    with pytest.raises(DataError, match="holds no folder 'png'"):
+    with pytest.raises(DataError, match="contains no folder 'png'"):
         extract(archive, "png", tmp_path / "out" / "pictures")
     (tmp_path / "file").write_text("in the way of a folder")
     with pytest.raises(LinnaeaError, match=r"could not be extracted to .*LINNAEA_CACHE"):

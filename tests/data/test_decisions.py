@@ -61,7 +61,7 @@ def test_every_fault_is_told_at_once(animals, tmp_path):
     assert str(refused.value) == (
         f"{path} cannot be used: 1 row with a class that the data set does not have: 'dgo' (line 2); "
         "2 rows with a picture that the data set does not have: cat/7.png (line 3), line 6; "
-        "1 row with a picture that stands above already: dog/0.png (line 5). "
+        "1 row with a picture listed before: dog/0.png (line 5). "
         "Correct these rows. Did you mean 'dog'?"
     )
 
@@ -74,7 +74,7 @@ def test_a_table_of_suggestions_is_no_table_of_decisions(animals, tmp_path):
 
 
 def test_no_decision_and_too_few_classes_are_refused(animals, tmp_path):
-    with pytest.raises(DataError, match="decides on no picture"):
+    with pytest.raises(DataError, match="contains no decision"):
         read_decisions(decisions_file(tmp_path), animals)
     gone = {path: "" for path in animals.paths if not path.startswith("cat")}
     with pytest.raises(DataError, match="leave fewer than two classes"):

@@ -121,7 +121,9 @@ def test_a_partial_copy_says_what_is_there_and_what_is_strange(published, tmp_pa
         "3 of 8 pictures are here: 2 of 2 train, 0 of 2 val, 1 of 4 test.",
         "2 files in jpg/ that are not of the data set left out (image_00009.jpg, list.txt).",
     )
-    with pytest.raises(DataError, match=r"jpg holds 2 files that would be left out \(image_00009.jpg, list"):
+    with pytest.raises(
+        DataError, match=r"jpg contains 2 files that would be left out \(image_00009.jpg, list"
+    ):
         open_flowers102(tmp_path / "own", strict=True)
 
 
@@ -132,7 +134,7 @@ def test_folders_that_cannot_be_used(published, tmp_path):
     with pytest.raises(DataError) as caught:
         open_flowers102(tmp_path / "own")
     assert str(caught.value) == (
-        f"{tmp_path}/own/jpg holds no picture of Flowers-102 (image_00001.jpg to image_00008.jpg). "
+        f"{tmp_path}/own/jpg contains no picture of Flowers-102 (image_00001.jpg to image_00008.jpg). "
         "Put the pictures there, or remove the folder, so that 102flowers.tgz is used."
     )
 

@@ -47,7 +47,7 @@ def test_a_link_up_is_left_out_and_told(make_folder, target):
     assert (dataset.class_names, len(dataset)) == (("a", "b"), 4)
     assert dataset.notes == ("1 link back to this folder or above it left out (all).",)
     assert dataset.empty_classes == ()
-    with pytest.raises(DataError, match=r"holds 1 file that would be left out \(all\)"):
+    with pytest.raises(DataError, match=r"contains 1 file that would be left out \(all\)"):
         open_dataset(root, strict=True)
 
 
@@ -83,7 +83,7 @@ def test_a_part_that_is_another_part_under_a_second_name_is_refused(make_folder)
     with pytest.raises(DataError) as caught:
         open_dataset(root)
     assert str(caught.value) == (
-        f"{root}/val holds no pictures; 2 links to folders that are read already left out (val/a, val/b). "
+        f"{root}/val contains no pictures; 2 links to folders that are read already left out (val/a, val/b). "
         "Add pictures in class folders, or remove the empty folder to have its set drawn from others."
     )
 

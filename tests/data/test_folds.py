@@ -112,11 +112,13 @@ def test_of_few_groups_one_at_least_chooses_and_none_is_divided(many, number):
 
 def test_fewer_groups_than_folds_are_refused():
     groups = grouped(np.arange(60) % 3)
-    with pytest.raises(SettingError, match=r"3 groups of pictures cannot be 5 folds: no group is divided\."):
+    with pytest.raises(
+        SettingError, match=r"3 groups of pictures cannot be divided into 5 folds: a group stays whole\."
+    ):
         make_folds(pictures([30, 30]), "0.7", 5, groups=groups)
 
 
 def test_more_folds_than_pictures_are_refused():
     with pytest.raises(SettingError) as refused:
         make_folds(pictures([2, 2]), "0.7", 5)
-    assert str(refused.value) == "4 pictures cannot be 5 folds. Ask for fewer."
+    assert str(refused.value) == "4 pictures cannot be divided into 5 folds. Ask for fewer."

@@ -90,13 +90,13 @@ def test_a_pattern_that_cannot_be_used_is_refused():
     with pytest.raises(SettingError) as caught:
         find_groups(toy(["x", "y"]), pattern="(plant")
     assert str(caught.value) == (
-        "group_pattern is no regular expression (missing ), unterminated subpattern at position 0): (plant "
-        "Write, say, 'plant(\\d+)' for pictures called plant7_1.jpg."
+        "group_pattern is not a regular expression (missing ), unterminated subpattern at position 0): "
+        "(plant Write, for example, 'plant(\\d+)' for pictures called plant7_1.jpg."
     )
     with pytest.raises(SettingError) as caught:
         find_groups(toy(["x", "y"]), pattern="plant")
     assert str(caught.value) == (
-        "group_pattern 'plant' names no group: it was searched in x, y. "
+        "group_pattern 'plant' matches nothing: it was searched in x, y. "
         "It is a regular expression on the path below the data's folder."
     )
 
@@ -139,7 +139,7 @@ def test_without_any_time_bursts_are_refused(make_folder):
         with pytest.raises(DataError) as caught:
             find_groups(pictures, taken=scan(pictures).taken, seconds=5)
         assert str(caught.value) == (
-            f"group_seconds is 5, and no picture of {pictures.source} says when it was taken "
+            f"group_seconds is 5, and no picture of {pictures.source} records when it was taken "
             "(EXIF DateTimeOriginal). "
             "Leave group_seconds out, or use the photographs as the camera wrote them."
         )

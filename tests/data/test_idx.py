@@ -35,7 +35,7 @@ def test_values_come_in_the_stated_shape(tmp_path, pack):
         (CONTENT[:9], "is cut short: expected 16 bytes of header, received 9. Fetch it again."),
         (b"", "is not an IDX file: expected it to begin with 00 00 08, received nothing."),
         (b"<html>", "is not an IDX file: expected it to begin with 00 00 08, received 3c 68 74 6d."),
-        (b"\0\0\x0d" + CONTENT[3:], "holds values of IDX type 0x0d; expected 0x08 (unsigned bytes)."),
+        (b"\0\0\x0d" + CONTENT[3:], "contains values of IDX type 0x0d; expected 0x08 (unsigned bytes)."),
         (gzip.compress(CONTENT)[:-9], "is cut short: its gzip stream does not end within the"),
         (
             gzip.compress(CONTENT)[:-8] + b"\0" * 8,

@@ -48,12 +48,12 @@ FAULTS = {
     ),
     "odd_aspect": (
         lambda image: photograph(1, (300, 80)),
-        "1 picture is 3 times as long as wide, or more; what a network crops is a part (a/fault.png).",
+        "1 picture is 3 times as long as wide, or more; a network's crop shows a part of it (a/fault.png).",
     ),
     "grey": (
         lambda image: image.convert("L"),
-        "1 picture is grey among pictures in colour; where one class has them all, grey is what is learned "
-        "(a/fault.png).",
+        "1 picture is grey among pictures in colour; where one class has them all, the network may learn "
+        "that instead (a/fault.png).",
     ),
 }
 

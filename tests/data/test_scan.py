@@ -40,8 +40,8 @@ def test_digits_are_compared_byte_for_byte_only_and_a_note_says_so(digits):
         (
             "small_pictures",
             "note",
-            "5,000 pictures are under 64 pixels: only exact copies are looked for among them, because small "
-            "pictures of different things are as alike as copies.",
+            "5,000 pictures are under 64 pixels: only exact copies are searched among them, because small "
+            "pictures of different things can look like copies.",
         )
     ]
 
@@ -52,7 +52,7 @@ def test_every_problem_is_found_and_told(damaged):
     found = [(problem.severity, problem.kind, problem.message) for problem in wrong(scan(dataset).problems)]
     one = "which cannot be divided between training and test."
     assert found == [
-        ("error", "unreadable", "a/0.png is truncated (the picture goes on after the file's 150 bytes)."),
+        ("error", "unreadable", "a/0.png is truncated (the picture continues after the file's 150 bytes)."),
         ("error", "unreadable", "a/1.png is empty (0 bytes)."),
         ("error", "unreadable", "bad/0.png is a text file with a picture's name."),
         ("error", "missing_file", "a/3.png does not exist."),
@@ -77,8 +77,8 @@ def test_what_cannot_be_read_is_left_out_with_a_note(damaged):
     assert {"a/0.png", "a/1.png", "bad/0.png"}.isdisjoint(dataset.paths)
     assert dataset.notes[-2:] == (
         "3 pictures left out as unreadable (a/0.png, a/1.png, bad/0.png).",
-        "a/0.png is truncated (the picture goes on after the file's 150 bytes), a/1.png is empty (0 bytes), "
-        "bad/0.png is a text file with a picture's name.",
+        "a/0.png is truncated (the picture continues after the file's 150 bytes), a/1.png is empty (0 "
+        "bytes), bad/0.png is a text file with a picture's name.",
     )
     assert dataset.empty_classes == ("bad", "empty")
     assert len(dataset.labels) == len(dataset.paths) == 16
@@ -88,9 +88,9 @@ def test_strict_refuses_and_tells_all(damaged):
     with pytest.raises(DataError) as caught:
         leave_out_unusable(scan(open_dataset(damaged)), strict=True)
     assert str(caught.value) == (
-        "3 pictures cannot be read: a/0.png is truncated (the picture goes on after the file's 150 bytes), "
+        "3 pictures cannot be read: a/0.png is truncated (the picture continues after the file's 150 bytes), "
         "a/1.png is empty (0 bytes), bad/0.png is a text file with a picture's name. "
-        "Restore or remove them, or leave --strict out to go on without them."
+        "Restore or remove them, or leave --strict out to continue without them."
     )
 
 
@@ -237,7 +237,7 @@ def test_where_crops_are_too_many_to_compare_it_is_said(tmp_path, monkeypatch):
     assert said == [
         (
             "note",
-            "Near copies were looked for among whole pictures and their mirror images, not among crops: "
+            "Near copies were searched among whole pictures and their mirror images, not among crops: "
             "there are 5 different pictures, and crops are compared up to 4.",
         )
     ]
@@ -261,5 +261,5 @@ def test_a_name_that_no_table_can_hold_is_left_out_by_name(tmp_path):
     usable = leave_out_unusable(scan(open_dataset(str(tmp_path))))
     assert "a/0\r.png" not in usable.dataset.paths
     assert [problem.message for problem in usable.problems if problem.kind == "unreadable"] == [
-        "a/0\r.png has a carriage return in its name, which no table can hold; rename it."
+        "a/0\r.png has a carriage return in its name, which a table cannot contain; rename it."
     ]

@@ -108,24 +108,24 @@ def test_what_is_left_out_is_counted(make_folder):
         "1 empty class folder left out (empty).",
     )
     assert dataset.empty_classes == ("empty",)
-    text = f"{root} holds 4 files that would be left out (a/notes.txt, b/list.csv, readme.md, loose.png). "
+    text = f"{root} contains 4 files that would be left out (a/notes.txt, b/list.csv, readme.md, loose.png). "
     assert message(DataError, root, strict=True) == text + "Move them away, or leave --strict out."
 
 
 def test_folders_that_cannot_be_used(make_folder, tmp_path):
     layout = "Give each class a folder of its own (photos/rose/1.jpg, photos/tulip/2.jpg)."
     empty = make_folder({}, name="empty")
-    assert message(DataError, empty) == f"{empty} holds no pictures. {layout}"
+    assert message(DataError, empty) == f"{empty} contains no pictures. {layout}"
     hollow = make_folder({"a": 0, "b": 0}, name="hollow")
     assert (
         message(DataError, hollow)
-        == f"{hollow} holds 2 class folders and no picture in any of them. {layout}"
+        == f"{hollow} contains 2 class folders and no picture in any of them. {layout}"
     )
     flat = make_folder({".": 3}, name="flat")
-    assert message(DataError, flat) == f"{flat} holds 3 pictures and no class folders. {layout}"
+    assert message(DataError, flat) == f"{flat} contains 3 pictures and no class folders. {layout}"
     single = make_folder({"rose": 3, "tulip": 0}, name="single")
     assert message(DataError, single) == (
-        f"{single} holds pictures of one class only, 'rose'. "
+        f"{single} contains pictures of one class only, 'rose'. "
         "Classification needs two classes or more: add a folder for another class."
     )
 

@@ -343,8 +343,8 @@ def test_new_pictures_stay_outside_an_earlier_split(make_folder):
             "path,label\na,b\n",
             "The split has no column 'hash', 'split'. Its columns must be path,hash,label,split[,group].",
         ),
-        ("path,hash,label,split\na,h,b,exam\n", "The split names the unknown set 'exam'. "),
-        ("path,hash,label,part\na,h,b,train\na,h,b,test\n", "The split names pictures twice: a. "),
+        ("path,hash,label,split\na,h,b,exam\n", "The split contains the unknown set 'exam'. "),
+        ("path,hash,label,part\na,h,b,train\na,h,b,test\n", "The split lists pictures twice: a. "),
     ],
 )
 def test_a_damaged_split_file_is_refused(text, message):

@@ -54,7 +54,7 @@ def test_every_fault_is_told_at_once(pictures):
     listed = ", ".join(f"files/x{number:02d}.png (line {number + 7})" for number in range(10))
     assert message(path) == (
         f"{path} cannot be used: "
-        "1 row with a path that stands above already: files/0.png (line 3); "
+        "1 row with a path listed before: files/0.png (line 3); "
         "1 row without a path: line 4; "
         "1 row without a label: files/1.png (line 5); "
         "1 row with the unknown split 'exam' (known: train, val, test): files/2.png (line 6); "
@@ -84,8 +84,8 @@ def test_tables_that_cannot_be_used(pictures):
 def test_a_label_with_an_unquoted_comma_is_not_cut(pictures):
     text = "path,label\nfiles/0.png,aster, blue\nfiles/1.png,aster, red\nfiles/2.png,rose\n"
     assert message(write(pictures, text)) == (
-        f"{pictures}/labels.csv has more values than the 2 columns that its first line names in 2 rows: "
-        "line 2, line 3. Put a value that holds ',' in quotation marks."
+        f"{pictures}/labels.csv has more values than the 2 columns of its first line in 2 rows: "
+        "line 2, line 3. Put a value with ',' in quotation marks."
     )
     quoted = text.replace("aster, blue", '"aster, blue"').replace("aster, red", '"aster, red"')
     assert set(open_dataset(write(pictures, quoted)).labels) == {"aster, blue", "aster, red", "rose"}

@@ -49,7 +49,7 @@ def test_every_field_may_be_missing(kind: str, tmp_path: Path) -> None:
         ({}, ""),
         ({"accuracy": {"value": 0.5}}, ""),
         ({"accuracy": []}, "metrics.json: accuracy has no value."),
-        ({"accuracy": {"value": "x"}}, "metrics.json cannot be believed: metrics.accuracy.value is 'x' ("),
+        ({"accuracy": {"value": "x"}}, "metrics.json is not valid: metrics.accuracy.value is 'x' ("),
     ],
 )
 def test_metrics_of_another_kind_are_compared_or_refused(
@@ -61,5 +61,5 @@ def test_metrics_of_another_kind_are_compared_or_refused(
         (Path(run) / "metrics.json").write_text(json.dumps(metrics))
     code = main(["compare", *runs, "--out", str(tmp_path / "page.html")])
     shown = capsys.readouterr().err
-    assert "unforeseen" not in shown
+    assert "unexpected" not in shown
     assert (code, told in shown) == (1 if told else 0, True)

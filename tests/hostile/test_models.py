@@ -310,7 +310,7 @@ def test_weights_at_the_edge_of_the_numbers_answer_nothing(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
-        "Error: The network answers with what is no number: its weights or settings are damaged. Restore "
+        "Error: The network's output is not a number: its weights or settings are damaged. Restore "
         "weights.safetensors and model.json, or train again.\n"
     )
 
@@ -325,7 +325,7 @@ def test_no_picture_is_read_to_a_size_that_the_network_does_not_take(
     shown = capsys.readouterr().err
     if data and data["pixels"]["size"]:
         assert shown == (
-            f"Error: {run}/run.json cannot be believed: data.pixels is {{'size': 4096}}, and the network "
+            f"Error: {run}/run.json is not valid: data.pixels is {{'size': 4096}}, and the network "
             "takes 16 numbers a picture. Restore it, or train again.\n"
         )
     assert f"{run}/run.json" in shown

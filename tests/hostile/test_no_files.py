@@ -55,7 +55,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(list(words)) in (1, 2), words
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
     assert len(told) == 1, words
-    assert "unforeseen" not in told[0], words
+    assert "unexpected" not in told[0], words
     return told[0]
 
 

@@ -233,7 +233,7 @@ def test_leaks_and_looks_stand_before_the_result(full):
     assert f"Without them, {clean * 100:.1f} % were classified correctly" in words
     assert "This test set has been evaluated twice before." in words
     assert "runs/two" in words
-    assert "2 earlier runs have judged this very test part" in words
+    assert "2 earlier runs were evaluated on this test set" in words
     assert html.index("Test pictures leak into training.") < html.index('id="result"')
     assert "0.5 % of the test pictures leak" in words
 

@@ -76,7 +76,7 @@ def test_a_group_draws_no_run_outside_itself(run, tmp_path, name):
     with pytest.raises(RunError) as refusal:
         build_group(group)
     assert str(refusal.value) == (
-        f"{group.path / 'repeats.json'} names the run {name!r}, which is no folder in {group.path}. "
+        f"{group.path / 'repeats.json'} lists the run {name!r}, which is not a folder in {group.path}. "
         "Restore it, or train again."
     )
     assert not (group.path / "report.html").exists()

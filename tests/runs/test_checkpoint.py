@@ -103,7 +103,7 @@ def test_a_torn_one_is_never_read(checkpoints):
             lambda path: (path / "00000001/state.json").write_text(
                 '{"format_version": 1, "values": {"epoch": -1}, "facts": {}}'
             ),
-            "cannot be believed: values.epoch is -1 \\(Input should be greater than or equal to 0\\)",
+            "is not valid: values.epoch is -1 \\(Input should be greater than or equal to 0\\)",
         ),
         (lambda path: (path / "00000001/state.safetensors").unlink(), "state.safetensors cannot be read"),
     ],
@@ -172,7 +172,7 @@ def test_one_of_the_first_format_has_no_checksum_of_its_own_and_is_read(checkpoi
 )
 def test_values_of_another_kind_are_named(values, told, checkpoints):
     checkpoints.write(ARRAYS, {**VALUES, **values}, {"history": 4})
-    with pytest.raises(RunError, match=rf"state\.json cannot be believed: {told}"):
+    with pytest.raises(RunError, match=rf"state\.json is not valid: {told}"):
         checkpoints.read()
 
 

@@ -22,12 +22,12 @@ def finished_run(path):
 
 def test_create_refuses_a_folder_with_a_run_and_keeps_it(tmp_path):
     finished_run(tmp_path / "run")
-    with pytest.raises(RunError, match=r"already holds a run\. Pass --overwrite"):
+    with pytest.raises(RunError, match=r"already contains a run\. Pass --overwrite"):
         RunFolder.create(tmp_path / "run")
     assert RunFolder.open(tmp_path / "run").info.state == "finished"
     (tmp_path / "run" / "checkpoint").mkdir()
     with pytest.raises(
-        RunError, match=r"holds a run that was stopped\. Go on with it: linnaea resume .*run\. Or"
+        RunError, match=r"contains a run that was stopped\. Continue it: linnaea resume .*run\. Or"
     ):
         RunFolder.create(tmp_path / "run")
 
@@ -46,7 +46,7 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
 
 def test_create_refuses_a_folder_with_other_files_even_to_overwrite(tmp_path):
     (tmp_path / "thesis.doc").write_text("mine")
-    with pytest.raises(RunError, match="holds other files and no run"):
+    with pytest.raises(RunError, match="contains other files and no run"):
         RunFolder.create(tmp_path, overwrite=True)
 
 
@@ -82,7 +82,8 @@ def test_open_names_the_runs_of_a_group(tmp_path):
     with pytest.raises(RunError) as error:
         RunFolder.open(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path} holds folds, and a single run was expected. Name one of them, such as {tmp_path / '1'}."
+        f"{tmp_path} contains folds, and a single run was expected. Choose one of its runs, such as "
+        f"{tmp_path / '1'}."
     )
 
 
@@ -243,7 +244,7 @@ def test_a_run_whose_folder_is_gone_is_not_begun_again_in_its_place(tmp_path):
             write()
         assert str(refusal.value) == (
             f"{run.path} is gone: it was removed or renamed while it was written. "
-            f"Put it back and go on with it: linnaea resume '{run.path}'."
+            f"Put it back and continue it: linnaea resume '{run.path}'."
         )
     assert not run.path.exists()
 

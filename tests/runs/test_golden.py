@@ -79,7 +79,7 @@ def test_it_can_be_judged_drawn_and_asked_again(run, capsys):
 
 def test_a_run_of_then_that_is_finished_is_told_to_be(tmp_path, capsys):
     assert main(["resume", str(unpacked("v1/perceptron", tmp_path))]) == 0
-    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+    assert "is finished: there is nothing to continue" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["perceptron", "keras", "tuned"])

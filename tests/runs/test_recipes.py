@@ -55,7 +55,8 @@ def test_a_recipe_is_refused_with_its_fault(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("hidden = [30]\n")
     with pytest.raises(
-        UsageError, match=r"holds hidden\. A recipe has title, about, \[settings\] and \[reported\]"
+        UsageError,
+        match=r"contains hidden\. A recipe may contain title, about, \[settings\] and \[reported\]",
     ):
         load_recipe(str(path))
     path.write_text("hidden = [30\n")

@@ -72,7 +72,7 @@ def test_the_circumstances_that_differ_are_named(tmp_path):
         "The number of blas threads was 2 and is 4.",
         "The setting epochs was 1 and is 2.",
         "The git commit was 1234 and is 5678.",
-        "The git folder had changes that no commit holds.",
+        "The git repository had uncommitted changes.",
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_run_without_weights_cannot_be_compared(tmp_path):
     with pytest.raises(RunError) as error:
         run_diff.differences(one, other)
     assert str(error.value) == (
-        f"{other.path / 'weights.safetensors'} is missing. Compare runs that were trained to their end."
+        f"{other.path / 'weights.safetensors'} is missing. Compare runs that are finished."
     )
 
 

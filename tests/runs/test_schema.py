@@ -46,7 +46,7 @@ def test_a_run_with_a_value_of_another_kind_is_refused_in_one_sentence(tmp_path,
     with pytest.raises(RunError) as refusal:
         RunFolder.open(tmp_path)
     sentence = str(refusal.value)
-    assert sentence.startswith(f"{tmp_path / 'run.json'} cannot be believed: {told}")
+    assert sentence.startswith(f"{tmp_path / 'run.json'} is not valid: {told}")
     assert sentence.endswith("). Restore it, or train again.")
 
 
@@ -72,7 +72,7 @@ def test_a_group_with_a_value_of_another_kind_is_refused_in_one_sentence(tmp_pat
     (tmp_path / "repeats.json").write_text(json.dumps({"format_version": 1, key: value}))
     with pytest.raises(RunError) as refusal:
         RunGroup.open_group(tmp_path)
-    assert str(refusal.value).startswith(f"{tmp_path / 'repeats.json'} cannot be believed: {told}")
+    assert str(refusal.value).startswith(f"{tmp_path / 'repeats.json'} is not valid: {told}")
 
 
 @pytest.mark.parametrize("version", [True, 0, -1, "1", None, 2])
@@ -90,7 +90,7 @@ def test_a_metric_that_is_no_number_is_named(tmp_path):
     with pytest.raises(RunError) as refusal:
         check_metrics(path, {"ece": {"value": [1]}}, "Mend it.")
     assert str(refusal.value) == (
-        f"{path} cannot be believed: metrics.ece.value is [1] (Input should be a valid number). Mend it."
+        f"{path} is not valid: metrics.ece.value is [1] (Input should be a valid number). Mend it."
     )
 
 
@@ -109,7 +109,7 @@ def test_a_calibration_that_cannot_be_is_named(tmp_path, found):
     check_calibration(path, {"temperature": 1.2, "pictures": 20, "prediction_sets": None}, "")
     with pytest.raises(RunError) as refusal:
         check_calibration(path, found, "Mend it.")
-    assert str(refusal.value).startswith(f"{path} cannot be believed: {key} is {value!r} ")
+    assert str(refusal.value).startswith(f"{path} is not valid: {key} is {value!r} ")
     assert refusal.value.cure == "Mend it."
 
 

@@ -82,7 +82,7 @@ def test_text_from_the_command_line_becomes_the_settings_type():
 
 
 def test_an_assignment_without_equals_is_refused():
-    with pytest.raises(SettingError, match="--set wants key=value; received 'dropout'"):
+    with pytest.raises(SettingError, match="--set takes key=value; received 'dropout'"):
         parse_assignments(("dropout",))
 
 

@@ -73,7 +73,7 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
             [LINES[0], *LINES[2:]],
             " has no row for a/3.png of the test set; 1 of 4 rows are missing.",
         ),
-        ([*LINES, LINES[0]], ", line 6: a/2.png stands in line 2 already."),
+        ([*LINES, LINES[0]], ", line 6: a/2.png is in line 2 already."),
         (
             [LINES[0], LINES[1].replace(",a,b,", ",b,b,"), *LINES[2:]],
             ", line 3: a/3.png has the true class 'b', and 'a' in split.csv.",
@@ -255,7 +255,7 @@ def test_leaks_of_a_split_older_than_groups_are_its_copies():
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"pictures": ["a/1.png"], "n": 1}, "leaks names 'a/1.png', which is no test picture."),
+        ({"pictures": ["a/1.png"], "n": 1}, "leaks names 'a/1.png', which is not a test picture."),
         ({"pictures": ["a/2.png"], "n": 2}, "leaks names 2 of 1."),
     ],
 )
@@ -264,7 +264,7 @@ def test_leaks_that_cannot_be_are_refused_where_no_split_tells_them(make, told, 
     table = judged_table(run)
     with pytest.raises(DataError) as refused:
         recorded_leaks(run, table)
-    assert refused.value.message == f"{run.path / 'run.json'} cannot be believed: {said}"
+    assert refused.value.message == f"{run.path / 'run.json'} is not valid: {said}"
     run.update_info(leaks=None)
     run.flush()
     assert recorded_leaks(run, table) is None

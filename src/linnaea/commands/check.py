@@ -30,19 +30,20 @@ def check(
 ) -> list[Any]:
     """Find a data set's problems before any training.
 
-    Unreadable pictures; copies, exact and near, within a class, across classes and across parts; blank, dark,
-    bright, blurred and odd pictures; classes too small or too unequal.
+    Unreadable pictures; copies, exact and near, within a class, across classes and across sets; blank,
+    dark, bright, blurred and odd pictures; classes too small or too unequal.
 
     Parameters
     ----------
     data
-        digits, mnist, flowers102, a folder of class folders, or a CSV.
+        Data set: digits, mnist, flowers102, a folder with one folder for each class, or a CSV.
     data_dir
-        Where a named data set lies.
+        Folder of a named data set. Default: the cache.
     format
-        table for people; json for programs: a list of {"kind", "severity", "paths", "message"}.
+        Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
+        "message"}.
     out
-        The page with the pictures, or a folder for it. Default: check.html, and none beside json.
+        Page with the problem pictures, or a folder for it. Default: check.html, or none with json.
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
@@ -85,7 +86,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     widths = [max(len(row[column]) for row in (heads, *rows)) + 2 for column in range(3)]
     room = terminal.results.width - sum(widths)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    # A narrow terminal goes without examples: a few letters of each would say nothing, and the page has all.
+    # A narrow terminal goes without examples: a few letters of each would be of no use, and the page has all.
     for head in heads if room >= ROOM else heads[:3]:
         table.add_column(head, no_wrap=True)
     for severity, title, count, message in rows:
@@ -97,7 +98,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
 
 
 def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem"]) -> None:
-    """Write check.json and check.html into a run, and tell in one line what they hold."""
+    """Write check.json and check.html into a run, and print their content in one line."""
     from linnaea.report.checking import build_check, verdict
 
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})

@@ -1,4 +1,4 @@
-"""Checkpoints while a training goes on, so that `linnaea resume` can go on from there."""
+"""Checkpoints during a training, so that `linnaea resume` can continue from there."""
 
 import time
 from typing import Any
@@ -63,11 +63,11 @@ class Checkpointer:
                 self.stops.patient = False
                 if not going_on:
                     self.stops.before_stopping = None
-        # Asked after the last step, when nothing is left to be broken off but the judgement.
+        # Asked after the last step, when nothing is left to be broken off but the evaluation.
         self.stops.poll()
 
     def forget_what_is_half(self, classifier: Any, stopped: BaseException | None) -> None:
-        """Let nothing be saved or evaluated that was not learned: what the classifier holds of a broken step.
+        """Let nothing be saved or evaluated that was not learned: what the classifier has of a broken step.
 
         stopped: what ended the training; raised here where there was no time to end its step.
         """
@@ -96,7 +96,7 @@ class Checkpointer:
     def _stop(self, classifier: Any) -> None:
         """Write a last checkpoint: between two steps, before the training is stopped."""
         self._write(classifier)
-        terminal.say("Stopping", "the network is judged as it stands; a second signal stops at once")
+        terminal.say("Stopping", "the network is evaluated as it is; a second signal stops at once")
 
     def _write(self, classifier: Any) -> None:
         started = time.monotonic()
@@ -106,7 +106,7 @@ class Checkpointer:
         self.interval.written(time.monotonic() - started)
 
     def _rewind(self, classifier: Any, reason: str) -> bool:
-        """Turn the training back to the last good epoch, with half the rate; False where that is over.
+        """Turn the training back to the last good epoch, at half the learning rate; False after MOST_REWINDS.
 
         Written in run.json ("rewinds"), and in history.jsonl in the line of the first epoch after it.
         """
@@ -114,7 +114,7 @@ class Checkpointer:
         if good is None:
             return False
         settings = classifier.get_params(deep=False)
-        # Where the rate is left to the backbone, learning_rate_ is what it came to.
+        # Where the learning rate is left to the backbone, learning_rate_ is what it came to.
         rate = (settings["learning_rate"] or classifier.learning_rate_) / 2
         epoch = int(good.values["epoch"])
         self.lines = int(good.facts["history"])
@@ -123,10 +123,10 @@ class Checkpointer:
         self.run.info.rewinds = [*self.run.info.rewinds, rewind]
         self.run.flush()
         self.rewinds += 1
-        self.began = False  # again: until it is set up, the classifier holds nothing that was learned
+        self.began = False  # again: until it is set up, the classifier has nothing that was learned
         classifier.set_params(learning_rate=rate)
         classifier.load_training_state(good.arrays, good.values)
-        terminal.say("Rewind", f"{reason} Back to epoch {epoch}, on with the rate {rate:g}")
+        terminal.say("Rewind", f"{reason} Back to epoch {epoch}, continuing with learning rate {rate:g}")
         return True
 
 
@@ -170,9 +170,9 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
 
 
 def go_on_from(checkpoint: Checkpoint, classifier: Any, info: RunInfo) -> list[EpochRecord]:
-    """Give a new classifier the state to go on from, at the rate that rewinds left; return its epochs.
+    """Give a new classifier its earlier state, at the learning rate that rewinds left; return its epochs.
 
-    Raises RunError where a checkpoint from elsewhere holds other things than it should.
+    Raises RunError where a checkpoint from elsewhere does not contain what it should.
     """
     if info.rewinds:
         classifier.set_params(learning_rate=info.rewinds[-1].learning_rate)
@@ -180,7 +180,7 @@ def go_on_from(checkpoint: Checkpoint, classifier: Any, info: RunInfo) -> list[E
         records = [EpochRecord(**record) for record in checkpoint.values["history"]]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RunError(
-            f"The checkpoint cannot be believed ({type(error).__name__}: {error}).",
+            f"The checkpoint is not valid ({type(error).__name__}: {error}).",
             "Start again: linnaea train, with --overwrite.",
         ) from error
     classifier.load_training_state(checkpoint.arrays, checkpoint.values)

@@ -1,4 +1,4 @@
-"""From what a person asks for to an unfitted classifier: recipe, options, defaults."""
+"""From the user's options to an unfitted classifier: recipe, options, defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ IN_MEMORY = ("digits", "mnist")
 TINY = 32
 # Mean difference between the strongest and the weakest of R, G and B, of 255: what a JPEG adds to grey.
 GREY = 2.0
-# Pictures that are looked at to tell.
-LOOKED_AT = 20
+# Pictures that this is estimated on.
+SAMPLE = 20
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def _default_model(settings: dict[str, Any], data: str) -> str:
 
 
 def hint(chosen: Chosen, photographs: Sequence[np.ndarray] | None) -> str:
-    """Return a sentence for a person whose pictures a perceptron would suit; "" for all others.
+    """Return a sentence for a user whose pictures a perceptron would suit; "" for all others.
 
-    photographs: uint8 (height, width, 3), as a pretrained network sees them; None for a perceptron's. Only
+    photographs: uint8 (height, width, 3), as a pretrained network takes them; None for a perceptron's. Only
     where nobody named the model: it stays the one that was chosen.
     """
     if photographs is None or not chosen.by_default:
         return ""
-    rows = np.unique(np.linspace(0, len(photographs) - 1, LOOKED_AT).round().astype(int))
+    rows = np.unique(np.linspace(0, len(photographs) - 1, SAMPLE).round().astype(int))
     side = 0
     for row in rows.tolist():
         picture = photographs[row]

@@ -15,7 +15,7 @@ def demo(*, out: Path = Path("runs/demo")) -> Path:
     Parameters
     ----------
     out
-        A folder for the four runs and the page comparison.html.
+        Folder for the four runs and the page comparison.html.
     """
     from linnaea.report.page import build_comparison
 

@@ -24,7 +24,7 @@ COLUMNS = {
 
 
 def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
-    """Print a network's table as papers do: stages, sizes, parameters, multiply-adds.
+    """Print a network's table as in papers: stages, sizes, parameters, multiply-adds.
 
     The table is measured on the network itself; no weights are loaded and nothing is computed. From Python
     the same table is returned, a NetworkTable.
@@ -32,11 +32,11 @@ def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
     Parameters
     ----------
     model
-        A backbone: a short name (see `linnaea models`) or any network that timm knows.
+        Backbone: a short name (see `linnaea models`) or the name of any network in timm.
     size
         Side of the square picture, in pixels.
     format
-        table or json.
+        Output format: table or json.
     """
     check_format(format)
     if size < 1:

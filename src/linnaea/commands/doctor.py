@@ -36,8 +36,8 @@ def doctor() -> bool:
         terminal.say("Needed" if name == next(iter(NEEDED)) else "", _line(name, what))
     for name, (what, extra) in OPTIONAL.items():
         version = _version(name)
-        told = _line(name, what) if version else f"{name:<34}not installed: pip install 'linnaea[{extra}]'"
-        terminal.say("Optional" if name == next(iter(OPTIONAL)) else "", told)
+        line = _line(name, what) if version else f"{name:<34}not installed: pip install 'linnaea[{extra}]'"
+        terminal.say("Optional" if name == next(iter(OPTIONAL)) else "", line)
     terminal.say("Devices", *_devices())
     terminal.say(
         "Chromium", shutil.which("chromium") or "not found; only the tests of pages need it: make browser"

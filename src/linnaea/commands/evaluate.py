@@ -8,23 +8,23 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.guard import claimed
 from linnaea.runs.repeated import RunGroup
 
-_CURE = "Wait for it to end."
+_CURE = "Wait for it to finish."
 # Written under two names in metrics.json, and printed once.
-TOLD_ONCE = {"mean_per_class_accuracy"}
+SYNONYMS = {"mean_per_class_accuracy"}
 
 
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:
     """Compute a run's metrics again from its table of predictions, and draw its report again.
 
     Of repeats or folds: those of each run, and their mean, deviation, lowest and highest value. A table that
-    is not that of the run's split.csv is refused, and nothing is written.
+    does not match the run's split.csv is refused, and nothing is written.
 
     Parameters
     ----------
     run
-        A run folder, or a folder of repeats or folds.
+        Run folder, or folder of repeats or folds.
     format
-        table for people, json for programs.
+        Output format: table for people, json for programs.
     """
     import json
 
@@ -42,7 +42,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
-        terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} of the test part")
+        terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
         terminal.results.print(metrics_table(metrics))
         for label, said in (
             ("Groups", sentences.in_groups),
@@ -91,7 +91,7 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
     rows = []
     for key, metric in metrics.items():
         # What could not be had has a reason instead of a value.
-        if key in TOLD_ONCE or metric.get("reason"):
+        if key in SYNONYMS or metric.get("reason"):
             continue
         meaning = formatting.meaning_of(key)
         shares = meaning.percent or meaning.points

@@ -9,7 +9,8 @@ from linnaea.classifiers.contract import saved_temperature
 from linnaea.commands import ood
 from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
-from linnaea.commands.study import Study, count_look
+from linnaea.commands.recording import count_evaluation
+from linnaea.commands.study import Study
 from linnaea.errors import DataError, RunError
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.predictions import Predictions
@@ -72,7 +73,7 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
         tables.write_table(run, "test", predictions)
         if calibrated.score is not None:
             ood.judge(run, calibrated.score, classifier, features, predictions)
-        count_look(run, study)
+        count_evaluation(run, study)
         recompute(run)
         run.update_info(
             baselines=baselines(study, classifier, predictions.predicted),

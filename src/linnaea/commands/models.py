@@ -11,14 +11,14 @@ from linnaea.errors import UsageError
 
 
 def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
-    """List the networks that --model accepts, by short name or by a word to search for.
+    """List the networks that --model accepts, by short name or by a search word.
 
     Parameters
     ----------
     search
-        A part of a name, such as mobilenet; without it the short names are listed.
+        Part of a name, such as mobilenet; without it, the short names are listed.
     format
-        table or json.
+        Output format: table or json.
     """
     check_format(format)
     # timm is a second's import: --help should not wait for it.
@@ -32,7 +32,7 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
         found = timm.list_models(f"*{search.lower()}*")
         names += [name for name in found if name not in SHORT_NAMES]
     if not names:
-        raise UsageError(f"No network's name holds '{search}'.", "linnaea models lists the short names.")
+        raise UsageError(f"No network's name contains '{search}'.", "linnaea models lists the short names.")
     rows = [_row(name) for name in names]
     if format == "json":
         terminal.results.print_json(json.dumps(rows))

@@ -8,7 +8,8 @@ from typing import Any
 from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import command_line, judging, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
-from linnaea.commands.study import Study, record_study
+from linnaea.commands.recording import record_study
+from linnaea.commands.study import Study
 from linnaea.errors import DivergenceError, LinnaeaError
 from linnaea.runs import guard, provenance
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
@@ -29,7 +30,7 @@ def run(
 ) -> None:
     """Train on the training set, calibrate on the validation set, evaluate on the test set, and report.
 
-    checkpoint: what the training goes on from.
+    checkpoint: what the training continues from.
     facts: further keys of run.json.
 
     Raises what ended the training, or the learning curve, early, once what was learned so far has been saved,
@@ -80,7 +81,7 @@ def _learning_curve(
 def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[Stops]:
     """Keep run.json true whatever happens, and leave a report that can be read.
 
-    Of a run that is gone on with, its beginning is known already. Yields what answers to signals.
+    A run that is continued has its beginning recorded already. Yields what answers to signals.
     """
     run.sweep()
     with guard.reserved(run.path) as reserve, Stops() as stops:
@@ -141,10 +142,10 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
         if state == "finished":
             raise
         terminal.say("Report", f"not drawn: {error}")
-    _say_how_to_go_on(run, state)
+    _print_how_to_continue(run, state)
 
 
-def _say_how_to_go_on(run: RunFolder, state: str) -> None:
+def _print_how_to_continue(run: RunFolder, state: str) -> None:
     checkpoints = Checkpoints(run)
     if state == "finished":
         checkpoints.remove()
@@ -153,11 +154,11 @@ def _say_how_to_go_on(run: RunFolder, state: str) -> None:
         checkpoint = checkpoints.read()
     except LinnaeaError:
         return  # none is whole: resume would refuse it
-    # An interrupted run without any begins anew. One of several is gone on with together with the others.
+    # An interrupted run without any begins anew. One of several is continued together with the others.
     if state == "interrupted" or checkpoint is not None:
         group = RunGroup.around(run)
         path = terminal.shown_path(run.path if group is None else group.path)
-        terminal.say("Go on", command("linnaea", "resume", path))
+        terminal.say("Continue", command("linnaea", "resume", path))
 
 
 def _how_far(run: RunFolder) -> str:
@@ -182,12 +183,12 @@ def show_result(run: RunFolder) -> None:
 
 
 def _without_leaks(metrics: dict[str, Any]) -> str:
-    """Return the accuracy on the pictures that no other part holds; "" where nothing leaks."""
+    """Return the accuracy on the test pictures that are in no other set; "" where nothing leaks."""
     clean = metrics.get("accuracy_without_leaks")
     if clean is None:
         return ""
     if clean["value"] is None:
-        return "every test picture leaks: the score tells nothing of new pictures"
+        return "every test picture leaks: the accuracy says nothing about new pictures"
     leaked = clean["leaked"]
     return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
 

@@ -26,8 +26,8 @@ def load(run: str | Path) -> Any:
 
     Its probabilities are those of the run: with the temperature that was fitted on the validation set.
 
-    Raises RunError where it is no run folder, or holds no network, or another than the run trained: what was
-    measured and promised is of that one.
+    Raises RunError where it is no run folder, has no network in it, or another than the run trained: what
+    was measured and guaranteed is of that one.
     """
     folder = RunFolder.open(run)
     model = folder.read_json("model.json").get("model")
@@ -48,26 +48,27 @@ def predict(
     coverage: float | None = None,
     format: Literal["table", "csv", "json"] = "table",
 ) -> list[dict[str, Any]]:
-    """Name pictures with a trained network.
+    """Classify pictures with a trained network.
 
-    A picture that resembles none of the classes is named all the same, and marked as such. So is about one in
-    twenty of those that do belong to a class: that is the false-alarm rate of the threshold. Fewer than 59
-    validation pictures cannot promise so low a rate with confidence; what they can promise is then told.
+    A picture that resembles none of the classes is classified all the same, and marked as unfamiliar
+    (out-of-distribution). So is about one in twenty of those that do belong to a class: that is the
+    false-alarm rate of the threshold. Fewer than 59 validation pictures cannot guarantee so low a rate with
+    confidence; what they can guarantee is then printed.
 
-    A picture that cannot be read is told as such and does not stop the others; the exit code is then 1.
+    A picture that cannot be read is reported as such and does not stop the others; the exit code is then 1.
 
     Parameters
     ----------
     run
-        A run folder.
+        Run folder.
     pictures
         Picture files.
     coverage
-        How often the truth must be among the answers, 0.95 say: each picture is then answered with the
-        smallest set of classes that keeps this promise with 95 % confidence, by split conformal prediction on
-        the validation part.
+        Coverage of prediction sets, such as 0.95: each picture is answered with the smallest set of classes
+        that contains the true class this often, with 95 % confidence (split conformal prediction on the
+        validation set).
     format
-        table for people; csv and json for programs.
+        Output format: table for people; csv or json for programs.
     """
     folder = RunFolder.open(run)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
@@ -91,7 +92,7 @@ def predict(
         terminal.say("Alarms", *_of_alarms(folder, score, answers))
     if unread:
         of = counted(len(answers), "picture")
-        raise LinnaeaError(f"{unread} of {of} could not be read.", "The reasons stand above.")
+        raise LinnaeaError(f"{unread} of {of} could not be read.", "See the reasons above.")
     return answers
 
 
@@ -102,12 +103,14 @@ def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
     """
     pixels = folder.info.data.pixels
     if pixels is None:
-        raise RunError(f"{folder.path / 'run.json'} does not say what the pictures were.", "Train again.")
+        raise RunError(
+            f"{folder.path / 'run.json'} does not record the size of the pictures.", "Train again."
+        )
     if classifier.takes_photographs:
         return int(classifier.kept_side()), True
     if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
         raise RunError(
-            f"{folder.path / 'run.json'} cannot be believed: data.pixels is {pixels.model_dump()}, and the "
+            f"{folder.path / 'run.json'} is not valid: data.pixels is {pixels.model_dump()}, and the "
             f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
@@ -117,22 +120,22 @@ def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     """Return the prediction sets of a run with this coverage.
 
-    Raises RunError for a run without a validation part, DataError for one whose part is too small or whose
-    table was edited.
+    Raises RunError for a run without a validation set, DataError for one whose validation set is too small
+    or whose table was edited.
     """
     from linnaea.evaluation.prediction_sets import PredictionSets
     from linnaea.runs.tables import is_there, read_table, split_of
 
     if not is_there(folder, "val"):
         raise RunError(
-            f"{folder.path} has no predictions on a validation part, which sets of classes are fitted on.",
+            f"{folder.path} has no predictions on a validation set, which prediction sets are fitted on.",
             "Train with --validation above 0, or leave --coverage out.",
         )
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
 
 def _broken(folder: RunFolder) -> list[str]:
-    """Return in a sentence that the run's own sets broke their promise on its test part, or nothing."""
+    """Return in a sentence that the run's sets covered less of its test set than guaranteed, or nothing."""
     from linnaea.report.sentences import broken_sets
 
     words = broken_sets(folder.metrics())
@@ -188,7 +191,7 @@ def _answer(
             probabilities, ood_scores = ood.scored(classifier, X, score)
         if not np.isfinite(probabilities).all():
             raise DataError(
-                "The network answers with what is no number: its weights or settings are damaged.",
+                "The network's output is not a number: its weights or settings are damaged.",
                 "Restore weights.safetensors and model.json, or train again.",
             )
         read = [answer for answer in answers if "error" not in answer]
@@ -227,9 +230,9 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]
-    columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Then"}
+    columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Next"}
     if any("set" in answer for answer in answers):
-        columns["next"] = "One of"
+        columns["next"] = "Prediction set"
     if any("ood" in answer for answer in answers):
         columns["ood"] = "Unfamiliar?"
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))

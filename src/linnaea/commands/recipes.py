@@ -11,7 +11,7 @@ def recipes() -> list[str]:
         file = load_recipe(name)
         settings = " ".join(f"{key}={_short(value)}" for key, value in file.settings.items())
         rows.append({"name": name, "title": file.title, "settings": settings})
-    table = terminal.comparison_table(rows, {"name": "Recipe", "title": "What it is"})
+    table = terminal.comparison_table(rows, {"name": "Recipe", "title": "Description"}, long=("title",))
     terminal.results.print(table)
     return recipe_names()
 

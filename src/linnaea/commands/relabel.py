@@ -8,21 +8,22 @@ from linnaea.errors import DataError, UsageError
 
 
 def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir: Path | None = None) -> Path:
-    """Write a new table of a data set, with the labels that a person decided on.
+    """Write a new table of a data set, with corrected labels.
 
     Nothing that exists is changed: neither the pictures nor their folders, nor an older table.
 
     Parameters
     ----------
     data
-        flowers102, a folder, or a CSV: what the labels belong to.
+        Data set whose labels are corrected: flowers102, a folder, or a CSV.
     decisions
-        A CSV with the columns path and label, as label_errors.html saves it. An empty label leaves the
-        picture out.
+        CSV with the columns path and label, as saved by label_errors.html. An empty label leaves the picture
+        out.
     out
-        The new CSV, which `linnaea train` takes. Default: the name of the data and -relabelled.csv, here.
+        New CSV, for `linnaea train`. Default: the name of the data and -relabelled.csv, in the current
+        folder.
     data_dir
-        Where a named data set lies.
+        Folder of a named data set. Default: the cache.
     """
 
     from linnaea import files
@@ -32,7 +33,9 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     dataset = sources.open_dataset(data, data_dir=data_dir)
     target = out or Path(f"{dataset.name}-relabelled.csv")
     if target.suffix.lower() != ".csv":
-        raise UsageError(f"{target} is not called .csv.", "linnaea train knows a table by that ending.")
+        raise UsageError(
+            f"{target} does not end in .csv.", "linnaea train recognises a table by that ending."
+        )
     if target.exists():
         raise DataError(f"{target} exists already.", "Choose another place with --out.")
     new = relabelled(dataset, read_decisions(decisions, dataset), target)

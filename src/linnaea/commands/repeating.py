@@ -22,18 +22,18 @@ from linnaea.signals import Stops
 from linnaea.text import command, counted, listed
 
 # What is printed of several runs; repeats.json has every metric.
-_TOLD = {
+_SHOWN = {
     "accuracy": "Accuracy",
     "macro_auc": "Macro AUC",
     "log_loss": "Log loss",
-    "set_coverage": "Sets that hold the truth",
+    "set_coverage": "Coverage of prediction sets",
 }
 _SHARES = ("accuracy", "set_coverage")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One of several runs: its recipe, and the parts that it learns from and judges."""
+    """One of several runs: its recipe, and its split."""
 
     recipe: Recipe
     split: Split
@@ -56,7 +56,7 @@ def check_asked(recipe: Recipe) -> None:
 def train_many(
     folder: Path, chosen: Chosen, pictures: Study, phases: Phases, *, overwrite: bool = False
 ) -> RunGroup:
-    """Train the recipe once for each seed or fold, in folder/1, folder/2, …, and tell what they say together.
+    """Train the recipe once for each seed or fold, in folder/1, folder/2, …, and print the results together.
 
     phases: those of opening the data, which all runs share.
 
@@ -89,7 +89,7 @@ def _train_each(
                 if run is None:
                     run = RunFolder.create(folder, overwrite=overwrite)
                 else:
-                    _refuse_other_parts(run, replace(pictures, split=plan.split))
+                    _refuse_other_split(run, replace(pictures, split=plan.split))
                     checkpoint = Checkpoints(run).read()
                     checkpointing.prepare(run, checkpoint)
                 pipeline.run(
@@ -108,8 +108,8 @@ def _train_each(
     return group
 
 
-def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
-    """Raise DataError where a run that is gone on with began with other parts."""
+def _refuse_other_split(run: RunFolder, pictures: Study) -> None:
+    """Raise DataError where a run that is continued began with another split."""
     from linnaea.data import split_file
 
     rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
@@ -117,13 +117,13 @@ def _refuse_other_parts(run: RunFolder, pictures: Study) -> None:
     if began is not None and split_file.split_hash(rows) != began:
         raise DataError(
             f"The pictures of '{pictures.dataset.name}' are not those that {run.path} began with: they "
-            "divide into other parts now.",
+            "divide into another split now.",
             "Restore them, or start again: linnaea train, with --overwrite.",
         )
 
 
 def go_on(group: RunGroup, chosen: Chosen, pictures: Study) -> RunGroup:
-    """Go on with the first run of a group that is not finished, then with those that were not begun.
+    """Continue the first run of a group that is not finished, then train those that were not begun.
 
     Raises DataError where the data divide otherwise than they did.
     """
@@ -135,7 +135,7 @@ def _repeats(pictures: Study, recipe: Recipe) -> list[Plan]:
     plans = []
     for index in range(recipe.repeats or 1):
         own = recipe.model_copy(update={"seed": recipe.seed + index, "repeats": None})
-        # The first seed's parts are made already.
+        # The first seed's split is made already.
         split = pictures.divided(own) if index else pictures.split
         plans.append(Plan(own, split))
     return plans
@@ -169,7 +169,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
     from linnaea.report.groups import build_group
 
     info = group.info
-    if info.started is None:  # one that is gone on with keeps its beginning
+    if info.started is None:  # one that is continued keeps its beginning
         info.runs, info.started, info.command = [], provenance.now(), command_line.get()
     info.id = info.id or uuid4().hex
     group.update_info(
@@ -194,7 +194,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
         state, message = "failed", str(error)
         raise
     finally:
-        # Of a folder that is gone, the error that is raised tells.
+        # A folder that is gone is reported by the error that is raised.
         with Stops() as stops:
             stops.close()
             if state == "finished" or group.path.is_dir():
@@ -205,7 +205,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
 
 
 def sum_up(group: RunGroup) -> None:
-    """Set what the metrics of a group's runs say together; whoever holds its lock flushes it."""
+    """Set the metrics of a group's runs taken together; whoever holds its lock flushes it."""
     from linnaea.evaluation import ood, prediction_sets
 
     judged = group.judged()
@@ -221,7 +221,7 @@ def tell(group: RunGroup) -> None:
     """Print mean, deviation and range of the runs."""
     metrics = group.info.metrics
     rows = []
-    for name, heading in _TOLD.items():
+    for name, heading in _SHOWN.items():
         if name in metrics:
             scale, digits = (100, 2) if name in _SHARES else (1, 4)
             values = {key: getattr(metrics[name], key) for key in ("mean", "deviation", "min", "max")}
@@ -240,8 +240,11 @@ def tell(group: RunGroup) -> None:
             f"train {them} again: {again}",
         )
     if broken := group.info.broken_sets:
-        terminal.say("Sets", f"they hold fewer than they promise in run {listed(broken)}: see its report")
+        terminal.say(
+            "Sets",
+            f"they contain the true class less often than guaranteed in run {listed(broken)}: see its report",
+        )
     if broken := group.info.broken_alarms:
-        told = f"more pictures are called something else than is allowed in run {listed(broken)}"
+        told = f"more familiar pictures than allowed are flagged as unfamiliar in run {listed(broken)}"
         terminal.say("Alarms", f"{told}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

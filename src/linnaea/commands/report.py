@@ -8,14 +8,14 @@ from linnaea.runs.repeated import RunGroup
 
 
 def report(run: Path, /) -> Path:
-    """Draw the report of a run again, from the run folder and from nothing else.
+    """Draw the report of a run again, from its run folder alone.
 
     Of repeats or folds: the page of all, the page of each, and the page of probable label errors.
 
     Parameters
     ----------
     run
-        A run folder, or a folder of repeats or folds.
+        Run folder, or folder of repeats or folds.
     """
     from linnaea.report.page import build_report
 
@@ -36,6 +36,6 @@ def _group_page(group: RunGroup) -> Path:
         build_label_errors(group)
     for run in group.runs():
         build_report(run)
-    # Last: it links to the others. Summed up anew: one of them may have been gone on with by itself.
+    # Last: it links to the others. Summed up anew: one of them may have been continued by itself.
     sum_up(group)
     return build_group(group)

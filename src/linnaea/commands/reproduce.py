@@ -69,26 +69,28 @@ def reproduce(
     quick: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Repeat the original report's experiments and print them beside its numbers.
+    """Repeat the original report's experiments and print the results beside its numbers.
 
-    Finished runs in the folder are kept and not trained again, so an interrupted reproduction goes on. A
-    network whose weights cannot be had is reported at the end and does not stop the others.
+    Finished runs in the folder are kept and not trained again, so an interrupted reproduction continues. A
+    network whose weights cannot be found is reported at the end and does not stop the others.
 
     Parameters
     ----------
     part
-        part1: perceptrons on MNIST. part2: MobileNet v2 and ResNet50 on Flowers-102.
+        Part of the original report. part1: perceptrons on MNIST; part2: MobileNet v2 and ResNet50 on
+        Flowers-102.
     data_dir
-        Where the data set lies; otherwise it is looked for in the cache, then fetched.
+        Folder of the data set. Default: the cache, into which it is downloaded once.
     weights_dir
-        A folder with weights under timm's names, such as resnet50.tv_in1k.safetensors; otherwise the hub's.
+        Folder with weights under timm's names, such as resnet50.tv_in1k.safetensors. Default: those of the
+        Hugging Face Hub.
     out
-        A folder for the runs and the page. Default: runs/ and the part's name.
+        Folder for the runs and the page. Default: runs/ and the part's name.
     split
-        0.7 is the original report's, official is the literature's. Default: both for part1, official for
-        part2.
+        Split: 0.7 as in the original report, official as in the literature. Default: both for part1, official
+        for part2.
     quick
-        One epoch each: to see that everything works, not to compare numbers.
+        Train for one epoch each: to see that everything works, not to compare numbers.
     overwrite
         Train finished runs again.
     """
@@ -110,7 +112,7 @@ def reproduce(
     if missing:
         raise LinnaeaError(
             f"Not reproduced: {', '.join(missing)}. {' '.join(dict.fromkeys(missing.values()))}",
-            "The same command goes on where this one stopped.",
+            "Run the same command again to continue where this one stopped.",
         )
     return page
 

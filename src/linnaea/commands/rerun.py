@@ -18,7 +18,7 @@ from linnaea.text import command
 
 
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
-    """Repeat a run, and say whether it is the same bit for bit, or what differs.
+    """Repeat a run, and report whether it is the same bit for bit, or what differs.
 
     The same pictures in the same parts, settings, seed and number of threads. Compared are the weights, the
     history and the predictions. Exit code 0: the same; 1: not.
@@ -26,9 +26,9 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     Parameters
     ----------
     run
-        A finished run folder; of repeats or folds one of theirs, such as runs/five/1.
+        Finished run folder; of repeats or folds, one of their runs, such as runs/five/1.
     out
-        The folder of the repeated run. Default: runs/ and the name of the data, numbered.
+        Folder of the repeated run. Default: runs/ and the name of the data, with a number.
     """
     if RunGroup.is_group(run):
         raise _one_at_a_time(RunGroup.open_group(run))
@@ -61,8 +61,8 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     )
     again.flush()
     if differences:
-        _say_what_differs(differences, reasons, budget=first.info.plan is not None)
-        raise RunError(f"{again.path} is not {first.path} bit for bit.", "What differs stands above.")
+        _print_differences(differences, reasons, budget=first.info.plan is not None)
+        raise RunError(f"{again.path} is not {first.path} bit for bit.", "See the differences above.")
     terminal.say("Same", f"{again.path} is {first.path} bit for bit: weights, history and predictions")
     return again
 
@@ -73,28 +73,28 @@ def _one_at_a_time(group: RunGroup) -> RunError:
     if not finished:
         return RunError(
             f"None of the {group.kind} in {group.path} is finished: there is no result to repeat.",
-            f"Bring them to their end: {command('linnaea', 'resume', group.path)}.",
+            f"Finish them: {command('linnaea', 'resume', group.path)}.",
         )
     one = command("linnaea", "rerun", finished[0].path)
-    return RunError(f"{group.path} holds {group.kind}; they are repeated one at a time.", f"Say: {one}.")
+    return RunError(f"{group.path} contains {group.kind}, which are repeated one at a time.", f"Run: {one}.")
 
 
 def _settings(first: RunFolder) -> dict[str, Any]:
     """Return the settings that the run used, its split included, as train takes them.
 
-    Raises RunError for a run that did not end, or does not say what its settings were.
+    Raises RunError for a run that did not end, or does not record its settings.
     """
     info = first.info
     if info.state != "finished":
         raise RunError(
             f"{first.path} is {info.state or 'not finished'}: there is no result to repeat.",
-            f"Bring it to its end: {command('linnaea', 'resume', first.path)}.",
+            f"Finish it: {command('linnaea', 'resume', first.path)}.",
         )
     if not info.recipe or not (info.opened.data or info.data.source):
-        raise RunError(f"{first.path / 'run.json'} does not say how the run was made.", "Train again.")
+        raise RunError(f"{first.path / 'run.json'} does not record how the run was made.", "Train again.")
     if not (first.path / "split.csv").is_file():
         raise RunError(
-            f"{first.path / 'split.csv'} is missing.", "Restore it: it says which pictures were used."
+            f"{first.path / 'split.csv'} is missing.", "Restore it: it lists the pictures that were used."
         )
     kept = recorded_settings(info.recipe)
     # A plan depends on how fast the machine was that day; what it came to is what can be repeated.
@@ -110,10 +110,14 @@ def _settings(first: RunFolder) -> dict[str, Any]:
     return kept
 
 
-def _say_what_differs(differences: list[str], reasons: list[str], *, budget: bool) -> None:
+def _print_differences(differences: list[str], reasons: list[str], *, budget: bool) -> None:
     terminal.say("Differs", *differences)
     if budget:
-        reasons = ["The run was planned for a time, and its plan changed with the machine's speed.", *reasons]
+        reasons = [
+            "The run was planned for a time budget, and its plan changed with the machine's speed.",
+            *reasons,
+        ]
     terminal.say(
-        "Because", *(reasons or ["Nothing that is recorded differs: not every sum is made in one order."])
+        "Because",
+        *(reasons or ["Nothing that is recorded differs; sums may have been computed in another order."]),
     )

@@ -1,4 +1,4 @@
-"""linnaea resume: go on with a run that was stopped, to the result that it would have had."""
+"""linnaea resume: continue a run that was stopped, to the result that it would have had."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,20 +27,20 @@ from linnaea.text import command
 
 
 def resume(run: Path, /) -> RunFolder:
-    """Go on with a run that was stopped, to the result that it would have had.
+    """Continue a run that was stopped, to the result that it would have had.
 
-    By a signal, a crash or a power cut: the training goes on from the last checkpoint, or from its beginning
-    where there was none yet. On the same machine, with the same number of threads and the same versions, the
-    weights, the history and the predictions are those of a run that was never stopped, bit for bit; where
-    something of that differs, the difference is reported.
+    After a signal, a crash or a power cut: the training continues from the last checkpoint, or from its
+    beginning where there was none yet. On the same machine, with the same number of threads and the same
+    versions, the weights, the history and the predictions are those of a run that was never stopped, bit for
+    bit; where something of that differs, the difference is reported.
 
     Parameters
     ----------
     run
-        A run folder, or a folder of repeats or folds.
+        Run folder, or folder of repeats or folds.
     """
     # RunFolder.open says what is wrong with a path that is no folder.
-    with claimed(run, cure="Wait for it to end.") if run.is_dir() else nullcontext():
+    with claimed(run, cure="Wait for it to finish.") if run.is_dir() else nullcontext():
         if RunGroup.is_group(run):
             return _go_on_with_group(RunGroup.open_group(run))
         folder = RunFolder.open(run)
@@ -54,7 +54,7 @@ def resume(run: Path, /) -> RunFolder:
         group.flush()
         build_group(group)
         others = command("linnaea", "resume", terminal.shown_path(group.path))
-        terminal.say("Go on", f"with the other {group.kind}: {others}")
+        terminal.say("Continue", f"with the other {group.kind}: {others}")
     return folder
 
 
@@ -67,9 +67,7 @@ def _finished(folder: RunFolder) -> RunFolder:
         # Stopped in the last second, after the result and before the report.
         build_report(folder)
         checkpoints.remove()
-    terminal.say(
-        "Finished", f"{terminal.shown_path(folder.path)} is finished: there is nothing to go on with"
-    )
+    terminal.say("Finished", f"{terminal.shown_path(folder.path)} is finished: there is nothing to continue")
     return folder
 
 
@@ -98,7 +96,7 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
     """Go on with repeats or folds: with the run that was stopped, then with those that were not begun."""
     if group.info.state == "finished" and not group.lost():
         terminal.say(
-            "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to go on with"
+            "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to continue"
         )
         return group
     chosen, classifier = _chosen(group)
@@ -134,28 +132,26 @@ def _chosen(folder: RunFolder) -> tuple[Chosen, Any]:
     """
     file, info = folder.path / folder.file, folder.info
     if not info.recipe or not info.opened.model_fields_set or not (info.opened.data or info.data.source):
-        raise RunError(f"{file} does not say how the run was made.", "Train again.")
+        raise RunError(f"{file} does not record how the run was made.", "Train again.")
     kept = recorded_settings(info.recipe)
     try:
         asked = make_recipe({**kept, "weights": provenance.weights_from(kept.get("weights"), info)})
         classifier = choosing.new_classifier(asked)
     except UsageError as error:
-        raise RunError(
-            f"{file} cannot be believed: {error.message}", "Restore it, or train again."
-        ) from error
+        raise RunError(f"{file} is not valid: {error.message}", "Restore it, or train again.") from error
     opened = info.opened.model_dump(exclude_unset=True)
     return Chosen(asked, info.recipe_name, info.reported, opened), classifier
 
 
 def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.Study:
-    """Return the study of the run, in its own parts.
+    """Return the study of the run, in its own split.
 
     Raises DataError, naming the pictures, where its data are no longer what they were.
     """
     from linnaea.data import fingerprints, split_file
 
     data = folder.info.data
-    # A run that was stopped before it wrote down its parts draws them again.
+    # A run that was stopped before it wrote down its split draws it again.
     known = (folder.path / "split.csv").is_file() and data.split_hash is not None
     where, data_dir = provenance.opened_from(folder.info)
     again = recipe.model_copy(update={"split": None, "split_from": str(folder.path)}) if known else recipe
@@ -173,8 +169,8 @@ def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.
         )
     if fingerprints.fingerprint(pictures.dataset, pictures.scan.hashes) != data.fingerprint:
         raise DataError(
-            f"'{where}' holds {len(pictures.dataset):,} pictures, and held {data.pictures} when the "
-            "run began: none that it uses changed, but the others did.",
+            f"'{where}' contains {len(pictures.dataset):,} pictures, and contained {data.pictures} "
+            "when the run began: none that it uses changed, but the others did.",
             "Restore them, or train a new run with --split-from.",
         )
     return pictures

@@ -1,4 +1,4 @@
-"""linnaea settings: every setting of a training, its default, and which models have it."""
+"""linnaea settings: every setting of a training, its default, and the models that have it."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ _NOTES = {
 
 
 def settings(*, format: Literal["table", "json", "markdown"] = "table") -> list[dict[str, Any]]:
-    """List every setting of train: its option, its default, and which models have it.
+    """List every setting of train: its option, its default, and the models that have it.
 
     Each is an option of `linnaea train` by its name, an entry of a recipe file, and a key of settings={…} in
     Python.
@@ -27,8 +27,8 @@ def settings(*, format: Literal["table", "json", "markdown"] = "table") -> list[
     Parameters
     ----------
     format
-        table for people; json for programs: a list of {"name", "option", "defaults", "choices", "allowed",
-        "meaning"}, defaults by model; markdown: docs/settings.md.
+        Output format: table for people; json for programs, a list of {"name", "option", "defaults",
+        "choices", "allowed", "meaning"} with the defaults by model; markdown, the page docs/settings.md.
     """
     rows = every_setting()
     if format == "json":

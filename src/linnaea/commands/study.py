@@ -1,4 +1,4 @@
-"""Study: the pictures of one run, divided into parts, as its network sees them."""
+"""Study: the pictures of one run, their split, and how its network takes them."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from linnaea import reading
-from linnaea.commands import terminal
-from linnaea.commands.check import record_check
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import Dataset
 from linnaea.data.groups import Groups
 from linnaea.data.scan import Scan
 from linnaea.data.split import Split
@@ -19,23 +17,22 @@ from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 from linnaea.settings import MLP, SETTINGS
-from linnaea.text import classes_have, counted, listed
 
 PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
 VALIDATION = SETTINGS["validation"].default
-SAMPLE = 2000  # training pictures that are looked at once more after training: class means need no more
+SAMPLE = 2000  # training pictures that are used once more after training: class means need no more
 
 
 @dataclass(eq=False)
 class Study:
-    """The pictures of one run, divided, and as the network sees them.
+    """The pictures of one run, divided, and as the network takes them.
 
     scan: Scan
         Of the pictures that can be used, as this network takes them.
     size: int
         Side of the pictures in pixels; where `photographs` are kept, their shorter side.
     groups: Groups or None
-        What belongs together, and so was kept in one part wherever parts were drawn.
+        What belongs together, and so was kept in one set wherever the split was drawn.
     """
 
     scan: Scan
@@ -66,7 +63,7 @@ class Study:
         return None if groups is None else shared(groups.ids[rows])
 
     def pair(self, part: str) -> tuple[Any, np.ndarray]:
-        """Return X and y (n,) class names of one part.
+        """Return X and y (n,) class names of one set.
 
         X: pictures that are read when they are needed, or float32 (n, features) in 0..1, made anew.
         """
@@ -83,30 +80,30 @@ class Study:
 
     @cached_property
     def test(self) -> tuple[Any, np.ndarray]:
-        """The test part, kept because the test curve and the judgement both need it."""
+        """The test set, kept because the test curve and the evaluation both need it."""
         return self.pair("test")
 
     @cached_property
     def sample(self) -> tuple[np.ndarray, Any]:
-        """Rows of the training part, SAMPLE or few more, and X; kept because two look at them."""
+        """Rows of the training set, SAMPLE or few more, and X; kept because two need them."""
         train = self.rows("train")
         rows = train[spread(self.dataset.labels[train], SAMPLE)]
         return rows, self.vectors(rows) if self.photographs is None else self.photographs.select(rows)
 
     def divided(self, recipe: Recipe) -> Split:
-        """Return the parts that another recipe (another seed, say) asks for, of the same pictures."""
+        """Return the split that another recipe (another seed, say) asks for, of the same pictures."""
         return divide(self.scan, recipe, self.groups)
 
 
 def spread(labels: np.ndarray, most: int) -> np.ndarray:
-    """Return positions in labels (n,), about `most`: of each class alike many, spread evenly over its own."""
+    """Return positions in labels (n,), about `most`: equally many of each class, spread evenly over it."""
     names, numbers = np.unique(labels, return_inverse=True)
-    # Two a class at least: one picture cannot be held against the others.
+    # Two for each class at least: one picture cannot be compared with the others.
     each = max(most // len(names), 2)
     chosen = []
     for number in range(len(names)):
-        own = np.flatnonzero(numbers == number)
-        chosen.append(own[np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)])
+        rows = np.flatnonzero(numbers == number)
+        chosen.append(rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int)])
     return np.concatenate(chosen)
 
 
@@ -133,8 +130,8 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
         seconds=recipe.group_seconds,
         kept=None if kept is None else split_file.kept_groups(scanned.dataset, kept),
     )
-    parts = divide(scanned, recipe, together)
-    return Study(scanned, parts, size, recipe.colour or photographs, together)
+    split = divide(scanned, recipe, together)
+    return Study(scanned, split, size, recipe.colour or photographs, together)
 
 
 def _usable(data: str, data_dir: Path | None, strict: bool, taken_as: dict[str, Any]) -> Scan:
@@ -162,7 +159,7 @@ def _usable(data: str, data_dir: Path | None, strict: bool, taken_as: dict[str, 
 
 
 def divide(scan: Scan, recipe: Recipe, together: Groups | None = None) -> Split:
-    """Return the parts that a recipe asks for: drawn, given by the data set, or those of an earlier run.
+    """Return the split that a recipe asks for: drawn, given by the data set, or that of an earlier run.
 
     together: what no draw may divide
     """
@@ -171,23 +168,23 @@ def divide(scan: Scan, recipe: Recipe, together: Groups | None = None) -> Split:
     dataset = scan.dataset
     if recipe.split_from is not None:
         rows, words = earlier_split(recipe.split_from)
-        made = split_file.split_from_rows(dataset, rows, scan.hashes, protocol=words, groups=together)
+        divided = split_file.split_from_rows(dataset, rows, scan.hashes, protocol=words, groups=together)
         # Only where it is asked for by name: the default would change what is reused.
-        made = split.set_aside(dataset, made, recipe.validation or 0.0, recipe.seed)
+        divided = split.set_aside(dataset, divided, recipe.validation or 0.0, recipe.seed)
     else:
-        made = split.make_split(
+        divided = split.make_split(
             dataset,
             recipe.split or split.default_protocol(dataset),
             validation=VALIDATION if recipe.validation is None else recipe.validation,
             seed=recipe.seed,
             groups=together,
         )
-    if recipe.patience and not len(made.val):
+    if recipe.patience and not len(divided.val):
         raise SettingError(
             f"patience is {recipe.patience}, and no picture is set aside for validation.",
             "Leave patience out, or set --validation above 0.",
         )
-    return made
+    return divided
 
 
 def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
@@ -201,11 +198,11 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
     folder = Path(place).expanduser()
     if (folder / "run.json").is_file():
         run = RunFolder.open(folder)
-        known = tables.split_of(run)
-        if known is not None:
+        rows = tables.split_of(run)
+        if rows is not None:
             # Of a split that was reused itself: where it came from first, and where from now.
-            made = run.info.data.protocol or "parts"
-            return known, f"{made.split(', as in ')[0]}, as in {place}"
+            protocol = run.info.data.protocol or "split"
+            return rows, f"{protocol.split(', as in ')[0]}, as in {place}"
     file = folder / "split.csv" if folder.is_dir() else folder
     try:
         rows = read_split(reading.read_bytes(file, reading.MAX_TABLE).decode("utf-8-sig"))
@@ -216,89 +213,3 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
             "--split-from takes a run folder, or the split.csv of one.",
         ) from error
     return rows, f"split of {place}"
-
-
-def record_study(run: RunFolder, study: Study) -> None:
-    """Write split.csv and the data section of run.json, and tell the person what will be learned from."""
-    from linnaea.data import split_file
-    from linnaea.data.fingerprints import fingerprint
-
-    dataset = study.dataset
-    rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
-    run.write_csv("split.csv", list(split_file.COLUMNS), rows)
-    counts = {part: len(study.rows(part)) for part in PARTS}
-    per_class = {
-        name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
-        for name in dataset.class_names
-    }
-    run.update_info(
-        data={
-            "source": dataset.source,
-            "name": dataset.name,
-            "pictures": len(dataset),
-            "classes": list(dataset.class_names),
-            "fingerprint": fingerprint(dataset, study.scan.hashes),
-            "protocol": study.split.protocol,
-            "split_hash": split_file.split_hash(rows),
-            "groups_hash": split_file.groups_hash(rows),
-            "notes": list(dataset.notes),
-            "parts": counts,
-            "per_class": per_class,
-            "pixels": {"size": study.size, "colour": study.colour},
-        }
-    )
-    sizes = [int((dataset.labels == name).sum()) for name in per_class]
-    spread = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-    terminal.say(
-        "Data",
-        f"{dataset.source} · {len(dataset):,} pictures · {len(per_class)} classes · {spread} a class",
-        *dataset.notes,
-        *(study.photographs.notes if study.photographs is not None else ()),
-    )
-    parts = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
-    terminal.say("Split", f"{parts} · {study.split.protocol}")
-    _tell_what_lacks(per_class)
-    _record_leaks(run, study)
-    record_check(run, dataset, study.scan.problems)
-
-
-def _tell_what_lacks(per_class: dict[str, dict[str, int]]) -> None:
-    """Name the classes that a part has no picture of, where it has pictures at all."""
-    for part, follows in (("val", "no say in what is chosen"), ("test", "no judgement")):
-        lacking = [name for name, parts in per_class.items() if not parts[part]]
-        if lacking and len(lacking) < len(per_class):
-            word = "validation" if part == "val" else part
-            terminal.say("", f"{classes_have(lacking)} no {word} picture, and {follows}.")
-
-
-def _record_leaks(run: RunFolder, study: Study) -> None:
-    """Write run.json's key "leaks", and tell what a given division lets through; a drawn one has none."""
-    ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
-    leaks = study.split.leaks(ids)
-    test, val = ([study.dataset.paths[row] for row in leaks[part]] for part in ("test", "val"))
-    run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
-    if test:
-        verb = "is" if len(test) == 1 else "are"
-        them = "it" if len(test) == 1 else "them"
-        terminal.say(
-            "LEAK",
-            f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} {verb} in training or "
-            f"validation as well, as a copy or by the group: {listed(test, 3)}",
-            f"The split is used as given; the score is reported with and without {them}.",
-        )
-    if val:
-        verb = "is" if len(val) == 1 else "are"
-        terminal.say(
-            "Leak" if not test else "",
-            f"{len(val):,} of {counted(len(study.rows('val')), 'validation picture')} {verb} in training as "
-            "well: what is chosen on validation is chosen too hopefully.",
-        )
-
-
-def count_look(run: RunFolder, study: Study) -> None:
-    """Count, once a run, that the test part was judged, and tell where other runs judged it before."""
-    from linnaea.runs import test_reuse
-
-    reuse = test_reuse.look(run, [study.scan.hashes[row] for row in study.rows("test")])
-    if reuse["earlier"] != 0:
-        terminal.say("Looks", test_reuse.sentence(reuse))

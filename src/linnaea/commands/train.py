@@ -27,34 +27,35 @@ def train(
     strict: bool = False,
     **others: Annotated[str, Parameter(show=False)],
 ) -> RunFolder:
-    """Train a network on labelled pictures and judge it on pictures it has not seen.
+    """Train a network on labelled pictures and evaluate it on pictures that it has not seen.
 
     Writes a run folder: weights, history, predictions, metrics and report.html. With --repeats 5 the same
-    over five seeds, with --folds 5 until each picture was judged once, each run kept in a folder of its own.
+    over five seeds, with --folds 5 until each picture was in a test set once; each run has its own folder.
 
     Parameters
     ----------
     data
-        digits, mnist, flowers102, a folder with a folder of pictures for each class, or a CSV with
-        path,label[,split].
+        Data set: digits, mnist, flowers102, a folder with one folder of pictures for each class, or a CSV
+        with the columns path,label[,split].
     settings
         The common settings; from Python a dict of any settings: {"hidden": [100], "epochs": 5}.
     recipe
-        Settings from a recipe: a name (see `linnaea recipes`) or a TOML file. An option given beside it wins.
+        Recipe to take settings from: a name (see `linnaea recipes`) or a TOML file. Options given beside it
+        take precedence.
     set_
         Any other setting, as key=value; may be repeated. --key value does the same. Several runs: --repeats
-        5, --folds 5; the parts: --split-from RUN, --group-column NAME, --group-pattern REGEX, --group-seconds
+        5, --folds 5; the split: --split-from RUN, --group-column NAME, --group-pattern REGEX, --group-seconds
         30s; curves: --learning-curve true, --test-curve true; training: --dropout 0.5, --schedule cosine,
         --patience 5; a pretrained network: --train-from head, --mixup 0.5; safety: --checkpoint-every 30s.
         `linnaea settings` lists them all.
     data_dir
-        Where a named data set lies; otherwise it is looked for in the cache, then fetched.
+        Folder of a named data set. Default: the cache, into which it is downloaded once.
     out
-        The run folder. Default: runs/ and the name of the data, numbered.
+        Run folder. Default: runs/ and the name of the data, with a number.
     overwrite
-        Replace the run that the folder already holds.
+        Replace the run that is already in the folder.
     strict
-        Stop at the first picture that cannot be read instead of leaving it out.
+        Stop if a picture cannot be read, instead of leaving it out.
     others
         Any setting of Recipe that is not listed here, by its name: --dropout 0.5 is --set dropout=0.5.
     """

@@ -1,4 +1,4 @@
-"""Training: a network learns from the training set, with its history, its checkpoints and its bar."""
+"""Training: a network learns from the training set, with its history, checkpoints and progress bar."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -32,7 +32,7 @@ def fit(
     """Train, writing history.jsonl and checkpoints as it goes, and save the network.
 
     elapsed: seconds of the recipe's budget that are over already.
-    checkpoint: what to go on from.
+    checkpoint: what to continue from.
 
     Returns None, or what ended the training early (an interruption, a divergence): the network is then
     saved as it stood, so that it can still be evaluated before the caller raises it.
@@ -93,8 +93,8 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
     if recipe.budget is not None:
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
-        # The probe remembers what the network makes of the training and the validation part; after
-        # fine-tuning it is made anew, and the probe alone is evaluated beside the network.
+        # The probe keeps the features of the training and the validation set; after fine-tuning
+        # they are computed again, and the probe alone is evaluated beside the network.
         after = 2 * tested + len(study.rows("val")) + ood.pictures_for_fit(study)
         classifier.set_params(
             budget=max(recipe.budget - elapsed - closing, 1.0),
@@ -138,5 +138,5 @@ def _introduce(run: RunFolder, trained: Any) -> None:
         seconds = trained.history_[0].seconds
         terminal.say("Probe", f"{part} {percent(accuracy)} in {duration(seconds)}")
         run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
-    # Before the first checkpoint: a training that goes on from there does not come by here again.
+    # Before the first checkpoint: a training that continues from there does not come by here again.
     run.flush()

@@ -36,7 +36,7 @@ def extract(archive: Path, folder: str, destination: Path) -> Path:
         The folder in the archive that becomes destination.
     destination: Path
 
-    Raises DataError for an archive that is damaged, that lacks the folder, or that holds anything but plain
+    Raises DataError for an archive that is damaged, that lacks the folder, or contains anything but plain
     files and folders: a link, a device, an absolute path, a path that leads outside, a name twice, or sizes
     above MAX_MEMBER, MAX_TOTAL and MAX_MEMBERS. Raises LinnaeaError where the disk refuses.
     """
@@ -54,7 +54,7 @@ def extract(archive: Path, folder: str, destination: Path) -> Path:
                 _extract_all(archive, Path(temporary))
                 wanted = Path(temporary) / folder
                 if not wanted.is_dir():
-                    raise DataError(f"{archive} holds no folder '{folder}'.", _CURE)
+                    raise DataError(f"{archive} contains no folder '{folder}'.", _CURE)
                 os.replace(wanted, destination)
     except OSError as error:
         raise LinnaeaError(
@@ -114,8 +114,8 @@ def _extract_all(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive} was refused ({error}).", _CURE) from error
     except DataError:
         raise
-    # BadGzipFile is an OSError, which would otherwise be told as a disk that cannot be written; impossible
-    # names and dates end in ValueError and OverflowError.
+    # BadGzipFile is an OSError, which would be reported as a disk that cannot be written; impossible names
+    # and dates end in ValueError and OverflowError.
     except (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{archive} is damaged ({str(error).rstrip('.') or type(error).__name__}).",
@@ -142,7 +142,7 @@ def _refused(member: tarfile.TarInfo, names: set[str], total: int) -> str:
     if ".." in posix.parts or ".." in windows.parts:
         return "leads outside the folder"
     if not member.isdir() and _plain(member.name) in names:
-        return "stands in it twice"
+        return "is in it twice"
     if member.size > MAX_MEMBER:
         return f"has {member.size:,} bytes (the limit is {MAX_MEMBER:,})"
     if total > MAX_TOTAL:

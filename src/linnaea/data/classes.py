@@ -61,7 +61,7 @@ def _imbalance(sizes: dict[str, int]) -> list[Problem]:
     message = (
         f"The largest class, '{largest}', has {sizes[largest]:,} pictures, "
         f"{sizes[largest] // sizes[smallest]} times as many as the smallest, '{smallest}' "
-        f"({sizes[smallest]:,}): accuracy alone will flatter."
+        f"({sizes[smallest]:,}): accuracy alone will be optimistic."
     )
     return [Problem("imbalance", "warning", (), message)]
 

@@ -82,5 +82,5 @@ def explanation(error: Exception, size: int) -> str:
         return "needs more memory to decode than there is"
     words = str(error).lower()
     if isinstance(error, EOFError) or "truncated" in words or "not enough" in words or "premature" in words:
-        return f"is truncated (the picture goes on after the file's {size:,} bytes)"
+        return f"is truncated (the picture continues after the file's {size:,} bytes)"
     return f"is damaged ({str(error).rstrip('.') or type(error).__name__})"

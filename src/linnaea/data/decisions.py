@@ -54,7 +54,7 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
         if name not in known:
             faults.setdefault("with a picture that the data set does not have", []).append(where)
         elif name in decided:
-            faults.setdefault("with a picture that stands above already", []).append(where)
+            faults.setdefault("with a picture listed before", []).append(where)
         if label and label not in classes:
             faults.setdefault("with a class that the data set does not have", []).append(
                 f"'{label}' (line {line})"
@@ -66,7 +66,7 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
         hint = f" {did_you_mean(unknown[0], dataset.class_names)}" if unknown else ""
         raise DataError(f"{path} cannot be used: {summary}.", f"Correct these rows.{hint}")
     if not decided:
-        raise DataError(f"{path} decides on no picture.", "Each row names a path and its label.")
+        raise DataError(f"{path} contains no decision.", "Each row has a path and a label.")
     return decided
 
 

@@ -92,7 +92,7 @@ def read_picture(
         evaluation of a network on photographs does first. The longer side is rounded down, as torchvision's
         resize does.
     known: str, optional
-        The hash that the file had when it was looked through (see hashing.content_hash).
+        The hash that the file had when it was scanned (see hashing.content_hash).
 
     Returns
     -------
@@ -104,7 +104,7 @@ def read_picture(
     try:
         content = read_content(path)
     except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder.", f"Name the pictures in it: {path}/*") from error
+        raise DataError(f"{path} is a folder.", f"Give the pictures in it: {path}/*") from error
     except (OSError, ValueError) as error:
         if isinstance(error, LinnaeaError):
             raise
@@ -115,7 +115,7 @@ def read_picture(
         ) from error
     if known and content_hash(content) != known:
         raise DataError(
-            f"{path} has changed since the pictures were looked through.",
+            f"{path} has changed since the pictures were scanned.",
             "Restore it, or begin a new run with the pictures as they are now.",
         )
     return decode_picture(

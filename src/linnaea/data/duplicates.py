@@ -153,7 +153,7 @@ def find_copies(
     ]
     if len(rows) > MOST_WITH_VIEWS:
         message = (
-            "Near copies were looked for among whole pictures and their mirror images, not among crops: "
+            "Near copies were searched among whole pictures and their mirror images, not among crops: "
             f"there are {len(rows):,} different pictures, and crops are compared up to {MOST_WITH_VIEWS:,}."
         )
         problems.append(Problem("crops_not_searched", "note", (), message))

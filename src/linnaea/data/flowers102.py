@@ -69,12 +69,12 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
     others = sorted(here.difference(names))
     if not len(rows):
         raise DataError(
-            f"{pictures} holds no picture of Flowers-102 (image_00001.jpg to {names[-1]}).",
+            f"{pictures} contains no picture of Flowers-102 (image_00001.jpg to {names[-1]}).",
             f"Put the pictures there, or remove the folder, so that {_ARCHIVE} is used.",
         )
     if strict and others:
         raise DataError(
-            f"{pictures} holds {counted(len(others), 'file')} that would be left out ({listed(others)}).",
+            f"{pictures} contains {counted(len(others), 'file')} that would be left out ({listed(others)}).",
             "Move them away, or leave --strict out.",
         )
     return Dataset(

@@ -209,21 +209,22 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
         # The commonest mistake first: all pictures in one folder, the labels in their names or nowhere.
         if listing.loose:
             pictures = counted(len(listing.loose), "picture")
-            raise DataError(f"{source} holds {pictures} and no class folders.", _LAYOUT)
+            raise DataError(f"{source} contains {pictures} and no class folders.", _LAYOUT)
         if listing.folders:
             count = counted(len(listing.folders), "class folder")
-            raise DataError(f"{source} holds {count} and no picture in any of them{links}.", _LAYOUT)
-        raise DataError(f"{source} holds no pictures{links}.", _LAYOUT)
+            raise DataError(f"{source} contains {count} and no picture in any of them{links}.", _LAYOUT)
+        raise DataError(f"{source} contains no pictures{links}.", _LAYOUT)
     if len(labels) == 1:
         raise DataError(
-            f"{source} holds pictures of one class only, '{labels[0]}'{links}.",
+            f"{source} contains pictures of one class only, '{labels[0]}'{links}.",
             "Classification needs two classes or more: add a folder for another class.",
         )
     # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
     left_out = listing.others + listing.loose + listing.unnamed + listing.again + listing.upward
     if strict and left_out:
         raise DataError(
-            f"{source} holds {counted(len(left_out), 'file')} that would be left out ({listed(left_out)}).",
+            f"{source} contains {counted(len(left_out), 'file')} that would be left out "
+            f"({listed(left_out)}).",
             "Move them away, or leave --strict out.",
         )
 
@@ -233,7 +234,7 @@ def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
     filled = {part for _, _, part in listing.pictures}
     empty = sorted(top.name for top in tops if PART_NAMES[top.name.lower()] not in filled)
     if empty:
-        verb, links = "hold" if len(empty) > 1 else "holds", _links_left_out(listing)
+        verb, links = "contain" if len(empty) > 1 else "contains", _links_left_out(listing)
         raise DataError(
             f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures{links}.",
             "Add pictures in class folders, or remove the empty folder to have its set drawn from others.",

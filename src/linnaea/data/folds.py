@@ -35,12 +35,12 @@ def make_folds(
     number: int
         Of folds, 2 or more.
     validation: float
-        The fraction of the pictures outside a fold to set aside for choosing; of n parts of equal size, one.
+        The fraction of the pictures outside a fold to set aside for choosing; of n sets of equal size, one.
     groups: Groups, optional
         What no fold may divide.
 
     Each class is spread over the folds in proportion (scikit-learn's StratifiedKFold and
-    StratifiedGroupKFold), and every class stands in every training part.
+    StratifiedGroupKFold), and every class is in every training set.
 
     Raises SettingError for a number of folds that cannot be, DataError, naming the classes, where one has a
     single picture, or lies in one group as a whole.
@@ -55,12 +55,15 @@ def make_folds(
         rows = rows[np.isin(dataset.parts[rows], ("train", "val"))]
         words = f"train and val, test untouched{without_part(dataset)}"
     if number > len(rows):
-        raise SettingError(f"{counted(len(rows), 'picture')} cannot be {number} folds.", "Ask for fewer.")
+        raise SettingError(
+            f"{counted(len(rows), 'picture')} cannot be divided into {number} folds.", "Ask for fewer."
+        )
     together = np.arange(len(dataset)) if groups is None else groups.ids
     _check_divisible(dataset.labels[rows], together[rows])
     if number > (distinct := len(np.unique(together[rows]))):
         raise SettingError(
-            f"{counted(distinct, 'group')} of pictures cannot be {number} folds: no group is divided.",
+            f"{counted(distinct, 'group')} of pictures cannot be divided into {number} folds: a group stays "
+            "whole.",
             "Ask for fewer.",
         )
     fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
@@ -108,7 +111,7 @@ def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, in
 def _validation_of(
     dataset: Dataset, rest: np.ndarray, groups: np.ndarray, validation: float, seed: int, fold: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (train, val) of the pictures outside a fold: one of 1/validation parts chooses."""
+    """Return (train, val) of the pictures outside a fold: one of 1/validation sets is for validation."""
     # Half of them is the most that can be set aside.
     parts = max(round(1 / validation), 2) if validation else 0
     if len(np.unique(groups[rest])) < len(rest):
@@ -126,7 +129,7 @@ def _validation_of(
 
 
 def _check_divisible(labels: np.ndarray, groups: np.ndarray) -> None:
-    """Refuse classes that would stand in one fold only: whoever judges them has never seen them."""
+    """Refuse classes that would lie in one fold only: they would be evaluated without being trained on."""
     counts = Counter(labels.tolist())
     single = sorted(name for name, pictures in counts.items() if pictures < 2)
     if single:

@@ -126,15 +126,15 @@ def _matched(dataset: Dataset, pattern: str) -> list[str]:
         searched = re.compile(pattern)
     except re.error as error:
         raise SettingError(
-            f"group_pattern is no regular expression ({error}): {pattern}",
-            "Write, say, 'plant(\\d+)' for pictures called plant7_1.jpg.",
+            f"group_pattern is not a regular expression ({error}): {pattern}",
+            "Write, for example, 'plant(\\d+)' for pictures called plant7_1.jpg.",
         ) from error
     # An optional first group that took no part in the match is None.
     matches = [searched.search(path) for path in dataset.paths]
     values = [(match[1 if searched.groups else 0] or "") if match else "" for match in matches]
     if not any(values):
         raise SettingError(
-            f"group_pattern '{pattern}' names no group: it was searched in {listed(dataset.paths, 3)}.",
+            f"group_pattern '{pattern}' matches nothing: it was searched in {listed(dataset.paths, 3)}.",
             "It is a regular expression on the path below the data's folder.",
         )
     return values
@@ -148,7 +148,7 @@ def _bursts(dataset: Dataset, taken: Sequence[tuple[str, float] | None], seconds
             cameras[moment[0]].append((moment[1], row))
     if not cameras:
         raise DataError(
-            f"group_seconds is {seconds:g}, and no picture of {dataset.source} says when it was taken "
+            f"group_seconds is {seconds:g}, and no picture of {dataset.source} records when it was taken "
             "(EXIF DateTimeOriginal).",
             "Leave group_seconds out, or use the photographs as the camera wrote them.",
         )

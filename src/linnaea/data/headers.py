@@ -1,4 +1,4 @@
-"""What a picture's file says before its pixels: format, size, orientation, when it was taken."""
+"""What a picture's file states before its pixels: format, size, orientation, when it was taken."""
 
 import io
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Header:
     orientation: int
         Of EXIF, 1 (upright) to 8.
     peculiarities: tuple of str
-        Keys of PECULIARITIES: what a person may not know.
+        Keys of PECULIARITIES: what a user may not know.
     taken: (str, float) or None
         Camera ("" where it is not given) and seconds on its own clock, from any fixed point: only differences
         within one camera mean anything. None where EXIF does not say when the photograph was taken.
@@ -73,7 +73,7 @@ def header(content: bytes) -> Header:
             peculiarities = _peculiarities(image)
             return Header(image.format or "", *image.size, orientation(image), peculiarities, _taken(image))
     except Exception:
-        # Decoding tells what is wrong with it, and better.
+        # Decoding reports what is wrong with it, and better.
         return Header()
 
 
@@ -86,7 +86,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the orientation that a picture's EXIF tells, 1 (upright) to 8; 1 where it tells none."""
+    """Return the orientation in a picture's EXIF, 1 (upright) to 8; 1 where there is none."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:

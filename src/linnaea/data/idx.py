@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 30  # unpacked; MNIST's largest file has 47 MB
 
 
 def read_idx(path: Path | str) -> np.ndarray:
-    """Return the array in an IDX file, raw or gzipped (told by its first bytes, not its name).
+    """Return the array in an IDX file, raw or gzipped (recognised by its first bytes, not its name).
 
     Returns
     -------
@@ -75,7 +75,7 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
     kind, dimensions = content[2], content[3]
     if kind != UNSIGNED_BYTE:
         raise DataError(
-            f"{name} holds values of IDX type 0x{kind:02x}; expected 0x08 (unsigned bytes).",
+            f"{name} contains values of IDX type 0x{kind:02x}; expected 0x08 (unsigned bytes).",
             "Check that it is the right file.",
         )
     header = 4 + 4 * dimensions

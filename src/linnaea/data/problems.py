@@ -29,14 +29,14 @@ KINDS = {
     "wrong_extension": "Wrong file ending",
     "orientation": "Turned by a tag",
     "converted": "Read with a loss",
-    "small_pictures": "Too small to look into",
-    "crops_not_searched": "Crops not looked for",
+    "small_pictures": "Too small for near copies",
+    "crops_not_searched": "Crops not searched",
 }
-"""Every kind of problem in a few words, in the order in which a person should read of them."""
+"""Every kind of problem in a few words, in the order in which a user should read them."""
 
 DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
-"""The kinds whose paths are one picture, found more than once: across sets (leakage: the score is not to be
-believed), across classes (a label is probably wrong), or within one class and part. Copies that lie across
+"""The kinds whose paths are one picture, found more than once: across sets (leakage: the score cannot be
+trusted), across classes (a label is probably wrong), or within one class and set. Copies that lie across
 both are two problems: either cure leaves the other."""
 
 UNUSABLE = ("unreadable", "missing_file")
@@ -50,13 +50,13 @@ class Problem:
     kind: str
         A key of KINDS.
     severity: str
-        "error": training cannot use these pictures, or no score can be believed while they stay; "warning":
+        "error": training cannot use these pictures, or no score can be trusted while they stay; "warning":
         training can use them, and should not; "note": worth knowing.
     paths: tuple of str
         The pictures, by their path in the data set; none where it is about classes, or about all
         pictures. Of a kind in DUPLICATES: all of one group.
     message: str
-        One sentence for a person.
+        One sentence for the user.
     """
 
     kind: str

@@ -35,9 +35,15 @@ _TRAITS = {
     "bright": ("warning", "nearly white"),
     "blurred": ("warning", "blurred: not one edge is sharp"),
     "odd_size": ("note", f"{_ODD_SIZE} times smaller or larger than most"),
-    "odd_aspect": ("note", f"{_ODD_ASPECT} times as long as wide, or more; what a network crops is a part"),
-    "grey": ("note", "grey among pictures in colour; where one class has them all, grey is what is learned"),
-    "wrong_extension": ("note", "of another format than the file's ending says; read by what is in it"),
+    "odd_aspect": (
+        "note",
+        f"{_ODD_ASPECT} times as long as wide, or more; a network's crop shows a part of it",
+    ),
+    "grey": (
+        "note",
+        "grey among pictures in colour; where one class has them all, the network may learn that instead",
+    ),
+    "wrong_extension": ("note", "of another format than the file's ending says; read by its content"),
     "orientation": ("note", "turned by an orientation tag (EXIF); read upright"),
 }
 
@@ -150,7 +156,7 @@ def _small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
     """Return the note that so many pictures are compared byte for byte only; no paths: all of them."""
     message = (
         f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} under {SMALLEST} pixels: only exact "
-        "copies are looked for among them, because small pictures of different things are as alike as copies."
+        "copies are searched among them, because small pictures of different things can look like copies."
     )
     return Problem("small_pictures", "note", tuple(paths), message)
 

@@ -125,7 +125,7 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
     if strict and unusable:
         raise DataError(
             f"{counted(len(unusable), 'picture')} cannot be read: {reasons}.",
-            "Restore or remove them, or leave --strict out to go on without them.",
+            "Restore or remove them, or leave --strict out to continue without them.",
         )
     for problem in scan.problems:
         if problem.kind == "one_class":
@@ -200,7 +200,7 @@ def _read_one(store: Store | None, size: int | None, colour: bool, file: Path, p
     """Read one file; safe from several threads."""
     if "\r" in path:
         # Python writes it into a CSV unquoted (before 3.13), and reads two lines from it.
-        message = f"{path} has a carriage return in its name, which no table can hold; rename it."
+        message = f"{path} has a carriage return in its name, which a table cannot contain; rename it."
         return _Result(problem=Problem("unreadable", "error", (path,), message))
     try:
         # Once from the disk, for the hash and for every decoder.

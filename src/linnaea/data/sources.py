@@ -56,7 +56,7 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
             return tables.open_table(path, str(source))
         raise UsageError(
             f"{source} is neither a folder of pictures nor a CSV file.",
-            "Give a folder with one folder a class, or a CSV file with the columns path and label.",
+            "Give a folder with one folder for each class, or a CSV file with the columns path and label.",
         )
     raise _unknown(str(source), path)
 

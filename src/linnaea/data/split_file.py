@@ -76,12 +76,12 @@ def read_split(text: str) -> list[dict[str, str]]:
     twice = [path for path, count in Counter(row["path"] for row in rows).items() if count > 1]
     if twice:
         raise DataError(
-            f"The split names pictures twice: {listed(twice)}.", "Each picture belongs to one set."
+            f"The split lists pictures twice: {listed(twice)}.", "Each picture belongs to one set."
         )
     strange = sorted({row["split"] for row in rows} - set(PARTS))
     if strange:
         raise DataError(
-            f"The split names the unknown set {listed(map(repr, strange))}.",
+            f"The split contains the unknown set {listed(map(repr, strange))}.",
             "Sets are train, val and test.",
         )
     return rows
@@ -113,7 +113,7 @@ def split_from_rows(
     the content of each picture of the data set (Scan.hashes). groups: what belongs together by now.
 
     Raises DataError naming each picture that is missing, moved, changed in content or relabelled, or whose
-    file is there but cannot be read any more (or is not listed), and for a part without pictures or a class
+    file is there but cannot be read any more (or is not listed), and for a set without pictures or a class
     that training lacks.
     """
     place = {path: row for row, path in enumerate(dataset.paths)}

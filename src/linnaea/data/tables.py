@@ -126,9 +126,9 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
     surplus = [line for line, row in rows if any(row.get(None) or ())]
     if surplus:
         raise DataError(
-            f"{source} has more values than the {len(names)} columns that its first line names in "
+            f"{source} has more values than the {len(names)} columns of its first line in "
             f"{counted(len(surplus), 'row')}: {listed(f'line {line}' for line in surplus)}.",
-            f"Put a value that holds '{separator}' in quotation marks.",
+            f"Put a value with '{separator}' in quotation marks.",
         )
     return [
         (line, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)})
@@ -141,7 +141,7 @@ def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> l
     if not name:
         faults.append("without a path")
     elif name in seen:
-        faults.append("with a path that stands above already")
+        faults.append("with a path listed before")
     elif not os.path.isfile(folder / name):
         faults.append("with a file that does not exist")
     if not label:

@@ -1,4 +1,4 @@
-"""Checkpoints: what a training goes on from, exactly, after a crash at any moment.
+"""Checkpoints: what a training continues from, exactly, after a crash at any moment.
 
     checkpoint/current                       the name of the newest whole one
     checkpoint/00000012/state.safetensors    the classifier's arrays
@@ -164,7 +164,7 @@ class Checkpoints:
         files.sync_folder(self.path)
 
     def _current(self) -> str | None:
-        """Return what the pointer says; None where there is none. Raises RunError where it says nothing."""
+        """Return the name in the pointer; None where there is none. Raises RunError where it has no name."""
         try:
             name = reading.read_bytes(self.path / "current", 100).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -210,12 +210,12 @@ class Checkpoints:
         try:
             state = reading.read_json(path)
         except (ValueError, OSError) as error:
-            raise RunError(f"{path} cannot be read ({_told(error)}).", _CURE) from error
+            raise RunError(f"{path} cannot be read ({_reason(error)}).", _CURE) from error
         version = state.get("format_version") if isinstance(state, dict) else None
         if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise RunError(
                 f"{path} is a checkpoint of format {version!r}; this version reads up to {FORMAT_VERSION}.",
-                "Go on with the version of linnaea that wrote it.",
+                "Continue with the version of linnaea that wrote it.",
             )
         if version > 1 and state.pop("checksum", None) != checksum(state):
             raise RunError(f"{path} cannot be read (its content is not what was written).", _CURE)
@@ -233,7 +233,7 @@ class Checkpoints:
                 raise ValueError("its content is not what was written")
             return Checkpoint(load(content), state["values"], state["facts"], name)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise RunError(f"{path} cannot be read ({_told(error)}).", _CURE) from error
+            raise RunError(f"{path} cannot be read ({_reason(error)}).", _CURE) from error
 
 
 def checksum(state: dict[str, Any]) -> str:
@@ -246,8 +246,8 @@ def checksum(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _told(error: Exception) -> str:
-    """Return what an error says, without the full stop and the cure that would stand within a sentence."""
+def _reason(error: Exception) -> str:
+    """Return the message of an error without its full stop and its cure, as part of a sentence."""
     return error.message.rstrip(".") if isinstance(error, LinnaeaError) else str(error)
 
 
@@ -269,7 +269,7 @@ class CheckpointInterval:
         self._cost = 0.0
 
     def is_due(self, *, epoch_over: bool) -> bool:
-        """Tell whether one should be written now."""
+        """Return whether one should be written now."""
         since = time.monotonic() - self._last
         return since >= (min(self.every, self._cost / self.SHARE) if epoch_over else self.every)
 
@@ -289,7 +289,7 @@ def keep_history(run: RunFolder, lines: int) -> None:
     except FileNotFoundError:
         there = []
     except (LinnaeaError, OSError) as error:
-        raise RunError(f"{path} cannot be read ({_told(error)}).", "Restore it, or train again.") from error
+        raise RunError(f"{path} cannot be read ({_reason(error)}).", "Restore it, or train again.") from error
     if len(there) < lines:
         raise RunError(
             f"{path} has {len(there):,} lines, and its checkpoint counts {lines:,}.",

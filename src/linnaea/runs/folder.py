@@ -77,7 +77,7 @@ class RunFolder:
 
     @staticmethod
     def refuse_taken(path: str | Path, *, overwrite: bool = False, cure: str = _OVERWRITE) -> None:
-        """Raise RunError where no run can begin: path holds a run (unless overwrite) or other files.
+        """Raise RunError where no run can begin: path contains a run (unless overwrite) or other files.
 
         A run that failed before its first line of history gives way. cure: what else to do about a run.
         """
@@ -86,15 +86,17 @@ class RunFolder:
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
         if folder.is_dir() and not all(_is_left_over(found.name) for found in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
-                raise RunError(f"{path} holds other files and no run.", "Choose an empty folder with --out.")
+                raise RunError(
+                    f"{path} contains other files and no run.", "Choose an empty folder with --out."
+                )
             if not overwrite and not _came_to_nothing(folder):
                 # A finished run has no checkpoint any more.
                 if (folder / "checkpoint").is_dir():
                     cure = (
-                        f"Go on with it: {command('linnaea', 'resume', path)}. Or {cure[0].lower()}{cure[1:]}"
+                        f"Continue it: {command('linnaea', 'resume', path)}. Or {cure[0].lower()}{cure[1:]}"
                     )
-                    raise RunError(f"{path} already holds a run that was stopped.", cure)
-                raise RunError(f"{path} already holds a run.", cure)
+                    raise RunError(f"{path} already contains a run that was stopped.", cure)
+                raise RunError(f"{path} already contains a run.", cure)
 
     @classmethod
     def create(cls, path: str | Path, *, overwrite: bool = False) -> "RunFolder":
@@ -128,8 +130,8 @@ class RunFolder:
             several = [Path(name).stem for name in GROUP_FILES if (run.path / name).is_file()]
             if several:
                 raise RunError(
-                    f"{path} holds {several[0]}, and a single run was expected.",
-                    f"Name one of them, such as {run.path / '1'}.",
+                    f"{path} contains {several[0]}, and a single run was expected.",
+                    f"Choose one of its runs, such as {run.path / '1'}.",
                 )
             raise RunError(
                 f"{path} is not a run folder (no run.json in it).", "Make one with: linnaea train."
@@ -158,7 +160,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise RunError(
                 f"{self.path} is gone: it was removed or renamed while it was written.",
-                f"Put it back and go on with it: {command('linnaea', 'resume', self.path)}.",
+                f"Put it back and continue it: {command('linnaea', 'resume', self.path)}.",
             )
 
     def sync(self) -> None:
@@ -430,7 +432,7 @@ def refuse_own_file(path: Path) -> None:
         raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
     if path.is_file() and not _is_page(path):
         raise RunError(
-            f"{path} is there already and is no page of Linnaea's.", "Choose another place with --out."
+            f"{path} exists already and is not a page of Linnaea's.", "Choose another place with --out."
         )
 
 

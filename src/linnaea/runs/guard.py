@@ -26,7 +26,7 @@ def refuse_claimed(path: str | Path) -> None:
 
 @contextmanager
 def claimed(
-    path: str | Path, *, cure: str = "Wait for it to end, or choose another folder with --out."
+    path: str | Path, *, cure: str = "Wait for it to finish, or choose another folder with --out."
 ) -> Iterator[Path]:
     """Make the folder path, if need be, and keep other processes from writing it while the context lasts.
 

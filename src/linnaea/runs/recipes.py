@@ -59,8 +59,8 @@ def load_recipe(name: str) -> RecipeFile:
     unknown = set(content) - {"title", "about", "settings", "reported"}
     if unknown or not isinstance(content.get("settings", {}), dict):
         raise UsageError(
-            f"The recipe {name} holds {', '.join(sorted(unknown)) or 'no table [settings]'}.",
-            "A recipe has title, about, [settings] and [reported].",
+            f"The recipe {name} contains {', '.join(sorted(unknown)) or 'no table [settings]'}.",
+            "A recipe may contain title, about, [settings] and [reported].",
         )
     settings = content.get("settings", {})
     make_recipe(settings)

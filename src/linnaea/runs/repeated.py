@@ -63,7 +63,7 @@ class RunGroup(RunFolder):
         there = [name for name in GROUP_FILES if (Path(path) / name).is_file()]
         if not there:
             raise RunError(
-                f"{path} is no folder of repeats or folds (neither {' nor '.join(GROUP_FILES)} in it).",
+                f"{path} is not a folder of repeats or folds (neither {' nor '.join(GROUP_FILES)} in it).",
                 "Make one with: linnaea train DATA --repeats 5.",
             )
         group = cls(Path(path), "repeats" if there[0] == "repeats.json" else "folds")
@@ -95,7 +95,7 @@ class RunGroup(RunFolder):
             own = isinstance(name, str) and is_plain_name(name) and not (self.path / name).is_symlink()
             if not own:
                 raise RunError(
-                    f"{self.path / self.file} names the run {name!r}, which is no folder in {self.path}.",
+                    f"{self.path / self.file} lists the run {name!r}, which is not a folder in {self.path}.",
                     "Restore it, or train again.",
                 )
         return [str(name) for name in self.info.runs]
@@ -116,8 +116,8 @@ class RunGroup(RunFolder):
             # A mean over another recipe, or over one run twice, would be none of this one.
             if None not in (id_, group) and id_ != group:
                 raise RunError(
-                    f"{run.path} is no run of {self.path}: it was made by another group.",
-                    f"Put its own run back, or remove it and say: {again}.",
+                    f"{run.path} is not a run of {self.path}: it was made by another group.",
+                    f"Put its own run back, or remove it and run: {again}.",
                 )
         return runs
 
@@ -131,8 +131,8 @@ class RunGroup(RunFolder):
         """Raise RunError where none of the runs has judged its test part; judged: those that have."""
         if not judged:
             raise RunError(
-                f"None of the {self.kind} in {self.path} has judged a test part.",
-                f"Train them to their end: {command('linnaea', 'resume', self.path)}.",
+                f"None of the {self.kind} in {self.path} has evaluated a test set.",
+                f"Finish them: {command('linnaea', 'resume', self.path)}.",
             )
 
     def metrics(self) -> dict[str, dict[str, Any]]:

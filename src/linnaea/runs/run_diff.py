@@ -48,7 +48,7 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
             "the same bits are only promised for the processor."
         )
     if any((info.get("git") or {}).get("dirty") for info in (one, other)):
-        sentences.append("The git folder had changes that no commit holds.")
+        sentences.append("The git repository had uncommitted changes.")
     return sentences
 
 
@@ -143,7 +143,7 @@ def _tensors(run: RunFolder) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing.", "Compare runs that were trained to their end.") from error
+        raise RunError(f"{path} is missing.", "Compare runs that are finished.") from error
     except (SafetensorError, OSError, KeyError) as error:
         raise RunError(f"{path} cannot be read ({error}).", "Restore it, or train again.") from error
 

@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 MAX_PIXELS_A_SIDE = 4096
 """The largest side, in pixels, that a network's pictures may have: 64 times the memory of a usual 512."""
 MAX_THREADS = 4096
-"""More threads than any machine has cores; a run is gone on with on as many as it says."""
+"""More threads than any machine has cores; a run is continued on as many as it records."""
 
 Info = TypeVar("Info", bound="RunInfo")
 _Model = TypeVar("_Model", bound="_Strict")
@@ -102,7 +102,7 @@ class Rewind(_Strict):
 
 
 class Resumed(_Strict):
-    """When, from where, and under which other circumstances a stopped run was gone on with."""
+    """When, from where, and under which other circumstances a stopped run was continued."""
 
     at: _Text | None = None
     epoch: _Count | None = None
@@ -442,22 +442,22 @@ def read_info(kind: type[Info], path: Path, value: dict[str, Any]) -> Info:
             f"{path.parent} was written in format {version}; this version reads up to {FORMAT_VERSION}.",
             "Update linnaea.",
         )
-    return _checked(kind, f"{path} cannot be believed", value, "Restore it, or train again.")
+    return _checked(kind, f"{path} is not valid", value, "Restore it, or train again.")
 
 
 def check_state(path: Path, state: dict[str, Any], cure: str) -> None:
     """Raise RunError as read_info does, for the state.json of a checkpoint."""
-    _checked(_State, f"{path} cannot be believed", state, cure)
+    _checked(_State, f"{path} is not valid", state, cure)
 
 
 def check_metrics(path: Path, metrics: dict[str, Any], cure: str) -> None:
     """Raise RunError as read_info does, for a metrics.json."""
-    _checked(_Metrics, f"{path} cannot be believed", {"metrics": metrics}, cure)
+    _checked(_Metrics, f"{path} is not valid", {"metrics": metrics}, cure)
 
 
 def check_calibration(path: Path, calibration: dict[str, Any], cure: str) -> None:
     """Raise RunError as read_info does, for a calibration.json."""
-    _checked(_Calibration, f"{path} cannot be believed", calibration, cure)
+    _checked(_Calibration, f"{path} is not valid", calibration, cure)
 
 
 def check_line(path: Path, number: int, record: Any) -> None:

@@ -66,7 +66,7 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise SettingError(
-                f"--set wants key=value; received '{assignment}'.", "Write, say, --set dropout=0.5."
+                f"--set takes key=value; received '{assignment}'.", "Write, for example, --set dropout=0.5."
             )
         pairs[key.strip()] = value.strip()
     return pairs

@@ -14,7 +14,7 @@ from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
 
 FILES = {"test": "predictions.csv", "val": "validation.csv"}
-"""Which table holds which part."""
+"""Which table is of which set."""
 
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 _CURE = "Restore the file, or train again."
@@ -42,7 +42,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.cure) from error
     expected, received = run.info.data.split_hash, split_hash(rows)
-    # Before any table is held against it: whoever edits both would agree with himself.
+    # Before any table is compared with it: somebody may have edited both alike.
     if expected is not None and expected != received:
         raise DataError(
             f"{path} is not the split that the run was made with: its hash is {received}, expected "
@@ -59,7 +59,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
 
 
 def is_there(run: RunFolder, part: str) -> bool:
-    """Return whether the run has the table of a part. Raises DataError where it had one, and has lost it."""
+    """Return whether the run has the table of a set. Raises DataError where it had one, and has lost it."""
     there = (run.path / FILES[part]).exists()
     if not there and (fault := run.fault(FILES[part])):
         raise DataError(f"{fault}.", _CURE)
@@ -67,17 +67,17 @@ def is_there(run: RunFolder, part: str) -> bool:
 
 
 def write_table(run: RunFolder, part: str, table: Predictions) -> None:
-    """Write the table of the "test" or "val" part."""
+    """Write the table of the "test" or "val" set."""
     run.write_text(FILES[part], table.to_csv())
 
 
 def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
-    """Return the table of the "test" or "val" part, with the content hashes and groups that the split knows.
+    """Return the table of the "test" or "val" set, with the content hashes and groups of the split.
 
     split: what split_of returned; None: the table is read as it stands.
 
-    Raises DataError as Predictions.read_csv, and for a table that is not that of the part: the first line
-    whose picture is not in it, stands there twice or has another class, a picture without a row, columns
+    Raises DataError as Predictions.read_csv, and for a table that is not that of the set: the first line
+    whose picture is not in it, is there twice or has another class, a picture without a row, columns
     that are not the classes of training, or any other change since the run wrote it.
     """
     path = run.path / FILES[part]
@@ -98,12 +98,12 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
 
 
 def judged_table(run: RunFolder) -> Predictions:
-    """Return the table of the test part, held against the run's split. Raises DataError as the above."""
+    """Return the table of the test set, checked against the run's split. Raises DataError as the above."""
     return read_table(run, "test", split_of(run))
 
 
 def check_number(run: RunFolder, part: str, table: Predictions) -> None:
-    """Raise DataError where run.json says that the part has another number of pictures."""
+    """Raise DataError where run.json gives the set another number of pictures."""
     expected = run.info.data.parts.get(part)
     if expected is not None and expected != len(table):
         raise DataError(
@@ -116,7 +116,7 @@ def check_number(run: RunFolder, part: str, table: Predictions) -> None:
 def leaks_of(split: Sequence[dict[str, str]]) -> dict[str, Any]:
     """Return run.json's "leaks", found again in the split; see data.split.Split.leaks for what leaks.
 
-    {"pictures": paths of the test part, "n": how many, "validation": how many of the validation part}
+    {"pictures": paths in the test set, "n": how many, "validation": how many in the validation set}
     """
     written, ids = as_written(split)
     leaks = written.leaks(ids)
@@ -127,7 +127,7 @@ def leaks_of(split: Sequence[dict[str, str]]) -> dict[str, Any]:
 def recorded_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
     """Return the leaks that run.json records, for a run without split; None where it records none.
 
-    Raises DataError where they name a picture that the table of the test part does not hold, or miscount.
+    Raises DataError where they name a picture that is not in the table of the test set, or miscount.
     """
     leaks = run.info.leaks
     if leaks is None:
@@ -136,8 +136,8 @@ def recorded_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
     strange = [path for path in pictures if path not in held]
     if strange or leaks.n != len(pictures):
         miscounted = "" if strange else f"{leaks.n!r} of {len(pictures)}"
-        what = miscounted or f"{strange[0]!r}, which is no test picture"
-        raise DataError(f"{run.path / 'run.json'} cannot be believed: leaks names {what}.", _CURE)
+        what = miscounted or f"{strange[0]!r}, which is not a test picture"
+        raise DataError(f"{run.path / 'run.json'} is not valid: leaks names {what}.", _CURE)
     return leaks.model_dump(exclude_unset=True)
 
 
@@ -165,7 +165,7 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
                 f"{picture} is in the {_PARTS[row['split']]} set in split.csv, not in the {_PARTS[part]} set"
             )
         elif picture in line_of:
-            fault = f"{picture} stands in line {line_of[picture]} already"
+            fault = f"{picture} is in line {line_of[picture]} already"
         elif row["label"] != true:
             fault = f"{picture} has the true class '{true}', and '{row['label']}' in split.csv"
         if fault:

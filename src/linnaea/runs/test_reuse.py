@@ -1,8 +1,8 @@
-"""What weighs on a test score: how often the test part was looked at before.
+"""How often a test set was evaluated before, which makes its scores optimistic.
 
-Each look at a test part is a chance to prefer what happens to suit its pictures (Dwork et al. 2015, "The
-reusable holdout"). Nobody counts them in their head, so a small ledger in the person's cache does: one file a
-test part, named by the hash of its pictures' content, so that a copied or renamed data set is known again.
+Each evaluation on a test set is a chance to prefer what happens to suit its pictures (Dwork et al. 2015, "The
+reusable holdout"). Nobody counts them in their head, so a small ledger in the user's cache does: one file for
+each test set, named by the hash of its pictures' content, so that a copied or renamed data set is recognised.
 """
 
 import json
@@ -15,34 +15,35 @@ from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.hashing import text_hash
 from linnaea.runs.folder import RunFolder
+from linnaea.text import counted
 
 FORMAT_VERSION = 1
-MOST_NAMED = 100
-"""So many earlier runs are named in run.json, the latest; all are counted."""
+MOST_LISTED = 100
+"""So many earlier runs are listed in run.json, the latest; all are counted."""
 PATIENCE = 10.0  # seconds to wait for another process that writes the same ledger
 
 
-def look(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
-    """Count that this run judged these test pictures; set and return run.json's key "looks".
+def count(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
+    """Count that this run was evaluated on these test pictures; set and return run.json's key "looks".
 
-    {"earlier": how many runs judged this very test part before (None: it could not be counted),
-    "runs": their folders, the latest last, at most MOST_NAMED, "test_part": the hash they share}
+    {"earlier": how many runs were evaluated on this test set before (None: it could not be counted),
+    "runs": their folders, the latest last, at most MOST_LISTED, "test_part": the hash they share}
 
     hashes: of the content of each test picture, in any order
 
-    A run that is counted already (judged again from the same start) is not counted twice; one that was made
-    anew in the same folder is. Below LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot be
+    A run that is counted already (evaluated again from the same start) is not counted twice; a new one in the
+    same folder is. Below LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot be
     read or written: a count is no reason to lose a run.
     """
-    part = text_hash(sorted(hashes))
-    own = {"run": str(run.path.resolve()), "started": run.info.started}
+    test_set = text_hash(sorted(hashes))
+    entry = {"run": str(run.path.resolve()), "started": run.info.started}
     try:
-        earlier = _entered(cache_folder() / "looks" / f"{part}.json", own)
+        earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_part": part}
+        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_part": test_set}
     else:
-        folders = [_shown(entry["run"]) for entry in earlier[-MOST_NAMED:]]
-        looks = {"earlier": len(earlier), "runs": folders, "test_part": part}
+        folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
+        looks = {"earlier": len(earlier), "runs": folders, "test_part": test_set}
     run.update_info(looks=looks)
     return looks
 
@@ -53,27 +54,27 @@ def sentence(looks: dict[str, Any] | None) -> str:
         return ""
     earlier = looks.get("earlier")
     if not isinstance(earlier, int):
-        return "How often this test part was judged before could not be counted."
+        return "Earlier evaluations on this test set could not be counted."
     if earlier == 0:
-        return "This is the first run on this computer that judged this test part."
+        return "This is the first run on this computer that was evaluated on this test set."
     one = earlier == 1
     return (
-        f"{'1 earlier run has' if one else f'{earlier:,} earlier runs have'} judged this very test part: if "
-        f"{'its score' if one else 'their scores'} decided anything about this one, the score flatters."
+        f"{counted(earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
+        f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
     )
 
 
-def _entered(ledger: Path, own: dict[str, Any]) -> list[dict[str, Any]]:
-    """Write a run into the ledger, and return what stood there of others."""
+def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write a run into the ledger, and return the other entries."""
     import filelock
 
     ledger.parent.mkdir(parents=True, exist_ok=True)
     # Two runs that end together both count. (Timeout is an OSError.)
     with filelock.FileLock(ledger.with_name(f".{ledger.name}.lock"), timeout=PATIENCE):
-        known = _read(ledger)
-        earlier = [entry for entry in known if entry != own]
-        if len(earlier) == len(known):
-            files.write_json(ledger, {"format_version": FORMAT_VERSION, "looks": [*known, own]})
+        entries = _read(ledger)
+        earlier = [other for other in entries if other != entry]
+        if len(earlier) == len(entries):
+            files.write_json(ledger, {"format_version": FORMAT_VERSION, "looks": [*entries, entry]})
     return earlier
 
 
@@ -86,7 +87,7 @@ def _read(ledger: Path) -> list[dict[str, Any]]:
     entries = content.get("looks") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "run" in e for e in entries):
         # Not overwritten: what somebody else's version counted would be lost.
-        raise ValueError(f"{ledger} is no ledger of looks")
+        raise ValueError(f"{ledger} is not a ledger of evaluations")
     return entries
 
 

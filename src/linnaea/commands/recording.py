@@ -1,0 +1,95 @@
+"""What a run records of its study: split.csv, the data section of run.json, leaks, earlier evaluations."""
+
+import numpy as np
+
+from linnaea.commands import terminal
+from linnaea.commands.check import record_check
+from linnaea.commands.study import Study
+from linnaea.data import split_file
+from linnaea.data.dataset import PARTS
+from linnaea.data.fingerprints import fingerprint
+from linnaea.runs import test_reuse
+from linnaea.runs.folder import RunFolder
+from linnaea.text import classes_have, counted, listed
+
+
+def record_study(run: RunFolder, study: Study) -> None:
+    """Write split.csv and the data section of run.json, and print what will be trained and evaluated on."""
+    dataset = study.dataset
+    rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
+    run.write_csv("split.csv", list(split_file.COLUMNS), rows)
+    counts = {part: len(study.rows(part)) for part in PARTS}
+    per_class = {
+        name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
+        for name in dataset.class_names
+    }
+    run.update_info(
+        data={
+            "source": dataset.source,
+            "name": dataset.name,
+            "pictures": len(dataset),
+            "classes": list(dataset.class_names),
+            "fingerprint": fingerprint(dataset, study.scan.hashes),
+            "protocol": study.split.protocol,
+            "split_hash": split_file.split_hash(rows),
+            "groups_hash": split_file.groups_hash(rows),
+            "notes": list(dataset.notes),
+            "parts": counts,
+            "per_class": per_class,
+            "pixels": {"size": study.size, "colour": study.colour},
+        }
+    )
+    sizes = [int((dataset.labels == name).sum()) for name in per_class]
+    spread = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    terminal.say(
+        "Data",
+        f"{dataset.source} · {len(dataset):,} pictures · {len(per_class)} classes · {spread} per class",
+        *dataset.notes,
+        *(study.photographs.notes if study.photographs is not None else ()),
+    )
+    sets = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
+    terminal.say("Split", f"{sets} · {study.split.protocol}")
+    _print_missing_classes(per_class)
+    _record_leaks(run, study)
+    record_check(run, dataset, study.scan.problems)
+
+
+def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:
+    """Print the classes without a picture in the validation or the test set, where that has pictures."""
+    for part, kind, effect in (
+        ("val", "validation", "cannot influence what is chosen on validation"),
+        ("test", "test", "cannot be evaluated"),
+    ):
+        missing = [name for name, counts in per_class.items() if not counts[part]]
+        if missing and len(missing) < len(per_class):
+            terminal.say("", f"{classes_have(missing)} no {kind} picture and {effect}.")
+
+
+def _record_leaks(run: RunFolder, study: Study) -> None:
+    """Write run.json's key "leaks", and print what a given split lets through; a drawn one has none."""
+    ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
+    leaks = study.split.leaks(ids)
+    test, val = ([study.dataset.paths[row] for row in leaks[part]] for part in ("test", "val"))
+    run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
+    if test:
+        verb, them = ("appears", "it") if len(test) == 1 else ("appear", "them")
+        terminal.say(
+            "LEAK",
+            f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} also {verb} in training or "
+            f"validation, as a duplicate or through a shared group: {listed(test, 3)}",
+            f"The split is used as given; the accuracy is reported with and without {them}.",
+        )
+    if val:
+        verb = "appears" if len(val) == 1 else "appear"
+        terminal.say(
+            "Leak" if not test else "",
+            f"{len(val):,} of {counted(len(study.rows('val')), 'validation picture')} also {verb} in "
+            "training: choices made on validation are optimistically biased.",
+        )
+
+
+def count_evaluation(run: RunFolder, study: Study) -> None:
+    """Count, once a run, that the test set was evaluated, and print how many other runs did so before."""
+    reuse = test_reuse.count(run, [study.scan.hashes[row] for row in study.rows("test")])
+    if reuse["earlier"] != 0:
+        terminal.say("Reuse", test_reuse.sentence(reuse))
