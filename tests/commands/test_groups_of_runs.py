@@ -18,7 +18,7 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     empty.update_info(runs=[])
     empty.flush()
     assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
-    assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
+    assert f"None of the repeats in {empty.path} has evaluated a test set." in capsys.readouterr().err
     assert not page.exists()
     half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
     shutil.rmtree(half.path / "2")
