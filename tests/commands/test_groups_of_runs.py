@@ -52,7 +52,7 @@ def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, caps
     told = " ".join(capsys.readouterr().err.split())
     assert "repeat 2: these numbers are without it" in told
     assert f"train it again: linnaea resume {group}" in told
-    assert " runs, 2 is gone. " in words(group / "report.html")
+    assert " runs, 2 is missing. " in words(group / "report.html")
     assert main(["resume", str(group)]) == 0
     assert "these numbers are without" not in capsys.readouterr().err
     assert json.loads((group / "repeats.json").read_text())["metrics"] == first
@@ -65,7 +65,7 @@ def test_a_run_of_another_group_is_not_averaged_in(repeats, folds, tmp_path, cap
     for asked in (["report", str(group)], ["evaluate", str(group)], ["compare", str(group), str(repeats)]):
         assert main(asked) == 1
         told = " ".join(capsys.readouterr().err.split())
-        assert f"{group / '2'} is no run of {group}: it was made by another group. Put its own" in told
+        assert f"{group / '2'} is not a run of {group}: it was made by another group. Put its own" in told
     assert main(["report", str(folds)]) == 0
 
 

@@ -101,7 +101,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     assert "they contain the true class less often than guaranteed in run 2: see its report" in told
     assert "more familiar pictures than allowed are flagged as unfamiliar in run 2: see its report" in told
     page = " ".join(words(group.path / "report.html").split())
-    assert "In 1 run (2) the sets of classes held the right one less often" in page
+    assert "In 1 run (2) the prediction sets contained the true class less often" in page
     assert (
         "In 1 run (2) more familiar pictures than allowed were flagged as unfamiliar (out-of-distribution)."
         in page
@@ -217,7 +217,7 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
     ],
 )
 def test_suspects_are_told_whatever_their_number(found, command, told):
-    assert label_issues._told(found, 9, "p.html", command) == told
+    assert label_issues._summary(found, 9, "p.html", command) == told
 
 
 def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):

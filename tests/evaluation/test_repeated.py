@@ -59,7 +59,8 @@ def test_the_better_recipe_is_named_whichever_comes_first():
     assert there.decided
     assert repeated_difference(there, "a", "b") == repeated_difference(back, "b", "a")
     assert re.fullmatch(
-        r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, standard deviation 0\.7 over 5 repeats\)",
+        r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, standard deviation 0\.7 over 5 "
+        r"repeats\)",
         repeated_difference(there, "a", "b"),
     )
 
