@@ -126,7 +126,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
         assert main(asked) == 0
         told = " ".join(capsys.readouterr().err.split())
         assert (broken in told) is expected
-        assert ("that would happen in 0.4 % of cases" in told) is expected
+        assert ("this would happen in 0.4 % of cases" in told) is expected
     (run / "metrics.json").unlink()
     assert main(asked) == 0
     # What cannot be read is told before any answer.

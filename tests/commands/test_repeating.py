@@ -211,7 +211,7 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
             "linnaea relabel x decisions.csv",
             [
                 "2 probable label issues in 9 pictures; the most likely come first",
-                "decide in p.html, then: linnaea relabel x decisions.csv",
+                "review them in p.html, then: linnaea relabel x decisions.csv",
             ],
         ),
     ],
