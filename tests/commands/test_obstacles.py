@@ -51,17 +51,24 @@ def in_part(run: Path, part: str) -> str:
     return next(line.split(",")[0] for line in lines[1:] if f",{part}," in line)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "part", "cached"),
-    [(PERCEPTRON, "test", True), (FINE_TUNED, "train", False)],
-    ids=["perceptron", "fine-tuned"],
-)
+def test_a_perceptron_needs_each_file_once(tmp_path, capsys):
+    draw(tmp_path / "bars", side=12)
+    untouched, run = tmp_path / "untouched", tmp_path / "run"
+    assert train(tmp_path, PERCEPTRON, untouched) == 0
+    picture = tmp_path / "bars" / in_part(untouched, "test")
+    assert train(tmp_path, PERCEPTRON, run, picture.unlink) == 0
+    assert "Error" not in capsys.readouterr().err
+    tables = [(folder / "predictions.csv").read_text() for folder in (untouched, run)]
+    assert tables[0] == tables[1]
+
+
 def test_a_picture_that_goes_or_changes_is_named_and_the_run_goes_on_when_it_is_back(
-    arguments, part, cached, tmp_path, capsys, monkeypatch
+    tmp_path, capsys, monkeypatch
 ):
-    draw(tmp_path / "bars", side=12 if cached else 40)
+    arguments, part = FINE_TUNED, "train"
+    draw(tmp_path / "bars", side=40)
     # Pictures that are not kept decoded are read whenever they are needed.
-    monkeypatch.setenv("LINNAEA_CACHE_GIB", "4" if cached else "0")
+    monkeypatch.setenv("LINNAEA_CACHE_GIB", "0")
     untouched, run = tmp_path / "untouched", tmp_path / "run"
     assert train(tmp_path, arguments, untouched) == 0
     picture = tmp_path / "bars" / in_part(untouched, part)

@@ -170,13 +170,14 @@ def _why_no_tuning(work: Work, seconds: float, took: float) -> str:
     if took > seconds:
         least, left = text.duration(took), text.duration(seconds)
         return f"Even a probe on one view takes about {least} here, more than the {left} that there are."
+    fewest = work.least_epochs("the last stages")
+    if fewest > MAX_EPOCHS:
+        return f"{text.counted(work.train, 'picture')} are too few for fine-tuning to pay."
     if not work.steps:
         return f"Fine-tuning takes far more than {text.duration(seconds)} here."
     cheapest = min(work.steps, key=lambda train_from: work.epoch(train_from) * work.least_epochs(train_from))
-    least_epochs, epoch = work.least_epochs(cheapest), text.duration(work.epoch(cheapest))
-    if least_epochs > MAX_EPOCHS:
-        return f"{text.counted(work.train, 'picture')} are too few for fine-tuning to pay."
-    return f"An epoch of fine-tuning takes about {epoch} here, and fewer than {least_epochs} do not pay."
+    epoch, fewest = text.duration(work.epoch(cheapest)), work.least_epochs(cheapest)
+    return f"An epoch of fine-tuning takes about {epoch} here, and fewer than {fewest} do not pay."
 
 
 @dataclass(eq=False)
