@@ -43,7 +43,7 @@ def test_compare_knows_pictures_by_their_content(trained, bars, tmp_path, capsys
 
 def test_a_run_that_stands_alone_is_compared_with_nothing(trained, tmp_path, capsys):
     assert main(["compare", str(trained), "--out", str(tmp_path / "c.html")]) == 0
-    assert "Only one was named: there is nothing to compare it with." in capsys.readouterr().err
+    assert "Only one was given: there is nothing to compare it with." in capsys.readouterr().err
 
 
 def test_a_page_replaces_nothing_but_a_page(trained, bars, tmp_path, capsys):

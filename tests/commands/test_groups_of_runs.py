@@ -18,7 +18,7 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     empty.update_info(runs=[])
     empty.flush()
     assert main(["compare", str(empty.path), str(trained), "--out", str(page)]) == 1
-    assert f"None of the repeats in {empty.path} has judged a test part." in capsys.readouterr().err
+    assert f"None of the repeats in {empty.path} has evaluated a test set." in capsys.readouterr().err
     assert not page.exists()
     half = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "half"))
     shutil.rmtree(half.path / "2")
@@ -26,7 +26,7 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     half.flush()
     assert main(["compare", str(half.path), "--out", str(page)]) == 0
     told = " ".join(capsys.readouterr().err.split())
-    assert f"half: 1 of 2 repeats judged so far; go on with: linnaea resume {half.path}" in told
+    assert f"half: 1 of 2 repeats evaluated so far; continue with: linnaea resume {half.path}" in told
 
 
 @pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])
@@ -52,7 +52,7 @@ def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, caps
     told = " ".join(capsys.readouterr().err.split())
     assert "repeat 2: these numbers are without it" in told
     assert f"train it again: linnaea resume {group}" in told
-    assert " runs, 2 is gone. " in words(group / "report.html")
+    assert " runs, 2 is missing. " in words(group / "report.html")
     assert main(["resume", str(group)]) == 0
     assert "these numbers are without" not in capsys.readouterr().err
     assert json.loads((group / "repeats.json").read_text())["metrics"] == first
@@ -65,7 +65,7 @@ def test_a_run_of_another_group_is_not_averaged_in(repeats, folds, tmp_path, cap
     for asked in (["report", str(group)], ["evaluate", str(group)], ["compare", str(group), str(repeats)]):
         assert main(asked) == 1
         told = " ".join(capsys.readouterr().err.split())
-        assert f"{group / '2'} is no run of {group}: it was made by another group. Put its own" in told
+        assert f"{group / '2'} is not a run of {group}: it was made by another group. Put its own" in told
     assert main(["report", str(folds)]) == 0
 
 

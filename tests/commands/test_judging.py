@@ -40,11 +40,11 @@ def test_the_temperature_is_that_of_the_validation_table_and_lives_in_calibratio
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
     assert (chosen["epoch"], chosen["temperature"]) == ("validation accuracy", "validation log loss")
     assert chosen["prediction sets"] == "validation coverage"
-    assert chosen["none of the classes"] == (
-        "validation scores: the threshold; 5 % false alarms are promised on average, and no fewer than "
-        "8.43 % with 95 % confidence: it rests on 34 of the 59 pictures that 5 % takes"
+    assert chosen["out-of-distribution threshold"] == (
+        "validation scores: the threshold; a false-alarm rate of 5 % is guaranteed on average, and one of "
+        "8.43 % with 95 % confidence: it is based on 34 of the 59 pictures that 5 % takes"
     )
-    assert chosen["test part"].startswith("nothing")
+    assert chosen["test set"].startswith("nothing")
 
 
 def test_predictions_are_made_with_the_temperature(calibrated, capsys):
@@ -60,35 +60,36 @@ def test_three_validation_pictures_change_nothing(trained):
     assert (calibration["temperature"], calibration["prediction_sets"]) == (1.0, None)
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
     assert chosen["temperature"] == (
-        "nothing: it stays 1, because validation has 3 of the 20 pictures that fitting it takes"
+        "nothing: it stays 1, because the validation set has 3 of the 20 pictures that fitting it takes"
     )
     assert chosen["prediction sets"] == (
-        "nothing: validation has 3 of the 19 pictures that promising 95 % takes"
+        "nothing: the validation set has 3 of the 19 pictures that a guarantee of 95 % takes"
     )
     assert chosen["confidence threshold"] == (
-        "nothing: validation is too small, or too hard, to promise 80 % right answers"
+        "nothing: the validation set is too small, or too hard, to guarantee 80 % correct answers"
     )
-    assert chosen["none of the classes"] == (
-        "validation scores: the threshold; 25 % false alarms are promised on average, and no fewer than "
-        "63.2 % with 95 % confidence: it rests on 3 of the 59 pictures that 5 % takes"
+    assert chosen["out-of-distribution threshold"] == (
+        "validation scores: the threshold; a false-alarm rate of 25 % is guaranteed on average, and one of "
+        "63.2 % with 95 % confidence: it is based on 3 of the 59 pictures that 5 % takes"
     )
 
 
 def test_what_was_refused_is_told_in_the_report(trained):
     html = (trained / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
     assert (
-        "The temperature stays 1, because validation has 3 of the 20 pictures that fitting it takes."
+        "The temperature stays 1, because the validation set has 3 of the 20 pictures that fitting it takes."
     ) in html
     assert (
-        "No prediction sets were made: validation has 3 of the 19 pictures that promising 95 % takes."
+        "No prediction sets were made: the validation set has 3 of the 19 pictures that a guarantee of "
+        "95 % takes."
     ) in html
     assert (
-        "No threshold was chosen: validation is too small, or too hard, to promise 80 % right answers."
-        in html
+        "No confidence threshold was chosen: the validation set is too small, or too hard, to guarantee "
+        "80 % correct answers." in html
     )
     assert (
-        "with a threshold that allows false alarms for 25.0 % of the pictures that belong here; "
-        "3 validation pictures can promise no less" in html
+        "The threshold allows false alarms for 25.0 % of the pictures of known classes (on average; "
+        "3 validation pictures cannot guarantee less" in html
     )
     assert "fitted on 3 validation pictures" not in html
 
@@ -110,15 +111,15 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "Prediction set" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "contain the true class 50 % of the time or more on average, and with 87 % confidence: they rest on "
-        "3 validation pictures, and 95 % confidence takes 5 validation pictures"
+        "contain the true class 50 % of the time or more on average, and with 87 % confidence: they are "
+        "based on 3 validation pictures, and 95 % confidence takes 5 validation pictures"
     ) in told.err
 
 
 def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys):
     asked = ["predict", str(run), str(bars / "bar 0" / "05.png"), "--coverage", "0.5"]
     metrics = json.loads((run / "metrics.json").read_text())
-    broken = "when this network was evaluated, its sets for 95 % contained the true class of only 92.8 % of"
+    broken = "when this network was evaluated, its prediction sets for 95 % contained the true class"
     for p_value, expected in ((0.004, True), (0.2, False)):
         metrics["set_coverage"] = {"value": 0.928, "wanted": 0.95, "p_value": p_value}
         RunFolder.open(run).write_json("metrics.json", metrics)

@@ -43,7 +43,7 @@ def test_evaluate_keeps_it(trained, tmp_path, capsys):
     (copy / "metrics.json").unlink()
     assert main(["evaluate", str(copy)]) == 0
     assert json.loads((copy / "metrics.json").read_text())["outliers"] == before
-    assert "Called something else (25\u00a0% allowed)" in capsys.readouterr().out
+    assert "Flagged as unfamiliar (out-of-distribution), 25\u00a0% allowed" in capsys.readouterr().out
 
 
 def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
@@ -62,8 +62,8 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     told = capsys.readouterr()
     assert "Unfamiliar?" in told.out
     assert (
-        "of the warning of unfamiliar pictures, 25 % false alarms are promised on average, and no fewer than "
-        "63.2 % with 95 % confidence: it rests on 3 of the 59 pictures that 5 % takes"
+        "of the warning of unfamiliar pictures, a false-alarm rate of 25 % is guaranteed on average, "
+        "and one of 63.2 % with 95 % confidence: it is based on 3 of the 59 pictures that 5 % takes"
     ) in told.err
 
 
@@ -86,7 +86,10 @@ def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tm
     assert main(["train", str(bars), *arguments]) == 0
     kept = json.loads((run / "outliers.json").read_text())
     assert (kept["part"], kept["doubt"]) == ("training", "distances")
-    assert "training scores" in json.loads((run / "run.json").read_text())["chosen"]["none of the classes"]
+    assert (
+        "training scores"
+        in json.loads((run / "run.json").read_text())["chosen"]["out-of-distribution threshold"]
+    )
     assert main(["predict", str(run), str(stripes), "--format", "json"]) == 0
     assert "ood" in json.loads(capsys.readouterr().out)[-1]
 

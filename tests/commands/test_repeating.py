@@ -101,9 +101,12 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     assert "they contain the true class less often than guaranteed in run 2: see its report" in told
     assert "more familiar pictures than allowed are flagged as unfamiliar in run 2: see its report" in told
     page = " ".join(words(group.path / "report.html").split())
-    assert "In 1 run (2) the sets of classes held the right one less often" in page
-    assert "In 1 run (2) the warning of something else came more often than is allowed." in page
-    assert "Sets that hold the right class (95 % wanted), %" in page
+    assert "In 1 run (2) the prediction sets contained the true class less often" in page
+    assert (
+        "In 1 run (2) more familiar pictures than allowed were flagged as unfamiliar (out-of-distribution)."
+        in page
+    )
+    assert "Prediction sets that contain the true class, 95 % wanted (%)" in page
 
 
 def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
@@ -201,20 +204,20 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
 @pytest.mark.parametrize(
     ("found", "command", "told"),
     [
-        (0, "linnaea relabel x decisions.csv", ["none of 9 pictures would be called something else"]),
-        (1, None, ["1 of 9 pictures would be called something else", "see p.html"]),
+        (0, "linnaea relabel x decisions.csv", ["no label issues in 9 pictures"]),
+        (1, None, ["1 probable label issue in 9 pictures", "see p.html"]),
         (
             2,
             "linnaea relabel x decisions.csv",
             [
-                "2 of 9 pictures would be called something else; the likeliest label errors come first",
+                "2 probable label issues in 9 pictures; the most likely come first",
                 "decide in p.html, then: linnaea relabel x decisions.csv",
             ],
         ),
     ],
 )
 def test_suspects_are_told_whatever_their_number(found, command, told):
-    assert label_issues._told(found, 9, "p.html", command) == told
+    assert label_issues._summary(found, 9, "p.html", command) == told
 
 
 def test_a_group_is_repeated_run_by_run(repeats, folds, tmp_path, capsys):
@@ -242,10 +245,10 @@ def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("info", "sentence"),
     [
-        ({"judged": 0, "asked": 3, "state": "failed"}, "0 of 3 runs were judged: failed."),
+        ({"judged": 0, "asked": 3, "state": "failed"}, "0 of 3 runs were evaluated: failed."),
         (
             {"judged": 1, "asked": 3, "state": "interrupted", "metrics": {"accuracy": {"deviation": None}}},
-            "1 of 3 runs was judged: interrupted. One run says nothing about the spread.",
+            "1 of 3 runs was evaluated: interrupted. The spread needs at least two runs.",
         ),
         (
             {
@@ -278,7 +281,7 @@ def test_repeats_are_compared_run_by_run(repeats, tmp_path, capsys):
     assert main(["compare", str(repeats), str(other), "--out", str(page)]) == 0
     told = capsys.readouterr()
     assert "2 repeats" in told.out
-    assert "two and other: no difference that 2 repeats could show: both were right on the same" in told.err
+    assert "two and other: no significant difference over 2 repeats: both classified the same" in told.err
     assert "Nadeau and Bengio" in page.read_text()
 
 
@@ -296,8 +299,8 @@ def test_the_mean_difference_of_repeats_is_told_with_its_interval(repeats, bars,
     difference = 100 * (np.mean(accuracies[0]) - np.mean(accuracies[1]))
     deviation = 100 * np.std(np.subtract(*accuracies), ddof=1)
     found = re.search(
-        r"two and other: no difference that 2 repeats could show \(two − other: ([+−][\d.]+) points on "
-        r"average, 95 %: ([+−][\d.]+) to ([+−][\d.]+), deviation ([\d.]+)\)",
+        r"two and other: no significant difference over 2 repeats \(two − other: ([+−][\d.]+) points on "
+        r"average, 95 %: ([+−][\d.]+) to ([+−][\d.]+), standard deviation ([\d.]+)\)",
         told,
     )
     mean, low, high, spread = (float(end.replace("−", "-")) for end in found.groups())

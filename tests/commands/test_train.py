@@ -132,7 +132,7 @@ def test_run_json_is_written_at_the_end_of_a_stage_and_the_network_once(bars, tm
 def test_the_command_is_what_was_typed_and_none_where_python_called(bars, tmp_path):
     run = linnaea.train(str(bars), settings={"hidden": [4], "epochs": 1, "size": 12}, out=tmp_path / "python")
     assert run.info.command is None
-    assert "It was called from Python." in (run.path / "report.html").read_text()
+    assert "This run was started from Python." in (run.path / "report.html").read_text()
     asked = ["train", str(bars), "--hidden", "4", "--epochs", "1", "--out", str(tmp_path / "a typed one")]
     assert main(asked) == 0
     info = json.loads((tmp_path / "a typed one" / "run.json").read_text())

@@ -72,7 +72,7 @@ def test_the_sentences():
     better = compare(*pair(2000, 20, 64, 23))
     assert difference(better, "one", "two") == "two is better by 2.1 points (95 %: 1.3 to 3.0)"
     same = compare(*pair(2000, 40, 44, 23))
-    assert difference(same, "one", "two") == "no difference that 2,107 pictures could show"
+    assert difference(same, "one", "two") == "no significant difference on 2,107 pictures"
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -117,7 +117,7 @@ def test_other_pictures_are_refused_and_the_common_ones_compared_on_request():
     assert str(refused.value) == (
         "The two tables hold different pictures: 4 (0.png, 1.png, 2.png, …) only in the first, "
         "2 (10.png, 11.png) only in the second. "
-        "Give both models the same test part, or compare only the pictures that both hold: --common "
+        "Give both models the same test set, or compare only the pictures that both have: --common "
         "(from Python common_only=True)."
     )
     common = compare(a, b, common_only=True)

@@ -314,7 +314,7 @@ def test_classes_with_few_pictures_have_no_interval_of_their_own():
 def test_what_is_refused():
     with pytest.raises(DataError) as empty:
         compute_metrics(table([], np.zeros((0, 2)), ["a", "b"]))
-    assert str(empty.value) == "The prediction table holds no pictures. Choose a split with a test part."
+    assert str(empty.value) == "The prediction table holds no pictures. Choose a split with a test set."
     with pytest.raises(DataError) as nan:
         compute_metrics(table(["a", "b"], [[0.5, 0.5], [np.nan, 0.5]], ["a", "b"]))
     assert str(nan.value) == (

@@ -71,7 +71,7 @@ def test_what_is_no_table_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_table_says_how_to_make_it(tmp_path):
-    with pytest.raises(DataError, match=r"is missing\. The run has judged no test part"):
+    with pytest.raises(DataError, match=r"is missing\. The run was not evaluated on a test set"):
         Predictions.read_csv(tmp_path / "p.csv")
 
 

@@ -39,8 +39,8 @@ def test_other_test_parts_are_nadeau_and_bengios_corrected_t():
     assert (result.low, result.high) == pytest.approx((0.03 - half, 0.03 + half))
     assert result.p_value == pytest.approx(2 * stats.t.sf(0.03 / error, 2))
     assert repeated_difference(result, "a", "b") == (
-        "no difference that 3 repeats could show "
-        "(a − b: +3.0 points on average, 95 %: −3.1 to +9.1, deviation 1.7)"
+        "no significant difference over 3 repeats "
+        "(a − b: +3.0 points on average, 95 %: −3.1 to +9.1, standard deviation 1.7)"
     )
 
 
@@ -59,7 +59,8 @@ def test_the_better_recipe_is_named_whichever_comes_first():
     assert there.decided
     assert repeated_difference(there, "a", "b") == repeated_difference(back, "b", "a")
     assert re.fullmatch(
-        r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, deviation 0\.7 over 5 repeats\)",
+        r"a is better by 10\.0 points on average \(95 %: \d\.\d to 1\d\.\d, standard deviation 0\.7 over 5 "
+        r"repeats\)",
         repeated_difference(there, "a", "b"),
     )
 
@@ -77,7 +78,7 @@ def test_repeats_that_happen_to_agree_are_no_certainty():
 def test_recipes_that_answered_alike_have_nothing_to_tell(apart):
     same = runs([9, 8, 9], 12, apart=apart)
     assert repeated_difference(compare_repeats(same, same, [36] * 3), "a", "b") == (
-        "no difference that 3 repeats could show: both were right on the same pictures each time"
+        "no significant difference over 3 repeats: both classified the same pictures correctly each time"
     )
 
 

@@ -69,7 +69,7 @@ def test_nothing_wrong_is_told_as_such(tmp_path):
         pixels=np.eye(28, dtype=np.uint8)[None].repeat(2, 0),
     )
     text = checking.build_check(dataset, [], tmp_path / "check.html").read_text(encoding="utf-8")
-    assert "<h1>Nothing wrong was found.</h1>" in text
+    assert "<h1>No problems were found.</h1>" in text
 
 
 def test_pixels_in_memory_are_shown_pixel_by_pixel(tmp_path):
@@ -99,8 +99,8 @@ def test_ten_thousand_problems_stay_under_five_megabytes_and_the_rest_is_counted
 @pytest.mark.parametrize(
     ("severities", "sentence"),
     [
-        ([], "Nothing wrong was found."),
-        (["note"], "Nothing wrong was found; 1\u00a0note to read."),
+        ([], "No problems were found."),
+        (["note"], "No problems were found, only 1\u00a0note."),
         (["error", "warning", "note", "note"], "1\u00a0error, 1\u00a0warning and 2\u00a0notes."),
     ],
 )

@@ -45,8 +45,8 @@ def test_the_sentence_is_that_of_mcnemars_comparison(tmp_path, make_run):
     result = compare(*(Predictions.read_csv(run.path / "predictions.csv") for run in runs))
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
     assert difference(result, "a", "b") in text
-    assert f"Only A was right {result.only_a} times, only B {result.only_b} times" in text
-    assert "chance does not explain it" in text
+    assert f"Only A was correct {result.only_a} times, only B {result.only_b} times" in text
+    assert "correctly, significantly more than the other" in text
 
 
 def test_runs_tested_on_other_pictures_are_not_ranked(tmp_path, make_run):
@@ -73,10 +73,10 @@ def test_curves_say_which_part_they_are_of(tmp_path, make_run, make_history):
         make_run(tmp_path / "b", n=80, history=make_history(5, validation=False)),
     ]
     text = text_of(build_comparison(both, tmp_path / "c.html").read_text())
-    assert "Accuracy on the training part per epoch" in text
-    assert "Not every run has a validation part, so these are the training pictures." in text
+    assert "Accuracy on the training set per epoch" in text
+    assert "Not every run has a validation set, so the curves show the training set." in text
     text = text_of(build_comparison(both[:1], tmp_path / "d.html").read_text())
-    assert "Cross-entropy on the validation part per epoch" in text
+    assert "Cross-entropy on the validation set per epoch" in text
 
 
 def test_runs_without_an_epoch_are_told_as_such_and_not_drawn(tmp_path, make_run, make_history):
@@ -89,8 +89,8 @@ def test_runs_without_an_epoch_are_told_as_such_and_not_drawn(tmp_path, make_run
 def test_losses_of_two_kinds_do_not_share_a_graph(tmp_path, make_run):
     runs = [make_run(tmp_path / "a", n=80), make_run(tmp_path / "b", n=80, recipe={"loss": "squared_error"})]
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
-    assert "Cross-entropy on the validation part per epoch" in text
-    assert "Squared error on the validation part per epoch" in text
+    assert "Cross-entropy on the validation set per epoch" in text
+    assert "Squared error on the validation set per epoch" in text
 
 
 def test_one_run_and_eight_and_more(tmp_path, make_run, make_history):
@@ -127,11 +127,14 @@ def test_names_are_as_long_as_needed_to_differ(tmp_path):
 @pytest.mark.parametrize(
     ("p_value", "words"),
     [
-        (1.0, "two equally good classifiers would differ by so much or more in most tests (McNemar p = 1)"),
-        (0.004, "two equally good classifiers would differ by so much once in 250 tests (McNemar p = 0.004)"),
+        (1.0, "two equally good classifiers would differ by this much or more in most tests (McNemar p = 1)"),
+        (
+            0.004,
+            "two equally good classifiers would differ by this much once in 250 tests (McNemar p = 0.004)",
+        ),
         (
             1e-9,
-            "two equally good classifiers would differ by so much less than once in 10,000 tests "
+            "two equally good classifiers would differ by this much less than once in 10,000 tests "
             "(McNemar p < 0.0001)",
         ),
     ],

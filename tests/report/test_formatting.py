@@ -29,11 +29,11 @@ def facts(said, **info):
     ("said", "sentence"),
     [
         ("aa bb", "It made no mistake."),
-        ("aa ab", "It made 1 mistake: it took ‘a’ for ‘b’."),
-        ("ab ab", "It made 2 mistakes, each time taking ‘a’ for ‘b’."),
+        ("aa ab", "It made 1 mistake: it classified ‘a’ as ‘b’."),
+        ("ab ab", "It made 2 mistakes, each time classifying ‘a’ as ‘b’."),
         ("ab bc", "It made 2 mistakes, no two of them alike."),
-        ("ab ab bc", "It made 3 mistakes; the commonest, twice, was to take ‘a’ for ‘b’."),
-        ("ab ab ab bc", "It made 4 mistakes; the commonest, 3 times, was to take ‘a’ for ‘b’."),
+        ("ab ab bc", "It made 3 mistakes; the most frequent, twice, was classifying ‘a’ as ‘b’."),
+        ("ab ab ab bc", "It made 4 mistakes; the most frequent, 3 times, was classifying ‘a’ as ‘b’."),
     ],
 )
 def test_mistakes(said, sentence):
@@ -43,10 +43,10 @@ def test_mistakes(said, sentence):
 @pytest.mark.parametrize(
     ("accuracy", "tested", "sentence"),
     [
-        (1.0, 1, "The only test picture was named right."),
-        (0.0, 1, "The only test picture was named wrong."),
-        (0.5, 2, "50.0 % of 2 test pictures were named right."),
-        (0.0, 2, "0.0 % of 2 test pictures were named right."),
+        (1.0, 1, "The only test picture was classified correctly."),
+        (0.0, 1, "The only test picture was classified incorrectly."),
+        (0.5, 2, "50.0 % of 2 test pictures were classified correctly."),
+        (0.0, 2, "0.0 % of 2 test pictures were classified correctly."),
     ],
 )
 def test_verdict(accuracy, tested, sentence):
@@ -71,16 +71,16 @@ def test_how_far_a_run_came(epochs, trained, said):
 @pytest.mark.parametrize(
     ("counts", "each", "uneven"),
     [
-        ((1, 1, 1), "1 training picture a class.", None),
-        ((2, 2, 2), "2 training pictures a class.", None),
+        ((1, 1, 1), "1 training picture per class.", None),
+        ((2, 2, 2), "2 training pictures per class.", None),
         (
             (1, 9, 9),
-            "1 to 9 training pictures a class.",
+            "1 to 9 training pictures per class.",
             "One class had far fewer training pictures than others: a (1).",
         ),
         (
             (1, 3, 9),
-            "1 to 9 training pictures a class.",
+            "1 to 9 training pictures per class.",
             "Some classes had far fewer training pictures than others: a (1) and b (3).",
         ),
     ],
@@ -96,7 +96,7 @@ def test_the_card_counts_training_pictures(counts, each, uneven):
 
 def test_one_picture_can_show_no_difference():
     table = facts("ab").predictions
-    assert sentences.difference(compare(table, table), "x", "y") == "no difference that 1 picture could show"
+    assert sentences.difference(compare(table, table), "x", "y") == "no significant difference on 1 picture"
 
 
 @pytest.mark.parametrize(("number", "tested"), [(1, "1 test picture"), (2, "2 test pictures")])

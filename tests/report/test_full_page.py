@@ -67,7 +67,7 @@ def leave_everything(run, *, shown=30, cells=None):
         looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_part": "x"},
         git={"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
         threads={"blas": 2, "torch": 1},
-        chosen={"epoch": "validation accuracy", "test part": "nothing: it was predicted once"},
+        chosen={"epoch": "validation accuracy", "none of the classes": "validation", "test part": "nothing"},
         learning_curve=[
             {"share": 0.5, "pictures": 500, "accuracy": 0.80, "low": 0.77, "high": 0.83},
             {"share": 1.0, "pictures": 1000, "accuracy": 0.90, "low": 0.87, "high": 0.93},
@@ -111,9 +111,9 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
     words = " ".join(re.sub(r"<[^>]+>", " ", html).replace("&nbsp;", " ").replace(NBSP, " ").split())
     threshold = f"{100 * metrics['answered']['threshold']:.1f} %"
     assert (
-        "For 90 % right answers validation asks to answer only from a probability of "
-        f"{threshold} on: {metrics['answered']['value'] * 100:.1f} % of the test pictures, of which "
-        f"{metrics['accuracy_answered']['value'] * 100:.1f} % were classified correctly" in words
+        "For 90 % correct answers, the confidence threshold from the validation set is "
+        f"{threshold}: {metrics['answered']['value'] * 100:.1f} % of the test pictures reach it, and "
+        f"{metrics['accuracy_answered']['value'] * 100:.1f} % of those were classified correctly" in words
     )
     assert f"90 % {threshold}" in words
 
@@ -142,7 +142,7 @@ def test_a_cell_shows_what_its_pictures_were_taken_for(full):
     for column, cell in cells:
         name = table.classes[int(column)]
         example = re.findall(r'alt="([^"]+)"', cell.partition("For comparison")[2])
-        assert example == [] or f"For comparison, {name} named right:" in cell
+        assert example == [] or f"For comparison, {name} classified correctly:" in cell
         for path in example:
             row = table.paths.index(path)
             assert right[row]
@@ -176,12 +176,14 @@ def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_valu
         info=facts.info | {"leaks": {**facts.info["leaks"], "validation": 2}},
     )
     titles = {caveat.title: caveat.text for caveat in caveats(facts)}
-    warned = titles.get("The validation part was probably easier than the test part.", "")
+    warned = titles.get("The validation set was probably easier than the test set.", "")
     assert (f"would happen in {told} of cases" in warned) is bool(told)
-    copied = f"2{NBSP}validation pictures have a copy, or a picture of the same group, in training."
+    copied = (
+        f"2{NBSP}validation pictures have a duplicate, or a picture of the same group, in the training set."
+    )
     assert warned.endswith(copied) is bool(told)
-    assert ("Here the promise was probably broken" in trust_section(facts).sets) is bool(told)
-    failures = dict(model_card(facts))["How it may fail"]
+    assert ("This guarantee was probably missed here" in trust_section(facts).sets) is bool(told)
+    failures = dict(model_card(facts))["Known weaknesses"]
     assert any("may promise too much" in sentence for sentence in failures) is bool(told)
 
 
@@ -190,9 +192,11 @@ def test_too_many_false_alarms_are_told_of_on_the_card(full, p_value, told):
     facts = read_run(full[0])
     entry = {"value": 0.415, "wanted": 0.05, "p_value": p_value, "part": "validation"}
     facts = replace(facts, metrics=facts.metrics | {"outliers": entry}, outliers={"asked": 0.05})
-    failures = " ".join(dict(model_card(facts))["How it may fail"]).replace(NBSP, " ")
-    assert ("That warning comes too often: it called 41.5 % of the test pictures" in failures) is bool(told)
-    assert (f"that would happen in {told} of cases" in failures) is bool(told)
+    failures = " ".join(dict(model_card(facts))["Known weaknesses"]).replace(NBSP, " ")
+    assert ("There are too many false alarms: it flagged 41.5 % of the test pictures" in failures) is bool(
+        told
+    )
+    assert (f"this would happen in {told} of cases" in failures) is bool(told)
 
 
 def test_the_page_of_problems_is_linked_where_there_is_one(full):
@@ -208,7 +212,7 @@ def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):
     doubtful = html.split('id="doubtful"')[1].split("</section>")[0]
     assert mistakes.count('alt="Heat map of') == 30
     assert doubtful.count('alt="Heat map of') == 12
-    assert "its heat map (Grad-CAM)" in words
+    assert "The heat map beside each (Grad-CAM) highlights" in words
     right = table.predicted == table.true
     least = table.paths[int(np.flatnonzero(right)[table.confidence[right].argmin()])]
     assert re.search(r'alt="([^"]+)"', doubtful)[1] == least
@@ -218,19 +222,19 @@ def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):
 def test_a_coarse_heat_map_is_called_one(full, places, told):
     facts = read_run(full[0])
     facts = replace(facts, info=facts.info | {"heat_maps": {"method": "Grad-CAM", "places": places}})
-    coarse = " At this size of picture a map has 3 × 3 places: it tells the region and no more."
+    coarse = " For pictures of this size it has 3 × 3 cells, so it shows the region and no more."
     assert _heat_note(facts).replace(NBSP, " ").endswith(coarse) is told
 
 
 def test_leaks_and_looks_stand_before_the_result(full):
     run, _, html, words = full
     clean = json.loads((run.path / "metrics.json").read_text())["accuracy_without_leaks"]["value"]
-    assert "The test part leaks. 3 test pictures have a copy" in words
-    assert f"Without them, {clean * 100:.1f} % were named right" in words
-    assert "This test part has been looked at twice before." in words
+    assert "Test pictures leak into training. 3 test pictures have a duplicate" in words
+    assert f"Without them, {clean * 100:.1f} % were classified correctly" in words
+    assert "This test set has been evaluated twice before." in words
     assert "runs/two" in words
     assert "2 earlier runs were evaluated on this test set" in words
-    assert html.index("The test part leaks.") < html.index('id="result"')
+    assert html.index("Test pictures leak into training.") < html.index('id="result"')
     assert "0.5 % of the test pictures leak" in words
 
 
@@ -238,29 +242,35 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
     run, _, _, words = full
     metrics = json.loads((run.path / "metrics.json").read_text())
     assert f"off by {metrics['ece']['value'] * 100:.1f} points on average" in words
-    assert "No threshold was chosen: validation is too small, or too hard, to promise" in words
-    assert f"did so for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures" in words
+    assert (
+        "No confidence threshold was chosen: the validation set is too small, or too hard, to guarantee"
+        in words
+    )
+    assert (
+        f"contained the true class for {metrics['set_coverage']['value'] * 100:.1f} % of the test pictures"
+        in words
+    )
     # Beta(292, 9): of 300 validation pictures the 292nd score is the threshold; P(Binomial(300, 0.95) >= 291)
     # is 6.5 %.
     assert (
         "Such sets contain the true class at least 95 % of the time, with 95 % confidence, and 97.0 % of the "
-        "time on average (they rest on 300 validation pictures)." in words
+        "time on average (they are based on 300 validation pictures)." in words
     )
-    assert "Right before temperature" in words
+    assert "Correct before temperature scaling" in words
 
 
 def test_the_learning_curve_says_what_more_pictures_would_buy(full):
     _, _, _, words = full
     assert (
         "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. If "
-        "the error goes on falling as it has, twice the pictures would make about 95.0 %, 5.0 points more "
-        "(95 %: 94.0 to 97.0 %)."
+        "the error continues to fall as it has, twice as many pictures would give about 95.0 %, 5.0 points "
+        "more (95 %: 94.0 to 97.0 %)."
     ) in words
     assert (
-        "The linear probe, not the fine-tuned network, on a part of the training pictures, judged on 300 "
-        "validation pictures."
+        "The linear probe, not the fine-tuned network, trained on subsets of the training set, evaluated "
+        "on 300 validation pictures."
     ) in words
-    assert "Most would be gained by more pictures of b" in words
+    assert "More pictures of these classes would probably help most: b" in words
 
 
 def test_a_curve_that_has_levelled_off_names_no_class(full):
@@ -270,7 +280,7 @@ def test_a_curve_that_has_levelled_off_names_no_class(full):
     section = growth_section(facts)
     assert section.classes == ""
     assert section.outlook.replace(NBSP, " ").endswith(
-        "More pictures have hardly lowered the error: twice as many would make about 90.0 %, no more than "
+        "More pictures have hardly lowered the error: twice as many would give about 90.0 %, no more than "
         "now (95 %: 87.0 to 92.0 %)."
     )
 
@@ -300,10 +310,10 @@ def test_an_older_run_leaves_out_what_it_does_not_have(tmp_path, make_run):
     for word in (
         'id="doubtful"',
         'id="growth"',
-        "looked at",
+        "has been evaluated",
         "leaks",
-        "Problems of the data",
-        "chosen on what",
+        "Data problems",
+        "How choices were made",
     ):
         assert word not in html.split("<main>")[1]
 

@@ -59,7 +59,7 @@ def test_save_writes_the_decisions_that_relabel_reads(open_page, address):
     save = page.get_by_role("button", name="Save decisions.csv")
     assert save.is_disabled()
     decide(page)
-    assert page.locator("#told").text_content() == "4 of 4 decided."
+    assert page.locator("#decided").text_content() == "4 of 4 decided."
     with page.expect_download() as download:
         save.click()
     assert download.value.suggested_filename == "decisions.csv"
@@ -75,7 +75,7 @@ def test_copy_puts_the_decisions_on_the_clipboard(open_page, address, allowed):
         # As in browsers that keep pages from a disk away from the clipboard.
         page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not here')))")
     decide(page)
-    page.get_by_role("button", name="Copy it").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     page.get_by_text("Copied.").wait_for()
     assert rows(page.evaluate("navigator.clipboard.readText()")) == DECIDED
     assert page.said == []
@@ -86,8 +86,8 @@ def test_where_nothing_may_be_copied_the_text_is_selected_and_it_is_said(open_pa
     page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not here')))")
     page.evaluate("void (document.execCommand = () => false)")
     decide(page)
-    page.get_by_role("button", name="Copy it").click()
-    page.get_by_text("The text is selected: copy it by keyboard.").wait_for()
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_text("The text is selected: copy it with the keyboard.").wait_for()
     assert rows(page.evaluate("getSelection().toString()")) == DECIDED
 
 
@@ -96,7 +96,7 @@ def test_an_unknown_class_is_marked_and_not_handed_over(open_page, address):
     other = page.locator(".suspects > li").nth(1).locator("input[type=text]")
     other.fill("a roze")
     assert other.get_attribute("aria-invalid") == "true"
-    assert page.locator("#told").text_content() == "0 of 4 decided."
+    assert page.locator("#decided").text_content() == "0 of 4 decided."
     other.fill("a rose")
     assert other.get_attribute("aria-invalid") is None
     assert rows(page.locator("#csv").input_value()) == [["path", "label"], [SUSPECTS[1].path, "a rose"]]
@@ -106,7 +106,7 @@ def test_decisions_are_there_when_the_page_is_opened_again(open_page, address):
     page = open_page(address)
     decide(page)
     page.reload()
-    assert page.locator("#told").text_content() == "4 of 4 decided."
+    assert page.locator("#decided").text_content() == "4 of 4 decided."
     assert rows(page.locator("#csv").input_value()) == DECIDED
 
 
@@ -119,4 +119,4 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_page, address, fits_and_is_a
 def test_no_command_is_named_where_none_would_work(address, tmp_path):
     text = (tmp_path / "my folds" / "label_errors.html").read_text(encoding="utf-8")
     assert "linnaea relabel" not in text.split("<script>")[0]
-    assert "no table can be written from them" in text
+    assert "no new table can be written from them" in text

@@ -91,7 +91,8 @@ def test_the_numbers_are_those_of_metrics_json(tmp_path, make_run, page_of):
     accuracy = metrics["accuracy"]
     share, low, high = (f"{accuracy[key] * 100:.1f}" for key in ("value", "low", "high"))
     assert (
-        f"{share} % of 2,000 test pictures were named right; with 95 % confidence the true rate lies between "
+        f"{share} % of 2,000 test pictures were classified correctly; with 95 % confidence the true "
+        "rate lies between "
         f"{low} and {high} %." in page.text
     )
     assert f"{metrics['macro_auc']['value']:.5f}" in page.text
@@ -106,7 +107,7 @@ def test_the_tables_are_those_of_the_predictions(tmp_path, make_run, page_of):
     page = page_of(run)
     matrix = next(rows for rows in page.tables if len(rows) == 11 and len(rows[0]) == 11)
     assert [[int(c.replace(",", "")) for c in row[1:]] for row in matrix[1:]] == confusion(table).tolist()
-    classes = next(rows for rows in page.tables if rows[0][0] == "Class" and rows[0][2] == "Found")
+    classes = next(rows for rows in page.tables if rows[0][0] == "Class" and rows[0][2] == "Recall")
     for row, entry in zip(classes[1:], per_class(table), strict=True):
         assert int(row[1]) == entry["pictures"]
         low, high = wilson(round(entry["recall"] * entry["pictures"]), entry["pictures"])
@@ -183,8 +184,8 @@ def test_a_beginning_alone_is_told_in_a_sentence(tmp_path, make_run, make_histor
     record = run.history()[0]
     page = page_of(run)
     said = (
-        f"No epoch was trained: it names {100 * record['train_accuracy']:.1f} % of the training pictures and "
-        f"{100 * record['val_accuracy']:.1f} % of the validation pictures right."
+        f"No epoch was trained: it classifies {100 * record['train_accuracy']:.1f} % of the training "
+        f"pictures and {100 * record['val_accuracy']:.1f} % of the validation pictures correctly."
     )
     assert said in page.text.replace("\u00a0", " ")
     assert "accuracy-curve" not in page.ids
@@ -202,7 +203,7 @@ def test_any_number_of_epochs(tmp_path, make_run, make_history, page_of, epochs)
 
 def test_no_mistake_and_no_baseline(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "run", n=40, right=1.0, baselines={}))
-    assert "100.0 % of 40 test pictures were named right" in page.text
+    assert "100.0 % of 40 test pictures were classified correctly" in page.text
     assert "It made no mistake." in page.text
     assert "mistakes" not in page.ids
 
@@ -230,7 +231,7 @@ def test_a_run_with_nothing_but_its_beginning(tmp_path, make_run, page_of, state
     run.write_json("run.json", {"format_version": 1, "state": state})
     page = page_of(run)
     assert {"running": "This run has not finished.", "failed": "This run failed."}[state] in page.text
-    assert "No test result: the test pictures have not been judged." in page.text
+    assert "No test result: the test set has not been evaluated." in page.text
 
 
 def test_a_loss_that_left_the_numbers_is_a_gap(tmp_path, make_run, make_history, page_of):
@@ -260,7 +261,9 @@ def test_a_damaged_thumbnail_is_left_out_and_counted(tmp_path, make_run, page_of
     next(run.path.glob("mistakes/*.png")).write_bytes(b"not a picture")
     page = page_of(run)
     assert page.html.split('id="mistakes"')[1].count("<img") == 2
-    assert "One more lies in the folder mistakes/; it had no room here or is no picture." in page.text
+    assert (
+        "One more is in the folder mistakes/: it did not fit on this page, or is not a picture." in page.text
+    )
 
 
 def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):

@@ -18,9 +18,10 @@ def test_a_sentence_begins_large_and_ends():
 
 def test_sets_that_are_too_small_for_harder_pictures():
     assert sentences.broken_sets({"set_coverage": SETS}) == (
-        "its sets for 95 % contained the true class of only 90.0 % of the test pictures; were these like the "
-        "validation pictures, that would happen in less than 0.1 % of cases. Sets and thresholds rest on "
-        "validation, which was probably easier: they may promise too much for new pictures as well"
+        "its prediction sets for 95 % contained the true class for only 90.0 % of the test pictures; if "
+        "these were like the validation pictures, this would happen in less than 0.1 % of cases. Prediction "
+        "sets and thresholds are based on the validation set, which was probably easier: they may promise "
+        "too much for new pictures as well"
     )
     for harmless in (SETS | {"value": 0.96}, SETS | {"p_value": 0.03}, {"value": 0.9, "wanted": 0.95}, {}):
         assert sentences.broken_sets({"set_coverage": harmless}) is None
@@ -29,9 +30,9 @@ def test_sets_that_are_too_small_for_harder_pictures():
 
 def test_false_alarms_that_come_too_often():
     assert sentences.false_alarms({"outliers": ALARMS}) == (
-        "it called 41.5 % of the test pictures unfamiliar (out-of-distribution), where 8.33 % are allowed; "
-        "were these like the validation pictures that set the threshold, that would happen in 0.6 % of "
-        "cases. New pictures may set off as many false alarms"
+        "it flagged 41.5 % of the test pictures as unfamiliar (out-of-distribution), where 8.33 % are "
+        "allowed; if these were like the validation pictures that set the threshold, this would happen in "
+        "0.6 % of cases. New pictures may cause as many false alarms"
     )
     # One that was evaluated before there were such values has no p_value.
     for harmless in (ALARMS | {"p_value": 0.1}, {"value": 0.4, "wanted": 0.05}, {}):
@@ -42,7 +43,7 @@ def test_calibration_before_and_after():
     ece = {"value": 0.012, "by_chance_high": 0.02, "pictures": 2000}
     assert sentences.calibration_error({"ece": ece, "ece_before": {"value": 0.11, "temperature": 2.0}}) == (
         "its stated probabilities are off by 1.2 points on average (11.0 before temperature scaling), no "
-        "more than chance does to 2,000 pictures"
+        "more than expected by chance with 2,000 pictures"
     )
     untempered = {"ece": {"value": 0.03}, "ece_before": {"value": 0.03, "temperature": 1}}
     assert sentences.calibration_error(untempered) == (
@@ -55,7 +56,7 @@ def test_groups_where_they_matter():
     accuracy = {"pictures": 600, "groups": 60, "independent": 120.4}
     assert sentences.in_groups({"accuracy": accuracy}) == (
         "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
-        "together: they tell as much as 120 independent ones, which the intervals allow for"
+        "together: they carry as much information as 120 independent ones, and the intervals allow for that"
     )
     assert sentences.in_groups({"accuracy": accuracy | {"independent": 590}}) is None
     assert sentences.in_groups({}) is None
@@ -68,18 +69,18 @@ def test_groups_where_they_matter():
         (
             {"confidence": 0.96, "mean_coverage": 0.961, "pictures": 1020, "independent": 1020},
             "contain the true class at least 95 % of the time, with 95 % confidence, and 96.1 % of the time "
-            "on average (they rest on 1,020 validation pictures)",
+            "on average (they are based on 1,020 validation pictures)",
         ),
         (  # 1 - 0.95^19 = 62.3 %
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 19, "independent": 19},
-            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they rest "
-            "on 19 validation pictures, and 95 % confidence takes 59 validation pictures",
+            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
+            "based on 19 validation pictures, and 95 % confidence takes 59 validation pictures",
         ),
         (
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 190, "independent": 19},
-            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they rest "
-            "on 190 validation pictures, which tell as much as 19 independent ones, and 95 % confidence "
-            "takes 59 independent pictures",
+            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
+            "based on 190 validation pictures, which carry as much information as 19 independent ones, and "
+            "95 % confidence takes 59 independent pictures",
         ),
     ],
 )
@@ -92,20 +93,20 @@ def test_what_sets_promise(numbers, words):
     [
         (
             {"code": "too_few", "wanted": 0.95, "pictures": 18, "independent": 18, "needed": 19},
-            "validation has 18 of the 19 pictures that promising 95 % takes",
+            "the validation set has 18 of the 19 pictures that a guarantee of 95 % takes",
         ),
         (
             {"code": "too_few", "wanted": 0.95, "pictures": 240, "independent": 12, "needed": 19},
-            "validation has 12 of the 19 independent pictures that promising 95 % takes",
+            "the validation set has 12 of the 19 independent pictures that a guarantee of 95 % takes",
         ),
         (
             {"code": "too_hard", "wanted": 0.8},
-            "validation is too small, or too hard, to promise 80 % right answers",
+            "the validation set is too small, or too hard, to guarantee 80 % correct answers",
         ),
         (  # cut, not rounded
             {"code": "too_good", "right": 9, "pictures": 9, "promised": 0.7169},
-            "9 of 9 validation pictures are classified correctly without a threshold, which promises no more "
-            "than 71.6 % right answers",
+            "9 of 9 validation pictures are classified correctly without a threshold, which guarantees no "
+            "more than 71.6 % correct answers",
         ),
     ],
 )
@@ -115,7 +116,7 @@ def test_why_there_is_no_promise(reason, words):
 
 def test_why_no_temperature_is_fitted():
     assert sentences.no_temperature(20) == ""
-    assert sentences.no_temperature(3) == "validation has 3 of the 20 pictures that fitting it takes"
+    assert sentences.no_temperature(3) == "the validation set has 3 of the 20 pictures that fitting it takes"
 
 
 def test_a_promise_of_false_alarms_that_is_not_the_one_asked_for():
@@ -126,10 +127,10 @@ def test_a_promise_of_false_alarms_that_is_not_the_one_asked_for():
 
     assert sentences.shortfall(score(300, sure=True, least=0.05)) == ""
     assert sentences.shortfall(score(3, sure=False, least=0.6316)) == (
-        "25 % false alarms are promised on average, and no fewer than 63.2 % with 95 % confidence: it rests "
-        "on 3 of the 59 pictures that 5 % takes"
+        "a false-alarm rate of 25 % is guaranteed on average, and one of 63.2 % with 95 % confidence: it is "
+        "based on 3 of the 59 pictures that 5 % takes"
     )
     assert sentences.shortfall(score(300, sure=False, least=0.0759)) == (
-        "5 % false alarms are promised on average, and no fewer than 7.59 % with 95 % confidence: it rests "
-        "on 300 pictures"
+        "a false-alarm rate of 5 % is guaranteed on average, and one of 7.59 % with 95 % confidence: it is "
+        "based on 300 pictures"
     )

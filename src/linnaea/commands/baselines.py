@@ -1,4 +1,4 @@
-"""What a score is held against: the largest class, the probe alone, a linear classifier on the pixels."""
+"""What a score is compared with: the largest class, the probe alone, a linear classifier on the pixels."""
 
 import warnings
 from typing import Any
@@ -19,10 +19,10 @@ STRENGTH = 30.0
 
 
 def baselines(study: Study, classifier: Any, predicted: np.ndarray) -> dict[str, float]:
-    """Return run.json's "baselines": name → accuracy on the test part, what says most first.
+    """Return run.json's "baselines": name → accuracy on the test set, the strongest kind first.
 
     Of a pretrained network its probe alone, of networks on pixels a linear classifier, if one can be had in
-    a few seconds; always naming the largest class.
+    a few seconds; always predicting the largest class.
 
     predicted: the class names that the classifier gives the test pictures, (n,).
     """
@@ -65,7 +65,7 @@ def linear_classifier(X: np.ndarray, y: np.ndarray, weights: np.ndarray, X_new: 
         # One that is stopped early is a little more regular, and no worse as a baseline.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit((X - mean) / scale, y, weights)
-    # In blocks: the test part is often the larger one.
+    # In blocks: the test set is often the larger one.
     return np.concatenate(
         [regression.predict((X_new[at : at + BLOCK] - mean) / scale) for at in range(0, len(X_new), BLOCK)]
     )

@@ -1,4 +1,4 @@
-"""linnaea compare: several runs on one page, and whether their difference could be luck."""
+"""linnaea compare: several runs on one page, and whether their difference could be chance."""
 
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -37,9 +37,9 @@ def compare(
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
     for group in groups:
         group.refuse_unjudged(group.judged())
-    # Before anything is told or written: a comparison of different pictures would be none.
+    # Before anything is printed or written: a comparison of different pictures would be none.
     sentences = _sentences(folders, common) + _group_sentences(groups, common)
-    # Before anything is told: the page reads everything that a run left, and refuses what is damaged.
+    # Before anything is printed: the page reads everything that a run left, and refuses what is damaged.
     if groups:
         page = build_group_comparison(folders, groups, out, common=common)
     else:
@@ -51,7 +51,7 @@ def compare(
         terminal.results.print(groups_table(groups))
         sentences += _unfinished(groups)
     if len(runs) == 1:
-        sentences.append("Only one was named: there is nothing to compare it with.")
+        sentences.append("Only one was given: there is nothing to compare it with.")
     for sentence in sentences:
         terminal.say("", sentence)
     terminal.say("Page", terminal.shown_path(page))
@@ -96,7 +96,7 @@ def groups_table(groups: list[RunGroup]) -> Any:
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
         what = counted(len(group.judged()), group.kind.removesuffix("s"))
         rows.append({"run": group.path.resolve().name, "what": what, "deviation": points, **shown})
-    columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "Deviation (points)"}
+    columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "SD (points)"}
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
 
 
@@ -147,33 +147,35 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
             result = comparison.compare(a, b, common_only=common)
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
-        told = f"{better} and {worse}: {difference(result, better, worse)}"
+        words = f"{better} and {worse}: {difference(result, better, worse)}"
         # What shows no difference names the pictures already.
-        sentences.append(told + (f", on {counted(result.n, 'picture')}" if common and result.decided else ""))
+        sentences.append(
+            words + (f", on {counted(result.n, 'picture')}" if common and result.decided else "")
+        )
     return sentences
 
 
 def _left_out(folders: list[RunFolder], groups: list[RunGroup]) -> list[str]:
-    """Say what is compared with nothing."""
+    """Return what is compared with nothing."""
     from linnaea.runs.tables import is_there
 
-    unjudged = [terminal.shown_path(folder.path) for folder in folders if not is_there(folder, "test")]
-    told = [f"{listed(unjudged)}: no test part was judged, nothing is compared"] if unjudged else []
+    untested = [terminal.shown_path(folder.path) for folder in folders if not is_there(folder, "test")]
+    lines = [f"{listed(untested)}: not evaluated on a test set, so not compared"] if untested else []
     if groups:
-        told.append("Single runs are compared with each other, not with repeats.")
-    return told
+        lines.append("Single runs are compared with each other, not with repeats.")
+    return lines
 
 
 def _unfinished(groups: list[RunGroup]) -> list[str]:
-    """Say which groups have not judged all the runs that were asked for."""
-    told = []
+    """Return which groups have not evaluated all the runs that were asked for."""
+    lines = []
     for group in groups:
         asked, judged = group.info.asked or 0, len(group.judged())
         if judged < asked:
             again = command("linnaea", "resume", group.path)
             name = group.path.resolve().name
-            told.append(f"{name}: {judged} of {asked} {group.kind} judged so far; go on with: {again}")
-    return told
+            lines.append(f"{name}: {judged} of {asked} {group.kind} evaluated so far; continue with: {again}")
+    return lines
 
 
 def _group_sentences(groups: list[RunGroup], common: bool) -> list[str]:

@@ -252,8 +252,8 @@ def _choices(
         chosen["temperature"] = "nothing: it stays 1"
     else:
         chosen |= _calibrated(validation, run.calibration())
-    chosen["none of the classes"] = _threshold(score)
-    chosen["test part"] = "nothing: it was predicted once, after everything else was chosen"
+    chosen["out-of-distribution threshold"] = _threshold(score)
+    chosen["test set"] = "nothing: it was predicted once, after everything else was chosen"
     if run.info.recipe.get("test_curve"):
         chosen["test curve"] = "nothing: it was only watched"
     return chosen

@@ -13,7 +13,7 @@ SIDE = 192  # pixels of a thumbnail's longer side
 
 
 def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
-    """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and tell how many there are.
+    """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and print how many there are.
 
     opened: how the pictures were asked for, as in Chosen.
     """
@@ -38,7 +38,7 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     page = build_label_errors(group)
     # Now that there is a page of label errors, the group's page links to it.
     build_group(group)
-    terminal.say("Labels", *_told(len(found), len(table), terminal.shown_path(page), command))
+    terminal.say("Labels", *_summary(len(found), len(table), terminal.shown_path(page), command))
 
 
 def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
@@ -49,12 +49,12 @@ def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
     return command("linnaea", "relabel", dataset.source, "decisions.csv", *where)
 
 
-def _told(found: int, judged: int, page: str, command: str | None) -> list[str]:
+def _summary(found: int, pictures: int, page: str, command: str | None) -> list[str]:
     if not found:
-        return [f"none of {counted(judged, 'picture')} would be called something else"]
-    told = f"{found:,} of {counted(judged, 'picture')} would be called something else"
-    told += "; the likeliest label errors come first" if found > 1 else ""
-    return [told, f"see {page}" if command is None else f"decide in {page}, then: {command}"]
+        return [f"no label issues in {counted(pictures, 'picture')}"]
+    summary = f"{counted(found, 'probable label issue')} in {counted(pictures, 'picture')}"
+    summary += "; the most likely come first" if found > 1 else ""
+    return [summary, f"see {page}" if command is None else f"review them in {page}, then: {command}"]
 
 
 def _thumbnail(dataset: Dataset, row: int) -> bytes:

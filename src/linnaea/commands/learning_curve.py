@@ -1,4 +1,4 @@
-"""The learning curve: the same recipe on fewer training pictures, judged on validation."""
+"""The learning curve: the same recipe on fewer training pictures, evaluated on validation."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ FEWEST = 10
 
 
 def check_asked(recipe: Recipe, study: Study) -> None:
-    """Raise SettingError where a learning curve is asked for that no picture could judge."""
+    """Raise SettingError where a learning curve is asked for that no picture could evaluate."""
     judged = len(study.rows("val"))
     if recipe.learning_curve and judged < FEWEST:
         raise SettingError(
-            f"A learning curve is judged on validation, which has {judged} pictures of at least {FEWEST}.",
+            f"A learning curve is evaluated on validation, which has {judged} pictures of at least {FEWEST}.",
             "Set more aside with --validation, or leave the learning curve out.",
         )
 
 
 def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
-    """Write run.json's keys "learning_curve" and "learning_forecast", and tell them.
+    """Write run.json's keys "learning_curve" and "learning_forecast", and print them.
 
     Of a perceptron, the same settings learn anew from each share; of a pretrained network its linear probe
     does, on features that are made once: the curve is the probe's ("of": "probe").
@@ -67,7 +67,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
         learning_curve=curve,
         learning_forecast={**ahead, "of": kind, "judged_on": "validation", "judged": len(targets)},
     )
-    _tell(curve, ahead, kind)
+    _print(curve, ahead, kind)
 
 
 def nested_subsets(y: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
@@ -104,7 +104,7 @@ def _retrained(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list
 
 
 def _tested(run: RunFolder, kind: str) -> float | None:
-    """Return the accuracy on the test part of what learned from all pictures, if it was judged."""
+    """Return the accuracy on the test set of what was trained on all pictures, if it was evaluated."""
     if kind == "probe":
         value = run.info.baselines.get("the probe alone")
     else:
@@ -120,13 +120,13 @@ def _why_none(y: np.ndarray) -> str:
     )
 
 
-def _tell(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> None:
-    told = " · ".join(f"{point['pictures']:,} pictures {percent(point['accuracy'])}" for point in curve)
+def _print(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> None:
+    measured = " · ".join(f"{point['pictures']:,} pictures {percent(point['accuracy'])}" for point in curve)
     whose = " (the probe's)" if kind == "probe" else ""
     then = (
         f"twice the pictures would probably give {percent(ahead['accuracy'])} "
         f"(95 %: {100 * ahead['low']:.1f} to {100 * ahead['high']:.1f})"
     )
     gaining = ", ".join(entry["class"] for entry in ahead["classes"])
-    more = [f"most of it for: {gaining}"] if gaining else []
-    terminal.say("Curve", f"{told}{whose}, on validation", then, *more)
+    more = [f"most of the gain for: {gaining}"] if gaining else []
+    terminal.say("Curve", f"{measured}{whose}, on the validation set", then, *more)

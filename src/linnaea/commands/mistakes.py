@@ -1,4 +1,4 @@
-"""Mistakes: pictures of what the network got wrong, or nearly, kept in the run for its report."""
+"""Mistakes: pictures that the network misclassified, or nearly, kept in the run for its report."""
 
 import io
 from collections import Counter
@@ -13,7 +13,7 @@ from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 
 WRONG, DOUBTFUL = 48, 12
-"""How many of the surest mistakes, and of the least certain right answers, are kept with heat maps."""
+"""How many of the most confident mistakes, and least confident correct predictions, have heat maps."""
 
 # Pixels of the longer side. Smaller pictures (digits) are kept as they are.
 SIDE, CELL_SIDE = 160, 64
@@ -23,7 +23,7 @@ WORST_PAIRS = 20  # of which an example of either class is kept: 40 pictures at 
 SHOWN_BYTES, CELL_BYTES = 1_900_000, 800_000
 # A palette makes a PNG of a photograph a third as large; with 128 colours it is hardly seen at this size.
 _COLOURS = 128
-# Okabe and Ito's vermilion and yellow: told apart whatever colours a reader sees, the hotter the lighter.
+# Okabe and Ito's vermilion and yellow: distinct with every colour vision, the hotter the lighter.
 _WARM, _HOT = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.float32)
 
 
@@ -31,7 +31,7 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     """Keep thumbnails and heat maps, so that the report needs nothing but the run.
 
     mistakes/NNNNNN.png and .heat.png: the most confident mistakes; NNNNNN is the row in predictions.csv.
-    doubtful/NNNNNN.png and .heat.png: the least certain right answers.
+    doubtful/NNNNNN.png and .heat.png: the least confident correct predictions.
     cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class;
     and one right answer of each class of the most confused pairs, to compare them with.
 
@@ -50,12 +50,12 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     rows = [*_examples(predictions), *_rounds(wrong, predictions)]
     _keep_cells(run, study, opened, [row for row in rows if row not in gone])
     if gone:
-        # The result stands: these pictures were judged before they went.
+        # The result stands: these pictures were evaluated before they went.
         terminal.say("Pictures", f"{len(gone):,} cannot be shown in the report: {next(iter(gone.values()))}")
 
 
 def _opened(study: Study, rows: list[int]) -> tuple[dict[int, Image.Image], dict[int, str]]:
-    """Return these pictures of the test part, and why some of them cannot be read any more."""
+    """Return these pictures of the test set, and why some of them cannot be read any more."""
     opened, gone = {}, {}
     for row in rows:
         try:
@@ -79,10 +79,10 @@ def _keep_shown(
     found = None
     if len(rows):
         found = heat_maps(classifier, _seen(study, rows), predictions.probabilities[rows].argmax(axis=1))
-    told = None
+    method = None
     if found is not None:
-        told = {"method": found.method, "of": "predicted class", "places": list(found.heat.shape[1:])}
-    run.update_info(heat_maps=told)
+        method = {"method": found.method, "of": "predicted class", "places": list(found.heat.shape[1:])}
+    run.update_info(heat_maps=method)
     place = {int(row): number for number, row in enumerate(rows)}
     room = SHOWN_BYTES
     for folder, members in shown.items():
@@ -144,7 +144,7 @@ def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:
 
 
 def _picture(study: Study, row: int) -> Image.Image:
-    """Return one picture of the test part, no larger than it is shown; decoded only where nobody kept it."""
+    """Return one picture of the test set, no larger than it is shown; decoded only where nobody kept it."""
     from linnaea.data.decoding import read_picture
 
     at = int(study.rows("test")[row])
@@ -160,7 +160,7 @@ def _picture(study: Study, row: int) -> Image.Image:
 
 
 def _seen(study: Study, rows: np.ndarray) -> Any:
-    """Return these pictures of the test part as the classifier sees them."""
+    """Return these pictures of the test set as the classifier sees them."""
     X, _ = study.test
     return X[rows] if study.photographs is None else X.select(rows)
 

@@ -1,4 +1,4 @@
-"""Pictures of something else: from a trained network to its outlier score, in a run and in new answers."""
+"""Out-of-distribution pictures: from a trained network to its outlier score, in a run and in new answers."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from linnaea.runs.folder import RunFolder
 
 
 def seen(classifier: Any, X: Any, part: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """Return features (n, width) and probabilities (n, classes) of X, perhaps a whole part that fit had.
+    """Return features (n, width) and probabilities (n, classes) of X, perhaps a whole set that fit had.
 
     Photographs, which are what takes time, go through the network once for both, or not at all.
     """
@@ -39,10 +39,10 @@ def fit(
 ) -> OutlierScore | None:
     """Fit the score of a trained classifier and write outliers.safetensors and outliers.json.
 
-    validation: features and untempered probabilities of the validation part, which sets the threshold; None
+    validation: features and untempered probabilities of the validation set, which sets the threshold; None
     where there is none, and training pictures must.
 
-    Returns None, and writes nothing, where the features are no numbers.
+    Returns None, and writes nothing, where the features are not finite.
     """
     rows, X = study.sample
     made = classifier.remembered("train")
@@ -64,7 +64,7 @@ def fit(
 def judge(
     run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions
 ) -> None:
-    """Add to outliers.json how many pictures of the test part the score calls none of the classes."""
+    """Add to outliers.json how many pictures of the test set are flagged as out-of-distribution."""
     scores = score.scores(features, tempered(table.probabilities, 1 / classifier.temperature_))
     above = score.is_ood(scores)
     found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
@@ -76,7 +76,7 @@ def judge(
 def metric(run: RunFolder) -> dict[str, Any] | None:
     """Return metrics.json's "outliers": the false-alarm rate on the test part, and its threshold.
 
-    None for a run without outlier score, or whose test part it has not seen.
+    None for a run without outlier score, or whose test set it has not seen.
     """
     score = load(run)
     test = run.outliers().get("test")

@@ -66,7 +66,7 @@ def interval(metric: dict[str, Any], digits: int = 1) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Return the path as short as it can be said from here."""
+    """Return the path as short as it can be from here."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -74,7 +74,7 @@ def shown_path(path: Path) -> str:
 
 
 class EpochBar:
-    """One line that tells how far training is: a listener for on_epoch, and on_step where epochs are long.
+    """One line that shows how far training is: a listener for on_epoch, and on_step where epochs are long.
 
     probed: epoch 0 is a probe, which only a higher accuracy replaces
     """
@@ -87,33 +87,33 @@ class EpochBar:
         self._progress = Progress(
             TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.fields[epoch]}}/{{task.total:.0f}}"),
             BarColumn(bar_width=22 if self._wide else 8, complete_style="cyan", finished_style="cyan"),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             console=messages,
         )
-        self._task = self._progress.add_task("epoch", total=epochs, epoch=0, told="starting")
+        self._task = self._progress.add_task("epoch", total=epochs, epoch=0, status="starting")
         self._seconds = 0.0
         self._done = 0
-        self._told: list[str] = []
+        self._status: list[str] = []
         self._speed: float | None = None
 
     def __call__(self, record: Any, pictures: int) -> None:
         """Show one epoch's record; pictures is how many one epoch trains on."""
         self._seconds += record.seconds if record.epoch else 0.0
         self._done = record.epoch
-        self._told = [f"loss {record.train_loss:.3f}"]
+        self._status = [f"loss {record.train_loss:.3f}"]
         if record.val_accuracy is None:
-            self._told.append(f"training {percent(record.train_accuracy)}")
+            self._status.append(f"training {percent(record.train_accuracy)}")
         else:
             # As the classifiers choose: among equal accuracies the lower loss.
             score = (record.val_accuracy, 0.0 if self.probed and record.epoch == 0 else -record.val_loss)
             if self.best is None or score > self.best[0]:
                 self.best = (score, record.epoch)
-            self._told.append(f"validation {percent(record.val_accuracy)}")
-            self._told.append(f"best {percent(self.best[0][0])} ({self.best[1]})")
+            self._status.append(f"validation {percent(record.val_accuracy)}")
+            self._status.append(f"best {percent(self.best[0][0])} ({self.best[1]})")
         self._show(record.epoch, pictures / max(record.seconds, 1e-9) if record.epoch else None)
 
     def catch_up(self, records: list[Any], pictures: int) -> None:
-        """Begin where a training that is gone on with had come to."""
+        """Begin where a training that is continued had come to."""
         for record in records:
             self(record, pictures)
 
@@ -127,7 +127,7 @@ class EpochBar:
         speed = done / max(seconds, 1e-9)
         if stage:
             share = f"{stage}, {done:,} of {total:,} pictures"
-            self._progress.update(self._task, completed=0, told=f"{share}   {speed:,.0f} pictures/s")
+            self._progress.update(self._task, completed=0, status=f"{share}   {speed:,.0f} pictures/s")
         else:
             self._show(self._done + done / total, speed, self._seconds + seconds)
 
@@ -135,16 +135,16 @@ class EpochBar:
         self, epochs: float, speed: float | None, seconds: float | None = None, *, over: bool = False
     ) -> None:
         """Show the last record's numbers, with epochs (and a part of one) done; over: no more will come."""
-        told = list(self._told)
+        status = list(self._status)
         self._speed = speed
         seconds = self._seconds if seconds is None else seconds
         left = seconds / epochs * (self.epochs - epochs) if epochs else 0.0
         if self._wide and speed is not None:
-            told.insert(0, f"{speed:,.0f} pictures/s")
+            status.insert(0, f"{speed:,.0f} pictures/s")
         if epochs:
-            told.append(f"{duration(left)} left" if left and not over else duration(seconds))
+            status.append(f"{duration(left)} left" if left and not over else duration(seconds))
         shown = min(math.ceil(epochs), self.epochs)
-        self._progress.update(self._task, completed=epochs, epoch=shown, told="   ".join(told))
+        self._progress.update(self._task, completed=epochs, epoch=shown, status="   ".join(status))
 
     def follow(self, plan: Any) -> None:
         """Count to the epochs of a plan, which may be revised."""
@@ -161,14 +161,14 @@ class EpochBar:
                 # Stopped early: what is left of the epochs takes no time any more.
                 self._show(self._done, self._speed, over=True)
         except BaseException:
-            # "starting" above an error would say nothing.
-            self._progress.update(self._task, visible=bool(self._told))
+            # "starting" above an error would be of no use.
+            self._progress.update(self._task, visible=bool(self._status))
             raise
         finally:
             if self.epochs:
                 self._progress.stop()
             else:
-                # A probe alone has no epochs to tell of, and leaves no empty line in their place.
+                # A probe alone has no epochs to show, and leaves no empty line in their place.
                 self._progress.update(self._task, visible=False)
                 self._progress.live.transient = True
                 self._progress.live.stop()
@@ -222,5 +222,5 @@ def print_csv(rows: list[list[str]]) -> None:
 
 
 def is_terminal() -> bool:
-    """Tell whether somebody is looking at stderr now."""
+    """Return whether stderr is a terminal."""
     return sys.stderr.isatty()

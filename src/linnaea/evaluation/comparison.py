@@ -171,11 +171,11 @@ def matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np
             "The two tables hold different pictures: "
             f"{_counted([path for path in alone_a if path not in changed])} only in the first, "
             f"{_counted([path for path in alone_b if path not in changed])} only in the second{told}.",
-            "Give both models the same test part, or compare only the pictures that both hold: --common "
+            "Give both models the same test set, or compare only the pictures that both have: --common "
             "(from Python common_only=True).",
         )
     if not pairs:
-        raise DataError("The two tables have no picture in common.", "Give both models the same test part.")
+        raise DataError("The two tables have no picture in common.", "Give both models the same test set.")
     rows = sorted(pairs)
     return np.array(rows), np.array([pairs[row] for row in rows])
 

@@ -220,7 +220,7 @@ def most_confused(predictions: Predictions, limit: int = 10) -> list[dict[str, A
 
 def _checked_truth(predictions: Predictions) -> np.ndarray:
     if not len(predictions):
-        raise DataError("The prediction table holds no pictures.", "Choose a split with a test part.")
+        raise DataError("The prediction table holds no pictures.", "Choose a split with a test set.")
     wrong = ~np.isfinite(predictions.probabilities).all(axis=1)
     if wrong.any():
         first = predictions.paths[int(np.flatnonzero(wrong)[0])]
@@ -299,7 +299,7 @@ def _by_validation(predictions: Predictions, validation: Predictions) -> dict[st
     """Judge on the table what is fitted or chosen on the validation part."""
     if validation.classes != predictions.classes:
         raise DataError(
-            "The tables of the validation and of the test part have different classes.",
+            "The tables of the validation and of the test set have different classes.",
             "Restore them, or train again.",
         )
     metrics: dict[str, dict[str, Any]] = {}

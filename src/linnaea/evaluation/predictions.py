@@ -124,7 +124,7 @@ class Predictions:
             header, names, probabilities = _parsed(path, csv.reader(text))
         except FileNotFoundError as error:
             raise DataError(
-                f"{path} is missing.", "The run has judged no test part: train it to its end."
+                f"{path} is missing.", "The run was not evaluated on a test set: train it to its end."
             ) from error
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path} is damaged ({error}).", "Restore the file, or train again.") from error

@@ -1,6 +1,6 @@
 """The model card: what was trained on what, what it can do, and how it fails (Mitchell et al., 2019).
 
-Every sentence is a fact from the run folder. What nobody measured is said to be unmeasured, or not said.
+Every sentence is a fact from the run folder. What nobody measured is named as unmeasured, or left out.
 """
 
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ UNEVEN = 3.0  # times as many training pictures in the largest class as in the s
 
 
 def model_card(facts: RunFacts) -> list[tuple[str, list[str]]]:
-    """Return (heading, lines) of the card; empty before the test part was judged."""
+    """Return (heading, lines) of the card; empty before the test set was evaluated."""
     if facts.predictions is None or not len(facts.predictions):
         return []
     parts = [
-        ("What it is", _identity(facts)),
-        ("What it was trained on", _training(facts)),
-        ("What it is for", _purpose(facts)),
-        ("How well it does", _score(facts)),
-        ("How it may fail", _failures(facts)),
+        ("Model", _identity(facts)),
+        ("Training data", _training(facts)),
+        ("Intended use", _purpose(facts)),
+        ("Performance", _score(facts)),
+        ("Known weaknesses", _failures(facts)),
     ]
     return [(title, lines) for title, lines in parts if lines]
 
@@ -36,7 +36,7 @@ def _identity(facts: RunFacts) -> list[str]:
     if network.get("summary"):
         parameters = network.get("parameters")
         size = f", {count(parameters)} parameters" if isinstance(parameters, int) else ""
-        # Where its weights lay and how it computed stand at the foot of the page.
+        # The rest of its summary stands at the foot of the page.
         name = str(network["summary"]).partition(" · ")[0]
         lines.append(f"A picture classifier: {name}{size}.")
     version = facts.part_of_info("versions").get("linnaea")
@@ -61,9 +61,11 @@ def _training(facts: RunFacts) -> list[str]:
     if counts:
         least, most = min(counts.values()), max(counts.values())
         spread = "" if least == most else f"{count(least)} to "
-        lines.append(f"{spread}{counted(most, 'training picture')} a class.")
+        lines.append(f"{spread}{counted(most, 'training picture')} per class.")
     if isinstance(parts.get("val"), int) and parts["val"]:
-        lines.append(f"{counted(parts['val'], 'more picture')} served to choose (validation).")
+        lines.append(
+            f"{counted(parts['val'], 'more picture')} for choices such as the epoch (validation set)."
+        )
     return lines
 
 
@@ -82,9 +84,9 @@ def _purpose(facts: RunFacts) -> list[str]:
     if table is None:
         return []
     return [
-        f"Naming one of {counted(len(table.classes), 'class', 'classes')} "
-        f"({formatting.listed(table.classes, 6)}) in pictures like those of its test part.",
-        "It was tested on nothing else: other cameras, places or times than in its data were not measured.",
+        f"Assigning one of {counted(len(table.classes), 'class', 'classes')} "
+        f"({formatting.listed(table.classes, 6)}) to pictures like those of its test set.",
+        "It was tested on nothing else: its accuracy with other cameras, places or times is unknown.",
     ]
 
 
@@ -111,53 +113,53 @@ def _failures(facts: RunFacts) -> list[str]:
     # Of two classes, the weakest five are all of them.
     if weakest and len(table.classes) > 2:
         named = formatting.listed([f"{row['class']} ({percent(row['recall'], 0)})" for row in weakest])
-        lines.append(f"Found least often: {named}.")
+        lines.append(f"Lowest recall: {named}.")
     pairs = [pair for pair in facts.rows("accuracy", "confused")[:3] if pair["pictures"] > 1]
     if pairs:
-        taken = formatting.listed(
+        frequent = formatting.listed(
             [
-                f"{pair['true']} for {pair['predicted']} ({count(pair['pictures'])}{formatting.NBSP}×)"
+                f"{pair['true']} as {pair['predicted']} ({count(pair['pictures'])}{formatting.NBSP}×)"
                 for pair in pairs
             ]
         )
-        lines.append(f"Most often taken: {taken}.")
+        lines.append(f"Most frequent mistakes: {frequent}.")
     if sure := facts.metrics["accuracy"].get("sure_mistakes"):
         lines.append(
             f"It can be confidently wrong: {counted(sure, 'mistake')} had a probability of "
             f"{percent(SURE, 0)} or more."
         )
     if sentences.broken_sets(facts.metrics):
-        lines.append("Its sets and thresholds may promise too much: see the warning at the top.")
+        lines.append("Its prediction sets and thresholds may promise too much: see the warning at the top.")
     return lines + _blind_spots(facts)
 
 
-def _something_else(facts: RunFacts) -> list[str]:
+def _unfamiliar(facts: RunFacts) -> list[str]:
     """Return what becomes of a picture of none of the classes."""
     asked = facts.outliers.get("asked")
     if not isinstance(asked, (int, float)):
-        return ["A picture of something else gets one of these names too, and no warning."]
+        return ["A picture of anything else is assigned one of these classes too, without a warning."]
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
     rate = ood.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
     part = str(facts.outliers.get("part") or "validation")
     more = ""
     if isinstance(pictures, int) and rate > asked:
-        more = f"; {counted(pictures, f'{part} picture')} can promise no less, and that on average"
+        more = f" (on average; {counted(pictures, f'{part} picture')} cannot guarantee less)"
     seen = facts.metric("outliers")
-    found = "" if seen is None else f"; on the test part there were {percent(seen)}"
+    found = "" if seen is None else f"; on the test set there were {percent(seen)}"
     lines = [
-        "A picture of something else gets one of these names too; prediction may warn of it, or miss it, "
-        f"with a threshold that allows false alarms for {percent(rate)} of the pictures that belong "
-        f"here{more}{found}."
+        "A picture of anything else is assigned one of these classes too. Prediction may flag it as "
+        "unfamiliar (out-of-distribution), or miss it. The threshold allows false alarms for "
+        f"{percent(rate)} of the pictures of known classes{more}{found}."
     ]
     if (broken := sentences.false_alarms(facts.metrics)) is not None:
-        lines.append(f"That warning comes too often: {formatting.unbroken(broken)}.")
+        lines.append(f"There are too many false alarms: {formatting.unbroken(broken)}.")
     return lines
 
 
 def _blind_spots(facts: RunFacts) -> list[str]:
-    """Return what the data's shape alone tells: other things, uneven classes, classes without a test."""
-    lines = _something_else(facts)
+    """Return weaknesses known from the data: unfamiliar pictures, uneven classes, classes without a test."""
+    lines = _unfamiliar(facts)
     counts = training_counts(facts)
     most = max(counts.values(), default=0)
     few = sorted((name for name in counts if 0 < counts[name] <= most / UNEVEN), key=lambda n: (counts[n], n))

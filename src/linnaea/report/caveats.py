@@ -1,4 +1,4 @@
-"""What a reader must know before believing the score: leaks, earlier looks, what was chosen on what."""
+"""What a reader must know before relying on the score: leaks, earlier evaluations, choices on test."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,9 @@ from linnaea.report import formatting, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.runs import test_reuse
+
+# Keys of "chosen" in the run.json of earlier versions.
+_RENAMED = {"none of the classes": "out-of-distribution threshold", "test part": "test set"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,12 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [_leaks(facts), _easy_validation(facts), _looks(facts), _chosen_on_test(facts)]
+    found = [_leaks(facts), _easy_validation(facts), _reuse(facts), _chosen_on_test(facts)]
     return [caveat for caveat in found if caveat is not None]
 
 
 def leaked_paths(facts: RunFacts) -> tuple[str, ...]:
-    """Return the test pictures that belong together with one of another part: copies, or the same group."""
+    """Return the test pictures that belong together with one of another set: copies, or the same group."""
     return _texts(facts.part_of_info("leaks").get("pictures"))
 
 
@@ -43,22 +46,24 @@ def _leaks(facts: RunFacts) -> Caveat | None:
         return None
     have, them = ("has", "it") if len(paths) == 1 else ("have", "them")
     text = (
-        f"{counted(len(paths), 'test picture')} {have} a copy, or a picture of the same group, in the parts "
-        "that were trained or chosen on: the network may have known the answer."
+        f"{counted(len(paths), 'test picture')} {have} a duplicate, or a picture of the same group, in the "
+        "training or validation set: the network may have seen the answer."
     )
     meaning = formatting.meaning_of("accuracy_without_leaks")
     clean, interval = facts.metric("accuracy_without_leaks"), facts.interval("accuracy_without_leaks")
     if clean is not None:
         between = formatting.interval_text(meaning, interval)
-        text += f" Without {them}, {formatting.metric_text(meaning, clean, interval)} were named right"
+        text += (
+            f" Without {them}, {formatting.metric_text(meaning, clean, interval)} were classified correctly"
+        )
         text += f" (95{formatting.NBSP}%: {between})." if between else "."
     elif len(paths) == facts.tested:
-        text += " No test picture is free of that: the score tells nothing of new pictures."
-    return Caveat("The test part leaks.", text, paths, "Which pictures")
+        text += " No test picture is free of leaks, so the score says nothing about new pictures."
+    return Caveat("Test pictures leak into training.", text, paths, "Which pictures")
 
 
 def _easy_validation(facts: RunFacts) -> Caveat | None:
-    """Warn where sets that rest on validation did not hold on the test part; thresholds rest on it too."""
+    """Warn where prediction sets missed their guarantee on the test set; thresholds then may as well."""
     text = sentences.sentence(sentences.broken_sets(facts.metrics))
     if not text:
         return None
@@ -66,40 +71,41 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
     if isinstance(copies, int) and copies > 0:
         have = "has" if copies == 1 else "have"
         own = counted(copies, "validation picture")
-        text += f" {own} {have} a copy, or a picture of the same group, in training."
-    return Caveat("The validation part was probably easier than the test part.", text)
+        text += f" {own} {have} a duplicate, or a picture of the same group, in the training set."
+    return Caveat("The validation set was probably easier than the test set.", text)
 
 
-def _looks(facts: RunFacts) -> Caveat | None:
+def _reuse(facts: RunFacts) -> Caveat | None:
     found = facts.part_of_info("looks")
     earlier = found.get("earlier")
     if not isinstance(earlier, int) or earlier < 1:
         return None
     return Caveat(
-        f"This test part has been looked at {formatting.times(earlier)} before.",
-        "Each look is a chance to prefer what happens to suit these very pictures; the more looks, the more "
-        "the score flatters. A part that no run has seen would tell.",
+        f"This test set has been evaluated {formatting.times(earlier)} before.",
+        "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
+        "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
         _texts(found.get("runs")),
         "Which runs",
     )
 
 
 def _chosen_on_test(facts: RunFacts) -> Caveat | None:
-    """Warn where something was chosen on the test part itself; Linnaea never does, another tool's run may."""
+    """Warn where something was chosen on the test set itself; Linnaea never does, another tool's run may."""
     chosen = [what for what, on in facts.part_of_info("chosen").items() if str(on).startswith("test")]
     if not chosen:
         return None
     return Caveat(
-        "Something was chosen on the test part.",
-        f"{formatting.listed(chosen).capitalize()}: this score is no test any more.",
+        "Something was chosen on the test set.",
+        f"{formatting.listed(chosen).capitalize()}: this score is no longer an unbiased test result.",
     )
 
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:
-    """Return (what was chosen, on what), in words, from run.json; and how often the test part was judged."""
-    found = [(what[:1].upper() + what[1:], str(on)) for what, on in facts.part_of_info("chosen").items()]
-    told = test_reuse.sentence(facts.part_of_info("looks"))
-    return [*found, ("Looks at the test part", told)] if told else found
+    """Return (what was chosen, on what), in words, from run.json; and earlier evaluations of the test set."""
+    chosen = {_RENAMED.get(what, what): on for what, on in facts.part_of_info("chosen").items()}
+    rows = [(what[:1].upper() + what[1:], str(on)) for what, on in chosen.items()]
+    earlier = test_reuse.sentence(facts.part_of_info("looks"))
+    return [*rows, ("Earlier evaluations", earlier)] if earlier else rows
 
 
 def kinds_of_problems(facts: RunFacts) -> list[dict[str, Any]]:
@@ -132,6 +138,6 @@ def _rank(severity: str) -> int:
 
 
 def leak_share(facts: RunFacts) -> str:
-    """Return how much of the test part leaks, as a percentage; empty where nothing does."""
+    """Return how much of the test set leaks, as a percentage; empty where nothing does."""
     paths = leaked_paths(facts)
     return percent(len(paths) / facts.tested) if paths and facts.tested else ""

@@ -348,7 +348,9 @@ def heatmap(matrix: np.ndarray, width: int) -> Drawing:
     down = alt.Scale(domain=[k, 0], nice=False)
     bare: dict[str, Any] = {"labels": False, "ticks": False, "grid": False, "domain": False}
     x = alt.X(
-        "x:Q", scale=scale, axis=alt.Axis(title="named as →", orient="top", titleAnchor="start", **bare)
+        "x:Q",
+        scale=scale,
+        axis=alt.Axis(title="predicted class →", orient="top", titleAnchor="start", **bare),
     )
     y = alt.Y("y:Q", scale=down, axis=alt.Axis(title="← true class", titleAnchor="end", **bare))
     border = alt.Chart(alt.Data(values=[{"x": 0, "x2": k, "y": 0, "y2": k}])).mark_rect(

@@ -25,15 +25,15 @@ TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that th
 
 _ABOUT = {
     "across_parts": (
-        "Whoever has learned one of them is not tested by the other: the score is too good. "
-        "Leave one side out, or let Linnaea divide the pictures, which keeps copies together."
+        "A network that was trained on one of them has seen the other already, so the score is too high. "
+        "Leave one of them out, or let Linnaea make the split: it keeps copies together."
     ),
     "across_classes": "At least one of the labels is wrong, or the picture shows both.",
     "near_duplicate": (
         "Resized, recompressed, cropped, mirrored or brightened. "
-        "Linnaea keeps them in one part when it divides."
+        "Linnaea keeps them in one set when it makes the split."
     ),
-    "exact_duplicate": "Each counts twice. Linnaea keeps them in one part when it divides.",
+    "exact_duplicate": "Each counts more than once. Linnaea keeps them in one set when it makes the split.",
     "unreadable": "Left out of training.",
     "missing_file": "Left out of training.",
     "blurred": "Measured on the sharpest edges, so that a soft background does not count.",
@@ -132,12 +132,12 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
 def verdict(problems: Sequence[Problem]) -> str:
     """Return the first sentence: how many problems, the gravest first."""
     counts = {severity: sum(found.severity == severity for found in problems) for severity in SEVERITIES}
-    told = [formatting.counted(number, severity) for severity, number in counts.items() if number]
-    if not told:
-        return "Nothing wrong was found."
+    counted = [formatting.counted(number, severity) for severity, number in counts.items() if number]
+    if not counted:
+        return "No problems were found."
     if counts["error"] + counts["warning"] == 0:
-        return f"Nothing wrong was found; {told[0]} to read."
-    return f"{formatting.listed(told)}."
+        return f"No problems were found, only {counted[0]}."
+    return f"{formatting.listed(counted)}."
 
 
 def by_kind(problems: Iterable[Problem]) -> list[tuple[str, str, list[Problem]]]:
@@ -171,7 +171,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
             left = _and_more(len(same) - len(groups), "group")
         else:
             messages = [found.message for found in same[:MOST_MESSAGES]]
-            left = _and_more(len(same) - len(messages), "sentence")
+            left = _and_more(len(same) - len(messages), "message")
             if kind not in UNUSABLE:
                 paths = [path for found in same for path in found.paths]
                 pictures = [album.show(path) for path in paths[:MOST_PICTURES]]
@@ -182,7 +182,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
             # Whoever goes by headings must be able to tell two sections of one kind apart.
             title=KINDS[kind] if kinds.count(kind) == 1 else f"{KINDS[kind]} ({severity})",
             count=how_many(kind, same),
-            about=next((told for key, told in _ABOUT.items() if key in kind), ""),
+            about=next((counted for key, counted in _ABOUT.items() if key in kind), ""),
             messages=messages,
             groups=groups,
             pictures=[shown for shown in pictures if shown.source],
@@ -192,7 +192,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
 
 def _and_more(number: int, what: str) -> str:
     return (
-        f"{formatting.counted(number, what)} more in what linnaea check DATA --format json prints."
+        f"{formatting.counted(number, what)} more: linnaea check DATA --format json lists them all."
         if number > 0
         else ""
     )

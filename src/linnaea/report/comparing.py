@@ -30,7 +30,7 @@ def default_title(entries: Sequence[Entry]) -> str:
 
 
 def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
-    """Return the first sentence: who is most accurate, and whether the next could be as good."""
+    """Return the first sentence: which is most accurate, and whether the next could be as good."""
     ranked = sorted(
         (entry for entry in entries if entry.accuracy is not None), key=lambda entry: -(entry.accuracy or 0)
     )
@@ -38,13 +38,15 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
         return "None of these runs has been tested yet."
     best = ranked[0]
     pictures = f" of {formatting.counted(best.facts.tested, 'test picture')}" if best.facts.tested else ""
-    lead = f"{best.name} named {percent(best.accuracy or 0, 2)}{pictures} right"
+    lead = f"{best.name} classified {percent(best.accuracy or 0, 2)}{pictures} correctly"
     if len(ranked) == 1:
         return f"{lead}."
     if any(not pair.whole for pair in pairs):
-        told = f" On those that both were tested on: {pairs[0].sentence}" if len(pairs) == 1 else ""
-        common = told if len(pairs) == 1 and pairs[0].result is not None else ""
-        return f"{lead}; not all runs were tested on the same pictures, so the table ranks nobody.{common}"
+        difference = f" {pairs[0].sentence}" if len(pairs) == 1 else ""
+        common = difference if len(pairs) == 1 and pairs[0].result is not None else ""
+        return (
+            f"{lead}; not all runs were tested on the same pictures, so the table does not rank them.{common}"
+        )
     level = [
         pair.second if pair.first is best else pair.first
         for pair in pairs
@@ -54,9 +56,9 @@ def verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
         other = (
             "the other" if len(ranked) == 2 else f"each of the other {formatting.numeral(len(ranked) - 1)}"
         )
-        return f"{lead}, more than {other}, and chance does not explain it."
+        return f"{lead}, significantly more than {other}."
     level_names = formatting.listed([entry.name for entry in level], 4)
-    return f"{lead}, the most; the test cannot tell it from {level_names}."
+    return f"{lead}, the highest accuracy, but not significantly higher than {level_names}."
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ _COLUMNS = ("macro_auc", "log_loss")
 
 
 def table_rows(entries: Sequence[Entry], out: Path, *, same_test: bool) -> list[dict[str, Any]]:
-    """Return one row a run. Bests are marked among runs of one test part only."""
+    """Return one row a run. Bests are marked among runs with one test set only."""
     judged = "accuracy", *_COLUMNS
     best = {name: _best(entries, name) if same_test else None for name in judged}
     rows = []
@@ -188,9 +190,9 @@ def _overlay(
     ]
     if not lines:
         return None
-    where = "validation part" if part == "val" else "training part"
+    where = "validation set" if part == "val" else "training set"
     note = (
-        "" if part == "val" else "Not every run has a validation part, so these are the training pictures. "
+        "" if part == "val" else "Not every run has a validation set, so the curves show the training set. "
     )
     return chart_figure(
         ident, f"{title} on the {where} per epoch", axis, lines, share=quantity == "accuracy", note=note

@@ -1,4 +1,4 @@
-"""What was taken for what: the matrix, the pictures behind each of its cells, and the worst pairs."""
+"""Confusions of classes: the matrix, the pictures behind each of its cells, and the worst pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,9 @@ class Cell:
     pictures: int
     share: str
     shown: list[CellPicture]
-    example: CellPicture | None  # of the predicted class, named right: what the others were taken for
+    example: (
+        CellPicture | None
+    )  # of the predicted class, classified correctly: what the others were mistaken for
 
     @property
     def left(self) -> int:
@@ -58,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Side:
-    """One class of a confused pair: pictures of it that were named right, and those taken for the other."""
+    """One class of a confused pair: its pictures that were classified correctly, and as the other."""
 
     name: str
     taken: int
@@ -85,7 +87,7 @@ class Confusion:
 
 
 def confusion_section(facts: RunFacts) -> Confusion | None:
-    """Return the confusion matrix, or None before the test part was judged."""
+    """Return the confusion matrix, or None before the test set was evaluated."""
     table = facts.predictions
     if table is None or not len(table):
         return None
@@ -128,7 +130,7 @@ def _ident(row: int, column: int) -> str:
 
 
 def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
-    """Return the kinds of mistakes, the commonest first; those get the room for pictures first."""
+    """Return the kinds of mistakes, the most frequent first; those get the room for pictures first."""
     columns = {name: column for column, name in enumerate(table.classes)}
     rows = _rows_of_mistakes(table)
     album, examples = Album(CELL_BYTES), Album(EXAMPLE_BYTES)
@@ -174,7 +176,7 @@ def _shown(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int
 
 
 def _side_by_side(facts: RunFacts, table: Predictions, matrix: np.ndarray) -> list[tuple[Side, Side]]:
-    """Return the pairs of classes that are most taken for each other, both ways counted together."""
+    """Return the pairs of classes that are most often mistaken for each other, both ways counted together."""
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind="stable")[: SIDE_BY_SIDE * 3]
     rows = _rows_of_mistakes(table)

@@ -22,7 +22,7 @@ class Entry:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of test pictures named right, 0..1."""
+        """The share of test pictures classified correctly, 0..1."""
         return self.facts.metric("accuracy")
 
 

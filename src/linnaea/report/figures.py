@@ -31,7 +31,7 @@ class Figure:
 def learning_curves(facts: RunFacts) -> list[Figure]:
     """Return the accuracy graph and the loss graph of one run, each only where it has a finite value.
 
-    None of a run that knows its beginning alone: sections.beginning says it in a sentence.
+    None of a run without an epoch: sections.beginning describes it in a sentence.
     """
     figures: list[Figure] = []
     if not any(record["epoch"] for record in facts.history):
@@ -40,11 +40,9 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
     chosen = chosen if isinstance(chosen, int) else None
     note = ""
     if facts.part_of_info("probe"):
-        note += (
-            "Epoch 0 is the linear probe; from epoch 1 on, training figures are of pictures as augmented. "
-        )
+        note += "Epoch 0 is the linear probe; from epoch 1 on, the training curve is of augmented pictures. "
     if facts.series("test", "accuracy"):
-        note += "The test curve is shown for comparison and chose nothing. "
+        note += "The test curve is shown for comparison; no choice was made on it. "
     for quantity, title, axis in (
         ("accuracy", "Accuracy per epoch", "accuracy (%)"),
         ("loss", f"{facts.loss_name.capitalize()} per epoch", loss_axis(facts.loss_name)),
@@ -78,7 +76,7 @@ def _untempered(facts: RunFacts) -> str:
     """Say why a loss here is not the log loss of the result."""
     if facts.loss_name != "cross-entropy" or facts.calibration.get("temperature", 1) == 1:
         return ""
-    return "Before the temperature, which the log loss of the result has. "
+    return "Before temperature scaling, which the log loss of the result includes. "
 
 
 def loss_axis(loss_name: str) -> str:
@@ -112,7 +110,7 @@ def chart_figure(
 
 
 def describe_curves(lines: Sequence[Line], share: bool) -> str:
-    """Return one sentence a curve for readers who hear the page."""
+    """Return one sentence a curve for readers who use a screen reader."""
     sentences = []
     for line in lines:
         (first, start), (last, end) = line.points[0], line.points[-1]
@@ -161,7 +159,7 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
             bars.append(Bar(str(name), percent(value), value * 100, colour="black"))
     classes = len(facts.predictions.classes) if facts.predictions else 0
     if classes > 1:
-        bars.append(Bar("guessing among the classes", percent(1 / classes), 100 / classes, colour="black"))
+        bars.append(Bar("guessing at random", percent(1 / classes), 100 / classes, colour="black"))
     return interval_figure("headline", "Accuracy beside the baselines", bars, (0.0, 100.0))
 
 
@@ -185,7 +183,7 @@ def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure
     description = (
         f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
-        "The table of mistakes holds the same."
+        "The table of mistakes contains the same."
     )
     title = "Confusion matrix"
     return Figure(ident=ident, title=title, svg=both_widths(draw, ident, title, description))

@@ -93,21 +93,23 @@ class Meaning:
 
 
 _MEANINGS = {
-    "accuracy": Meaning("Accuracy", "the share of test pictures that were named right", percent=True),
+    "accuracy": Meaning(
+        "Accuracy", "the share of test pictures that were classified correctly", percent=True
+    ),
     "balanced_accuracy": Meaning(
-        "Balanced accuracy", "mean per-class accuracy: every class counts alike", percent=True
+        "Balanced accuracy", "mean accuracy over the classes: each class counts equally", percent=True
     ),
     "macro_f1": Meaning(
-        "Macro F1", "finding all of a class and naming nothing else so; mean over classes, 1 is best"
+        "Macro F1", "harmonic mean of precision and recall, averaged over the classes; 1 is best"
     ),
     "macro_auc": Meaning(
         "Macro AUC",
-        "how surely a picture of a class scores above the others; 0.5 is chance, 1 is best",
+        "how reliably pictures of a class score above all others; 0.5 is chance, 1 is best",
         decimals=5,
     ),
     "log_loss": Meaning(
         "Log loss",
-        "cross-entropy in nats: the price of misplaced confidence; 0 is best",
+        "cross-entropy in nats, which penalises confident mistakes; 0 is best",
         higher_is_better=False,
     ),
     "brier": Meaning(
@@ -115,16 +117,16 @@ _MEANINGS = {
     ),
     "ece": Meaning(
         "Calibration error",
-        "how far stated probabilities lie from how often they are right",
+        "how far stated probabilities are from the observed accuracy, on average",
         points=True,
         higher_is_better=False,
     ),
     "accuracy_without_leaks": Meaning(
-        "Without leaked pictures", "accuracy on the test pictures that lie in no other part", percent=True
+        "Without leaked pictures", "accuracy on the test pictures that are in no other set", percent=True
     ),
     "outliers": Meaning(
-        "Called something else",
-        "false alarms: test pictures, each of one of the classes, that prediction would warn of",
+        "Flagged as unfamiliar (out-of-distribution)",
+        "false-alarm rate: the share of test pictures, all of known classes, that prediction would flag",
         percent=True,
         higher_is_better=False,
     ),
@@ -133,10 +135,10 @@ _MEANINGS = {
     "ece_adaptive_before": Meaning(
         "Calibration error, adaptive bins, before", "", points=True, higher_is_better=False
     ),
-    "answered": Meaning("Answered", "", percent=True),
-    "accuracy_answered": Meaning("Right among those answered", "", percent=True),
-    "set_coverage": Meaning("Sets that hold the right class", "", percent=True),
-    "set_size": Meaning("Classes in a set", "", decimals=2, higher_is_better=False),
+    "answered": Meaning("Answered (coverage)", "", percent=True),
+    "accuracy_answered": Meaning("Accuracy of answers", "", percent=True),
+    "set_coverage": Meaning("Prediction sets that contain the true class", "", percent=True),
+    "set_size": Meaning("Classes per prediction set", "", decimals=2, higher_is_better=False),
 }
 _NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -146,12 +148,12 @@ def meaning_of(name: str, classes: int | None = None) -> Meaning:
     top = re.fullmatch(r"top_(\d+)", name)
     if top:
         k = int(top[1])
-        return Meaning(f"Top {k}", f"the right class is among the {numeral(k)} most probable", percent=True)
+        return Meaning(f"Top {k}", f"the true class is among the {numeral(k)} most probable", percent=True)
     known = _MEANINGS.get(name)
     if known is None:
         return Meaning(name.replace("_", " "), "")
     if name == "log_loss" and classes and classes > 1:
-        line = f"{known.meaning}, equal guesses give {math.log(classes):.2f}"
+        line = f"{known.meaning}, equal probabilities give {math.log(classes):.2f}"
         return Meaning(known.title, line, higher_is_better=False)
     return known
 
@@ -161,7 +163,7 @@ def title_of(name: str, entry: Mapping[str, Any]) -> str:
     title, wanted = meaning_of(name).title, entry.get("wanted")
     if not isinstance(wanted, (int, float)):
         return title
-    return f"{title} ({100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'})"
+    return f"{title}, {100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'}"
 
 
 def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, float] | None = None) -> str:
@@ -190,9 +192,9 @@ def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int |
     """Return the page's first sentence, from the numbers alone."""
     decimals = decimals_for(*(interval or (None, None)))
     pictures = counted(tested, "test picture") if tested else "the test pictures"
-    sentence = f"{percent(accuracy, decimals)} of {pictures} were named right"
+    sentence = f"{percent(accuracy, decimals)} of {pictures} were classified correctly"
     if tested == 1:
-        sentence = f"The only test picture was named {'right' if accuracy else 'wrong'}"
+        sentence = f"The only test picture was classified {'correctly' if accuracy else 'incorrectly'}"
     if interval is None:
         return sentence + "."
     low, high = interval

@@ -1,4 +1,4 @@
-"""The galleries: the most confident mistakes and the least certain right answers, each with its heat map."""
+"""The galleries: the most confident mistakes and the least confident correct predictions, with heat maps."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -19,14 +19,14 @@ LETTERS = 24  # of a file's name
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture that was judged, ready to be shown."""
+    """One test picture, ready to be shown."""
 
     path: str
     file: str  # its name, short enough to stand below it
     true: str
     predicted: str
     probability: str
-    other: str  # a mistake: its true class; a right answer: the class that came next
+    other: str  # a mistake: its true class; a correct prediction: the second most probable class
     other_probability: str
     picture: Thumbnail
     heat: Thumbnail | None
@@ -44,7 +44,7 @@ class Gallery:
 
 
 def mistakes(facts: RunFacts) -> Gallery:
-    """Return the pictures named wrong, the most confident first."""
+    """Return the misclassified pictures, the most confident first."""
     if facts.predictions is None:
         return _gallery([], 0)
     confidence = facts.predictions.confidence
@@ -56,7 +56,7 @@ def mistakes(facts: RunFacts) -> Gallery:
 
 
 def doubtful(facts: RunFacts) -> Gallery:
-    """Return the pictures named right, the least certain first."""
+    """Return the pictures classified correctly, the least confident first."""
     if facts.predictions is None:
         return _gallery([], 0)
     confidence = facts.predictions.confidence
@@ -106,7 +106,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
 
 
 def probability(value: float) -> str:
-    """Write a probability so that almost sure does not read as certain."""
+    """Write a probability so that 99.99 % does not read as certain."""
     if 0.9995 <= value < 1:
         return f">{formatting.NBSP}{percent(0.999)}"
     if 0 < value < 0.0005:

@@ -1,4 +1,4 @@
-"""The page of several runs of one recipe: what they say together, then each of them."""
+"""The page of several runs of one recipe: all together, then each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -71,11 +71,11 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     """Return one row of text a metric: its name, mean, deviation, lowest and highest value."""
     rows = []
     for name, values in metrics.items():
-        # The second name of balanced accuracy, and what a page tells in its section on probabilities only.
+        # The second name of balanced accuracy, and what a page shows in its section on probabilities only.
         if name == "mean_per_class_accuracy" or name.startswith("ece_"):
             continue
         meaning = formatting.meaning_of(name)
-        unit = ", %" if meaning.percent else ", points" if meaning.points else ""
+        unit = " (%)" if meaning.percent else " (points)" if meaning.points else ""
         row = {"title": f"{formatting.title_of(name, values)}{unit}", "meaning": meaning.meaning}
         for key in ("mean", "deviation", "min", "max"):
             value = values.get(key)
@@ -88,28 +88,28 @@ def metric_rows(metrics: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
 
 def _title(kind: str, info: dict[str, Any]) -> str:
     accuracy = (info.get("metrics") or {}).get("accuracy")
-    what = f"over {formatting.counted(info.get('judged', 0), kind.removesuffix('s'))}"
     if accuracy is None:
-        return f"No result yet {what}"
-    return f"{percent(accuracy['mean'], 2)} on average {what}"
+        return "No test result yet"
+    runs = formatting.counted(info.get("judged", 0), kind.removesuffix("s"))
+    return f"{percent(accuracy['mean'], 2)} accuracy on average over {runs}"
 
 
 def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
-    """Return what the spread says, and what it does not; lost: the runs that were made and are gone."""
+    """Return the spread in words, and which runs it lacks; lost: the runs that were made and are gone."""
     accuracy = (info.get("metrics") or {}).get("accuracy")
     state = info.get("state")
     judged = info.get("judged", 0)
     were = "was" if judged == 1 else "were"
     unfinished = (
-        "" if state == "finished" else f"{judged} of {info.get('asked')} runs {were} judged: {state}. "
+        "" if state == "finished" else f"{judged} of {info.get('asked')} runs {were} evaluated: {state}. "
     )
     if lost:
         are = "is" if len(lost) == 1 else "are"
-        unfinished += f"Of {info.get('asked')} runs, {formatting.listed(lost)} {are} gone. "
+        unfinished += f"Of {info.get('asked')} runs, {formatting.listed(lost)} {are} missing. "
     if accuracy is None:
-        return unfinished.strip() or "None of the runs has judged a test part."
+        return unfinished.strip() or "No run has been evaluated on a test set."
     if accuracy["deviation"] is None:
-        return f"{unfinished}One run says nothing about the spread."
+        return f"{unfinished}The spread needs at least two runs."
     spread = (
         f"The accuracies lie between {accuracy['min'] * 100:.2f} and {percent(accuracy['max'], 2)}; "
         f"their standard deviation is {accuracy['deviation'] * 100:.2f} points."
@@ -118,14 +118,15 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
 
 
 def _broken(info: dict[str, Any]) -> str:
-    """Warn where a promise was broken on the test part; see sentences.broken_sets and false_alarms."""
-    told = {
-        "broken_sets": "the sets of classes held the right one less often than they promise: validation was "
-        "probably easier there than the test part",
-        "broken_alarms": "the warning of something else came more often than is allowed",
+    """Warn where a guarantee was missed on the test set; see sentences.broken_sets and false_alarms."""
+    guarantees = {
+        "broken_sets": "the prediction sets contained the true class less often than guaranteed: the "
+        "validation set was probably easier there than the test set",
+        "broken_alarms": "more familiar pictures than allowed were flagged as unfamiliar "
+        "(out-of-distribution)",
     }
     found = ""
-    for key, what in told.items():
+    for key, what in guarantees.items():
         if runs := info.get(key):
             found += f" In {formatting.counted(len(runs), 'run')} ({formatting.listed(runs)}) {what}."
     return found
@@ -133,15 +134,17 @@ def _broken(info: dict[str, Any]) -> str:
 
 def _about(kind: str) -> str:
     if kind == "folds":
-        return "Each fold was judged by a network that had not learned from it. "
-    return "Each run has another seed: other first weights, another order, another split where it is drawn. "
+        return "Each fold was evaluated by a network that was not trained on it. "
+    return (
+        "Each run has another seed: other initial weights, another order, another split where it is drawn. "
+    )
 
 
 def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> RepeatedComparison:
     """Compare two recipes over their repeats, run by run: each with that of the same seed and fold.
 
-    A run whose partner has not judged a test part is left out. Where no two have a seed in common, as of one
-    test part for all, they are paired in their order.
+    A run whose partner was not evaluated on a test set is left out. Where no two have a seed in
+    common, as with one test set for all, they are paired in their order.
 
     Raises DataError for fewer than two pairs, where they were not repeated equally often, or were tested on
     other pictures (unless common: then on those that both were tested on).
@@ -173,17 +176,19 @@ def build_group_comparison(
     single = entries_of([read_run(run) for run in runs], {})
     everything = entries_of([read_run(run) for run in [*runs, *members]], {})
     alone = page.comparison_context(single, out, None, common)
-    told = _pairs(groups, common)
+    compared = _pairs(groups, common)
     title = formatting.listed([group.path.resolve().name for group in groups], 4)
     context = {
         **page.comparison_context(everything, out, title, common),
-        "verdict": told[0][1] if len(told) == 1 else "Each recipe is judged by the mean of its runs.",
-        "about": "The runs one by one. "
+        "verdict": compared[0][1]
+        if len(compared) == 1
+        else "Each recipe is represented by the mean of its runs.",
+        "about": "Each run by itself. "
         + ("Single runs are compared with each other, not with repeats. " if runs else ""),
         "pairs": alone["pairs"],
         "folded": alone["folded"],
         "groups": [_row(group, out) for group in groups],
-        "group_pairs": told,
+        "group_pairs": compared,
         "metrics": [],
         "labels": "",
     }
@@ -193,7 +198,7 @@ def build_group_comparison(
 
 def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
     """Return (the names, the result in words) of each pair, or why there is none."""
-    told = []
+    results = []
     for a, b in combinations(groups, 2):
         names = a.path.resolve().name, b.path.resolve().name
         try:
@@ -202,8 +207,8 @@ def _pairs(groups: Sequence[RunGroup], common: bool) -> list[tuple[str, str]]:
             words = error.message.rstrip(".")
         # A recipe is written as its folder is called, at the beginning of a sentence too.
         begins = words.startswith(names)
-        told.append((" and ".join(names), f"{words if begins else words[0].upper() + words[1:]}."))
-    return told
+        results.append((" and ".join(names), f"{words if begins else words[0].upper() + words[1:]}."))
+    return results
 
 
 def _row(group: RunGroup, out: Path) -> GroupRow:

@@ -6,7 +6,7 @@
   const known = new Set([...document.querySelectorAll("#classes option")].map((option) => option.value));
   const [download, copy] = document.querySelectorAll(".hand-over button");
   const csv = document.getElementById("csv");
-  const told = document.getElementById("told");
+  const status = document.getElementById("decided");
   // Decisions outlive a closed window where the browser allows it; they belong to this page's pictures.
   const key = `linnaea ${location.pathname} ${list.dataset.key}`;
 
@@ -56,7 +56,7 @@
     }
     const number = lines.length - 1;
     csv.value = `${lines.join("\n")}\n`;
-    told.textContent = `${number} of ${list.children.length} decided.`;
+    status.textContent = `${number} of ${list.children.length} decided.`;
     download.disabled = copy.disabled = number === 0;
   };
 
@@ -83,7 +83,7 @@
       csv.select();
       copied = document.execCommand("copy");
     }
-    told.textContent = copied ? "Copied." : "The browser forbids it. The text is selected: copy it by keyboard.";
+    status.textContent = copied ? "Copied." : "The browser does not allow copying. The text is selected: copy it with the keyboard.";
   });
   load();
   show();

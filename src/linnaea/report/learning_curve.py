@@ -1,4 +1,4 @@
-"""The learning curve: what fewer training pictures gave, and so what more would probably buy."""
+"""The learning curve: what fewer training pictures gave, and so what more would probably bring."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Growth:
 
 
 def growth_section(facts: RunFacts) -> Growth | None:
-    """Return the learning curve of run.json, or None where nobody asked for one."""
+    """Return the learning curve of run.json, or None where none was asked for."""
     points = _points(facts)
     if len(points) < 2:
         return None
@@ -57,7 +57,7 @@ def _figure(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> Figure:
     title = "Accuracy by the number of training pictures"
     caption = f"{_whose(facts)} The lines through the points are 95 % intervals."
     if ahead is not None:
-        caption += " The hollow point is a forecast, no measurement."
+        caption += " The hollow point is a forecast, not a measurement."
     return Figure(
         ident="growth-chart",
         title=title,
@@ -83,25 +83,25 @@ def _between(point: Mapping[str, Any]) -> str:
 def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
     before, last = points[-2], points[-1]
     gain = (last["accuracy"] - before["accuracy"]) * 100
-    said = (
+    words = (
         f"From {count(int(before['pictures']))} to {count(int(last['pictures']))} training pictures the "
         f"accuracy changed by {gain:+.1f} points, from {percent(before['accuracy'])} to "
         f"{percent(last['accuracy'])}."
     )
     ahead = facts.part_of_info("learning_forecast")
     if not isinstance(ahead.get("accuracy"), (int, float)):
-        return said
+        return words
     more = ahead["accuracy"] - last["accuracy"]
-    about = f"would make about {percent(ahead['accuracy'])}"
+    about = f"would give about {percent(ahead['accuracy'])}"
     if more >= LEAST_GAIN:
-        said += (
-            f" If the error goes on falling as it has, twice the pictures {about}, {more * 100:.1f} points "
-            "more"
+        words += (
+            f" If the error continues to fall as it has, twice as many pictures {about}, "
+            f"{more * 100:.1f} points more"
         )
     else:
-        said += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
+        words += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
     between = _between(ahead)
-    return said + (f" (95{formatting.NBSP}%: {between})." if between != "–" else ".")
+    return words + (f" (95{formatting.NBSP}%: {between})." if between != "–" else ".")
 
 
 def _wanting(facts: RunFacts) -> str:
@@ -127,18 +127,18 @@ def _wanting(facts: RunFacts) -> str:
             for item in gaining
         ]
     )
-    return f"Most would be gained by more pictures of {named}."
+    return f"More pictures of these classes would probably help most: {named}."
 
 
 def _whose(facts: RunFacts) -> str:
-    """Say what learned and what judged: of a pretrained network, the probe alone is measured."""
+    """Return what was trained and evaluated: of a pretrained network, the probe alone."""
     ahead = facts.part_of_info("learning_forecast")
     which = (
         "The linear probe, not the fine-tuned network," if ahead.get("of") == "probe" else "The same recipe"
     )
     judged, part = ahead.get("judged"), str(ahead.get("judged_on") or "validation")
-    on = f", judged on {formatting.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
-    return f"{which} on a part of the training pictures{on}."
+    on = f", evaluated on {formatting.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
+    return f"{which} trained on subsets of the training set{on}."
 
 
 def _drawing(rows: Sequence[Mapping[str, Any]], width: int, forecast: tuple[float, float] | None) -> Drawing:

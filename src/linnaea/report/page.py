@@ -144,13 +144,13 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         (ident, title)
         for ident, title, shown in (
             ("result", "Result", context["headline"]),
-            ("learning", "Learning", context["curves"] or context["beginning"]),
+            ("learning", "Training", context["curves"] or context["beginning"]),
             ("confusion", "Confusions", context["confusion"]),
             ("mistakes", "Mistakes", mistakes.pictures),
-            ("doubtful", "Doubtful", doubtful.pictures),
+            ("doubtful", "Uncertain", doubtful.pictures),
             ("classes", "Classes", context["classes"]),
             ("trust", "Probabilities", context["trust"]),
-            ("growth", "More pictures", context["growth"]),
+            ("growth", "Learning curve", context["growth"]),
             ("data", "Data", context["data"]),
             ("card", "Model card", context["card"]),
             ("made", "How it was made", True),
@@ -165,7 +165,7 @@ def comparison_context(
 ) -> dict[str, Any]:
     """Return everything that the page of several runs shows; common: see build_comparison."""
     first, folded = pairing.pairings(entries, common=common)
-    # A pair that could not be compared stands for two test parts; a run without a test stands for itself.
+    # A pair that could not be compared stands for two test sets; a run without a test stands for itself.
     same_test = all(pair.result is not None and pair.whole for pair in [*first, *folded])
     sources = {str(entry.reported["source"]) for entry in entries if entry.reported.get("source")}
     return {
@@ -186,16 +186,16 @@ def comparison_context(
 
 
 def _heat_note(facts: RunFacts) -> str:
-    """Say what the heat beside a picture is; by which method, where run.json tells."""
+    """Return what the heat map beside a picture is, and its method where run.json names it."""
     method = facts.part_of_info("heat_maps").get("method")
     by = f" ({method})" if method else ""
-    note = f"Beside each, its heat map{by}: what spoke for the answer glows."
+    note = f"The heat map beside each{by} highlights what supported the prediction."
     # Older runs do not say how many places their maps have.
     places = facts.part_of_info("heat_maps").get("places")
     sides = [side for side in places if isinstance(side, int)] if isinstance(places, list) else []
     if len(sides) == 2 and min(sides) < COARSE:
         size = f"{sides[0]}{formatting.NBSP}×{formatting.NBSP}{sides[1]}"
-        note += f" At this size of picture a map has {size} places: it tells the region and no more."
+        note += f" For pictures of this size it has {size} cells, so it shows the region and no more."
     return note
 
 

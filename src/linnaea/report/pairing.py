@@ -1,4 +1,4 @@
-"""Pairs of runs: which is better on the same pictures, in words, and could it be luck?"""
+"""Pairs of runs: which is better on the same pictures, in words, and could it be chance?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from linnaea.report import formatting, sentences
 from linnaea.report.entries import Entry
 from linnaea.report.formatting import count
 
-# Up to here every pair is told at once; past it, those of the most accurate run, and the others fold away.
+# Up to here every pair is shown at once; past it, those of the most accurate run, and the others fold away.
 PAIRS_AT_ONCE = 6
 
 
@@ -34,10 +34,11 @@ class Pairing:
         """Which is better and by how much, or why they cannot be compared."""
         if self.result is None:
             return f"They cannot be compared picture by picture. {self.refusal}"
-        told = sentences.difference(self.result, self.first.name, self.second.name)
+        words = sentences.difference(self.result, self.first.name, self.second.name)
         if not self.whole:
-            told += f", on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
-        return f"{told}." if self.result.decided else f"{told[0].upper()}{told[1:]}."
+            common = f"on the {formatting.counted(self.result.n, 'picture')} that both were tested on"
+            words = f"{words}, {common}" if self.result.decided else f"no significant difference {common}"
+        return f"{words}." if self.result.decided else f"{words[0].upper()}{words[1:]}."
 
     @property
     def details(self) -> str:
@@ -56,28 +57,31 @@ class Pairing:
             turn = -1 if r.decided and r.difference < 0 else 1
             ends = sorted(turn * end * 100 for end in (r.bootstrap_low, r.bootstrap_high))
             low, high = (f"{end:+.2f}".replace("-", "−") for end in ends)
-            drawn = f"The paired bootstrap, surer where many pictures differ, gives {low} to {high} points. "
+            drawn = (
+                "The paired bootstrap, more precise when many predictions differ, gives "
+                f"{low} to {high} points. "
+            )
         return (
             f"{'' if r.decided else difference}{drawn}"
-            f"Only {a} was right {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
-            f"{chance(r.p_value, 'McNemar' if r.independent == r.n else 'whole groups changing sides,')}."
+            f"Only {a} was correct {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
+            f"{chance(r.p_value, 'McNemar' if r.independent == r.n else 'sign-flip test over groups,')}."
         )
 
 
 def chance(p_value: float, test: str = "McNemar") -> str:
-    """Return an exact test's p in words: how often luck alone would split the pictures so unevenly."""
+    """Return an exact test's p in words: how often chance alone would give such a difference."""
     if p_value >= 0.5:
-        often = "by so much or more in most tests"
+        often = "by this much or more in most tests"
     elif p_value >= 0.0001:
-        often = f"by so much once in {count(round(1 / p_value))} tests"
+        often = f"by this much once in {count(round(1 / p_value))} tests"
     else:
-        often = "by so much less than once in 10,000 tests"
+        often = "by this much less than once in 10,000 tests"
     shown = f"={formatting.NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{formatting.NBSP}0.0001"
     return f"two equally good classifiers would differ {often} ({test} p{formatting.NBSP}{shown})"
 
 
 def pairings(entries: Sequence[Entry], *, common: bool = False) -> tuple[list[Pairing], list[Pairing]]:
-    """Return the pairs told at once and those folded away; only judged runs have pairs.
+    """Return the pairs shown at once and those folded away; only tested runs have pairs.
 
     common: whether those tested on different pictures are compared on the common ones.
     """

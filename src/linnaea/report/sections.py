@@ -39,12 +39,12 @@ def banner(facts: RunFacts) -> Banner | None:
     far = f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) else counted(trained, "epoch")
     reached = f"It had trained {far}" if trained else "It had not finished an epoch"
     message = str(facts.info.get("message") or "").strip()
-    text = f"{message} {reached}; this page shows what exists.".strip()
+    text = f"{message} {reached}; this page shows what there is so far.".strip()
     return Banner(titles[facts.state], text)
 
 
 def verdict(facts: RunFacts) -> str:
-    """Return the first sentence: what the test says, or, without a test, how far the run came."""
+    """Return the first sentence: the test result, or, without one, how far the run came."""
     accuracy = facts.metric("accuracy")
     if accuracy is not None:
         return formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
@@ -52,14 +52,14 @@ def verdict(facts: RunFacts) -> str:
     if seen:
         epoch, value = seen[-1]
         return (
-            f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were named "
-            "right; the test pictures have not been judged."
+            f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were "
+            "classified correctly; the test set has not been evaluated."
         )
-    return "No test result: the test pictures have not been judged."
+    return "No test result: the test set has not been evaluated."
 
 
 def remark(facts: RunFacts) -> str:
-    """Return the sentence after the verdict: how many mistakes, and which is the commonest."""
+    """Return the sentence after the verdict: how many mistakes, and which is the most frequent."""
     entry = facts.metrics.get("accuracy", {})
     confused = facts.rows("accuracy", "confused")
     if "confused" not in entry:
@@ -67,18 +67,18 @@ def remark(facts: RunFacts) -> str:
     if not confused:
         return "It made no mistake."
     top, wrong = confused[0], entry["pictures"] - entry["correct"]
-    made, taking = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ for ‘{top['predicted']}’"
+    made, what = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ as ‘{top['predicted']}’"
     if wrong == 1:
-        return f"{made}: it took {taking}."
+        return f"{made}: it classified {what}."
     if top["pictures"] == wrong:
-        return f"{made}, each time taking {taking}."
+        return f"{made}, each time classifying {what}."
     if top["pictures"] == 1:
         return f"{made}, no two of them alike."
-    return f"{made}; the commonest, {formatting.times(top['pictures'])}, was to take {taking}."
+    return f"{made}; the most frequent, {formatting.times(top['pictures'])}, was classifying {what}."
 
 
 def beginning(facts: RunFacts) -> str:
-    """Return what a run says that has no epoch, a probe alone or one that stopped at once; "" of others."""
+    """Return the result of a run without an epoch: a probe alone, or an early end; "" of others."""
     if not facts.history or any(record["epoch"] for record in facts.history):
         return ""
     named = {"train": "training", "val": "validation"}
@@ -87,12 +87,12 @@ def beginning(facts: RunFacts) -> str:
         for part, word in named.items()
         if facts.series(part, "accuracy")
     ]
-    what = "The linear probe alone was fitted" if facts.part_of_info("probe") else "No epoch was trained"
-    return f"{what}: it names {formatting.listed(found)} right." if found else f"{what}."
+    what = "Only the linear probe was fitted" if facts.part_of_info("probe") else "No epoch was trained"
+    return f"{what}: it classifies {formatting.listed(found)} correctly." if found else f"{what}."
 
 
 def in_groups(facts: RunFacts) -> str:
-    """Say that the test pictures come in groups, and what that does to intervals; "" where they do not."""
+    """Return how groups of test pictures affect the intervals; "" where there are none."""
     return sentences.sentence(sentences.in_groups(facts.metrics))
 
 
@@ -144,7 +144,7 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
 
 
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
-    """Return the per-class table: counts, found, right when named, F1, and what it is mostly taken for."""
+    """Return the per-class table: counts, recall, precision, F1, and what it is most often mistaken for."""
     rows = []
     for entry in facts.rows("accuracy", "classes"):
         rows.append(
@@ -163,7 +163,7 @@ def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
 
 
 def _taken_for(entry: Mapping[str, Any]) -> str:
-    """Return the class that one is mostly taken for, or of how many alike; "" of one without mistakes."""
+    """Return what a class is most often mistaken for: another, or several equally; "" without mistakes."""
     return f"each of {entry['alike']} others" if entry["alike"] > 1 else entry["taken_for"] or ""
 
 
@@ -173,7 +173,7 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 
 def data_section(facts: RunFacts) -> dict[str, Any] | None:
-    """Return the data summary: what it was, its parts, its notes, and the counts of each class."""
+    """Return the data summary: what it was, its sets, its notes, and the counts of each class."""
     data = facts.part_of_info("data")
     if not data:
         return None
@@ -258,12 +258,12 @@ def _plan(facts: RunFacts) -> list[tuple[str, str]]:
     notes = plan.get("notes")
     rows = [
         ("Budget", formatting.duration(float(budget)) if isinstance(budget, (int, float)) else ""),
-        ("Chosen", str(plan.get("summary") or "")),
-        ("Because", str(plan.get("reason") or "")),
+        ("Plan", str(plan.get("summary") or "")),
+        ("Reason", str(plan.get("reason") or "")),
         ("Revised", " ".join(str(note) for note in notes) if isinstance(notes, list) else ""),
         ("Trained", f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""),
     ]
-    return [(name, formatting.unbroken(told)) for name, told in rows if told]
+    return [(name, formatting.unbroken(words)) for name, words in rows if words]
 
 
 def _rerun(facts: RunFacts) -> str:
@@ -288,8 +288,8 @@ def _chosen(facts: RunFacts) -> str:
     if on:
         return f"epoch {epoch}, chosen on {on}"
     if facts.state == "interrupted":
-        return f"as they stood when training was stopped, after epoch {epoch}; nothing was chosen"
-    return f"epoch {epoch}, the last; nothing was chosen"
+        return f"as they were when training was interrupted, after epoch {epoch}; no epoch was chosen"
+    return f"epoch {epoch}, the last; no epoch was chosen"
 
 
 def _git(facts: RunFacts) -> str:
@@ -307,8 +307,8 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
     rows = [(key, value) for key, value in hardware.items() if key != "memory_gib" and value is not None]
     # Each library has its own; the one number of hardware is the largest of them.
     if shared := facts.part_of_info("threads"):
-        told = ", ".join(f"{_POOLS.get(name, name)} {written(number)}" for name, number in shared.items())
-        rows = [(key, value) for key, value in rows if key != "threads"] + [("threads", told)]
+        pools = ", ".join(f"{_POOLS.get(name, name)} {written(number)}" for name, number in shared.items())
+        rows = [(key, value) for key, value in rows if key != "threads"] + [("threads", pools)]
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{formatting.NBSP}GiB"))
     return rows

@@ -24,7 +24,7 @@ def sentence(words: str | None) -> str:
 
 
 def remarks(metrics: Metrics) -> list[str]:
-    """Return all that a reader of metrics.json should hear beside the numbers."""
+    """Return everything that a reader of metrics.json should know beside the numbers."""
     found = (in_groups(metrics), calibration_error(metrics), broken_sets(metrics), false_alarms(metrics))
     return [words for words in found if words]
 
@@ -37,8 +37,8 @@ def in_groups(metrics: Metrics) -> str | None:
         return None
     return (
         f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend "
-        f"to be right or wrong together: they tell as much as {round(alone):,} independent "
-        f"{plural(round(alone), 'one')}, which the intervals allow for"
+        f"to be right or wrong together: they carry as much information as {round(alone):,} independent "
+        f"{plural(round(alone), 'one')}, and the intervals allow for that"
     )
 
 
@@ -51,33 +51,34 @@ def calibration_error(metrics: Metrics) -> str | None:
     if before.get("value") is not None and before.get("temperature") != 1:
         words += f" ({100 * before['value']:.1f} before temperature scaling)"
     if now.get("by_chance_high") is not None and now["value"] <= now["by_chance_high"]:
-        words += f", no more than chance does to {counted(now['pictures'], 'picture')}"
+        words += f", no more than expected by chance with {counted(now['pictures'], 'picture')}"
     return words
 
 
 def broken_sets(metrics: Metrics) -> str | None:
-    """Return that the prediction sets broke their promise on the test set; None where they did not."""
+    """Return that the prediction sets missed their guarantee on the test set; None where they did not."""
     if not prediction_sets.broken(metrics):
         return None
     entry = metrics["set_coverage"]
     return (
-        f"its sets for {100 * entry['wanted']:g} % contained the true class of only "
-        f"{100 * entry['value']:.1f} % of the test pictures; were these like the validation pictures, that "
-        f"would happen in {_how_seldom(entry['p_value'])} of cases. Sets and thresholds rest on validation, "
-        "which was probably easier: they may promise too much for new pictures as well"
+        f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
+        f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, "
+        f"this would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are "
+        "based on the validation set, which was probably easier: they may promise too much for new pictures "
+        "as well"
     )
 
 
 def false_alarms(metrics: Metrics) -> str | None:
-    """Return that the warning of unfamiliar pictures comes too often; None where it does not."""
+    """Return that too many familiar pictures are flagged as unfamiliar; None where they are not."""
     if not ood.too_many(metrics):
         return None
     entry = metrics["outliers"]
     return (
-        f"it called {100 * entry['value']:.1f} % of the test pictures unfamiliar (out-of-distribution), "
-        f"where {100 * entry['wanted']:.3g} % are allowed; were these like the "
-        f"{entry.get('part', 'validation')} pictures that set the threshold, that would happen in "
-        f"{_how_seldom(entry['p_value'])} of cases. New pictures may set off as many false alarms"
+        f"it flagged {100 * entry['value']:.1f} % of the test pictures as unfamiliar (out-of-distribution), "
+        f"where {100 * entry['wanted']:.3g} % are allowed; if these were like the "
+        f"{entry.get('part', 'validation')} pictures that set the threshold, this would happen in "
+        f"{_how_seldom(entry['p_value'])} of cases. New pictures may cause as many false alarms"
     )
 
 
@@ -90,17 +91,19 @@ def promise(rule: Mapping[str, Any]) -> str:
     wanted, pictures, independent = f"{100 * rule['coverage']:g} %", rule["pictures"], rule["independent"]
     rest_on = counted(pictures, "validation picture")
     if clustered.matters(independent, pictures):
-        rest_on += f", which tell as much as {independent:,} independent {plural(independent, 'one')}"
+        rest_on += (
+            f", which carry as much information as {independent:,} independent {plural(independent, 'one')}"
+        )
     if rule["confidence"] >= conformal.CONFIDENCE:
         return (
             f"contain the true class at least {wanted} of the time, with {SURE}, and "
-            f"{100 * rule['mean_coverage']:.1f} % of the time on average (they rest on {rest_on})"
+            f"{100 * rule['mean_coverage']:.1f} % of the time on average (they are based on {rest_on})"
         )
     kind = "independent" if independent < pictures else "validation"
     # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
     return (
         f"contain the true class {wanted} of the time or more on average, and with "
-        f"{math.floor(100 * rule['confidence'])} % confidence: they rest on {rest_on}, and {SURE} takes "
+        f"{math.floor(100 * rule['confidence'])} % confidence: they are based on {rest_on}, and {SURE} takes "
         f"{conformal.surest(rule['coverage']):,} {kind} pictures"
     )
 
@@ -113,16 +116,17 @@ def why_none(reason: Mapping[str, Any]) -> str:
     if reason["code"] == "too_few":
         kind = "pictures" if reason["independent"] == reason["pictures"] else "independent pictures"
         return (
-            f"validation has {reason['independent']:,} of the {reason['needed']:,} {kind} that promising "
-            f"{100 * reason['wanted']:g} % takes"
+            f"the validation set has {reason['independent']:,} of the {reason['needed']:,} {kind} that a "
+            f"guarantee of {100 * reason['wanted']:g} % takes"
         )
     if reason["code"] == "too_hard":
-        return f"validation is too small, or too hard, to promise {100 * reason['wanted']:g} % right answers"
+        wanted = f"{100 * reason['wanted']:g} %"
+        return f"the validation set is too small, or too hard, to guarantee {wanted} correct answers"
     # Cut, not rounded: 94.99 % is not 95 %.
     least = math.floor(1000 * reason["promised"]) / 10
     return (
         f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without "
-        f"a threshold, which promises no more than {least:g} % right answers"
+        f"a threshold, which guarantees no more than {least:g} % correct answers"
     )
 
 
@@ -130,19 +134,19 @@ def no_temperature(pictures: int) -> str:
     """Return why so many validation pictures fit no temperature; "" where they do."""
     if pictures >= FEWEST_PICTURES:
         return ""
-    return f"validation has {pictures:,} of the {FEWEST_PICTURES} pictures that fitting it takes"
+    return f"the validation set has {pictures:,} of the {FEWEST_PICTURES} pictures that fitting it takes"
 
 
 def shortfall(score: OutlierScore) -> str:
-    """Return what is promised instead of the asked rate of false alarms with confidence; "" where that is."""
+    """Return what is guaranteed instead of the asked false-alarm rate with confidence; "" where that is."""
     if score.is_sure:
         return ""
     surest = conformal.surest(1 - score.asked)
     kind = "pictures" if score.independent == score.pictures else "independent pictures"
     of = f" of the {surest} {kind} that {100 * score.asked:g} % takes"
     return (
-        f"{100 * score.promised:.3g} % false alarms are promised on average, and no fewer than "
-        f"{100 * score.surely_promised:.3g} % with {SURE}: it rests on "
+        f"a false-alarm rate of {100 * score.promised:.3g} % is guaranteed on average, and one of "
+        f"{100 * score.surely_promised:.3g} % with {SURE}: it is based on "
         f"{score.independent:,}{of if score.independent < surest else f' {kind}'}"
     )
 
@@ -150,7 +154,7 @@ def shortfall(score: OutlierScore) -> str:
 def difference(result: Comparison, name_a: str, name_b: str) -> str:
     """Return a comparison in percentage points, the better model first."""
     if not result.decided:
-        return f"no difference that {counted(result.n, 'picture')} could show"
+        return f"no significant difference on {counted(result.n, 'picture')}"
     name, points, low, high = _better(result, name_a, name_b)
     return f"{name} is better by {points} points (95 %: {low} to {high})"
 
@@ -160,16 +164,16 @@ def repeated_difference(result: RepeatedComparison, name_a: str, name_b: str) ->
 
     Without one where no picture of any repeat tells the two apart.
     """
-    spread = f"deviation {100 * result.deviation:.1f}"
+    spread = f"standard deviation {100 * result.deviation:.1f}"
     if result.decided:
         name, points, low, high = _better(result, name_a, name_b)
         return (
             f"{name} is better by {points} points on average (95 %: {low} to {high}, {spread} "
             f"over {result.n} repeats)"
         )
-    nothing = f"no difference that {result.n} repeats could show"
+    nothing = f"no significant difference over {result.n} repeats"
     if result.low == result.high:
-        return f"{nothing}: both were right on the same pictures each time"
+        return f"{nothing}: both classified the same pictures correctly each time"
     points, low, high = (
         f"{100 * end:+.1f}".replace("-", "−") for end in (result.difference, result.low, result.high)
     )

@@ -30,7 +30,7 @@ class Marked:
 
 @dataclass(frozen=True)
 class Trust:
-    """What the section says and draws; an empty part is left out."""
+    """What the section shows; what is empty is left out."""
 
     calibration: str
     reliability: Figure | None
@@ -42,7 +42,7 @@ class Trust:
 
 
 def trust_section(facts: RunFacts) -> Trust | None:
-    """Return what the predictions tell of their own probabilities, or None before the test was judged."""
+    """Return how reliable the stated probabilities are, or None before the test set was evaluated."""
     if len(facts.rows("accuracy", "classes")) < 2:
         return None
     sets, sizes = _sets(facts)
@@ -74,11 +74,11 @@ def _calibration(facts: RunFacts) -> str:
 
 
 def _effect(facts: RunFacts, temperature: float) -> str:
-    """Say what a temperature did: to the probabilities, and to the loss that it is fitted to make small.
+    """Return the effect of a temperature on the probabilities, and on the loss that it minimises.
 
     The calibration error is another thing, and may rise where that loss falls.
     """
-    effect = f"; it made the probabilities {'more cautious' if temperature > 1 else 'bolder'}"
+    effect = f"; it made the probabilities {'less confident' if temperature > 1 else 'more confident'}"
     before, after = facts.metrics.get("log_loss", {}).get("before"), facts.metric("log_loss")
     if not isinstance(before, (int, float)) or after is None:
         return effect
@@ -98,21 +98,21 @@ def _reliability_figure(facts: RunFacts) -> Figure:
         return _reliability(after, before, width)
 
     known = {row["from"]: row for row in before}
-    headers = ["Stated", "Pictures", "Mean stated", "Right", "95 % interval"]
+    headers = ["Probability", "Pictures", "Mean", "Correct", "95 % interval"]
     title = "Does 80 % mean 80 %?"
     described = " ".join(
-        f"Stated {percent(row['confidence'])}: {percent(row['accuracy'])} right." for row in after
+        f"Stated {percent(row['confidence'])}: {percent(row['accuracy'])} correct." for row in after
     )
     return Figure(
         ident="reliability",
         title=title,
         svg=both_widths(draw, "reliability", title, described),
         caption=(
-            "Pictures by the probability that the classifier stated for its answer. On the dotted line it "
-            "was right as often as it said, below it was too sure; large points stand for many pictures, and "
-            "the lines through them are 95 % intervals."
+            "A reliability diagram: pictures grouped by the probability of the predicted class. On the "
+            "dotted line predictions are correct as often as stated, below it they are overconfident. Large "
+            "points stand for many pictures; the lines through them are 95 % intervals."
         ),
-        headers=[*headers, "Right before temperature"] if known else headers,
+        headers=[*headers, "Correct before temperature scaling"] if known else headers,
         rows=[
             [
                 f"{row['from'] * 100:.0f} to {percent(row['to'], 0)}",
@@ -139,12 +139,12 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
     share, accuracy = facts.metric("answered"), facts.metric("accuracy_answered")
     threshold = facts.metrics.get("answered", {}).get("threshold")
     if share is not None and accuracy is not None and isinstance(threshold, (int, float)):
-        marked = Marked(share, accuracy, f"from {percent(threshold)} on")
+        marked = Marked(share, accuracy, f"threshold {percent(threshold)}")
 
     def draw(width: int) -> Drawing:
         return _coverage(rows, width, marked)
 
-    title = "If it may say “I do not know”"
+    title = "If it may answer “I do not know”"
     tens = [
         rows[min(range(len(rows)), key=lambda i: abs(rows[i]["coverage"] - tenth / 10))]
         for tenth in range(10, 0, -1)
@@ -157,16 +157,16 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
             "coverage",
             title,
             " ".join(
-                f"Answering {percent(row['coverage'], 0)} of the pictures: {percent(row['accuracy'])} right."
+                f"Answering {percent(row['coverage'], 0)} of them: {percent(row['accuracy'])} correct."
                 for row in tens
             ),
         ),
         caption=(
-            "What is right where it answers only the pictures it is surest of: the further to the left, the "
-            "fewer. A curve that does not rise to the left says that its certainty is worth little. The band "
-            "is the 95 % interval."
+            "Accuracy when only the most confident predictions are given as answers: the further to the "
+            "left, the fewer. If the curve does not rise to the left, confidence says little about "
+            "correctness. The band is the 95 % interval."
         ),
-        headers=["Answered", "Right among those", "95 % interval", "Least probability"],
+        headers=["Answered", "Accuracy of answers", "95 % interval", "Lowest probability"],
         rows=[
             [
                 percent(row["coverage"]),
@@ -180,22 +180,22 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
 
 
 def _answered(facts: RunFacts) -> str:
-    """Say what the threshold chosen on validation does on the test set, or why none was chosen."""
+    """Return what the threshold chosen on validation does on the test set, or why none was chosen."""
     entry = facts.metrics.get("answered", {})
     wanted, threshold = entry.get("wanted"), entry.get("threshold")
     if not isinstance(wanted, (int, float)) or not isinstance(threshold, (int, float)):
         reason = entry.get("reason")
         words = formatting.unbroken(sentences.why_none(reason)) if reason else ""
-        return f"No threshold was chosen: {words}." if words else ""
-    said = (
-        f"For {wanted_share(wanted)} right answers validation asks to answer only from a probability of "
-        f"{percent(threshold)} on: {percent(facts.metric('answered') or 0)} of the test pictures"
+        return f"No confidence threshold was chosen: {words}." if words else ""
+    reached = (
+        f"For {wanted_share(wanted)} correct answers, the confidence threshold from the validation set is "
+        f"{percent(threshold)}: {percent(facts.metric('answered') or 0)} of the test pictures reach it"
     )
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
-        return said + "."
+        return reached + "."
     between = _between(facts, "accuracy_answered")
-    return f"{said}, of which {percent(accuracy)} were classified correctly{between}."
+    return f"{reached}, and {percent(accuracy)} of those were classified correctly{between}."
 
 
 def _between(facts: RunFacts, name: str) -> str:
@@ -212,8 +212,8 @@ def wanted_share(share: float) -> str:
 
 
 def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
-    """Return, for each accuracy one may want, validation's threshold and what the test says to it."""
-    # The one that the sentence above tells of is among them.
+    """Return, for each accuracy one may want, validation's threshold and its accuracy on the test set."""
+    # The one of the sentence above is among them.
     shown = {*WANTED, facts.metrics.get("answered", {}).get("wanted")}
     rows = []
     for level in facts.rows("answered", "levels"):
@@ -244,18 +244,18 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     most = sum(pictures for size, pictures in sizes.items() if size >= MOST_SIZES)
     rows.append((f"{MOST_SIZES} classes or more", most))
     words = (
-        f"Asked for a set of classes that contains the true one {wanted_share(float(wanted))} of the time, "
-        f"it did so for {percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
-        f"with {number(facts.metric('set_size'), 2)} classes a picture on average. "
+        f"Prediction sets for {wanted_share(float(wanted))} contained the true class for "
+        f"{percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
+        f"with {number(facts.metric('set_size'), 2)} classes per picture on average. "
         f"Such sets {formatting.unbroken(sentences.promise(rule))}."
     )
     if sentences.broken_sets(facts.metrics):
-        words += " Here the promise was probably broken: see the warning beside the score."
+        words += " This guarantee was probably missed here: see the warning beside the score."
     return words, [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]
 
 
 def _reliability(after: Rows, before: Rows, width: int) -> Drawing:
-    """Draw how often each stated probability was right, with Wilson intervals (Guo et al., 2017).
+    """Draw how often each stated probability was correct, with Wilson intervals (Guo et al., 2017).
 
     after, before: {"confidence", "accuracy", "low", "high", "pictures"} a bin, as shares; before may be
     empty.
@@ -266,7 +266,7 @@ def _reliability(after: Rows, before: Rows, width: int) -> Drawing:
         color=PALETTE["soft"], strokeDash=[2, 3], strokeWidth=1
     )
     x = _per_cent_axis("x", "stated probability (%)")
-    y = _per_cent_axis("y", "right (%)", above=True)
+    y = _per_cent_axis("y", "correct (%)", above=True)
     layers = [diagonal.encode(x=x, y=y)]
     if before:
         layers += _bins(before, "vermillion", x, y, hollow=True)
@@ -350,7 +350,7 @@ def _coverage(rows: Rows, width: int, marked: Marked | None) -> Drawing:
     y = alt.Y(
         "y:Q",
         scale=scale,
-        axis=alt.Axis(title="right among those (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE),
+        axis=alt.Axis(title="accuracy of answers (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE),
     )
     base = alt.Chart(alt.Data(values=values))
     low = alt.Y("low:Q", scale=scale)
