@@ -1,4 +1,4 @@
-"""What a person can mend: an error is one sentence on what is wrong and one on what to do.
+"""What a user can mend: an error is one sentence on what is wrong and one on what to do.
 
 LinnaeaError            could not (exit code 1)
 ├── DataError           the pictures, labels or arrays (also a ValueError)
@@ -15,7 +15,7 @@ from difflib import get_close_matches
 
 
 class LinnaeaError(Exception):
-    """A problem that a person can mend.
+    """A problem that a user can mend.
 
     message: str
         One sentence: what was wrong, where, and what was received.
@@ -73,7 +73,7 @@ def printable(text: str, keep: str = "\n\t") -> str:
     """Return text as a terminal may be shown it: what would steer the terminal is written out, as \\x1b.
 
     Names of files and classes come from strangers. Control characters could move the cursor, retitle the
-    window or answer for the person (ECMA-48); marks of direction could let a name read backwards (Unicode
+    window or answer for the user (ECMA-48); marks of direction could let a name read backwards (Unicode
     Technical Report 36, section 2.5); bytes that are not Unicode could not be printed at all.
 
     keep: control characters that stay.

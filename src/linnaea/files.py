@@ -38,7 +38,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         make_folder(path.parent)
         temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"
-        # 0666, of which the system takes what the person's mask keeps back: as readable as their other files.
+        # 0666, of which the system takes what the user's mask keeps back: as readable as their other files.
         handle = os.open(temporary, _NEW, 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -78,7 +78,7 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def refusal(path: Path, error: OSError) -> LinnaeaError:
-    """Return what a person is told where the disk or the folder refuses to write path."""
+    """Return the error to raise where the disk or the folder refuses to write path."""
     if _WINDOWS and isinstance(error, PermissionError):
         cure = "Close the program that has it open, or make its folder writable."
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -68,7 +68,7 @@ def kind_of(path: Path | str, *, links: bool = True) -> str | None:
     try:
         mode = os.stat(path, follow_symlinks=links).st_mode
     except OSError:
-        return None  # not there, or behind a folder that may not be looked into: opening it tells which
+        return None  # not there, or behind a folder that may not be looked into: opening it reports which
     if stat.S_ISDIR(mode):
         return "a folder"
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a file")
@@ -85,7 +85,7 @@ def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:
 
 
 def _refuse(status: os.stat_result, name: str, limit: int) -> None:
-    """Refuse all but a plain file that is not too large; opening a folder tells of it by itself."""
+    """Refuse all but a plain file that is not too large; opening a folder reports it by itself."""
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
             raise DataError(f"{name} is {kind}, not a file.", "Leave it out.")

@@ -3,7 +3,7 @@
 A command ends with a KeyboardInterrupt, which Python itself raises for Ctrl-C; for the others it is a
 Terminated (end_properly). While a network learns, the first signal only sets a flag, which is polled between
 two steps (between_steps): the weights are always those of a whole step. The second waits for nothing.
-`linnaea train` writes a checkpoint before it stops, and hears nothing more while it closes its run (Stops).
+`linnaea train` writes a checkpoint before it stops, and ignores signals while it closes its run (Stops).
 
 Signals reach Python's main thread only. Elsewhere, and for signals without a Python handler, all this does
 nothing.
@@ -70,7 +70,7 @@ class Stops:
 
     While `patient`, the first signal only waits: whoever goes through steps calls poll() between two of them,
     which raises what the signal would have raised. The second raises at once, wherever the step is (`hasty`).
-    Without patience the first raises at once. What comes after that is not heard any more, nor is anything
+    Without patience the first raises at once. What comes after that is ignored, and so is anything
     after close(): what was begun is being closed, which takes seconds and should leave it readable.
 
     before_stopping: called by poll() before it raises; a second signal does not wait for it either.
@@ -96,7 +96,7 @@ class Stops:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
-                    signal.signal(number, self._hear)
+                    signal.signal(number, self._handle)
             self._count_signals()
             self._outer, Stops.innermost = Stops.innermost, self
         return self
@@ -126,11 +126,11 @@ class Stops:
             self._handlers[number](number, frame)
 
     def close(self) -> None:
-        """Hear nothing any more."""
+        """Ignore signals from now on."""
         self._closed = True
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        """Hear a signal: the handler that Python calls."""
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Answer a signal: the handler that Python calls."""
         both = self._came(number) > 1 and number == signal.SIGINT
         if self._closed:
             return

@@ -178,8 +178,8 @@ def show_result(run: RunFolder) -> None:
     tested = counted(info.data.parts["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
-    told = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
-    terminal.say("Result", headline, *filter(None, told), *_kept(run))
+    remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
+    terminal.say("Result", headline, *filter(None, remarks), *_kept(run))
 
 
 def _without_leaks(metrics: dict[str, Any]) -> str:
@@ -194,7 +194,7 @@ def _without_leaks(metrics: dict[str, Any]) -> str:
 
 
 def _kept(run: RunFolder) -> list[str]:
-    """Return what a person should know of the network that a fine-tuning kept, in a sentence, or nothing."""
+    """Return what the user should know of the network that a fine-tuning kept, in a sentence, or nothing."""
     history, classes = run.history(), len(run.info.data.classes)
     if run.info.kept is None or len(history) < 2:
         return []

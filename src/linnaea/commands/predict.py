@@ -13,7 +13,7 @@ from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, percent
 
-# Pictures held at once, and their pixels, so that a long list, or one of large pictures, does not fill the
+# Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
 # memory.
 BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
 
@@ -218,15 +218,15 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
         table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
-            told = [
+            cells = [
                 answer.get("predicted", ""),
                 f"{answer['probability']:.9g}" if "probability" in answer else "",
             ]
             if with_sets:
-                told.append(" | ".join(answer.get("set", [])))
+                cells.append(" | ".join(answer.get("set", [])))
             if scored:
-                told += _ood_cells(answer)
-            table.append([answer["path"], *told, *row, answer.get("error", "")])
+                cells += _ood_cells(answer)
+            table.append([answer["path"], *cells, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]

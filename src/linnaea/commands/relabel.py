@@ -1,4 +1,4 @@
-"""linnaea relabel: a person's decisions on labels, taken back into a new table."""
+"""linnaea relabel: the user's decisions on labels, written into a new table."""
 
 from pathlib import Path
 

@@ -245,6 +245,6 @@ def tell(group: RunGroup) -> None:
             f"they contain the true class less often than guaranteed in run {listed(broken)}: see its report",
         )
     if broken := group.info.broken_alarms:
-        told = f"more familiar pictures than allowed are flagged as unfamiliar in run {listed(broken)}"
-        terminal.say("Alarms", f"{told}: see its report")
+        alarms = f"more familiar pictures than allowed are flagged as unfamiliar in run {listed(broken)}"
+        terminal.say("Alarms", f"{alarms}: see its report")
     terminal.say("Report", terminal.shown_path(group.path / "report.html"))

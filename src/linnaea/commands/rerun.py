@@ -20,7 +20,7 @@ from linnaea.text import command
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     """Repeat a run, and report whether it is the same bit for bit, or what differs.
 
-    The same pictures in the same parts, settings, seed and number of threads. Compared are the weights, the
+    The same pictures, split, settings, seed and number of threads. Compared are the weights, the
     history and the predictions. Exit code 0: the same; 1: not.
 
     Parameters

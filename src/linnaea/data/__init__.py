@@ -1,1 +1,1 @@
-"""What the pictures are: sources, decoding, parts, problems."""
+"""What the pictures are: sources, decoding, splits, problems."""

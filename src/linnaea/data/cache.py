@@ -282,7 +282,7 @@ class DecodedPictures(Sequence[np.ndarray]):
     nbytes: int
         Size of those.
     notes: tuple of str
-        What a person should read: why pictures are not kept.
+        What the user should read: why pictures are not kept.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is wrong with the classes of a data set: too small, unequal, missing from a part."""
+"""What is wrong with the classes of a data set: too small, unequal, missing from a set."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from linnaea.data.problems import Problem
 from linnaea.text import counted, listed
 
 TINY = 5
-"""A class with fewer pictures is pointed out: at 70/30 it is judged by one picture, which says nothing."""
+"""A class with fewer pictures is pointed out: at 70/30 it is evaluated on one picture only."""
 
 SMALL = 20
-"""Below this a class is judged by six pictures or fewer at 70/30: each one is 17 points."""
+"""Below this a class is evaluated on six pictures or fewer at 70/30: each one is 17 points."""
 
 UNEQUAL = 10
 """The largest class over the smallest from which guessing the largest begins to pay."""
@@ -67,7 +67,7 @@ def _imbalance(sizes: dict[str, int]) -> list[Problem]:
 
 
 def part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
-    """Compare the classes of official parts: what is not learned cannot be named, what is not judged can."""
+    """Compare the classes of the official sets: a class missing from training cannot be predicted."""
     if dataset.parts is None:
         return []
     known = {part: set(dataset.labels[usable & (dataset.parts == part)].tolist()) for part in PARTS}
@@ -75,7 +75,7 @@ def part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     problems = []
     for part in PARTS:
         lacking = sorted(everywhere - known[part])
-        # A part that is not there at all is a matter of the layout, not of the classes.
+        # A set that is not there at all is a matter of the layout, not of the classes.
         if lacking and known[part]:
             classes = counted(len(lacking), "class", "classes")
             verb = "has" if len(lacking) == 1 else "have"

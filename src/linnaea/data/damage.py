@@ -1,4 +1,4 @@
-"""Why a file is no picture: what a decoder does not tell, or tells in words of its own."""
+"""Why a file is no picture: what a decoder does not report, or reports in words of its own."""
 
 import struct
 import zlib
@@ -42,7 +42,7 @@ def _pixels_are_whole(content: bytes) -> bool:
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         end = place + 8 + length
-        # A file that ends early is the decoder's to tell.
+        # A file that ends early is the decoder's to report.
         if kind == b"IEND" or end + 4 > len(content):
             break
         if kind == b"IDAT" and zlib.crc32(view[place + 4 : end]) != struct.unpack_from(">I", content, end)[0]:

@@ -1,4 +1,4 @@
-"""Dataset: which pictures, which labels, and which part each belongs to."""
+"""Dataset: which pictures, which labels, and which set each belongs to."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class Dataset:
     """Labelled pictures, in memory (digits, mnist) or as files (a folder, a CSV).
 
     name: str
-        What a person calls it: "mnist", or the folder's name.
+        What the user calls it: "mnist", or the folder's name.
     source: str
         How it was asked for: "mnist", "my_photos/".
     paths: tuple of str
@@ -29,12 +29,12 @@ class Dataset:
     root: Path or None
         The folder that paths start from.
     notes: tuple of str
-        Sentences a person should read: what was left out and why.
+        Sentences the user should read: what was left out and why.
     empty_classes: tuple of str
         Classes that the source names and that have no picture (empty folders).
     columns: mapping
         {column: {path: value}} of the further columns of a CSV, their names in small letters; by path, so
-        that it holds for any part of the data set.
+        that it holds for any selection of the data set.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A person's decisions on labels, laid over a data set: a new table, and nothing of the old one touched."""
+"""The user's decisions on labels, applied to a data set: a new table, and nothing of the old one touched."""
 
 import csv
 import io

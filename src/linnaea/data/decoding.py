@@ -165,7 +165,7 @@ def decode_picture(
         raise _unreadable(name, damage.what_it_is(content)) from error
     except Exception as error:
         # Pillow answers damaged files with nearly every kind of exception (OSError, SyntaxError, ValueError,
-        # struct.error, IndexError, ...); whichever it is, a person has a damaged file.
+        # struct.error, IndexError, ...); whichever it is, the user has a damaged file.
         raise _unreadable(name, damage.explanation(error, len(content))) from error
 
 

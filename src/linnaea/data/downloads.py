@@ -50,7 +50,7 @@ def fetch(
     Parameters
     ----------
     destination: Path
-        Where the file will live. What stands there was checked when it was written, so it is believed.
+        Where the file will live. What is there was checked when it was written, and is not checked again.
     md5: str
         Of the content, after decompression (mirrors compress differently; the content is the same).
     mirrors: sequence of str
@@ -59,7 +59,7 @@ def fetch(
     decompress: bool
         Whether to store the content of a gzipped file rather than the file.
     cure: str
-        What a person without a network can do instead; ends the error.
+        What a user without a network can do instead; ends the error.
 
     Raises DataError with every mirror's failure, LinnaeaError where the cache cannot be written. A mirror
     that stalls is given up after TIMEOUT seconds, one that trickles after WINDOW, one that never ends after
@@ -155,7 +155,7 @@ def _fetch_from(address: str, content: Path, *, decompress: bool) -> tuple[str, 
 
 
 class _GivenUp(Exception):
-    """A mirror that would not come to an end, in words for a person."""
+    """A mirror that would not come to an end, in words for the user."""
 
 
 class _Sink:

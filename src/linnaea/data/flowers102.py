@@ -24,8 +24,8 @@ _FILES = {
 }
 _PICTURES = "jpg"
 
-# setid.mat's names for the parts, of 1,020, 1,020 and 6,149 pictures. Mind that they are by far the largest
-# part for testing; some papers train on it and say so only in a footnote.
+# setid.mat's names for the sets, of 1,020, 1,020 and 6,149 pictures. Mind that they are by far the largest
+# set for testing; some papers train on it and state so only in a footnote.
 _PART_KEYS = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 # Folders that hold the three files; tried in this order.
@@ -47,7 +47,7 @@ def flower_names() -> tuple[str, ...]:
 
 
 def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Dataset:
-    """Return the flowers, with the official parts and the flowers' names as labels.
+    """Return the flowers, with the official split and the flowers' names as labels.
 
     The folder jpg/ (or 102flowers.tgz, which is extracted into the cache), imagelabels.mat and setid.mat are
     looked for in data_dir (and its flowers102/ and flowers-102/), then in the cache, and then fetched (345
@@ -59,7 +59,7 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
     """
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"The data folder {data_dir} does not exist.", "Check --data-dir.")
-    # The small files first: a damaged one is told before 345 MB are fetched.
+    # The small files first: a damaged one is reported before 345 MB are fetched.
     labels = _read_labels(_file("imagelabels.mat", data_dir))
     parts = _read_parts(_file("setid.mat", data_dir), len(labels))
     pictures = _pictures(data_dir)
@@ -109,7 +109,7 @@ def _folders(data_dir: Path | None) -> list[Path]:
 
 
 def _file(name: str, data_dir: Path | None) -> Path:
-    """Return one of the published files, checked: a person's own, or the cache's."""
+    """Return one of the published files, checked: the user's, or the cache's."""
     for folder in _folders(data_dir):
         if (folder / name).is_file():
             _check_md5(folder / name)
@@ -130,14 +130,14 @@ def _check_md5(path: Path) -> None:
 
 
 def _pictures(data_dir: Path | None) -> Path:
-    """Return the folder of the pictures: a person's own, or the cache's, extracted there if need be."""
+    """Return the folder of the pictures: the user's, or the cache's, extracted there if need be."""
     for folder in _folders(data_dir):
         if (folder / _PICTURES).is_dir():
             return folder / _PICTURES
     own = any((folder / _ARCHIVE).is_file() for folder in _folders(data_dir))
     destination = _cached(_PICTURES)
     if not destination.is_dir():
-        # A person's data folder may be read-only, and is theirs: pictures always go into the cache.
+        # The user's data folder may be read-only, and is theirs: pictures always go into the cache.
         archive = _file(_ARCHIVE, data_dir)
         archives.extract(archive, _PICTURES, destination)
         if not own:

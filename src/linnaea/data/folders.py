@@ -22,7 +22,7 @@ PART_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""The folder names (and CSV values) that mean a part, and the part they mean."""
+"""The folder names (and CSV values) that mean a set, and the set they mean."""
 
 _LAYOUT = "Give each class a folder of its own (photos/rose/1.jpg, photos/tulip/2.jpg)."
 # Written by systems and viewers, not by people: counted as hidden files.
@@ -177,7 +177,7 @@ def _identity(path: Path | str) -> object:
         status = os.stat(path)
     except OSError:
         return os.path.realpath(path)
-    # File systems without such numbers tell 0 for all.
+    # File systems without such numbers give 0 for all.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
@@ -230,7 +230,7 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
 
 
 def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
-    """Refuse a part's folder without pictures: the person meant to have that part."""
+    """Refuse a set's folder without pictures: the user meant to have that set."""
     filled = {part for _, _, part in listing.pictures}
     empty = sorted(top.name for top in tops if PART_NAMES[top.name.lower()] not in filled)
     if empty:

@@ -1,4 +1,4 @@
-"""Folds: every picture judged once, by a network that has not seen it."""
+"""Folds: every picture is in a test set once, of a network that was not trained on it."""
 
 import warnings
 from collections import Counter
@@ -23,14 +23,14 @@ def make_folds(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Split]:
-    """Divide the pictures into folds, and return for each the split that judges it.
+    """Divide the pictures into folds, and return for each the split whose test set it is.
 
     Parameters
     ----------
     dataset: Dataset
         The order in which it lists its pictures does not matter.
     protocol: str
-        "official" or "trainval": of the pictures of train and val, the given test part untouched; anything
+        "official" or "trainval": of the pictures of train and val, the given test set untouched; anything
         else: of all pictures.
     number: int
         Of folds, 2 or more.
@@ -69,13 +69,13 @@ def make_folds(
     fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
     splits = []
     for fold in range(number):
-        rest, judged = rows[fold_of != fold], rows[fold_of == fold]
+        rest, tested = rows[fold_of != fold], rows[fold_of == fold]
         train, val = _validation_of(dataset, rest, together, validation, seed, fold)
         sentence = f"fold {fold + 1} of {number} of {words}, stratified, seed {seed}"
         if len(val):
             sentence += f", {validation * 100:g} % of the others set aside for validation"
             sentence += in_fact(Fraction(str(validation)), len(val), len(rest), "it is")
-        splits.append(Split(train, val, judged, sentence, groups))
+        splits.append(Split(train, val, tested, sentence, groups))
     return splits
 
 
@@ -96,8 +96,8 @@ def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, in
     with warnings.catch_warnings():
         # That a class has fewer pictures than there are folds is no fault: it is missing from some of them.
         warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, judged) in enumerate(folds):
-            fold_of[judged] = fold
+        for fold, (_, tested) in enumerate(folds):
+            fold_of[tested] = fold
     for name in np.unique(labels):
         own = labels == name
         if len(np.unique(fold_of[own])) == 1 and len(np.unique(groups[own])) > 1:

@@ -1,4 +1,4 @@
-"""Pictures that belong together, and so must lie in one part: copies, one patient, one burst."""
+"""Pictures that belong together, and so must stay in one set: copies, one patient, one burst."""
 
 import re
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ class Groups:
     ids: ndarray of int64, (n,)
         Equal where pictures belong together, directly or through others.
     names: tuple of str, (n,)
-        A name for each picture's group: the person's own (of a column, of a pattern) where there is just one,
+        A name for each picture's group: the user's (of a column, of a pattern) where there is just one,
         else the group's first path; "" for a picture that stands alone.
     words: str
         By what they were found, for the report: "31 groups by patient, 2 groups of copies".
@@ -80,7 +80,7 @@ def find_groups(
     ids = joined(len(dataset), [numbers for _, numbers in relations])
     words = []
     for number, (word, numbers) in enumerate(relations):
-        # Of the person's own groups all are counted, one picture or more; of copies there must be two.
+        # Of the user's groups all are counted, one picture or more; of copies there must be two.
         own = number < len(named)
         sizes = Counter(numbers.tolist())
         alone = sum(not value for value in named[number][1]) if own else 0
@@ -91,12 +91,12 @@ def find_groups(
 
 def whole_class_groups(labels: np.ndarray, ids: np.ndarray) -> dict[str, int]:
     """Return {class: its group} for each class of two pictures or more that lies in one group altogether."""
-    held = {}
+    whole = {}
     for name in np.unique(labels):
         own = ids[labels == name]
         if len(own) > 1 and (own == own[0]).all():
-            held[str(name)] = int(own[0])
-    return held
+            whole[str(name)] = int(own[0])
+    return whole
 
 
 def _column(dataset: Dataset, column: str) -> list[str]:

@@ -113,7 +113,7 @@ def _peculiarities(image: Image.Image) -> tuple[str, ...]:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return how the file stores its pixels ("RGB;16B"), which Pillow's mode does not tell for colour."""
+    """Return how the file stores its pixels ("RGB;16B"), which Pillow's mode does not state for colour."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return ""

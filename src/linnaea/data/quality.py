@@ -85,8 +85,8 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
     content: bytes
         Its file.
     picture: ndarray of uint8, (height, width, 3)
-        Decoded, at any size; blur is judged where the shorter side has ENOUGH pixels, as far as there are so
-        many.
+        Decoded, at any size; blur is measured where the shorter side has ENOUGH pixels, or at its own size
+        where it has fewer.
     """
     said = header(content)
     image = Image.fromarray(picture)

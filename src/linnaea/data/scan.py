@@ -117,7 +117,7 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
 
     The data set's notes count what was left out, and give the reason for each of the first ten.
 
-    Raises DataError where strict and a picture cannot be used (all are counted, ten are told), and where
+    Raises DataError where strict and a picture cannot be used (all are counted, ten are listed), and where
     fewer than two classes are left.
     """
     unusable = [problem for problem in scan.problems if problem.kind in UNUSABLE]

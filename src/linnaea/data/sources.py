@@ -28,7 +28,7 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
     ----------
     source: str or Path
         "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched),
-        "flowers102" (8,189 photographs or a part of them, found or fetched), a folder (one folder a class; or
+        "flowers102" (8,189 photographs or some of them, found or fetched), a folder (one folder a class; or
         train/, val/ and test/ that each hold one folder a class), or a CSV file with the columns path, label
         and perhaps split. A name wins over a folder of that name, which is written ./mnist.
     data_dir: Path, optional
@@ -69,7 +69,7 @@ def _unknown(source: str, path: Path) -> UsageError:
         )
     except OSError:
         beside = []
-    # Neighbours are named the way the person wrote it: relative, absolute, with or without a folder before.
+    # Neighbours are named the way the user wrote it: relative, absolute, with or without a folder before.
     neighbours = [entry.name if str(folder) == "." else str(entry) for entry in beside]
     hint = did_you_mean(source.rstrip("/"), [*NAMES, *neighbours])
     if not hint.startswith("Did"):

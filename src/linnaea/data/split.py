@@ -1,4 +1,4 @@
-"""Parts made once: which pictures train, which choose, which judge."""
+"""Split: which pictures are trained on, which are chosen on, which are tested on."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ _ALLOWED = (
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The rows of each part, and how they were chosen.
+    """The rows of each set, and how they were chosen.
 
     train, val, test: ndarray of int64
         Rows of the data set, in the order of their paths. val may be empty.
@@ -44,7 +44,7 @@ class Split:
     groups: Groups | None = None
 
     def parts(self) -> dict[str, np.ndarray]:
-        """Return the rows by the part's name."""
+        """Return the rows by the set's name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
     def leaks(self, ids: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,9 +63,9 @@ class Split:
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return "official" for picture files that have parts (a folder, a CSV, flowers102), else "0.7".
+    """Return "official" for picture files that have a split (a folder, a CSV, flowers102), else "0.7".
 
-    Not for MNIST, whose parts are official too: the original report drew its own.
+    Not for MNIST, whose split is official too: the original report drew its own.
     """
     return OFFICIAL if dataset.root is not None and dataset.parts is not None else RANDOM_SHARE
 
@@ -73,32 +73,32 @@ def default_protocol(dataset: Dataset) -> str:
 def make_split(
     dataset: Dataset, protocol: str, *, validation: float = 0.0, seed: int = 0, groups: Groups | None = None
 ) -> Split:
-    """Divide the pictures into parts.
+    """Divide the pictures into training, validation and test set.
 
     Parameters
     ----------
     dataset: Dataset
         The order in which it lists its pictures does not matter: they are sorted by path first.
     protocol: str
-        "official" (the data set's own parts: train, choose on val where there is one, judge on test),
+        "official" (the data set's own split: train, choose on val where there is one, test on test),
         "trainval" (the same, but train on train and val together), "0.7" (train on 70 % of the pictures, test
         on the rest, each class in proportion), the same as "70/30" and as "random"; "70/15/15" names a
-        validation part as well.
+        validation set as well.
     validation: float
-        The fraction of the training part to set aside for choosing, each class in proportion; without effect
-        where the protocol has a validation part.
+        The fraction of the training set to set aside for validation, each class in proportion; without effect
+        where the protocol has a validation set.
     seed: int
         Of the draw, for the streams SPLIT and VALIDATION.
     groups: Groups, optional
-        What belongs together and is never divided by a draw. Official parts are taken as they are
-        (Split.leaks tells what that lets through).
+        What belongs together and is never divided by a draw. An official split is taken as it is
+        (Split.leaks returns what that lets through).
 
     Sizes: of n pictures, test gets n x its fraction, rounded to the nearest (halves to even), and train the
     rest; within that, each class gets its share rounded up or down (scikit-learn's stratification), and never
     nothing. Where groups have more than one picture, as near to that as they allow (balance.divide_groups).
 
     Raises SettingError for a protocol or fraction that is not allowed, and DataError, naming the classes,
-    where a class has too few pictures for the parts, lies in one group, or stands in validation or test and
+    where a class has too few pictures for the sets, lies in one group, or stands in validation or test and
     not in training.
     """
     if protocol in {OFFICIAL, TRAINVAL}:
@@ -125,15 +125,15 @@ def make_split(
 
 
 def set_aside(dataset: Dataset, split: Split, validation: float, seed: int = 0) -> Split:
-    """Return the split with this fraction of its training part as validation, unless it has one.
+    """Return the split with this fraction of its training set as validation, unless it has one.
 
-    Raises as make_split does, also for a part without pictures.
+    Raises as make_split does, also for a set without pictures.
     """
     # Written so that not-a-number is refused too.
     if not 0 <= validation < 1:
         raise SettingError(f"The validation fraction is {validation}; expected 0 or more and less than 1.")
-    # From training only, on a stream of its own: asking for a validation part, or for another size of it,
-    # never changes the test part.
+    # From training only, on a stream of its own: asking for a validation set, or for another size of it,
+    # never changes the test set.
     if validation and not len(split.val):
         train, val = _divide(
             dataset,
@@ -153,7 +153,7 @@ def set_aside(dataset: Dataset, split: Split, validation: float, seed: int = 0) 
 
 
 def in_fact(share: Fraction, pictures: int, of: int, what: str) -> str:
-    """Return what a part came to, where that is a point or more from its share; "" elsewhere.
+    """Return what a set came to, where that is a point or more from its share; "" elsewhere.
 
     Of few classes, or large groups, none can be left out or divided.
     """
@@ -196,7 +196,7 @@ def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def without_part(dataset: Dataset) -> str:
-    """Return ", 24 pictures in no set left out", for a protocol that takes the parts as given, or ""."""
+    """Return ", 24 pictures in no set left out", for a protocol that takes the split as given, or ""."""
     left = 0 if dataset.parts is None else int((dataset.parts == "").sum())
     return f", {counted(left, 'picture')} in no set left out" if left else ""
 
@@ -245,14 +245,14 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         )
     if groups is None:
         return
-    held = whole_class_groups(labels, groups.ids[rows])
-    if held:
+    whole = whole_class_groups(labels, groups.ids[rows])
+    if whole:
         names = dict(zip(groups.ids.tolist(), groups.names, strict=True))
         classes = listed(
             f"'{name}' in '{names[group]}', {(labels == name).sum():,} pictures"
-            for name, group in held.items()
+            for name, group in whole.items()
         )
-        subject = "A class lies" if len(held) == 1 else f"{len(held):,} classes lie"
+        subject = "A class lies" if len(whole) == 1 else f"{len(whole):,} classes lie"
         # Of two reasons to belong together, the one that made this group may not be the one it is named by.
         several = f"Kept together are {groups.words}, joined where they share a picture. "
         raise DataError(
@@ -284,7 +284,7 @@ def _draw(
 
 
 def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move one picture of each class that rounding left out of a side, so that a rare class is judged too."""
+    """Move one picture of each class that rounding left out of a side: a rare class is evaluated, too."""
     for name in np.unique(labels):
         for giving, lacking in ((rest, taken), (taken, rest)):
             if not (labels[lacking] == name).any():
@@ -299,7 +299,7 @@ def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[
 
 
 def check_parts(dataset: Dataset, split: Split) -> None:
-    """Raise DataError for a training or test part without pictures, or a class that training lacks."""
+    """Raise DataError for a training or test set without pictures, or a class that training lacks."""
     for part in ("train", "test"):
         if not len(split.parts()[part]):
             raise DataError(
@@ -307,7 +307,7 @@ def check_parts(dataset: Dataset, split: Split) -> None:
                 "Every split needs pictures to train on and pictures to test on.",
             )
     # The class list is made from training. The other way round is no error: a class without test pictures is
-    # learned and reported as not judged.
+    # learned and reported as not evaluated.
     known = set(dataset.labels[split.train].tolist())
     for part, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)

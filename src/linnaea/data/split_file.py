@@ -17,7 +17,7 @@ from linnaea.text import counted, listed
 COLUMNS = ("path", "hash", "label", "split", "group")
 """The columns of split.csv. Older files have no group, and call the split a part."""
 
-NAMED = 100
+NAMED = 10
 """So many changed pictures an error names; a whole folder that vanished is reported by its number."""
 
 
@@ -139,6 +139,11 @@ def split_from_rows(
     changes = [
         f"{len(paths):,} {kind}: {listed(paths, NAMED)}" for kind, paths in differences.items() if paths
     ]
+    if len(differences["missing"]) == len(rows):
+        raise DataError(
+            f"'{dataset.name}' has none of the {counted(len(rows), 'picture')} of the split.",
+            "Name the data set that the split was made from, or make a new split.",
+        )
     if changes:
         raise DataError(
             f"'{dataset.name}' is not what the split was made from ({'; '.join(changes)}).",

@@ -40,12 +40,12 @@ def mismatch(path: Path, expected: str) -> str:
 
 def _with_line_feeds(path: Path) -> str:
     """Return the SHA-256 that a file has once each \\r\\n in it is \\n."""
-    digest, held = hashlib.sha256(), b""
+    digest, rest = hashlib.sha256(), b""
     with reading.opened(path, MAX_FILE) as file:
         while block := file.read(BLOCK):
-            block = held + block
+            block = rest + block
             # The line feed of a carriage return at the end of a block begins the next one.
-            held = b"\r" if block.endswith(b"\r") else b""
-            digest.update(block.removesuffix(held).replace(b"\r\n", b"\n"))
-    digest.update(held)
+            rest = b"\r" if block.endswith(b"\r") else b""
+            digest.update(block.removesuffix(rest).replace(b"\r\n", b"\n"))
+    digest.update(rest)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from linnaea.errors import MissingExtraError
 
 
 class EventWriter:
-    """Writes records into folder/tensorboard: loss and accuracy, with the parts as curves of one chart."""
+    """Writes records into folder/tensorboard: loss and accuracy, with the sets as curves of one chart."""
 
     def __init__(self, folder: Path) -> None:
         """Raise MissingExtraError where TensorBoard is not installed."""

@@ -1,4 +1,4 @@
-"""RunFolder: everything a run leaves behind, as plain files that a person can open."""
+"""RunFolder: everything a run leaves behind, as plain files that anybody can open."""
 
 import contextlib
 import csv
@@ -375,7 +375,7 @@ class RunFolder:
         return [name for name in dict.fromkeys(plain) if not (self.path / name).is_symlink()]
 
     def _clear(self) -> None:
-        """Remove the files of a run, or of a group and its runs, by name: a person's own beside them stay."""
+        """Remove the files of a run, or of a group and its runs, by name: other files beside them stay."""
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
         self.sweep()
@@ -411,7 +411,7 @@ class RunFolder:
 
 
 def _is_left_over(name: str) -> bool:
-    """Tell what a process that was killed leaves where it had not even begun a run, from a person's files."""
+    """Return whether a file is left over by a process killed before it began a run, and not the user's."""
     return name in (LOCK, RESERVE) or re.fullmatch(r"\..+\.[a-z0-9_]{8}\.tmp", name) is not None
 
 

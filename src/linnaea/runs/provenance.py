@@ -118,7 +118,7 @@ def git(folder: Path | None = None) -> dict[str, Any] | None:
 
 
 def _git(folder: Path | None, *arguments: str) -> str | None:
-    # Without optional locks, so that a person's own git beside it is never in the way.
+    # Without optional locks, so that the user's own git beside it is never in the way.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         ran = subprocess.run(

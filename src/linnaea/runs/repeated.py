@@ -122,13 +122,13 @@ class RunGroup(RunFolder):
         return runs
 
     def judged(self) -> list[RunFolder]:
-        """Return the runs that have judged their test part. Raises RunError for one that lost its numbers."""
+        """Return the runs with an evaluated test set. Raises RunError for one that lost its numbers."""
         for run in self.runs():
             run.refuse_lost_numbers()
         return [run for run in self.runs() if (run.path / "metrics.json").exists()]
 
     def refuse_unjudged(self, judged: Sequence[RunFolder]) -> None:
-        """Raise RunError where none of the runs has judged its test part; judged: those that have."""
+        """Raise RunError where none of the runs has evaluated its test set; judged: those that have."""
         if not judged:
             raise RunError(
                 f"None of the {self.kind} in {self.path} has evaluated a test set.",
@@ -136,7 +136,7 @@ class RunGroup(RunFolder):
             )
 
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """Return what the metrics of the judged runs say together, computed anew; see summary."""
+        """Return the metrics of the evaluated runs taken together, computed again; see summary."""
         return summary([run.metrics() for run in self.judged()])
 
     def check_tables(self) -> None:

@@ -1,4 +1,4 @@
-"""Are two runs the same bit for bit? If not, where they part, how far apart they are, and what may be why."""
+"""Are two runs the same bit for bit? If not: where they diverge, how far apart they are, and perhaps why."""
 
 from collections.abc import Iterator
 from pathlib import Path

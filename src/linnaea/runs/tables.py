@@ -132,8 +132,8 @@ def recorded_leaks(run: RunFolder, table: Predictions) -> dict[str, Any] | None:
     leaks = run.info.leaks
     if leaks is None:
         return None
-    pictures, held = leaks.pictures or [], set(table.paths)
-    strange = [path for path in pictures if path not in held]
+    pictures, in_table = leaks.pictures or [], set(table.paths)
+    strange = [path for path in pictures if path not in in_table]
     if strange or leaks.n != len(pictures):
         miscounted = "" if strange else f"{leaks.n!r} of {len(pictures)}"
         what = miscounted or f"{strange[0]!r}, which is not a test picture"
