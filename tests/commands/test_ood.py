@@ -62,7 +62,7 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     told = capsys.readouterr()
     assert "Unfamiliar?" in told.out
     assert (
-        "of the warning of unfamiliar pictures, a false-alarm rate of 25 % is guaranteed on average, "
+        "of unfamiliar pictures (out-of-distribution), a false-alarm rate of 25 % is guaranteed on average, "
         "and one of 63.2 % with 95 % confidence: it is based on 3 of the 59 pictures that 5 % takes"
     ) in told.err
 

@@ -146,7 +146,7 @@ def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> 
     """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
     from linnaea.report.sentences import false_alarms, shortfall
 
-    words = [f"of the warning of unfamiliar pictures, {short}"] if (short := shortfall(score)) else []
+    words = [f"of unfamiliar pictures (out-of-distribution), {short}"] if (short := shortfall(score)) else []
     # Who was not warned need not hear that the warning comes too often.
     if any(answer.get("ood") for answer in answers) and (alarms := false_alarms(folder.metrics())):
         words.append(f"when this network was evaluated, {alarms}")
