@@ -96,7 +96,7 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
         "patience": 0,
     }
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "<dt>Chosen</dt><dd>the probe only, on 16 views of each picture</dd>" in page
+    assert "<dt>Plan</dt><dd>the probe only, on 16 views of each picture</dd>" in page
     assert "fine-tuning did not beat" not in told
 
 
