@@ -161,7 +161,7 @@ def test_a_long_table_can_be_searched(open_page, pages):
     page = open_page(pages["flowers"])
     page.locator("#classes input[type=search]").fill("flower 7")
     rows = page.locator("table.classes tbody tr:visible th")
-    assert [text.split("taken")[0] for text in rows.all_text_contents()] == ["flower 7"]
+    assert [text.split("mistaken")[0] for text in rows.all_text_contents()] == ["flower 7"]
 
 
 def test_the_page_of_a_group_leads_to_its_runs_and_back(open_page, pages):
@@ -170,5 +170,5 @@ def test_the_page_of_a_group_leads_to_its_runs_and_back(open_page, pages):
     page.get_by_role("link", name="fold 2").click()
     assert page.url.endswith("/2/report.html")
     assert page.get_by_text("Fold 2 of 3.").is_visible()
-    page.get_by_role("link", name="All of them together").click()
+    page.get_by_role("link", name="All runs together").click()
     assert page.url == pages["group"]
