@@ -325,8 +325,8 @@ def test_no_picture_is_read_to_a_size_that_the_network_does_not_take(
     shown = capsys.readouterr().err
     if data and data["pixels"]["size"]:
         assert shown == (
-            f"Error: {run}/run.json is not valid: data.pixels is {{'size': 4096, 'colour': False}}, and the network "
-            "takes 16 numbers a picture. Restore it, or train again.\n"
+            f"Error: {run}/run.json is not valid: data.pixels is {{'size': 4096, 'colour': False}}, "
+            "and the network takes 16 numbers a picture. Restore it, or train again.\n"
         )
     assert f"{run}/run.json" in shown
 
