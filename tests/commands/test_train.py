@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import linnaea
-from linnaea.classifiers.contract import classifier_class
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
+from linnaea.classifiers.registry import classifier_class
 from linnaea.cli import main
 from linnaea.data.flatten import vectors
 from linnaea.errors import DivergenceError

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import saved_temperature
+from linnaea.classifiers.common.saved import saved_temperature
 from linnaea.commands import ood
 from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
