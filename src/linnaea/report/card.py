@@ -41,10 +41,10 @@ def _identity(facts: RunFacts) -> list[str]:
 
 def _training(facts: RunFacts) -> list[str]:
     data = facts.info.data
-    if "train" not in data.parts:
+    if "train" not in data.splits:
         return []
     lines = [
-        f"{counted(data.parts['train'], 'picture')} of {facts.data_name or 'the data'}, "
+        f"{counted(data.splits['train'], 'picture')} of {facts.data_name or 'the data'}, "
         f"{counted(len(data.classes), 'class', 'classes')}."
     ]
     counts = training_counts(facts)
@@ -52,7 +52,7 @@ def _training(facts: RunFacts) -> list[str]:
         least, most = min(counts.values()), max(counts.values())
         spread = "" if least == most else f"{count(least)} to "
         lines.append(f"{spread}{counted(most, 'training picture')} per class.")
-    if validation := data.parts.get("val"):
+    if validation := data.splits.get("val"):
         lines.append(f"{counted(validation, 'more picture')} for choices such as the epoch (validation set).")
     return lines
 
@@ -125,10 +125,11 @@ def _unfamiliar(facts: RunFacts) -> list[str]:
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
     rate = ood.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
-    part = str(facts.outliers.get("part") or "validation")
+    # Older runs call it a part.
+    split = str(facts.outliers.get("split") or facts.outliers.get("part") or "validation")
     more = ""
     if isinstance(pictures, int) and rate > asked:
-        more = f" (on average; {counted(pictures, f'{part} picture')} cannot guarantee less)"
+        more = f" (on average; {counted(pictures, f'{split} picture')} cannot guarantee less)"
     seen = facts.metric("outliers")
     found = "" if seen is None else f"; on the test set there were {percent(seen)}"
     lines = [

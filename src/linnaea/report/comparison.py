@@ -311,11 +311,11 @@ def _overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
     trained = [entry for entry in entries if entry.facts.history]
     if _no_epoch(trained):
         return []
-    part = "val" if all(e.facts.series("val", "accuracy") for e in trained) else "train"
-    figures = [_overlay(trained, part, "accuracy", "Accuracy", "accuracy (%)", "accuracy-curves")]
+    split = "val" if all(e.facts.series("val", "accuracy") for e in trained) else "train"
+    figures = [_overlay(trained, split, "accuracy", "Accuracy", "accuracy (%)", "accuracy-curves")]
     for number, loss in enumerate(dict.fromkeys(entry.facts.loss_name for entry in trained)):
         alike = [entry for entry in trained if entry.facts.loss_name == loss]
-        used = part if all(e.facts.series(part, "loss") for e in alike) else "train"
+        used = split if all(e.facts.series(split, "loss") for e in alike) else "train"
         figures.append(
             _overlay(alike, used, "loss", loss.capitalize(), loss_axis(loss), f"loss-curves-{number}")
         )
@@ -323,19 +323,19 @@ def _overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
 
 
 def _overlay(
-    entries: Sequence[Entry], part: str, quantity: str, title: str, axis: str, ident: str
+    entries: Sequence[Entry], split: str, quantity: str, title: str, axis: str, ident: str
 ) -> Figure | None:
     factor = 100 if quantity == "accuracy" else 1
     lines = [
         Line(f"{e.letter} {charts.shortened(e.name, 13)}", e.colour, points, short=e.letter)
         for e in entries
-        if (points := [(epoch, value * factor) for epoch, value in e.facts.series(part, quantity)])
+        if (points := [(epoch, value * factor) for epoch, value in e.facts.series(split, quantity)])
     ]
     if not lines:
         return None
-    where = "validation set" if part == "val" else "training set"
+    where = "validation set" if split == "val" else "training set"
     note = (
-        "" if part == "val" else "Not every run has a validation set, so the curves show the training set. "
+        "" if split == "val" else "Not every run has a validation set, so the curves show the training set. "
     )
     return chart_figure(
         ident, f"{title} on the {where} per epoch", axis, lines, share=quantity == "accuracy", note=note

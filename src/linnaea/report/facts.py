@@ -13,8 +13,8 @@ from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import RunInfo
 
-# The quantities of a line of history.jsonl that are drawn, by part.
-PARTS = ("train", "val", "test")
+# The quantities of a line of history.jsonl that are drawn, by split.
+SPLITS = ("train", "val", "test")
 
 LOSS_NAMES = {"cross_entropy": "cross-entropy", "squared_error": "squared error"}
 
@@ -71,7 +71,7 @@ class RunFacts:
         """The number of test pictures the metrics are about."""
         if self.predictions is not None:
             return len(self.predictions)
-        return self.info.data.parts.get("test") or None
+        return self.info.data.splits.get("test") or None
 
     @property
     def loss_name(self) -> str:
@@ -94,12 +94,12 @@ class RunFacts:
         """Return the rows that explain a metric, as evaluation.metrics.explained lists them."""
         return list(self.metrics.get(name, {}).get(key) or [])
 
-    def series(self, part: str, quantity: str) -> list[tuple[int, float]]:
+    def series(self, split: str, quantity: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of e.g. ('val', 'loss'), without the epochs that have none.
 
         A loss that left the finite numbers was written as null, and is a gap here.
         """
-        key = f"{part}_{quantity}"
+        key = f"{split}_{quantity}"
         return [
             (int(record["epoch"]), float(record[key]))
             for record in self.history
@@ -155,10 +155,10 @@ def read_run(run: RunFolder) -> RunFacts:
 
 
 def _tables(run: RunFolder) -> list[Predictions | None]:
-    """Return the tables of the test and the validation part, held against the run's split."""
-    there = [part for part in tables.FILES if tables.is_there(run, part)]
+    """Return the tables of the test and the validation set, held against the run's split."""
+    there = [name for name in tables.FILES if tables.is_there(run, name)]
     split = tables.split_of(run) if there else None
-    return [tables.read_table(run, part, split) if part in there else None for part in ("test", "val")]
+    return [tables.read_table(run, name, split) if name in there else None for name in ("test", "val")]
 
 
 def _problems(run: RunFolder) -> list[dict[str, Any]] | None:

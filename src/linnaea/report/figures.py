@@ -8,12 +8,12 @@ from markupsafe import Markup
 
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
-from linnaea.report.facts import PARTS, RunFacts
+from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
 
-PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
-PART_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+SPLIT_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         factor = 100 if quantity == "accuracy" else 1
         lines = [
             Line(
-                PART_NAMES[part],
-                PART_COLOURS[part],
-                [(epoch, value * factor) for epoch, value in facts.series(part, quantity)],
-                dashed=part == "test",
+                SPLIT_NAMES[split],
+                SPLIT_COLOURS[split],
+                [(epoch, value * factor) for epoch, value in facts.series(split, quantity)],
+                dashed=split == "test",
             )
-            for part in PARTS
+            for split in SPLITS
         ]
         lines = [line for line in lines if line.points]
         if lines:

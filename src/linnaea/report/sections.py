@@ -83,9 +83,9 @@ def beginning(facts: RunFacts) -> str:
         return ""
     named = {"train": "training", "val": "validation"}
     found = [
-        f"{percent(facts.series(part, 'accuracy')[0][1])} of the {word} pictures"
-        for part, word in named.items()
-        if facts.series(part, "accuracy")
+        f"{percent(facts.series(split, 'accuracy')[0][1])} of the {word} pictures"
+        for split, word in named.items()
+        if facts.series(split, "accuracy")
     ]
     what = "Only the linear probe was fitted" if facts.info.probe else "No epoch was trained"
     return f"{what}: it classifies {formatting.listed(found)} correctly." if found else f"{what}."
@@ -176,8 +176,8 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
     data = facts.info.data
     if not data.model_fields_set:
         return None
-    parts = {part: number for part, number in data.parts.items() if number}
-    total = sum(parts.values())
+    splits = {split: number for split, number in data.splits.items() if number}
+    total = sum(splits.values())
     names = {"train": "training", "val": "validation", "test": "test"}
     prints = ("Fingerprint of the data", data.fingerprint), ("Hash of the split", data.split_hash)
     return {
@@ -186,11 +186,12 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
         "pictures": None if data.pictures is None else count(data.pictures),
         "classes": len(data.classes),
         "protocol": data.protocol,
-        "parts": [(names.get(p, p), count(n), percent(n / total)) for p, n in parts.items()],
+        "splits": [(names.get(s, s), count(n), percent(n / total)) for s, n in splits.items()],
         "notes": data.notes,
-        "part_names": [names.get(p, p) for p in parts],
+        "split_names": [names.get(split, split) for split in splits],
         "per_class": [
-            (name, [count(counts.get(p, 0)) for p in parts]) for name, counts in data.per_class.items()
+            (name, [count(counts.get(split, 0)) for split in splits])
+            for name, counts in data.per_class.items()
         ],
         "looked": facts.problems is not None,
         "problems": kinds_of_problems(facts),

@@ -37,10 +37,10 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
     try:
         earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks = Looks(earlier=None, runs=[], test_part=test_set)
+        looks = Looks(earlier=None, runs=[], test_set=test_set)
     else:
         folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
-        looks = Looks(earlier=len(earlier), runs=folders, test_part=test_set)
+        looks = Looks(earlier=len(earlier), runs=folders, test_set=test_set)
     run.info.looks = looks
     return looks
 
