@@ -33,8 +33,8 @@ def covered(sets, predictions):
     return members[np.arange(len(predictions)), predictions.true_index]
 
 
-def test_nearly_all_validation_parts_keep_the_guarantee():
-    # Of n = 50 the 49th score: P(Binomial(50, 0.9) >= 49) = 3.4 % of parts break the guarantee (with the 48th
+def test_nearly_all_validation_sets_keep_the_guarantee():
+    # Of n = 50 the 49th score: P(Binomial(50, 0.9) >= 49) = 3.4 % of sets break the guarantee (with the 48th
     # 11.2 %), and E[coverage] = 49 / 51 for distinct scores.
     generator = np.random.default_rng(0)
     shares = np.empty(400)

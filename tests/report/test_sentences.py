@@ -58,7 +58,8 @@ def test_groups_where_they_matter():
     accuracy = {"pictures": 600, "groups": 60, "independent": 120.4}
     assert sentences.in_groups({"accuracy": accuracy}) == (
         "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
-        "together: they carry as much information as 120 independent pictures, and the intervals allow for that"
+        "together: they carry as much information as 120 independent pictures, and the intervals allow "
+        "for that"
     )
     assert sentences.in_groups({"accuracy": accuracy | {"independent": 590}}) is None
     assert sentences.in_groups({}) is None
@@ -81,8 +82,8 @@ def test_groups_where_they_matter():
         (
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 190, "independent": 19},
             "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
-            "based on 190 validation pictures, which carry as much information as 19 independent pictures, and "
-            "95 % confidence takes 59 independent pictures",
+            "based on 190 validation pictures, which carry as much information as 19 independent pictures, "
+            "and 95 % confidence takes 59 independent pictures",
         ),
     ],
 )

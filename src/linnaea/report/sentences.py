@@ -73,8 +73,8 @@ def broken_sets(metrics: Metrics) -> str | None:
         f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
         f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, "
         f"this would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are "
-        "based on the validation set, which was probably easier: they may hold less often than guaranteed for "
-        "new pictures as well"
+        "based on the validation set, which was probably easier: they may hold less often than guaranteed "
+        "for new pictures as well"
     )
 
 
