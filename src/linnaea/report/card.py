@@ -114,7 +114,8 @@ def _failures(facts: RunFacts) -> list[str]:
         )
     if sentences.broken_sets(facts.metrics):
         lines.append(
-            "Its prediction sets and thresholds may hold less often than guaranteed: see the warning at the top."
+            "Its prediction sets and thresholds may hold less often than guaranteed: see the warning at the "
+            "top."
         )
     return lines + _blind_spots(facts)
 
