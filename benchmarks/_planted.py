@@ -38,8 +38,8 @@ def plant(root: Path) -> Planted:
     flowers = open_dataset("flowers102", data_dir=SHARED / "data" / "flowers102")
     generator = np.random.default_rng(0)
     planted = Planted(root)
-    for part, label, row in _drawn(flowers, generator):
-        planted.honest.append(_place(root, part, label, f"{row:05}.jpg"))
+    for split, label, row in _drawn(flowers, generator):
+        planted.honest.append(_place(root, split, label, f"{row:05}.jpg"))
         shutil.copyfile(flowers.files([row])[0], root / planted.honest[-1])
     chosen = iter(generator.permutation(planted.honest).tolist())
     for kind, count in COPIES.items():
@@ -49,11 +49,11 @@ def plant(root: Path) -> Planted:
     labels = sorted({path.split("/")[1] for path in planted.honest})
     for _ in range(SWAPPED):
         path = next(chosen)
-        part, label, name = path.split("/")
+        split, label, name = path.split("/")
         other = labels[(labels.index(label) + int(generator.integers(1, len(labels)))) % len(labels)]
-        shutil.move(root / path, root / part / other / name)
-        planted.swapped[f"{part}/{other}/{name}"] = label
-        planted.honest[planted.honest.index(path)] = f"{part}/{other}/{name}"
+        shutil.move(root / path, root / split / other / name)
+        planted.swapped[f"{split}/{other}/{name}"] = label
+        planted.honest[planted.honest.index(path)] = f"{split}/{other}/{name}"
     return planted
 
 
@@ -64,14 +64,14 @@ def _drawn(flowers: Dataset, generator: np.random.Generator) -> Iterator[tuple[s
             yield "train" if number < 0.7 * OF_EACH else "test", str(label), row
 
 
-def _place(root: Path, part: str, label: str, name: str) -> str:
-    (root / part / label).mkdir(parents=True, exist_ok=True)
-    return f"{part}/{label}/{name}"
+def _place(root: Path, split: str, label: str, name: str) -> str:
+    (root / split / label).mkdir(parents=True, exist_ok=True)
+    return f"{split}/{label}/{name}"
 
 
 def _copy(root: Path, original: str, kind: str, generator: np.random.Generator) -> tuple[str, str]:
-    part, label, name = original.split("/")
-    copy = _place(root, "test" if part == "train" else "train", label, f"{kind}-{name}")
+    split, label, name = original.split("/")
+    copy = _place(root, "test" if split == "train" else "train", label, f"{kind}-{name}")
     if kind == "exact":
         shutil.copyfile(root / original, root / copy)
         return original, copy
@@ -95,7 +95,7 @@ def _copy(root: Path, original: str, kind: str, generator: np.random.Generator) 
 
 def _damage(root: Path, original: str, number: int) -> str:
     """Write a file that cannot be read as a picture, of one of eight kinds."""
-    part, label, name = original.split("/")
+    split, label, name = original.split("/")
     content = (root / original).read_bytes()
     kinds = [
         b"",
@@ -107,6 +107,6 @@ def _damage(root: Path, original: str, number: int) -> str:
         b"<!doctype html><title>404</title>",
         content[200:],
     ]
-    path = _place(root, part, label, f"damaged{number}-{name}")
+    path = _place(root, split, label, f"damaged{number}-{name}")
     (root / path).write_bytes(kinds[number % len(kinds)])
     return path

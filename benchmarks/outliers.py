@@ -35,10 +35,10 @@ def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
     """Return name → pictures and labels: the official split's three sets, digits, and two kinds of noise."""
     flowers = sources.open_dataset("flowers102", data_dir=data_dir)
     made = split.make_split(flowers, "official", validation=0.1, seed=0)
-    found: dict[str, tuple[Any, np.ndarray]] = {}
-    for part in ("train", "val", "test"):
-        rows = getattr(made, part)
-        found[part] = flowers.files(list(rows)), flowers.labels[rows]
+    labelled: dict[str, tuple[Any, np.ndarray]] = {}
+    for name in ("train", "val", "test"):
+        rows = getattr(made, name)
+        labelled[name] = flowers.files(list(rows)), flowers.labels[rows]
     rng = np.random.default_rng(0)
     digits = sources.open_dataset("digits").pixels
     chosen = digits[rng.choice(len(digits), DIGITS, replace=False)]
@@ -46,7 +46,7 @@ def pictures(data_dir: Path) -> dict[str, tuple[Any, np.ndarray]]:
     uniform = rng.integers(0, 256, shape, dtype=np.uint8)
     gaussian = np.clip(rng.normal(127.5, 64, shape), 0, 255).astype(np.uint8)
     others = {"digits": np.repeat(chosen[..., None], 3, 3), "uniform": uniform, "Gaussian": gaussian}
-    return found | {name: (some, np.zeros(len(some), "U1")) for name, some in others.items()}
+    return labelled | {name: (some, np.zeros(len(some), "U1")) for name, some in others.items()}
 
 
 def features_of(backbone: str, weights: str, data_dir: Path, kept: Path) -> Features:
@@ -77,12 +77,12 @@ def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]]
     """Return score → against what → AUROC on validation, and the results of the used score on test."""
     classes = np.unique(features["train"][1])
     held = np.random.default_rng(seed).choice(classes, HELD, replace=False)
-    parts = {}
-    for part in ("train", "val", "test"):
-        X, y = features[part]
+    known_classes = {}
+    for name in ("train", "val", "test"):
+        X, y = features[name]
         inside = ~np.isin(y, held)
-        parts[part] = X[inside], np.searchsorted(np.setdiff1d(classes, held), y[inside]), X[~inside]
-    (X, targets, _), (val, val_targets, val_held), (test, _, test_held) = parts.values()
+        known_classes[name] = X[inside], np.searchsorted(np.setdiff1d(classes, held), y[inside]), X[~inside]
+    (X, targets, _), (val, val_targets, val_held), (test, _, test_held) = known_classes.values()
     probe = fit_probe(
         torch.from_numpy(X).float(), targets, validation=(torch.from_numpy(val).float(), val_targets)
     )

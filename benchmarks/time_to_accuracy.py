@@ -33,9 +33,9 @@ import sys, time, json
 import numpy as np, keras
 from keras import layers
 folder, epochs = sys.argv[1], int(sys.argv[2])
-parts = np.load(folder + "/parts.npz")
+arrays = np.load(folder + "/arrays.npz")
 kept = np.load(folder + "/weights.npz")
-X, X_val = (parts[name].astype("float32") / 255 for name in ("train", "val"))
+X, X_val = (arrays[name].astype("float32") / 255 for name in ("train", "val"))
 body = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(224, 224, 3))
 body.set_weights([kept[f"arr_{i}"] for i in range(len(kept.files))])
 model = keras.Sequential([body, layers.GlobalAveragePooling2D(), layers.Dropout(0.2),
@@ -44,9 +44,9 @@ model.compile(keras.optimizers.SGD(0.005), "sparse_categorical_crossentropy", me
 spent = 0.0
 for epoch in range(epochs):
     started = time.perf_counter()
-    model.fit(X, parts["y_train"], batch_size=16, verbose=0)
+    model.fit(X, arrays["y_train"], batch_size=16, verbose=0)
     spent += time.perf_counter() - started
-    accuracy = model.evaluate(X_val, parts["y_val"], batch_size=32, verbose=0)[1]
+    accuracy = model.evaluate(X_val, arrays["y_val"], batch_size=32, verbose=0)[1]
     print(json.dumps([spent, accuracy]), flush=True)
 """
 
@@ -68,13 +68,13 @@ def keras_arrays(network: torch.nn.Module) -> list[np.ndarray]:
 def write_inputs(folder: Path, dataset: sources.Dataset, made: split.Split) -> None:
     """Write the inputs of the Keras process: both sets, preprocessed as in the report, and the weights."""
     report, classes = Preprocessing.report(224), np.unique(dataset.labels)
-    parts = {}
+    arrays = {}
     for name, rows in (("train", made.train), ("val", made.val)):
         pictures = cache.decoded(dataset.files(rows), 256)
         fitted = report.fit([np.asarray(pictures[row]) for row in range(len(rows))])
-        parts[name] = fitted.permute(0, 2, 3, 1).numpy()
-        parts[f"y_{name}"] = np.searchsorted(classes, dataset.labels[rows])
-    np.savez(folder / "parts.npz", **parts)
+        arrays[name] = fitted.permute(0, 2, 3, 1).numpy()
+        arrays[f"y_{name}"] = np.searchsorted(classes, dataset.labels[rows])
+    np.savez(folder / "arrays.npz", **arrays)
     network = timm.create_model("mobilenetv2_100")
     network.load_state_dict(build_backbone("mobilenetv2", weights=WEIGHTS).network.state_dict())
     np.savez(folder / "weights.npz", *keras_arrays(network))

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from linnaea.classifiers import contract
+from linnaea.classifiers import registry
 from linnaea.classifiers.common.schedules import SCHEDULES
 from linnaea.classifiers.finetune import augment, batchnorm, inference, optimizers, precision, preprocessing
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
@@ -17,8 +17,8 @@ from linnaea.runs.settings import make_recipe
 from linnaea.settings import EVERY, MODELS, PARAMETERS, SETTINGS, parse_duration
 
 CLASSES = {
-    "mlp": contract.classifier_class("mlp"),
-    "keras": contract.classifier_class("keras"),
+    "mlp": registry.classifier_class("mlp"),
+    "keras": registry.classifier_class("keras"),
     "pretrained": FineTuneClassifier,
 }
 

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from linnaea.classifiers.contract import Classifier, EpochRecord, classifier_class, new_classifier
+from linnaea.classifiers.contract import Classifier, EpochRecord
+from linnaea.classifiers.registry import classifier_class, new_classifier
 from linnaea.errors import DataError, LinnaeaError, SettingError, UsageError
 
 # Keras reads torch's tensors in a way that NumPy 2 deprecates.

@@ -63,7 +63,7 @@ def test_a_pretrained_networks_curve_ends_at_its_probe(photographs):
     info = json.loads((photographs / "run.json").read_text())
     assert info["learning_forecast"]["of"] == "probe"
     assert info["learning_curve"][-1]["accuracy"] == info["probe"]["accuracy"]
-    assert info["learning_curve"][-1]["pictures"] == info["data"]["parts"]["train"]
+    assert info["learning_curve"][-1]["pictures"] == info["data"]["splits"]["train"]
 
 
 def test_a_fine_tuned_network_is_repeated_bit_for_bit(photographs, tmp_path, capsys):

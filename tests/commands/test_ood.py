@@ -29,9 +29,9 @@ def test_training_leaves_the_score_and_its_rate_on_the_test_part(trained):
     info = json.loads((trained / "run.json").read_text())
     assert means.shape == (3, 8) == (kept["classes"], kept["width"])
     assert (np.linalg.norm(means, axis=1) <= 1 + 1e-6).all()  # means of vectors of length one
-    assert (kept["part"], kept["pictures"]) == ("validation", info["data"]["parts"]["val"])
+    assert (kept["split"], kept["pictures"]) == ("validation", info["data"]["splits"]["val"])
     told = json.loads((trained / "metrics.json").read_text())["outliers"]
-    assert told["value"] == kept["test"]["above"] / info["data"]["parts"]["test"]
+    assert told["value"] == kept["test"]["above"] / info["data"]["splits"]["test"]
     assert told["low"] <= told["value"] <= told["high"]
     # 5 % were asked for; 3 pictures can promise one in four.
     assert (kept["asked"], told["wanted"], told["threshold"]) == (0.05, 0.25, kept["threshold"])
@@ -85,7 +85,7 @@ def test_without_a_validation_part_training_sets_the_threshold(bars, stripes, tm
     arguments = ["--hidden", "8", "--epochs", "4", "--size", "12", "--validation", "0", "--out", str(run)]
     assert main(["train", str(bars), *arguments]) == 0
     kept = json.loads((run / "outliers.json").read_text())
-    assert (kept["part"], kept["doubt"]) == ("training", "distances")
+    assert (kept["split"], kept["doubt"]) == ("training", "distances")
     assert (
         "training scores"
         in json.loads((run / "run.json").read_text())["chosen"]["out-of-distribution threshold"]

@@ -41,7 +41,7 @@ def test_a_run_tells_of_its_probe_and_what_it_alone_would_have_scored(run):
     info = json.loads((run / "run.json").read_text())
     assert info["state"] == "finished"
     assert info["network"]["summary"].startswith("mobilenetv2_050 · random weights")
-    assert info["probe"]["part"] == "validation"
+    assert info["probe"]["split"] == "validation"
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in history] == [0, 1, 2]
     assert info["probe"]["accuracy"] == history[0]["val_accuracy"]

@@ -92,7 +92,7 @@ def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, 
     group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
     for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
         broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
-        alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "part": "validation"}
+        alarms = {"value": 0.4, "wanted": 0.05, "p_value": p_value, "split": "validation"}
         run.write_json("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
     build_group(group)

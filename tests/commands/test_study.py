@@ -113,7 +113,7 @@ def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, cap
     ) in told
     info = json.loads((run / "run.json").read_text())
     assert info["leaks"] == {"pictures": ["test/bar 0/copy.png"], "n": 1, "validation": 0}
-    assert info["data"]["parts"]["test"] == 13
+    assert info["data"]["splits"]["test"] == 13
 
 
 def test_an_empty_part_of_a_folder_is_refused(bars, tmp_path, capsys):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import linnaea
-from linnaea.classifiers.contract import classifier_class
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
+from linnaea.classifiers.registry import classifier_class
 from linnaea.cli import main
 from linnaea.data.flatten import vectors
 from linnaea.errors import DivergenceError
@@ -37,7 +37,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
     info = json.loads((trained / "run.json").read_text())
     assert info["state"] == "finished"
     # 36 pictures: 11 (30 %, rounded) are tested, 10 % of the other 25 are set aside, at least one a class.
-    assert info["data"]["parts"] == {"train": 22, "val": 3, "test": 11}
+    assert info["data"]["splits"] == {"train": 22, "val": 3, "test": 11}
     assert info["recipe"]["hidden"] == [8]
     assert info["recipe"]["batch_size"] == 100
     assert info["chosen_on"] == "validation accuracy"
@@ -187,7 +187,7 @@ def test_without_validation_nothing_is_chosen(bars, tmp_path):
         out=tmp_path / "r",
     )
     info = run.info.as_json()
-    assert info["data"]["parts"]["val"] == 0
+    assert info["data"]["splits"]["val"] == 0
     assert info["chosen_on"] is None
     record = run.history()[-1]
     assert record["val_loss"] is None

@@ -139,7 +139,7 @@ def test_a_csv_and_part_folders_train(bars, tmp_path):
         == 0
     )
     info = json.loads((tmp_path / "b" / "run.json").read_text())
-    assert info["data"]["parts"]["test"] == 12
+    assert info["data"]["splits"]["test"] == 12
 
 
 def test_reproduce_quick_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

@@ -88,20 +88,20 @@ def test_a_split_divides_no_group_and_loses_no_picture(pictures, share, seed, da
         dataset = Dataset("toy", "toy", paths, labels[order], pixels=pixels, columns={"patient": patients})
         groups = find_groups(dataset, column="patient")
         split = make_split(dataset, f"{100 - share}/{share}", validation=0.2, seed=seed, groups=groups)
-        return {part: sorted(paths[row] for row in rows) for part, rows in split.parts().items()}
+        return {part: sorted(paths[row] for row in rows) for part, rows in split.by_name().items()}
 
     try:
-        parts = divided(np.arange(len(names)))
+        splits = divided(np.arange(len(names)))
     except DataError:
         # Classes of one picture or in one group cannot be divided; their messages have tests of their own.
         assume(False)
-    assert sorted(name for members in parts.values() for name in members) == names
+    assert sorted(name for members in splits.values() for name in members) == names
     parts_of = defaultdict(set)
-    for part, members in parts.items():
+    for part, members in splits.items():
         for name in members:
             parts_of[patients[name]].add(part)
     assert {len(found) for found in parts_of.values()} == {1}
-    assert divided(np.array(data.draw(st.permutations(range(len(names)))))) == parts
+    assert divided(np.array(data.draw(st.permutations(range(len(names)))))) == splits
 
 
 def test_a_group_that_holds_a_whole_class_is_named():
@@ -131,6 +131,6 @@ def test_without_groups_of_two_the_split_is_that_of_no_groups():
     )  # fmt: skip
     plain = make_split(dataset, "0.7", validation=0.1, seed=3)
     alone = make_split(dataset, "0.7", validation=0.1, seed=3, groups=find_groups(dataset, copies=range(40)))
-    for part, rows in plain.parts().items():
-        np.testing.assert_array_equal(alone.parts()[part], rows)
+    for part, rows in plain.by_name().items():
+        np.testing.assert_array_equal(alone.by_name()[part], rows)
     assert alone.protocol == plain.protocol

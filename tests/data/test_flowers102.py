@@ -21,7 +21,7 @@ from linnaea.data.split import default_protocol, make_split
 from linnaea.errors import DataError
 
 LABELS = [1, 2, 1, 2, 1, 2, 102, 102]
-PARTS = {"trnid": [1, 2], "valid": [3, 4], "tstid": [5, 6, 7, 8]}
+SPLITS = {"trnid": [1, 2], "valid": [3, 4], "tstid": [5, 6, 7, 8]}
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -39,7 +39,7 @@ def publish(folder: Path, extra: tarfile.TarInfo | None = None) -> Path:
     """Write the three files of a data set of eight pictures."""
     folder.mkdir()
     savemat(folder / "imagelabels.mat", {"labels": np.array([LABELS], np.uint8)})
-    savemat(folder / "setid.mat", {key: np.array([ids], np.uint16) for key, ids in PARTS.items()})
+    savemat(folder / "setid.mat", {key: np.array([ids], np.uint16) for key, ids in SPLITS.items()})
     with tarfile.open(folder / "102flowers.tgz", "w:gz") as tar:
         for number in range(1, len(LABELS) + 1):
             info = tarfile.TarInfo(f"jpg/image_{number:05d}.jpg")
@@ -76,7 +76,7 @@ def published(tmp_path, monkeypatch):
 def check(dataset, root: Path) -> None:
     assert dataset.paths == tuple(f"jpg/image_{number:05d}.jpg" for number in range(1, 9))
     assert dataset.labels.tolist() == [flower_names()[label - 1] for label in LABELS]
-    assert dataset.parts.tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 4
+    assert dataset.splits.tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 4
     assert (dataset.root, dataset.notes) == (root, ())
     assert dataset.files([4])[0].read_bytes() == picture(5)
 

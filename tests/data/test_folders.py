@@ -34,7 +34,7 @@ def test_linked_parts_and_linked_pictures_are_read(make_folder):
     (root / "test").symlink_to(elsewhere)
     (root / "train" / "a" / "linked.png").symlink_to(elsewhere / "b" / "0.png")
     dataset = open_dataset(root)
-    assert sorted(dataset.parts.tolist()) == ["test"] * 4 + ["train"] * 5
+    assert sorted(dataset.splits.tolist()) == ["test"] * 4 + ["train"] * 5
     assert "train/a/linked.png" in dataset.paths
     assert dataset.notes == ()
 
@@ -78,7 +78,7 @@ def test_a_circle_outside_ends(make_folder):
 
 
 def test_a_part_that_is_another_part_under_a_second_name_is_refused(make_folder):
-    root = make_folder({f"{part}/{label}": 1 for part in ("train", "test") for label in "ab"})
+    root = make_folder({f"{split}/{label}": 1 for split in ("train", "test") for label in "ab"})
     (root / "val").symlink_to("test")
     with pytest.raises(DataError) as caught:
         open_dataset(root)

@@ -9,11 +9,11 @@ from linnaea.data.groups import Groups
 from linnaea.errors import DataError, SettingError
 
 
-def pictures(sizes, parts=None):
+def pictures(sizes, splits=None):
     """A data set of so many pictures a class."""
     labels = np.repeat([f"class {c}" for c in range(len(sizes))], sizes)
     paths = tuple(f"{row:04}.png" for row in range(len(labels)))
-    return Dataset("made", "made", paths, labels, None if parts is None else np.array(parts))
+    return Dataset("made", "made", paths, labels, None if splits is None else np.array(splits))
 
 
 def grouped(ids):
@@ -54,11 +54,11 @@ def test_the_seed_decides_and_the_order_of_the_listing_does_not():
 
 
 def test_a_given_test_part_stays_untouched():
-    parts = ["train", "val", "test", "train"] * 10
-    dataset = pictures([20, 20], parts)
+    splits = ["train", "val", "test", "train"] * 10
+    dataset = pictures([20, 20], splits)
     folds = make_folds(dataset, "official", 5, validation=0.2)
     touched = np.concatenate([np.concatenate([f.train, f.val, f.test]) for f in folds])
-    assert "test" not in dataset.parts[touched]
+    assert "test" not in dataset.splits[touched]
     assert len(np.unique(np.concatenate([fold.test for fold in folds]))) == 30
     assert "train and val, test untouched" in folds[0].protocol
 
@@ -67,10 +67,10 @@ def test_groups_are_never_divided():
     dataset = pictures([30, 30])
     ids = np.arange(60) // 3
     for fold in make_folds(dataset, "0.7", 5, validation=0.2, groups=grouped(ids)):
-        parts = [set(ids[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
-        assert not parts[0] & parts[1]
-        assert not parts[0] & parts[2]
-        assert not parts[1] & parts[2]
+        splits = [set(ids[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
+        assert not splits[0] & splits[1]
+        assert not splits[0] & splits[2]
+        assert not splits[1] & splits[2]
 
 
 def test_every_class_is_learned_in_every_fold():
@@ -104,9 +104,9 @@ def test_of_few_groups_one_at_least_chooses_and_none_is_divided(many, number):
     dataset = pictures([60, 60])
     ids = np.arange(120) % many
     for fold in make_folds(dataset, "0.7", number, validation=0.1, groups=grouped(ids)):
-        parts = [set(ids[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
-        assert all(parts)
-        assert sum(map(len, parts)) == many
+        splits = [set(ids[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
+        assert all(splits)
+        assert sum(map(len, splits)) == many
         assert "10 % of the others set aside for validation (it is " in fold.protocol
 
 

@@ -190,8 +190,8 @@ def test_groups_are_the_finest_that_contain_every_relation(relations, data):
 
 
 def test_a_given_division_that_leaks_is_told():
-    parts = np.array(["train", "train", "val", "test", "test", "test", "train", "test"])
-    dataset = replace(toy([f"x{row}" for row in range(8)]), parts=parts)
+    splits = np.array(["train", "train", "val", "test", "test", "test", "train", "test"])
+    dataset = replace(toy([f"x{row}" for row in range(8)]), splits=splits)
     # Picture 3 is a copy of a training picture, 4 of the validation picture, which is a copy of 1 itself.
     groups = find_groups(dataset, copies=[0, 1, 1, 0, 1, 5, 6, 7])
     found = make_split(dataset, "official", groups=groups).leaks(groups.ids)

@@ -22,7 +22,7 @@ def test_digits_are_500_of_each_class(digits):
     assert digits.pixels.dtype == np.uint8
     assert Counter(digits.labels.tolist()) == {str(digit): 500 for digit in range(10)}
     assert digits.paths[17] == "digits/00017"
-    assert digits.parts is None
+    assert digits.splits is None
 
 
 def test_digits_are_pictures_of_mnist(shared, digits):
@@ -36,8 +36,8 @@ def test_mnist_has_its_published_counts(shared):
     assert mnist.pixels.shape == (70000, 28, 28)
     assert len(set(mnist.paths)) == 70000
     assert (mnist.paths[17], mnist.paths[60000]) == ("train/00017", "test/00000")
-    for part, counts in (("train", TRAIN_COUNTS), ("test", TEST_COUNTS)):
-        assert [int(np.sum(mnist.labels[mnist.parts == part] == str(d))) for d in range(10)] == counts
+    for split, counts in (("train", TRAIN_COUNTS), ("test", TEST_COUNTS)):
+        assert [int(np.sum(mnist.labels[mnist.splits == split] == str(d))) for d in range(10)] == counts
     # The first training picture is the famous five.
     assert mnist.labels[0] == "5"
 

@@ -150,14 +150,14 @@ def test_classes_missing_from_official_parts_are_told(make_folder):
     ]
 
 
-def test_copies_across_parts_and_classes_are_a_leak_and_a_doubtful_label(make_folder):
+def test_copies_across_splits_and_classes_are_a_leak_and_a_doubtful_label(make_folder):
     root = make_folder({"train/a": 6, "train/b": 6, "test/a": 5, "test/b": 5})
     shutil.copy(root / "train/a/0.png", root / "test/b/copy.png")
     scanned = scan(open_dataset(root))
     found = [problem for problem in scanned.problems if problem.kind in DUPLICATES]
     told = "2 pictures are the same, byte for byte: test/b/copy.png, train/a/0.png; "
     assert [(problem.severity, problem.kind, problem.message) for problem in found] == [
-        ("error", "exact_duplicate_across_parts", f"{told}they lie in different sets (test, train)."),
+        ("error", "exact_duplicate_across_splits", f"{told}they lie in different sets (test, train)."),
         ("warning", "exact_duplicate_across_classes", f"{told}their labels differ (a, b)."),
     ]
     assert found[0].paths == found[1].paths == ("test/b/copy.png", "train/a/0.png")

@@ -68,7 +68,7 @@ def test_each_folder_is_a_class(make_folder):
     )
     assert dataset.labels.tolist() == ["rose"] * 3 + ["tulip"] * 2
     assert (dataset.name, dataset.source, dataset.root) == ("photos", f"{root}/", root)
-    assert dataset.parts is None
+    assert dataset.splits is None
     assert dataset.notes == ()
     assert all(path.is_file() for path in dataset.files(range(5)))
 
@@ -77,21 +77,21 @@ def test_each_folder_is_a_class(make_folder):
     "names", [("train", "val", "test"), ("Training", "valid", "TEST"), ("train", "validation", "testing")]
 )
 def test_part_folders_hold_class_folders(make_folder, names):
-    root = make_folder({f"{part}/{label}": 2 for part in names for label in "ab"})
+    root = make_folder({f"{split}/{label}": 2 for split in names for label in "ab"})
     dataset = open_dataset(root)
-    assert sorted(set(zip(dataset.parts.tolist(), dataset.labels.tolist(), strict=True))) == [
-        (part, label) for part in ("test", "train", "val") for label in "ab"
+    assert sorted(set(zip(dataset.splits.tolist(), dataset.labels.tolist(), strict=True))) == [
+        (split, label) for split in ("test", "train", "val") for label in "ab"
     ]
 
 
 def test_classes_that_are_called_like_parts_stay_classes(make_folder):
     dataset = open_dataset(make_folder({"train": 2, "test": 2}))
-    assert (dataset.class_names, dataset.parts) == (("test", "train"), None)
+    assert (dataset.class_names, dataset.splits) == (("test", "train"), None)
 
 
 def test_a_lone_training_folder_is_no_division(make_folder):
     dataset = open_dataset(make_folder({"train/a": 2, "train/b": 2}))
-    assert (dataset.class_names, dataset.parts) == (("a", "b"), None)
+    assert (dataset.class_names, dataset.splits) == (("a", "b"), None)
 
 
 def test_what_is_left_out_is_counted(make_folder):

@@ -27,12 +27,12 @@ def read_again(dataset: Dataset, rows: list[dict[str, str]], **settings: str) ->
     return split_from_rows(dataset, rows, content_hashes(dataset), **settings)
 
 
-def in_memory(counts, parts=None):
+def in_memory(counts, splits=None):
     """A data set with counts[class] pictures of a class, each with its own single value."""
     labels = np.array([name for name, count in counts.items() for _ in range(count)])
     pixels = np.arange(len(labels), dtype=np.uint32).view(np.uint8).reshape(-1, 2, 2)
     paths = tuple(f"p/{number:05d}" for number in range(len(labels)))
-    return Dataset("toy", "toy", paths, labels, None if parts is None else np.array(parts), pixels)
+    return Dataset("toy", "toy", paths, labels, None if splits is None else np.array(splits), pixels)
 
 
 def tally(dataset, rows):
@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another():
     dataset = in_memory({"a": 40, "b": 40})
     first, again, other = (make_split(dataset, "0.7", validation=0.1, seed=seed) for seed in (0, 0, 1))
     for part in ("train", "val", "test"):
-        np.testing.assert_array_equal(first.parts()[part], again.parts()[part])
+        np.testing.assert_array_equal(first.by_name()[part], again.by_name()[part])
     assert not np.array_equal(first.test, other.test)
 
 
@@ -100,15 +100,15 @@ def test_one_protocol_written_in_several_ways(protocol):
 
 
 def test_random_is_seventy_thirty_whatever_the_official_parts_say():
-    dataset = in_memory({"a": 10, "b": 10}, parts=["train", "test"] * 10)
+    dataset = in_memory({"a": 10, "b": 10}, splits=["train", "test"] * 10)
     random, seventy = make_split(dataset, "random", seed=2), make_split(dataset, "0.7", seed=2)
     np.testing.assert_array_equal(random.test, seventy.test)
     assert random.protocol == "70/30 stratified, seed 2"
 
 
 def test_trainval_trains_on_both_parts_and_leaves_test_alone():
-    parts = ["train", "val", "val", "test"] * 5
-    dataset = in_memory({"a": 10, "b": 10}, parts=parts)
+    splits = ["train", "val", "val", "test"] * 5
+    dataset = in_memory({"a": 10, "b": 10}, splits=splits)
     split, official = make_split(dataset, "trainval"), make_split(dataset, "official")
     assert split.train.tolist() == sorted([*official.train, *official.val])
     np.testing.assert_array_equal(split.test, official.test)
@@ -125,7 +125,7 @@ def test_trainval_trains_on_both_parts_and_leaves_test_alone():
 
 def test_trainval_needs_a_validation_part():
     with pytest.raises(SettingError) as caught:
-        make_split(in_memory({"a": 2, "b": 2}, parts=["train", "test"] * 2), "trainval")
+        make_split(in_memory({"a": 2, "b": 2}, splits=["train", "test"] * 2), "trainval")
     assert str(caught.value) == (
         "'toy' has no official validation set to train on as well. Use --split official."
     )
@@ -134,7 +134,7 @@ def test_trainval_needs_a_validation_part():
 def test_three_shares_name_a_validation_part():
     dataset = in_memory({"a": 40, "b": 60})
     split = make_split(dataset, "70/15/15", validation=0.5)
-    assert [len(rows) for rows in split.parts().values()] == [70, 15, 15]
+    assert [len(rows) for rows in split.by_name().values()] == [70, 15, 15]
     assert split.protocol == "70/15/15 stratified, seed 0"
 
 
@@ -167,11 +167,11 @@ def test_a_validation_fraction_out_of_range_is_refused(validation):
 
 
 def test_official_parts_are_taken_as_they_are():
-    parts = ["train", "val", "test", ""] * 4
-    dataset = in_memory({"a": 8, "b": 8}, parts)
+    splits = ["train", "val", "test", ""] * 4
+    dataset = in_memory({"a": 8, "b": 8}, splits)
     split = make_split(dataset, "official", validation=0.5)
-    for part, rows in split.parts().items():
-        assert rows.tolist() == [row for row in range(16) if parts[row] == part]
+    for part, rows in split.by_name().items():
+        assert rows.tolist() == [row for row in range(16) if splits[row] == part]
     assert split.protocol == "official split, 4 pictures in no set left out"
 
 
@@ -225,10 +225,10 @@ def test_a_folder_copied_from_a_mac_is_drawn_alike():
         dataset = Dataset("toy", "toy", paths, labels, pixels=np.zeros((40, 1, 1), np.uint8))
         splits = [make_split(dataset, "0.7", validation=0.2), *make_folds(dataset, "all", 3)]
         again = read_again(dataset, split_rows(dataset, splits[0], content_hashes(dataset)))
-        assert [rows.tolist() for rows in again.parts().values()] == [
-            rows.tolist() for rows in splits[0].parts().values()
+        assert [rows.tolist() for rows in again.by_name().values()] == [
+            rows.tolist() for rows in splits[0].by_name().values()
         ]
-        drawn.append([[names[row] for rows in split.parts().values() for row in rows] for split in splits])
+        drawn.append([[names[row] for rows in split.by_name().values() for row in rows] for split in splits])
     assert drawn[0] == drawn[1]
 
 
@@ -288,8 +288,8 @@ def test_a_split_comes_back_from_its_file(make_folder):
         read_split(written(split_rows(dataset, split, content_hashes(dataset)))),
         content_hashes(dataset),
     )
-    for part, rows in split.parts().items():
-        np.testing.assert_array_equal(back.parts()[part], rows)
+    for part, rows in split.by_name().items():
+        np.testing.assert_array_equal(back.by_name()[part], rows)
 
 
 def test_a_split_is_refused_when_the_pictures_changed(make_folder):
@@ -331,9 +331,9 @@ def test_new_pictures_stay_outside_an_earlier_split(make_folder):
     dataset = open_dataset(root)
     rows = split_rows(dataset, make_split(dataset, "0.5"), content_hashes(dataset))
     (root / "a/9.png").write_bytes((root / "a/0.png").read_bytes() + b"x")
-    split = read_again(open_dataset(root), rows, protocol="parts of runs/one")
+    split = read_again(open_dataset(root), rows, protocol="splits of runs/one")
     assert len(split.train) + len(split.test) == 8
-    assert split.protocol == "parts of runs/one, 1 picture outside it left out"
+    assert split.protocol == "splits of runs/one, 1 picture outside it left out"
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,12 @@ def test_a_split_file_of_an_earlier_version_is_read():
 def test_the_fingerprint_follows_content_label_path_and_part():
     dataset = in_memory({"a": 3, "b": 3}, ["train"] * 6)
     base = whole(dataset)
-    pixels, labels, parts = dataset.pixels.copy(), dataset.labels.copy(), dataset.parts.copy()
-    pixels[0, 0, 0], labels[0], parts[0] = 9, "b", "val"
-    others = [{"pixels": pixels}, {"labels": labels}, {"parts": parts}, {"paths": ("q", *dataset.paths[1:])}]
+    pixels, labels, splits = dataset.pixels.copy(), dataset.labels.copy(), dataset.splits.copy()
+    pixels[0, 0, 0], labels[0], splits[0] = 9, "b", "val"
+    others = [
+        {"pixels": pixels},
+        {"labels": labels},
+        {"splits": splits},
+        {"paths": ("q", *dataset.paths[1:])},
+    ]
     assert len({base, *(whole(replace(dataset, **change)) for change in others)}) == 5

@@ -32,7 +32,7 @@ def test_rows_become_pictures_sorted_by_path(pictures):
     dataset = open_dataset(path)
     assert dataset.paths == ("files/0.png", "files/2.png")
     assert dataset.labels.tolist() == ["rose", "tulip"]
-    assert (dataset.name, dataset.root, dataset.parts) == ("labels", pictures, None)
+    assert (dataset.name, dataset.root, dataset.splits) == ("labels", pictures, None)
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
@@ -42,7 +42,7 @@ def test_what_spreadsheets_write_is_read(pictures, separator):
     )
     dataset = open_dataset(write(pictures, text.replace(";", separator), encoding="utf-8-sig"))
     assert dataset.paths == ("files/0.png", "files/1.png", "files/2.png")
-    assert dataset.parts.tolist() == ["train", "val", ""]
+    assert dataset.splits.tolist() == ["train", "val", ""]
     assert dataset.notes == ("1 picture has no split.",)
 
 
@@ -109,7 +109,7 @@ def test_the_column_of_older_tables_is_read_and_both_at_once_are_refused(make_fo
     for column in ("split", "part"):
         (root / "table.csv").write_text("\n".join([f"path,label,{column}", *rows]))
         dataset = open_dataset(root / "table.csv")
-        assert (dataset.parts.tolist(), dict(dataset.columns)) == (["train", "test"], {})
+        assert (dataset.splits.tolist(), dict(dataset.columns)) == (["train", "test"], {})
     (root / "table.csv").write_text("path,label,split,part\nfiles/0.png,rose,train,1\n")
     with pytest.raises(DataError, match="has a column split and a column part, which mean the same"):
         open_dataset(root / "table.csv")

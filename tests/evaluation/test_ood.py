@@ -39,7 +39,7 @@ def test_a_score_by_hand():
     # deviation half of it.
     np.testing.assert_allclose(score.scores(held, probabilities), [0.5, 2.5 + 0.25 * 2], rtol=1e-6)
     assert score.threshold == pytest.approx(3.0)
-    assert (score.pictures, score.part, score.seen) == (2, "validation", 0.0)
+    assert (score.pictures, score.split, score.seen) == (2, "validation", 0.0)
 
 
 def test_distances_are_those_of_nearest_centroids():
@@ -132,7 +132,7 @@ def test_too_many_false_alarms_are_told_of():
     # Each of 11 is as likely the largest of 12: P(31 or fewer of 53 below) = C(42, 11) / C(64, 11).
     chance = score.p_value(22, 53)
     assert chance == pytest.approx(comb(42, 11) / comb(64, 11), rel=1e-9)
-    found = {"value": 22 / 53, "wanted": score.promised, "p_value": chance, "part": "validation"}
+    found = {"value": 22 / 53, "wanted": score.promised, "p_value": chance, "split": "validation"}
     assert ood.too_many({"outliers": found})
     assert not ood.too_many({"outliers": found | {"p_value": score.p_value(9, 53)}})
 
@@ -151,7 +151,7 @@ def test_training_pictures_are_held_against_means_without_themselves():
 def test_without_validation_training_sets_the_threshold_and_says_so():
     features, targets, _ = cloud(400)
     score = fit_outlier_score(features, targets, validation=None)
-    assert (score.part, score.doubt, score.pictures) == ("training", "distances", 400)
+    assert (score.split, score.doubt, score.pictures) == ("training", "distances", 400)
     honest, _, probabilities = cloud(4000, seed=5)
     rate = score.is_ood(score.scores(honest, probabilities)).mean()
     assert 0.03 < rate < 0.08

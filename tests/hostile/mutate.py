@@ -123,7 +123,7 @@ def seeds(folder: Path) -> list[tuple[str, bytes, Callable[[bytes, Path], object
     info = {
         "format_version": 1,
         "state": "finished",
-        "data": {"name": "x", "pixels": {"size": 28, "colour": False}, "parts": {"train": 8, "test": 4}},
+        "data": {"name": "x", "pixels": {"size": 28, "colour": False}, "splits": {"train": 8, "test": 4}},
         "recipe": {"epochs": 3},
     }
     (folder / "run.json").write_text(json.dumps(info))

@@ -222,7 +222,7 @@ def test_the_configuration_in_a_weights_file_is_believed_only_within_reason(
         ({"data": {"pixels": {"size": "28", "colour": False}}}, "data.pixels.size is '28'"),
         ({"data": {"pixels": {"size": 28, "colour": "no"}}}, "data.pixels.colour is 'no'"),
         ({"data": ["../../etc/passwd"]}, "data is ['../../etc/passwd']"),
-        ({"data": {"parts": {"test": -5}}}, "data.parts.test is -5"),
+        ({"data": {"splits": {"test": -5}}}, "data.splits.test is -5"),
         ({"recipe": "rm -rf"}, "recipe is 'rm -rf'"),
         ({"phases": {"train": 3}}, "phases.train is 3"),
         ({"state": ["finished"]}, "state is ['finished']"),

@@ -80,7 +80,7 @@ def run_info(classes: Sequence[str], predictions: Predictions, **changes: object
             "fingerprint": "b3f1c2a4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f80",
             "protocol": "70/30 stratified, seed 0",
             "notes": ["2 pictures are exact copies of others and stay on one side of the split."],
-            "parts": {"train": 44100, "val": 4900, "test": n},
+            "splits": {"train": 44100, "val": 4900, "test": n},
             "per_class": per_class,
         },
         "network": {"summary": "784-500-500-10, relu", "parameters": 648010},

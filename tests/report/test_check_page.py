@@ -41,7 +41,7 @@ def test_every_kind_has_its_section_with_the_pictures(page):
     problems, out = page
     text = out.read_text(encoding="utf-8")
     assert [problem.kind for problem in problems] == [
-        "unreadable", "exact_duplicate_across_parts", "near_duplicate_across_classes", "blank",
+        "unreadable", "exact_duplicate_across_splits", "near_duplicate_across_classes", "blank",
     ]  # fmt: skip
     for problem in problems:
         assert f'id="{problem.severity}-{problem.kind}"' in text
@@ -124,7 +124,7 @@ def test_two_sections_of_one_kind_have_two_names(tmp_path):
         pixels=np.eye(70, dtype=np.uint8)[None].repeat(2, 0),
     )
     pair = [
-        Problem("near_duplicate_across_parts", severity, ("a", "b"), "2 pictures.")
+        Problem("near_duplicate_across_splits", severity, ("a", "b"), "2 pictures.")
         for severity in ("error", "warning")
     ]
     text = checking.build_check(dataset, pair, tmp_path / "check.html").read_text(encoding="utf-8")

@@ -87,7 +87,7 @@ def test_how_far_a_run_came(epochs, trained, said):
 )
 def test_the_card_counts_training_pictures(counts, each, uneven):
     per_class = {name: {"train": number} for name, number in zip(CLASSES, counts, strict=True)}
-    run = facts("aa bb", data={"parts": {"train": sum(counts)}, "classes": CLASSES, "per_class": per_class})
+    run = facts("aa bb", data={"splits": {"train": sum(counts)}, "classes": CLASSES, "per_class": per_class})
     told = [s.replace(formatting.NBSP, " ") for _, part in card.model_card(run) for s in part]
     assert each in told
     assert [s for s in told if "far fewer" in s] == ([uneven] if uneven else [])
@@ -103,7 +103,7 @@ def test_one_picture_can_show_no_difference():
 def test_the_terminal_says_of_how_many_pictures(number, tested, tmp_path, capsys):
     run = RunFolder.create(tmp_path / "run")
     run.update_info(
-        data={"parts": {"test": number}, "classes": ["a", "b"]}, baselines={"always the largest class": 0.5}
+        data={"splits": {"test": number}, "classes": ["a", "b"]}, baselines={"always the largest class": 0.5}
     )
     run.write_json("metrics.json", {"accuracy": {"value": 1.0, "low": 0.2, "high": 1.0}})
     show_result(run)

@@ -44,7 +44,7 @@ def leave_everything(run, *, shown=30, cells=None):
     table = replace(table, probabilities=tempered(table.probabilities, heat))
     run.write_text("validation.csv", validation.to_csv())
     run.write_text("predictions.csv", table.to_csv())
-    run.write_json("calibration.json", {"temperature": heat, "pictures": half, "part": "validation"})
+    run.write_json("calibration.json", {"temperature": heat, "pictures": half, "split": "validation"})
     leaked = list(table.paths[:3])
     run.write_json(
         "metrics.json",
@@ -64,7 +64,7 @@ def leave_everything(run, *, shown=30, cells=None):
     run.update_info(
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
-        looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_part": "x"},
+        looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
         git={"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
         threads={"blas": 2, "torch": 1},
         chosen={"epoch": "validation accuracy", "none of the classes": "validation", "test part": "nothing"},
@@ -190,7 +190,7 @@ def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_valu
 @pytest.mark.parametrize(("p_value", "told"), [(0.0002, "less than 0.1 %"), (0.025, "")])
 def test_too_many_false_alarms_are_told_of_on_the_card(full, p_value, told):
     facts = read_run(full[0])
-    entry = {"value": 0.415, "wanted": 0.05, "p_value": p_value, "part": "validation"}
+    entry = {"value": 0.415, "wanted": 0.05, "p_value": p_value, "split": "validation"}
     facts = replace(facts, metrics=facts.metrics | {"outliers": entry}, outliers={"asked": 0.05})
     failures = " ".join(dict(model_card(facts))["Known weaknesses"]).replace(NBSP, " ")
     assert ("There are too many false alarms: it flagged 41.5 % of the test pictures" in failures) is bool(

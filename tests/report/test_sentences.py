@@ -8,7 +8,7 @@ from linnaea.evaluation.ood import promised_rate
 from linnaea.report import sentences
 
 SETS = {"value": 0.9, "wanted": 0.95, "p_value": 1e-7}
-ALARMS = {"value": 22 / 53, "wanted": 1 / 12, "p_value": 0.0062, "part": "validation"}
+ALARMS = {"value": 22 / 53, "wanted": 1 / 12, "p_value": 0.0062, "split": "validation"}
 
 
 def test_a_sentence_begins_large_and_ends():

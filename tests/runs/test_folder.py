@@ -108,11 +108,11 @@ def test_info_is_read_once_and_kept_until_it_is_flushed(tmp_path):
     finished_run(tmp_path)
     run = RunFolder.open(tmp_path)
     run.info.state = "running"
-    run.update_info(data={"parts": {"test": 3}})
+    run.update_info(data={"splits": {"test": 3}})
     assert json.loads((tmp_path / "run.json").read_text())["state"] == "finished"
     run.flush()
     assert RunFolder.open(tmp_path).info == run.info
-    assert run.info.data.parts == {"test": 3}
+    assert run.info.data.splits == {"test": 3}
 
 
 def test_keys_of_a_newer_version_are_kept(tmp_path):

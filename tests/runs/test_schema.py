@@ -130,3 +130,8 @@ def test_a_line_of_the_history_that_is_no_epochs_is_named(tmp_path, line, told):
     assert str(refusal.value).startswith(
         f"{tmp_path / 'history.jsonl'}, line 2 is not the record of an epoch: {told}"
     )
+
+
+def test_an_older_run_calls_its_sets_parts(tmp_path):
+    (tmp_path / "run.json").write_text('{"format_version": 1, "data": {"parts": {"train": 8, "test": 4}}}')
+    assert RunFolder.open(tmp_path).info.data.splits == {"train": 8, "test": 4}

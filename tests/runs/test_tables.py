@@ -49,8 +49,8 @@ def make(tmp_path):
 
     def made(rows=ROWS, lines=LINES, header="path,true,predicted,a,b", **info):
         run = RunFolder.create(tmp_path / "run", overwrite=True)
-        parts = {part: sum(row["split"] == part for row in rows) for part in ("train", "val", "test")}
-        run.update_info(data={"split_hash": split_hash(rows), "parts": parts}, **info)
+        splits = {part: sum(row["split"] == part for row in rows) for part in ("train", "val", "test")}
+        run.update_info(data={"split_hash": split_hash(rows), "splits": splits}, **info)
         run.flush()
         run.write_csv("split.csv", list(COLUMNS), rows)
         # Past the run, as if it were older than checksums.
@@ -193,7 +193,7 @@ def test_a_damaged_split_is_told_as_one(make, content, told):
 def test_a_run_without_split_is_held_against_its_numbers(make):
     run = make(lines=LINES[1:])
     (run.path / "split.csv").unlink()
-    run.update_info(data={"parts": run.info.data.parts})  # as a run that is older than split.csv
+    run.update_info(data={"splits": run.info.data.splits})  # as a run that is older than split.csv
     run.flush()
     assert split_of(run) is None
     table = read_table(run, "test", None)
@@ -238,8 +238,8 @@ def test_what_leaks_is_found_again_as_it_was_found_from_the_groups():
         dataset = Dataset("d", "d", tuple(f"{i:02}.png" for i in range(n)), np.full(n, "a"), pixels=pixels)
         kept = [str(number) if number else "" for number in generator.integers(0, 40, n)]
         groups = find_groups(dataset, copies=generator.integers(0, 200, n), kept=kept)
-        parts = np.split(generator.permutation(n), [30, 40])
-        split = Split(*map(np.sort, parts), "", groups)
+        splits = np.split(generator.permutation(n), [30, 40])
+        split = Split(*map(np.sort, splits), "", groups)
         expected = split.leaks(groups.ids)
         found = leaks_of(split_rows(dataset, split, content_hashes(dataset)))
         assert found["pictures"] == [dataset.paths[row] for row in expected["test"]]

@@ -25,7 +25,7 @@ def test_runs_on_the_same_test_part_are_counted(make_run):
     counts = [count(make_run(name), ["h1", "h2"])["earlier"] for name in "abc"]
     assert counts == [0, 1, 2]
     run = make_run("d")
-    # Another order is the same part, another picture is another part.
+    # Another order is the same test set, another picture is another one.
     assert count(run, ["h2", "h1"])["runs"] == ["runs/a", "runs/b", "runs/c"]
     assert run.info.looks.earlier == 3
     assert count(make_run("e"), ["h1", "h3"])["earlier"] == 0
@@ -47,12 +47,12 @@ def test_runs_that_end_together_are_all_counted(make_run):
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"looks": [1]}'])
 def test_a_damaged_ledger_stops_nothing_and_is_kept(make_run, tmp_path, damage):
-    part = count(make_run("a"), ["h"])["test_part"]
-    ledger = tmp_path / "cache" / "looks" / f"{part}.json"
+    test_set = count(make_run("a"), ["h"])["test_set"]
+    ledger = tmp_path / "cache" / "looks" / f"{test_set}.json"
     assert len(json.loads(ledger.read_text())["looks"]) == 1
     ledger.write_text(damage)
     found = count(make_run("b"), ["h"])
-    assert found == {"earlier": None, "runs": [], "test_part": part}
+    assert found == {"earlier": None, "runs": [], "test_set": test_set}
     assert sentence(found) == "Earlier evaluations on this test set could not be counted."
     assert ledger.read_text() == damage
 

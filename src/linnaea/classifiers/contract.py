@@ -1,10 +1,9 @@
-"""The contract of a classifier, and the registry: the only place that knows them all.
+"""The contract of a classifier: what every kind of them can do.
 
 scikit-learn's conventions: settings in __init__ and nothing else there, learned things end in an
 underscore, fit returns self.
 """
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from linnaea.errors import DataError, LinnaeaError, UsageError, did_you_mean
+from linnaea.errors import LinnaeaError
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,6 @@ class EpochRecord:
 
 
 OnEpoch = Callable[[EpochRecord, "Classifier"], None]
-TEMPERATURES = (0.001, 1000.0)
-"""Far beyond what calibration finds (0.05 to 20), and near enough that no logits become infinite by it."""
 
 # on_step(stage, done, total, seconds): stage is "" inside an epoch, else what is done ("probe"); done and
 # total are pictures, seconds those since the stage began. Inside an epoch training_state() may be asked for,
@@ -153,70 +150,3 @@ class Classifier(Protocol):
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Take back what training_state returned; the next fit goes on from there."""
-
-
-CLASSIFIERS = {
-    "mlp": "linnaea.classifiers.perceptron.classifier:MLPClassifier",
-    "keras": "linnaea.classifiers.keras.classifier:KerasMLPClassifier",
-}
-# Every other model is a backbone, by its name; this one where none is asked for.
-DEFAULT_BACKBONE = "efficientnet_lite0"
-FINETUNE = "linnaea.classifiers.finetune.classifier:FineTuneClassifier"
-
-
-def classifier_class(model: str) -> Any:
-    """Return the class behind a model's name; imported only now, because it may be heavy.
-
-    Raises UsageError, with the nearest names, for a model that is not known.
-    """
-    if model not in CLASSIFIERS:
-        _check_backbone(model)
-    return _class_at(CLASSIFIERS.get(model, FINETUNE))
-
-
-def saved_class(kind: str) -> Any:
-    """Return the class that wrote a model.json of this kind: mlp, keras or finetune.
-
-    Raises DataError for any other.
-    """
-    known = {**CLASSIFIERS, "finetune": FINETUNE}
-    if kind not in known:
-        kind = kind[:100]
-        raise DataError(f"There is no saved model of the kind '{kind}'.", did_you_mean(kind, known))
-    return _class_at(known[kind])
-
-
-def _class_at(place: str) -> Any:
-    module, name = place.split(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def saved_temperature(model: dict[str, Any]) -> float:
-    """Return the temperature of a model.json; files older than calibration have none, which is 1.
-
-    Raises TypeError for anything but a number within TEMPERATURES.
-    """
-    temperature = model.get("temperature", 1.0)
-    lowest, highest = TEMPERATURES
-    # bool is a kind of int in Python.
-    if type(temperature) not in (int, float) or not lowest <= temperature <= highest:
-        raise TypeError(f"the temperature is {temperature!r} and must be a number from {lowest} to {highest}")
-    return float(temperature)
-
-
-def new_classifier(model: str, **settings: Any) -> Any:
-    """Return an unfitted classifier of that model. Raises UsageError as classifier_class does."""
-    cls = classifier_class(model)
-    return cls(**settings) if model in CLASSIFIERS else cls(model, **settings)
-
-
-def _check_backbone(model: str) -> None:
-    near = did_you_mean(model, CLASSIFIERS)
-    if near.startswith("Did you"):
-        raise UsageError(f"There is no model '{model}'.", near)
-    from linnaea.classifiers.finetune.backbones import resolve
-
-    try:
-        resolve(model)
-    except UsageError as error:
-        raise UsageError(f"There is no model '{model}'.", error.cure) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers import contract
+from linnaea.classifiers import registry
 from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
@@ -54,7 +54,7 @@ def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen
 def _default_model(settings: dict[str, Any], data: str) -> str:
     # Who names hidden units, or what becomes of them, means a perceptron, whatever the pictures are.
     asked = settings.keys() & names(models=PERCEPTRONS, option=True)
-    return "mlp" if data in IN_MEMORY or asked else contract.DEFAULT_BACKBONE
+    return "mlp" if data in IN_MEMORY or asked else registry.DEFAULT_BACKBONE
 
 
 def hint(chosen: Chosen, photographs: Sequence[np.ndarray] | None) -> str:
@@ -83,7 +83,7 @@ def new_classifier(recipe: Recipe) -> Any:
 
     Raises SettingError naming every setting that this model does not have, or one whose value it refuses.
     """
-    unset = contract.new_classifier(recipe.model)
+    unset = registry.new_classifier(recipe.model)
     parameters = unset.get_params()
     asked = {SETTINGS[name]: value for name, value in recipe.model_dump(exclude_none=True).items()}
     foreign = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from linnaea.classifiers.contract import saved_temperature
+from linnaea.classifiers.common.saved import saved_temperature
 from linnaea.commands import ood
 from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
@@ -191,22 +191,22 @@ def _saved_temperature(run: RunFolder, name: str) -> float:
         raise RunError(f"{run.path / name} is damaged ({error}).", "Restore it, or train again.") from error
 
 
-def _predicted(classifier: Any, study: Study, part: str) -> tuple[Predictions, np.ndarray]:
-    """Return the table of a part, and its features (n, width)."""
-    X, y = study.test if part == "test" else study.pair(part)
-    features, probabilities = ood.seen(classifier, X, part)
+def _predicted(classifier: Any, study: Study, split: str) -> tuple[Predictions, np.ndarray]:
+    """Return the table of a set, and its features (n, width)."""
+    X, y = study.test if split == "test" else study.pair(split)
+    features, probabilities = ood.seen(classifier, X, split)
     table = Predictions(
-        paths=tuple(study.dataset.paths[row] for row in study.rows(part)),
+        paths=tuple(study.dataset.paths[row] for row in study.rows(split)),
         true=y,
         classes=tuple(str(name) for name in classifier.classes_),
         probabilities=probabilities,
-        groups=study.grouped(study.rows(part)),
+        groups=study.grouped(study.rows(split)),
     )
     return table, features
 
 
 def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any]:
-    """Return calibration.json: what was fitted and chosen on the validation part, with its numbers there."""
+    """Return calibration.json: what was fitted and chosen on the validation set, with its numbers there."""
     from linnaea.evaluation import abstention, calibration, prediction_sets
     from linnaea.evaluation.metrics import SET_COVERAGE, mean_log_loss
 
@@ -222,7 +222,6 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
     return {
         "temperature": temperature,
         "pictures": len(validation),
-        "part": "validation",
         "log_loss_before": mean_log_loss(calibration.untempered(validation, temperature)),
         "log_loss_after": mean_log_loss(validation),
         "prediction_sets": sets,
@@ -235,7 +234,7 @@ def _choices(
 ) -> dict[str, str]:
     """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing.
 
-    validation: the part that the temperature, the sets and the thresholds come from; None: they do not exist.
+    validation: the set that the temperature, the sets and the thresholds come from; None: they do not exist.
     """
     on = run.info.chosen_on
     chosen = {}
@@ -282,7 +281,7 @@ def _threshold(score: OutlierScore | None) -> str:
     if score is None:
         return "nothing: the network's features are no numbers"
     scores = "validation scores"
-    if score.part == "training":
+    if score.split == "training":
         scores = "training scores, each left out of its class"
     from linnaea.report.sentences import shortfall
 

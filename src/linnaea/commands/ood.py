@@ -14,12 +14,12 @@ from linnaea.evaluation.predictions import Predictions
 from linnaea.runs.folder import RunFolder
 
 
-def seen(classifier: Any, X: Any, part: str = "") -> tuple[np.ndarray, np.ndarray]:
+def seen(classifier: Any, X: Any, split: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Return features (n, width) and probabilities (n, classes) of X, perhaps a whole set that fit had.
 
     Photographs, which are what takes time, go through the network once for both, or not at all.
     """
-    features, probabilities = classifier.features_and_proba(X, part)
+    features, probabilities = classifier.features_and_proba(X, split)
     return features, np.asarray(probabilities, dtype=np.float64)
 
 
@@ -51,7 +51,7 @@ def fit(
     else:
         place = {row: number for number, row in enumerate(study.rows("train").tolist())}
         made = made[[place[row] for row in rows.tolist()]]
-    if not all(np.isfinite(part).all() for part in (made, *(validation or ()))):
+    if not all(np.isfinite(values).all() for values in (made, *(validation or ()))):
         return None
     # Every class has a training picture, so that the numbers are those of classes_.
     targets = np.unique(study.dataset.labels[rows], return_inverse=True)[1]
@@ -74,7 +74,7 @@ def judge(
 
 
 def metric(run: RunFolder) -> dict[str, Any] | None:
-    """Return metrics.json's "outliers": the false-alarm rate on the test part, and its threshold.
+    """Return metrics.json's "outliers": the false-alarm rate on the test set, and its threshold.
 
     None for a run without outlier score, or whose test set it has not seen.
     """
@@ -96,9 +96,9 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
         "pictures": pictures,
         "threshold": score.threshold,
         "wanted": score.promised,
-        "on_threshold_part": score.seen,
+        "on_threshold_split": score.seen,
         "p_value": score.p_value(round(above / pictures * independent), round(independent)),
-        "part": score.part,
+        "split": score.split,
     }
 
 

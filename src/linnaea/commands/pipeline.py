@@ -175,7 +175,7 @@ def show_result(run: RunFolder) -> None:
         return
     from linnaea.report import sentences
 
-    tested = counted(info.data.parts["test"], "test picture")
+    tested = counted(info.data.splits["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
     remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]

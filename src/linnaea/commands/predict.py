@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from linnaea.classifiers.contract import saved_class
+from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.judging import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError

@@ -6,7 +6,7 @@ from linnaea.commands import terminal
 from linnaea.commands.check import record_check
 from linnaea.commands.study import Study
 from linnaea.data import split_file
-from linnaea.data.dataset import PARTS
+from linnaea.data.dataset import SPLITS
 from linnaea.data.fingerprints import fingerprint
 from linnaea.runs import test_reuse
 from linnaea.runs.folder import RunFolder
@@ -18,9 +18,9 @@ def record_study(run: RunFolder, study: Study) -> None:
     dataset = study.dataset
     rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
     run.write_csv("split.csv", list(split_file.COLUMNS), rows)
-    counts = {part: len(study.rows(part)) for part in PARTS}
+    counts = {split: len(study.rows(split)) for split in SPLITS}
     per_class = {
-        name: {part: int((dataset.labels[study.rows(part)] == name).sum()) for part in PARTS}
+        name: {split: int((dataset.labels[study.rows(split)] == name).sum()) for split in SPLITS}
         for name in dataset.class_names
     }
     run.update_info(
@@ -34,7 +34,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "split_hash": split_file.split_hash(rows),
             "groups_hash": split_file.groups_hash(rows),
             "notes": list(dataset.notes),
-            "parts": counts,
+            "splits": counts,
             "per_class": per_class,
             "pixels": {"size": study.size, "colour": study.colour},
         }
@@ -47,7 +47,7 @@ def record_study(run: RunFolder, study: Study) -> None:
         *dataset.notes,
         *(study.photographs.notes if study.photographs is not None else ()),
     )
-    sets = " · ".join(f"{count:,} {part}" for part, count in counts.items() if count)
+    sets = " · ".join(f"{count:,} {split}" for split, count in counts.items() if count)
     terminal.say("Split", f"{sets} · {study.split.protocol}")
     _print_missing_classes(per_class)
     _record_leaks(run, study)
@@ -56,11 +56,11 @@ def record_study(run: RunFolder, study: Study) -> None:
 
 def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:
     """Print the classes without a picture in the validation or the test set, where that has pictures."""
-    for part, kind, effect in (
+    for split, kind, effect in (
         ("val", "validation", "cannot influence what is chosen on validation"),
         ("test", "test", "cannot be evaluated"),
     ):
-        missing = [name for name, counts in per_class.items() if not counts[part]]
+        missing = [name for name, counts in per_class.items() if not counts[split]]
         if missing and len(missing) < len(per_class):
             terminal.say("", f"{classes_have(missing)} no {kind} picture and {effect}.")
 
@@ -69,7 +69,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and print what a given split lets through; a drawn one has none."""
     ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
     leaks = study.split.leaks(ids)
-    test, val = ([study.dataset.paths[row] for row in leaks[part]] for part in ("test", "val"))
+    test, val = ([study.dataset.paths[row] for row in leaks[split]] for split in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
         verb, them = ("appears", "it") if len(test) == 1 else ("appear", "them")

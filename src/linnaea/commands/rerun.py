@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from linnaea.classifiers import contract
+from linnaea.classifiers import registry
 from linnaea.commands import terminal
 from linnaea.commands.train import train
 from linnaea.errors import RunError
@@ -40,7 +40,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
         RunFolder.refuse_taken(out, cure="Choose another --out.")
     with ExitStack() as while_training:
         # What computes must be loaded before its threads can be counted out.
-        contract.classifier_class(settings["model"])
+        registry.classifier_class(settings["model"])
         while_training.enter_context(provenance.with_threads(first.info.threads_used))
         again = train(
             data,

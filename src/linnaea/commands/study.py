@@ -51,9 +51,9 @@ class Study:
         """The pictures for a network that takes them at any size; None for one that takes vectors."""
         return self.scan.photographs
 
-    def rows(self, part: str) -> np.ndarray:
+    def rows(self, split: str) -> np.ndarray:
         """Return the rows of "train", "val" or "test"."""
-        return getattr(self.split, part)
+        return getattr(self.split, split)
 
     def grouped(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the groups of these rows of the data set, int (n,); None where each stands alone."""
@@ -62,12 +62,12 @@ class Study:
         groups = self.split.groups
         return None if groups is None else shared(groups.ids[rows])
 
-    def pair(self, part: str) -> tuple[Any, np.ndarray]:
+    def pair(self, split: str) -> tuple[Any, np.ndarray]:
         """Return X and y (n,) class names of one set.
 
         X: pictures that are read when they are needed, or float32 (n, features) in 0..1, made anew.
         """
-        rows = self.rows(part)
+        rows = self.rows(split)
         if self.photographs is not None:
             return self.photographs.select(rows), self.dataset.labels[rows]
         return self.vectors(rows), self.dataset.labels[rows]

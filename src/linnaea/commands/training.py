@@ -134,9 +134,9 @@ def _introduce(run: RunFolder, trained: Any) -> None:
     terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")
     probe = trained.probe_
     if probe is not None:
-        part, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
+        split, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
         seconds = trained.history_[0].seconds
-        terminal.say("Probe", f"{part} {percent(accuracy)} in {duration(seconds)}")
-        run.update_info(probe={"part": part, "accuracy": accuracy, "seconds": seconds})
+        terminal.say("Probe", f"{split} {percent(accuracy)} in {duration(seconds)}")
+        run.update_info(probe={"split": split, "accuracy": accuracy, "seconds": seconds})
     # Before the first checkpoint: a training that continues from there does not come by here again.
     run.flush()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.problems import Problem
 from linnaea.text import counted, listed
 
@@ -66,20 +66,20 @@ def _imbalance(sizes: dict[str, int]) -> list[Problem]:
     return [Problem("imbalance", "warning", (), message)]
 
 
-def part_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
+def split_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     """Compare the classes of the official sets: a class missing from training cannot be predicted."""
-    if dataset.parts is None:
+    if dataset.splits is None:
         return []
-    known = {part: set(dataset.labels[usable & (dataset.parts == part)].tolist()) for part in PARTS}
+    known = {split: set(dataset.labels[usable & (dataset.splits == split)].tolist()) for split in SPLITS}
     everywhere = set.union(*known.values())
     problems = []
-    for part in PARTS:
-        lacking = sorted(everywhere - known[part])
+    for split in SPLITS:
+        lacking = sorted(everywhere - known[split])
         # A set that is not there at all is a matter of the layout, not of the classes.
-        if lacking and known[part]:
+        if lacking and known[split]:
             classes = counted(len(lacking), "class", "classes")
             verb = "has" if len(lacking) == 1 else "have"
-            message = f"{classes} {verb} no usable picture in the {part} set: {listed(lacking)}."
-            severity = "error" if part == "train" else "warning"
-            problems.append(Problem("missing_from_part", severity, (), message))
+            message = f"{classes} {verb} no usable picture in the {split} set: {listed(lacking)}."
+            severity = "error" if split == "train" else "warning"
+            problems.append(Problem("missing_from_split", severity, (), message))
     return problems

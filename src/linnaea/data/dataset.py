@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Dataset:
         One name a picture, unique: the file's path below root, or "train/00017" for pictures in memory.
     labels: ndarray of str, (n,)
         The class name of each picture.
-    parts: ndarray of str, (n,), or None
+    splits: ndarray of str, (n,), or None
         "train", "val", "test" where the source has an official division ("" for a picture outside it).
     pixels: ndarray of uint8, (n, height, width) or (n, height, width, 3), or None
         The pictures themselves where they live in memory; None where they are files below root.
@@ -41,7 +41,7 @@ class Dataset:
     source: str
     paths: tuple[str, ...]
     labels: np.ndarray
-    parts: np.ndarray | None = None
+    splits: np.ndarray | None = None
     pixels: np.ndarray | None = None
     root: Path | None = None
     notes: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Dataset:
             self,
             paths=tuple(self.paths[row] for row in rows.tolist()),
             labels=self.labels[rows],
-            parts=None if self.parts is None else self.parts[rows],
+            splits=None if self.splits is None else self.splits[rows],
             pixels=None if self.pixels is None else self.pixels[rows],
             empty_classes=tuple(sorted({*self.empty_classes, *lost})),
         )

@@ -82,8 +82,8 @@ def relabelled(dataset: Dataset, decisions: dict[str, str], out: Path) -> Relabe
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    parts = [] if dataset.parts is None else ["split"]
-    writer.writerow(["path", "label", *parts, *dataset.columns])
+    split = [] if dataset.splits is None else ["split"]
+    writer.writerow(["path", "label", *split, *dataset.columns])
     changed = 0
     left: list[str] = []
     for row, path in enumerate(dataset.paths):
@@ -93,9 +93,9 @@ def relabelled(dataset: Dataset, decisions: dict[str, str], out: Path) -> Relabe
             continue
         left.append(new)
         changed += new != old
-        part = [] if dataset.parts is None else [str(dataset.parts[row])]
+        split = [] if dataset.splits is None else [str(dataset.splits[row])]
         further = [values.get(path, "") for values in dataset.columns.values()]
-        writer.writerow([_seen_from(out.parent, dataset.root / path), new, *part, *further])
+        writer.writerow([_seen_from(out.parent, dataset.root / path), new, *split, *further])
     if len(set(left)) < 2:
         raise DataError(
             "These decisions leave fewer than two classes.",

@@ -164,18 +164,18 @@ def _copy_problems(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> 
     """Return what is wrong with copies of one picture: a leak, a doubtful label, both, or just copies."""
     paths = tuple(sorted(dataset.paths[row] for row in rows))
     labels = sorted({str(dataset.labels[row]) for row in rows})
-    held = {str(dataset.parts[row]) for row in rows} if dataset.parts is not None else set()
-    parts = sorted(part for part in held if part)
+    held = {str(dataset.splits[row]) for row in rows} if dataset.splits is not None else set()
+    splits = sorted(filter(None, held))
     exact = len({hashes[row] for row in rows}) == 1
     kind = "exact_duplicate" if exact else "near_duplicate"
     same = "are the same, byte for byte" if exact else "are the same picture, nearly"
     message = f"{len(rows)} pictures {same}: {listed(paths)}"
     problems = []
-    if len(parts) > 1:
+    if len(splits) > 1:
         # Whoever knows a test picture already is not tested by it.
-        severity = "error" if "test" in parts else "warning"
-        leak = f"{message}; they lie in different sets ({listed(parts)})."
-        problems.append(Problem(f"{kind}_across_parts", severity, paths, leak))
+        severity = "error" if "test" in splits else "warning"
+        leak = f"{message}; they lie in different sets ({listed(splits)})."
+        problems.append(Problem(f"{kind}_across_splits", severity, paths, leak))
     if len(labels) > 1:
         doubt = f"{message}; their labels differ ({listed(labels)})."
         problems.append(Problem(f"{kind}_across_classes", "warning", paths, doubt))

@@ -30,8 +30,8 @@ def fingerprint(dataset: Dataset, hashes: Sequence[str]) -> str:
 
     The order in which pictures are listed does not matter. hashes: of each picture's content.
     """
-    parts = [""] * len(dataset) if dataset.parts is None else dataset.parts
-    columns = zip(dataset.paths, hashes, dataset.labels, parts, strict=True)
+    splits = [""] * len(dataset) if dataset.splits is None else dataset.splits
+    columns = zip(dataset.paths, hashes, dataset.labels, splits, strict=True)
     return text_hash(sorted("\t".join(map(str, row)) for row in columns))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import archives, downloads
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.errors import DataError
 from linnaea.text import counted, listed
 
@@ -26,7 +26,7 @@ _PICTURES = "jpg"
 
 # setid.mat's names for the sets, of 1,020, 1,020 and 6,149 pictures. Mind that they are by far the largest
 # set for testing; some papers train on it and state so only in a footnote.
-_PART_KEYS = {"train": "trnid", "val": "valid", "test": "tstid"}
+_SPLIT_KEYS = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 # Folders that hold the three files; tried in this order.
 MIRRORS = (
@@ -61,7 +61,7 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
         raise DataError(f"The data folder {data_dir} does not exist.", "Check --data-dir.")
     # The small files first: a damaged one is reported before 345 MB are fetched.
     labels = _read_labels(_file("imagelabels.mat", data_dir))
-    parts = _read_parts(_file("setid.mat", data_dir), len(labels))
+    splits = _read_splits(_file("setid.mat", data_dir), len(labels))
     pictures = _pictures(data_dir)
     here = {entry.name for entry in pictures.iterdir() if not entry.name.startswith(".")}
     names = [f"image_{number:05d}.jpg" for number in range(1, len(labels) + 1)]
@@ -82,19 +82,19 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
         source=NAME,
         paths=tuple(f"{_PICTURES}/{names[row]}" for row in rows),
         labels=np.array(flower_names())[labels[rows] - 1],
-        parts=parts[rows],
+        splits=splits[rows],
         root=pictures.parent,
-        notes=tuple(_notes(parts, rows, others)),
+        notes=tuple(_notes(splits, rows, others)),
     )
 
 
-def _notes(parts: np.ndarray, rows: np.ndarray, others: list[str]) -> list[str]:
+def _notes(splits: np.ndarray, rows: np.ndarray, others: list[str]) -> list[str]:
     notes = []
-    if len(rows) < len(parts):
+    if len(rows) < len(splits):
         shares = ", ".join(
-            f"{(parts[rows] == part).sum():,} of {(parts == part).sum():,} {part}" for part in PARTS
+            f"{(splits[rows] == split).sum():,} of {(splits == split).sum():,} {split}" for split in SPLITS
         )
-        notes.append(f"{len(rows):,} of {len(parts):,} pictures are here: {shares}.")
+        notes.append(f"{len(rows):,} of {len(splits):,} pictures are here: {shares}.")
     if others:
         notes.append(
             f"{counted(len(others), 'file')} in {_PICTURES}/ that {'is' if len(others) == 1 else 'are'} not "
@@ -155,12 +155,12 @@ def _read_labels(path: Path) -> np.ndarray:
     return _load(path, "labels").astype(np.int64)
 
 
-def _read_parts(path: Path, count: int) -> np.ndarray:
-    parts = np.full(count, "", dtype="U5")
-    for part, key in _PART_KEYS.items():
+def _read_splits(path: Path, count: int) -> np.ndarray:
+    splits = np.full(count, "", dtype="U5")
+    for split, key in _SPLIT_KEYS.items():
         # Picture numbers start at 1.
-        parts[_load(path, key).astype(np.int64) - 1] = part
-    return parts
+        splits[_load(path, key).astype(np.int64) - 1] = split
+    return splits
 
 
 def _load(path: Path, key: str) -> np.ndarray:

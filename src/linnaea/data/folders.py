@@ -13,7 +13,7 @@ from linnaea.data.decoding import SUFFIXES
 from linnaea.errors import DataError
 from linnaea.text import counted, listed
 
-PART_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -33,7 +33,7 @@ _SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}
 class _Listing:
     """What a walk through the folder found."""
 
-    pictures: list[tuple[str, str, str]] = field(default_factory=list)  # path below root, label, part
+    pictures: list[tuple[str, str, str]] = field(default_factory=list)  # path below root, label, split
     folders: set[str] = field(default_factory=set)  # every class that has a folder
     hidden: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Branch:
 
     folder: Path
     label: str
-    part: str
+    split: str
     linked: bool
 
 
@@ -68,21 +68,21 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
     tops = _class_folders(root)
     whole = root.resolve()
     listing = _Listing(above={_identity(place) for place in (whole, *whole.parents)})
-    parts_given = _are_parts(tops)
+    is_split = _are_splits(tops)
     branches: list[_Branch] = []
     for top in tops:
         linked = _is_link(top)
         if linked and _identity(top) in listing.above:
             listing.upward.append(top.relative_to(root).as_posix())
             continue
-        part = PART_NAMES[top.name.lower()] if parts_given else ""
+        split = SPLIT_NAMES[top.name.lower()] if is_split else ""
         # NFC: macOS stores é as two characters, Linux as one; the class must not depend on where it was
         # copied.
         branches += [
-            _Branch(folder, unicodedata.normalize("NFC", folder.name), part, linked or _is_link(folder))
-            for folder in (_class_folders(top) if parts_given else [top])
+            _Branch(folder, unicodedata.normalize("NFC", folder.name), split, linked or _is_link(folder))
+            for folder in (_class_folders(top) if is_split else [top])
         ]
-        if parts_given:
+        if is_split:
             _sort_loose(top, root, listing)
     # Own folders first: of a folder and a link to it, the link is the copy.
     waiting = deque(sorted(branches, key=lambda branch: branch.linked))
@@ -90,20 +90,20 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
         waiting.extend(_walk(waiting.popleft(), root, listing))
     _sort_loose(root, root, listing)
     _check(root, source, listing, strict=strict)
-    if parts_given:
-        _check_parts(tops, source, listing)
+    if is_split:
+        _check_splits(tops, source, listing)
     listing.pictures.sort()
-    paths, labels, parts = zip(*listing.pictures, strict=True)
+    paths, labels, splits = zip(*listing.pictures, strict=True)
     # Only train/ there: a data set without an official division, whose classes happen to lie one level
     # deeper.
-    divided = len(set(parts)) > 1
+    divided = len(set(splits)) > 1
     empty = tuple(sorted(listing.folders - set(labels)))
     return Dataset(
         name=root.resolve().name,
         source=source,
         paths=paths,
         labels=np.array(labels),
-        parts=np.array(parts) if divided else None,
+        splits=np.array(splits) if divided else None,
         root=root,
         notes=tuple(_notes(listing, empty)),
         empty_classes=empty,
@@ -127,9 +127,9 @@ def _class_folders(folder: Path) -> list[Path]:
     return [entry for entry in _entries(folder) if os.path.isdir(entry) and not _is_hidden(entry.name)]
 
 
-def _are_parts(tops: list[Path]) -> bool:
+def _are_splits(tops: list[Path]) -> bool:
     """Tell train/, val/ and test/ with class folders below from classes that happen to be called so."""
-    named = bool(tops) and all(top.name.lower() in PART_NAMES for top in tops)
+    named = bool(tops) and all(top.name.lower() in SPLIT_NAMES for top in tops)
     return named and any(_class_folders(top) for top in tops)
 
 
@@ -160,7 +160,7 @@ def _walk(branch: _Branch, root: Path, listing: _Listing) -> list[_Branch]:
             path = (Path(place) / name).relative_to(root).as_posix()
             kind = _kind(name)
             if kind == "picture":
-                listing.pictures.append((path, branch.label, branch.part))
+                listing.pictures.append((path, branch.label, branch.split))
             else:
                 getattr(listing, kind).append(path)
     return links
@@ -229,10 +229,10 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
         )
 
 
-def _check_parts(tops: list[Path], source: str, listing: _Listing) -> None:
+def _check_splits(tops: list[Path], source: str, listing: _Listing) -> None:
     """Refuse a set's folder without pictures: the user meant to have that set."""
-    filled = {part for _, _, part in listing.pictures}
-    empty = sorted(top.name for top in tops if PART_NAMES[top.name.lower()] not in filled)
+    filled = {split for _, _, split in listing.pictures}
+    empty = sorted(top.name for top in tops if SPLIT_NAMES[top.name.lower()] not in filled)
     if empty:
         verb, links = "contain" if len(empty) > 1 else "contains", _links_left_out(listing)
         raise DataError(

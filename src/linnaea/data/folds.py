@@ -8,7 +8,7 @@ import numpy as np
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.groups import Groups
-from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, without_part
+from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, in_no_set
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
 from linnaea.text import classes_have, counted
@@ -48,12 +48,12 @@ def make_folds(
     rows = dataset.by_path()
     words = "all pictures"
     if protocol in (OFFICIAL, TRAINVAL):
-        if dataset.parts is None:
+        if dataset.splits is None:
             raise SettingError(
                 f"'{dataset.name}' has no official split.", "Leave --split out: folds are of all pictures."
             )
-        rows = rows[np.isin(dataset.parts[rows], ("train", "val"))]
-        words = f"train and val, test untouched{without_part(dataset)}"
+        rows = rows[np.isin(dataset.splits[rows], ("train", "val"))]
+        words = f"train and val, test untouched{in_no_set(dataset)}"
     if number > len(rows):
         raise SettingError(
             f"{counted(len(rows), 'picture')} cannot be divided into {number} folds.", "Ask for fewer."

@@ -59,13 +59,13 @@ def open_mnist(data_dir: Path | None = None) -> Dataset:
     arrays = {key: _read(key, data_dir) for key in _FILES}
     pixels = np.concatenate([arrays["train", "images"], arrays["test", "images"]])
     labels = np.concatenate([arrays["train", "labels"], arrays["test", "labels"]])
-    counts = {part: len(arrays[part, "images"]) for part in ("train", "test")}
+    counts = {split: len(arrays[split, "images"]) for split in ("train", "test")}
     return Dataset(
         name="mnist",
         source="mnist",
         paths=_paths("train", counts["train"]) + _paths("test", counts["test"]),
         labels=labels.astype("U1"),
-        parts=np.repeat(np.array(["train", "test"]), [counts["train"], counts["test"]]),
+        splits=np.repeat(np.array(["train", "test"]), [counts["train"], counts["test"]]),
         pixels=pixels,
     )
 
@@ -104,5 +104,5 @@ def _fetch(name: str, md5: str) -> Path:
     return downloads.fetch(destination, md5, addresses, decompress=True, cure=_CURE)
 
 
-def _paths(part: str, count: int) -> tuple[str, ...]:
-    return tuple(f"{part}/{number:05d}" for number in range(count))
+def _paths(split: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{split}/{number:05d}" for number in range(count))

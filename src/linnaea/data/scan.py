@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data.cache import DecodedPictures, Store, from_store
-from linnaea.data.classes import class_problems, part_problems
+from linnaea.data.classes import class_problems, split_problems
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import decode_picture, fit_picture, read_content
 from linnaea.data.duplicates import find_copies
@@ -97,7 +97,7 @@ def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, 
     problems = [
         *read.problems,
         *class_problems(dataset, usable),
-        *part_problems(dataset, usable),
+        *split_problems(dataset, usable),
         *copy_problems,
         *quality_problems([dataset.paths[row] for row in read.looks], list(read.looks.values())),
     ]

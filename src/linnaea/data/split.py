@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
-from linnaea.data.dataset import PARTS, Dataset
+from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
@@ -43,7 +43,7 @@ class Split:
     protocol: str
     groups: Groups | None = None
 
-    def parts(self) -> dict[str, np.ndarray]:
+    def by_name(self) -> dict[str, np.ndarray]:
         """Return the rows by the set's name."""
         return {"train": self.train, "val": self.val, "test": self.test}
 
@@ -67,7 +67,7 @@ def default_protocol(dataset: Dataset) -> str:
 
     Not for MNIST, whose split is official too: the original report drew its own.
     """
-    return OFFICIAL if dataset.root is not None and dataset.parts is not None else RANDOM_SHARE
+    return OFFICIAL if dataset.root is not None and dataset.splits is not None else RANDOM_SHARE
 
 
 def make_split(
@@ -107,7 +107,7 @@ def make_split(
         if protocol == TRAINVAL:
             train, val = _joined(dataset, train, val)
             words += ", train and val together for training"
-        words += without_part(dataset)
+        words += in_no_set(dataset)
     else:
         train_share, val_share, test_share = _shares(RANDOM_SHARE if protocol == RANDOM else protocol)
         rows = dataset.by_path()
@@ -148,7 +148,7 @@ def set_aside(dataset: Dataset, split: Split, validation: float, seed: int = 0) 
         words += in_fact(Fraction(str(validation)), len(val), len(split.train), "it is")
         words += "" if f", seed {seed}" in split.protocol else f", seed {seed}"
         split = replace(split, train=train, val=val, protocol=words)
-    check_parts(dataset, split)
+    check_sets(dataset, split)
     return split
 
 
@@ -179,25 +179,25 @@ def _shares(protocol: str) -> tuple[Fraction, Fraction, Fraction]:
 
 
 def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if dataset.parts is None:
+    if dataset.splits is None:
         raise SettingError(
             f"'{dataset.name}' has no official split.",
             "Use a fraction, such as --split 0.7 (70 % for training).",
         )
     order = dataset.by_path()
-    rows = [order[dataset.parts[order] == part] for part in PARTS]
-    for part, members in zip(PARTS, rows, strict=True):
-        if part != "val" and not len(members):
+    rows = [order[dataset.splits[order] == name] for name in SPLITS]
+    for name, members in zip(SPLITS, rows, strict=True):
+        if name != "val" and not len(members):
             raise DataError(
-                f"'{dataset.name}' comes with a split, but has no {part} set.",
-                f"Add {part} pictures, or divide all anew with a fraction, such as --split 0.7.",
+                f"'{dataset.name}' comes with a split, but has no {name} set.",
+                f"Add {name} pictures, or divide all anew with a fraction, such as --split 0.7.",
             )
     return rows[0], rows[1], rows[2]
 
 
-def without_part(dataset: Dataset) -> str:
+def in_no_set(dataset: Dataset) -> str:
     """Return ", 24 pictures in no set left out", for a protocol that takes the split as given, or ""."""
-    left = 0 if dataset.parts is None else int((dataset.parts == "").sum())
+    left = 0 if dataset.splits is None else int((dataset.splits == "").sum())
     return f", {counted(left, 'picture')} in no set left out" if left else ""
 
 
@@ -216,12 +216,12 @@ def _divide(
     share: Fraction,
     purpose: Purpose,
     seed: int,
-    part: str,
+    name: str,
     groups: Groups | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (the rest, the share) of these rows, each class in proportion, both in the order of rows."""
     labels, ids = dataset.labels[rows], _ids(groups, rows)
-    _check_divisible(labels, rows, groups, part)
+    _check_divisible(labels, rows, groups, name)
     if len(np.unique(ids)) < len(ids):
         taken = divide_groups(labels, ids, share, stream(seed, purpose))
         return rows[~taken], rows[taken]
@@ -234,13 +234,13 @@ def _ids(groups: Groups | None, rows: np.ndarray) -> np.ndarray:
     return rows if groups is None else groups.ids[rows]
 
 
-def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None, part: str) -> None:
+def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None, name: str) -> None:
     # Checked here and not by scikit-learn, whose message does not name the class.
-    instead = ", or set nothing aside with --validation 0" if part == "validation" else ""
+    instead = ", or set nothing aside with --validation 0" if name == "validation" else ""
     small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
     if small:
         raise DataError(
-            f"{classes_have(small)} only one picture to divide between training and {part}.",
+            f"{classes_have(small)} only one picture to divide between training and {name}.",
             f"Add pictures of such a class, or leave it out{instead}.",
         )
     if groups is None:
@@ -256,7 +256,7 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         # Of two reasons to belong together, the one that made this group may not be the one it is named by.
         several = f"Kept together are {groups.words}, joined where they share a picture. "
         raise DataError(
-            f"{subject} in one group, which cannot be divided between training and {part}: {classes}.",
+            f"{subject} in one group, which cannot be divided between training and {name}: {classes}.",
             f"{several if ', ' in groups.words else ''}Add pictures of such a class that belong to another "
             f"group, or leave it out{instead}.",
         )
@@ -298,21 +298,21 @@ def _complete(labels: np.ndarray, rest: np.ndarray, taken: np.ndarray) -> tuple[
     return rest, taken
 
 
-def check_parts(dataset: Dataset, split: Split) -> None:
+def check_sets(dataset: Dataset, split: Split) -> None:
     """Raise DataError for a training or test set without pictures, or a class that training lacks."""
-    for part in ("train", "test"):
-        if not len(split.parts()[part]):
+    for name in ("train", "test"):
+        if not len(split.by_name()[name]):
             raise DataError(
-                f"The {part} set of '{dataset.name}' has no pictures ({split.protocol}).",
+                f"The {name} set of '{dataset.name}' has no pictures ({split.protocol}).",
                 "Every split needs pictures to train on and pictures to test on.",
             )
     # The class list is made from training. The other way round is no error: a class without test pictures is
     # learned and reported as not evaluated.
     known = set(dataset.labels[split.train].tolist())
-    for part, rows in (("validation", split.val), ("test", split.test)):
+    for name, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
             raise DataError(
-                f"{classes_have(strange)} pictures in the {part} set and none in the training set.",
+                f"{classes_have(strange)} pictures in the {name} set and none in the training set.",
                 "A network cannot learn a class that it never sees: add pictures of it, or leave it out.",
             )

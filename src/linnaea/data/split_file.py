@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linnaea.data.dataset import PARTS, Dataset, path_order
+from linnaea.data.dataset import SPLITS, Dataset, path_order
 from linnaea.data.groups import Groups, joined, numbered
-from linnaea.data.split import Split, check_parts
+from linnaea.data.split import Split, check_sets
 from linnaea.errors import DataError
 from linnaea.hashing import text_hash
 from linnaea.text import counted, listed
@@ -34,10 +34,10 @@ def split_rows(dataset: Dataset, split: Split, hashes: Sequence[str]) -> list[di
             "path": dataset.paths[row],
             "hash": hashes[row],
             "label": str(dataset.labels[row]),
-            "split": part,
+            "split": name,
             "group": names[row],
         }
-        for part, members in split.parts().items()
+        for name, members in split.by_name().items()
         for row in members
     ]
     return sorted(rows, key=lambda row: row["path"])
@@ -78,7 +78,7 @@ def read_split(text: str) -> list[dict[str, str]]:
         raise DataError(
             f"The split lists pictures twice: {listed(twice)}.", "Each picture belongs to one set."
         )
-    strange = sorted({row["split"] for row in rows} - set(PARTS))
+    strange = sorted({row["split"] for row in rows} - set(SPLITS))
     if strange:
         raise DataError(
             f"The split contains the unknown set {listed(map(repr, strange))}.",
@@ -93,8 +93,8 @@ def as_written(rows: Sequence[dict[str, str]]) -> tuple[Split, np.ndarray]:
     The pictures themselves are not asked: row i is the i-th of these rows. Rows of one group belong together,
     and of one content hash, by which files older than the column group are known.
     """
-    parts = np.array([row["split"] for row in rows], dtype=object)
-    train, val, test = (np.flatnonzero(parts == part) for part in PARTS)
+    splits = np.array([row["split"] for row in rows], dtype=object)
+    train, val, test = (np.flatnonzero(splits == name) for name in SPLITS)
     ids = joined(len(rows), [numbered([row[name] for row in rows]) for name in ("group", "hash")])
     return Split(train, val, test, "as written"), ids
 
@@ -122,7 +122,7 @@ def split_from_rows(
     by_hash = {key: path for key, path in zip(hashes, dataset.paths, strict=True) if path not in known_paths}
     kinds = ("missing", "moved", "unreadable or not listed", "changed", "relabelled")
     differences: dict[str, list[str]] = {kind: [] for kind in kinds}
-    members: dict[str, list[int]] = {part: [] for part in PARTS}
+    members: dict[str, list[int]] = {name: [] for name in SPLITS}
     for row in sorted(rows, key=lambda row: path_order(row["path"])):
         path, known = row["path"], place.get(row["path"])
         if known is None:
@@ -152,9 +152,9 @@ def split_from_rows(
     new = len(place.keys() - known_paths)
     if new:
         protocol += f", {counted(new, 'picture')} outside it left out"
-    train, val, test = (np.array(members[part], dtype=np.int64) for part in PARTS)
+    train, val, test = (np.array(members[name], dtype=np.int64) for name in SPLITS)
     split = Split(train, val, test, protocol, groups)
-    check_parts(dataset, split)
+    check_sets(dataset, split)
     return split
 
 

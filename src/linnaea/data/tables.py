@@ -12,7 +12,7 @@ import numpy as np
 
 from linnaea import reading
 from linnaea.data.dataset import Dataset
-from linnaea.data.folders import PART_NAMES
+from linnaea.data.folders import SPLIT_NAMES
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 
@@ -40,7 +40,7 @@ def open_table(path: Path, source: str) -> Dataset:
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
     faults: dict[str, list[str]] = {}
-    paths, labels, parts = [], [], []
+    paths, labels, splits = [], [], []
     columns: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
     for line, row in rows:
@@ -49,13 +49,13 @@ def open_table(path: Path, source: str) -> Dataset:
         name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
         # NFC, like folder names: one class however an accent was typed.
         label = unicodedata.normalize("NFC", row["label"])
-        part = row[given[0]].lower() if given else ""
-        for fault in _faults(path.parent, name, label, part, seen):
+        split = row[given[0]].lower() if given else ""
+        for fault in _faults(path.parent, name, label, split, seen):
             faults.setdefault(fault, []).append(f"line {line}" if not name else f"{name} (line {line})")
         seen.add(name)
         paths.append(name)
         labels.append(label)
-        parts.append(PART_NAMES.get(part, ""))
+        splits.append(SPLIT_NAMES.get(split, ""))
         for column in row.keys() - {*COLUMNS, *given}:
             columns.setdefault(column, {})[name] = row[column]
     if faults:
@@ -67,13 +67,13 @@ def open_table(path: Path, source: str) -> Dataset:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    none = parts.count("") if any(parts) else 0
+    none = splits.count("") if any(splits) else 0
     return Dataset(
         name=path.stem,
         source=source,
         paths=tuple(paths[row] for row in order),
         labels=np.array(labels)[order],
-        parts=np.array(parts)[order] if any(parts) else None,
+        splits=np.array(splits)[order] if any(splits) else None,
         root=path.parent,
         columns=dict(sorted(columns.items())),
         notes=(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.",) if none else (),
@@ -136,7 +136,7 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
     ]
 
 
-def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> list[str]:
+def _faults(folder: Path, name: str, label: str, split: str, seen: set[str]) -> list[str]:
     faults = []
     if not name:
         faults.append("without a path")
@@ -146,6 +146,6 @@ def _faults(folder: Path, name: str, label: str, part: str, seen: set[str]) -> l
         faults.append("with a file that does not exist")
     if not label:
         faults.append("without a label")
-    if part and part not in PART_NAMES:
-        faults.append(f"with the unknown split '{part}' (known: train, val, test)")
+    if split and split not in SPLIT_NAMES:
+        faults.append(f"with the unknown split '{split}' (known: train, val, test)")
     return faults

@@ -11,7 +11,7 @@ from linnaea.evaluation.predictions import Predictions
 
 # What a person may want, one step at a time: the first that lies above what the model reaches unasked.
 WANTED = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-# Shares of the validation part, the surest pictures first, from which a threshold is looked for.
+# Shares of the validation set, the surest pictures first, from which a threshold is looked for.
 STARTS = (0.2, 0.4, 0.6, 0.8, 1.0)
 MOST = 200  # thresholds that are looked at, and points of a curve
 
@@ -51,7 +51,7 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
     no less than wanted, 0..1, which must not depend on validation. Each start has an equal part of the doubt,
     so that a lucky handful promises nothing. Pictures in groups count as so many as are independent.
 
-    Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation part; None
+    Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation set; None
     where no threshold can promise so much.
     """
     return _threshold(validation, _bounds(validation), wanted)

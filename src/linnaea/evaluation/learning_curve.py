@@ -19,7 +19,7 @@ LEAST_GAIN = 0.0005
 
 @dataclass(frozen=True)
 class Step:
-    """A network that learned from a share of the training part.
+    """A network that learned from a share of the training set.
 
     share: float
         Of the training pictures, 0 to 1.

@@ -53,15 +53,15 @@ def compute_metrics(
     "fewest" beside one of these means over classes says why it has no interval: so few pictures has the
     smallest class, or groups, where they come in groups.
 
-    validation: the same model's table over the validation part. It fits and chooses what then is judged:
+    validation: the same model's table over the validation set. It fits and chooses what then is judged:
     set_coverage, set_size
         Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets, also for "p_value".
     answered, accuracy_answered
         From abstention.next_threshold on: the share that is answered, and the accuracy of these.
-    Both are left out where the validation part is too small for them.
+    Both are left out where the validation set is too small for them.
 
     temperature: the one that the table was made with. ece_before, ece_adaptive_before: without it.
-    leaked: paths of pictures that lie in another part as well. accuracy_without_leaks: on the others.
+    leaked: paths of pictures that lie in another set as well. accuracy_without_leaks: on the others.
 
     A value that does not exist (macro_auc of a single class) or an interval that cannot be had honestly is
     None. seed is the bootstrap's. Raises DataError for an empty table, a probability that is not finite, or
@@ -296,7 +296,7 @@ def _calibration_errors(
 
 
 def _by_validation(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
-    """Judge on the table what is fitted or chosen on the validation part."""
+    """Judge on the table what is fitted or chosen on the validation set."""
     if validation.classes != predictions.classes:
         raise DataError(
             "The tables of the validation and of the test set have different classes.",

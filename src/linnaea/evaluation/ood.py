@@ -10,7 +10,7 @@ with the deviations of both over the pictures that set the threshold. Doubt as i
 (arXiv:1610.02136), from untempered probabilities; the distance between features of length one, as in Sun et
 al. 2022 (arXiv:2204.06507), to the mean of each class's; to join both kinds is the idea of Wang et al. 2022
 (ViM, arXiv:2203.10807). benchmarks/outliers.py measured it beside energy, largest logit, Mahalanobis, nearest
-neighbours and others, on classes of the validation part that training did not have.
+neighbours and others, on classes of the validation set that training did not have.
 """
 
 import math
@@ -62,7 +62,8 @@ class OutlierScore:
         pictures cannot promise the former: see promised.
     pictures, independent: int
         How many they were, and how many independent ones they tell as much as: see clustered.
-    part: "validation" or "training"
+    split: "validation" or "training"
+        The set that they are from.
     """
 
     means: np.ndarray
@@ -75,7 +76,7 @@ class OutlierScore:
     seen: float
     pictures: int
     independent: int
-    part: str
+    split: str
 
     @property
     def promised(self) -> float:
@@ -153,8 +154,11 @@ class OutlierScore:
         """
         described = {field.name for field in fields(cls)} - {"means"}
         path = folder / "outliers.json"
-        # Once, each picture stood for itself.
-        values = {"independent": values.get("pictures"), **values}
+        # Once, each picture stood for itself, and the set was called a part.
+        earlier = {"independent": values.get("pictures")}
+        if "part" in values:
+            earlier["split"] = values["part"]
+        values = {**earlier, **values}
         fault = _fault(values, described)
         if fault:
             raise DataError(f"{path} is damaged: {fault}.", _CURE)
@@ -217,7 +221,7 @@ def fit_outlier_score(
         seen=float((scores > threshold).mean()),
         pictures=len(scores),
         independent=independent,
-        part="training" if validation is None else "validation",
+        split="training" if validation is None else "validation",
     )
 
 
@@ -304,7 +308,7 @@ def _fault(values: dict[str, Any], described: set[str]) -> str:
         return f"it has no {missing[0]}"
     if values["format_version"] != _FORMAT_VERSION:
         return f"its format is {values['format_version']!r}, and this version reads {_FORMAT_VERSION}"
-    for name, words in (("doubt", ("network", "distances")), ("part", ("validation", "training"))):
+    for name, words in (("doubt", ("network", "distances")), ("split", ("validation", "training"))):
         if values[name] not in words:
             return f"{name} is {values[name]!r}, neither {words[0]} nor {words[1]}"
     for name in ("classes", "width", "pictures", "independent"):

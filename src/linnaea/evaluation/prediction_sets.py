@@ -18,19 +18,19 @@ class PredictionSets:
     Of all rules with a coverage, that with one threshold for all probabilities makes the smallest sets on
     average (least ambiguous sets: Sadinle, Lei and Wasserman 2019, JASA 114:223-234).
 
-    Over pictures drawn as those of the validation part were, the truth lies in the set with at least this
+    Over pictures drawn as those of the validation set were, the truth lies in the set with at least this
     coverage, whatever the network (split conformal prediction; see conformal). It holds on average over
     pictures, not for each class. Temperature and epoch were chosen on the same pictures, which the theory
-    does not foresee: measured, the loss is far below what chance does to one part (docs/trust.md).
+    does not foresee: measured, the loss is far below what chance does to one set (docs/trust.md).
 
     coverage: float
         Wanted, 0..1.
     threshold: float
         A class belongs to the set where 1 - its probability is no larger.
     mean_size: float
-        Classes in a set, mean over the validation part.
+        Classes in a set, mean over the validation set.
     pictures, held: int
-        Of the validation part, and how many of them have the truth in their set: more than was wanted, where
+        Of the validation set, and how many of them have the truth in their set: more than was wanted, where
         the likeliest class alone is right that often.
     independent: int
         How many independent pictures those tell as much as (see clustered): every promise rests on them.
@@ -80,7 +80,7 @@ class PredictionSets:
 
     @property
     def mean_coverage(self) -> float:
-        """The coverage of new pictures on average over validation parts, 0..1."""
+        """The coverage of new pictures on average over validation sets, 0..1."""
         return self._held / (self.independent + 1)
 
     @property
@@ -91,7 +91,7 @@ class PredictionSets:
     def p_value(self, held: int, pictures: int) -> float:
         """Return how probable it is that of so many new pictures at most `held` have the truth in their set.
 
-        Of pictures drawn as the validation part was; see conformal.chance. held, pictures: independent ones.
+        Of pictures drawn as the validation set was; see conformal.chance. held, pictures: independent ones.
         """
         return conformal.chance(held, pictures, self._held, self.independent)
 
@@ -107,7 +107,7 @@ class PredictionSets:
 
 
 def independent_pictures(validation: Predictions, coverage: float) -> int:
-    """Return how many independent pictures tell as much of a coverage as a validation part does."""
+    """Return how many independent pictures tell as much of a coverage as a validation set does."""
     return conformal.independent(_scores_of_truth(validation), coverage, validation.groups)
 
 

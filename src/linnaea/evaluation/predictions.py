@@ -15,7 +15,7 @@ from linnaea.errors import DataError, did_you_mean
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier said about each picture of one part.
+    """What a classifier said about each picture of one set.
 
     paths: tuple of str
         One name a picture.

@@ -52,9 +52,9 @@ def compare_repeats(
 
     The variance of the mean difference is that of Nadeau and Bengio (2003, Mach. Learn. 52:239-281) where the
     runs were tested on different pictures: (1/n + tested/learned) times the variance of the differences,
-    because their training parts overlap. Where all were tested on one part it is variance/n, to which the
-    variance from the pictures of that part is added: other seeds do not show what other pictures would.
-    The variance of the differences is taken for no less than which pictures a part happens to hold gives by
+    because their training sets overlap. Where all were tested on one set it is variance/n, to which the
+    variance from the pictures of that set is added: other seeds do not show what other pictures would.
+    The variance of the differences is taken for no less than which pictures a set happens to hold gives by
     itself: two repeats that differ by one picture each would else promise certainty.
 
     Raises DataError for other numbers of runs, fewer than two, and as compare does.
@@ -67,7 +67,7 @@ def compare_repeats(
     results = [compare(x, y, common_only=common_only) for x, y in zip(a, b, strict=True)]
     differences = np.array([result.difference for result in results])
     n, deviation = len(results), float(differences.std(ddof=1))
-    if _one_part(a) and _one_part(b):
+    if _one_test_set(a) and _one_test_set(b):
         variance = deviation**2 / n + _variance_of_pictures(a, b)
     else:
         tested = float(np.mean([result.n for result in results]))
@@ -79,7 +79,7 @@ def compare_repeats(
     return RepeatedComparison(n, mean, mean - half, mean + half, deviation, p_value)
 
 
-def _one_part(tables: Sequence[Predictions]) -> bool:
+def _one_test_set(tables: Sequence[Predictions]) -> bool:
     """Tell whether all runs were tested on the same pictures, content and all."""
     held = {frozenset(zip(table.paths, table.hashes or table.paths, strict=True)) for table in tables}
     return len(held) == 1
@@ -92,7 +92,7 @@ def _variance_by_chance(result: Comparison) -> float:
 
 
 def _variance_of_pictures(a: Sequence[Predictions], b: Sequence[Predictions]) -> float:
-    """Return the variance of the mean difference that comes from which pictures are in the test part."""
+    """Return the variance of the mean difference that comes from which pictures are in the test set."""
     rows_a, rows_b = _rows_in_order(a[0], b[0])
     gains = np.mean([_gains(x, y) for x, y in zip(a, b, strict=True)], axis=0)
     groups = clustered.joined(a[0].groups_of(rows_a), b[0].groups_of(rows_b))

@@ -48,7 +48,7 @@ def _identity(facts: RunFacts) -> list[str]:
 
 def _training(facts: RunFacts) -> list[str]:
     data = facts.part_of_info("data")
-    parts = data.get("parts") or {}
+    parts = data.get("splits") or {}
     trained = parts.get("train")
     if not isinstance(trained, int):
         return []
@@ -141,10 +141,11 @@ def _unfamiliar(facts: RunFacts) -> list[str]:
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
     rate = ood.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
-    part = str(facts.outliers.get("part") or "validation")
+    # Older runs call it a part.
+    split = str(facts.outliers.get("split") or facts.outliers.get("part") or "validation")
     more = ""
     if isinstance(pictures, int) and rate > asked:
-        more = f" (on average; {counted(pictures, f'{part} picture')} cannot guarantee less)"
+        more = f" (on average; {counted(pictures, f'{split} picture')} cannot guarantee less)"
     seen = facts.metric("outliers")
     found = "" if seen is None else f"; on the test set there were {percent(seen)}"
     lines = [

@@ -24,7 +24,7 @@ MOST_MESSAGES = 50
 TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
 
 _ABOUT = {
-    "across_parts": (
+    "across_splits": (
         "A network that was trained on one of them has seen the other already, so the score is too high. "
         "Leave one of them out, or let Linnaea make the split: it keeps copies together."
     ),
@@ -80,7 +80,7 @@ class Album:
         if row is None:
             return Shown("", path, "", "")
         label = str(self.dataset.labels[row])
-        part = "" if self.dataset.parts is None else str(self.dataset.parts[row])
+        part = "" if self.dataset.splits is None else str(self.dataset.splits[row])
         source, tiny = self._thumbnail(row)
         return Shown(source, path, label, part, tiny)
 

@@ -72,8 +72,8 @@ class RunFacts:
         """The number of test pictures the metrics are about."""
         if self.predictions is not None:
             return len(self.predictions)
-        parts = self.part_of_info("data").get("parts") or {}
-        count = parts.get("test") if isinstance(parts, dict) else None
+        splits = self.part_of_info("data").get("splits") or {}
+        count = splits.get("test") if isinstance(splits, dict) else None
         return count if isinstance(count, int) and count > 0 else None
 
     @property

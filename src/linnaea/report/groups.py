@@ -154,7 +154,7 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
     pairs = [(run, partners[key]) for run in first if (key := _seed_and_fold(run)) in partners]
     if pairs:
         first, second = [run for run, _ in pairs], [run for _, run in pairs]
-    learned = [run.info.data.parts.get("train", 0) for run in first]
+    learned = [run.info.data.splits.get("train", 0) for run in first]
     return compare_repeats(
         [judged_table(run) for run in first],
         [judged_table(run) for run in second],

@@ -177,7 +177,7 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
     data = facts.part_of_info("data")
     if not data:
         return None
-    parts = {str(k): v for k, v in (data.get("parts") or {}).items() if isinstance(v, int) and v}
+    parts = {str(k): v for k, v in (data.get("splits") or {}).items() if isinstance(v, int) and v}
     total = sum(parts.values())
     names = {"train": "training", "val": "validation", "test": "test"}
     per = data.get("per_class") or {}

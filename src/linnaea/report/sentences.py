@@ -74,10 +74,11 @@ def false_alarms(metrics: Metrics) -> str | None:
     if not ood.too_many(metrics):
         return None
     entry = metrics["outliers"]
+    split = entry.get("split") or entry.get("part", "validation")  # as older runs call it
     return (
         f"it flagged {100 * entry['value']:.1f} % of the test pictures as unfamiliar (out-of-distribution), "
         f"where {100 * entry['wanted']:.3g} % are allowed; if these were like the "
-        f"{entry.get('part', 'validation')} pictures that set the threshold, this would happen in "
+        f"{split} pictures that set the threshold, this would happen in "
         f"{_how_seldom(entry['p_value'])} of cases. New pictures may cause as many false alarms"
     )
 

@@ -18,7 +18,7 @@ class EventWriter:
             raise MissingExtraError("TensorBoard", "tensorboard") from error
         self._folder = folder / "tensorboard"
         self._writer = SummaryWriter
-        self._parts: dict[str, Any] = {}
+        self._writers: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -26,20 +26,20 @@ class EventWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for writer in self._parts.values():
+        for writer in self._writers.values():
             writer.close()
 
     def write(self, record: dict[str, Any]) -> None:
         """Add one line of history.jsonl; what is None there is left out."""
         epoch = record["epoch"]
         for name, value in record.items():
-            part, _, quantity = name.partition("_")
+            split, _, quantity = name.partition("_")
             if value is None or quantity not in ("loss", "accuracy"):
                 continue
             # TensorBoard draws one curve a folder: equal tags in sibling folders share a chart.
-            if part not in self._parts:
-                self._parts[part] = self._writer(str(self._folder / part))
-            self._parts[part].add_scalar(quantity, value, epoch)
-            self._parts[part].flush()
-        if "train" in self._parts:
-            self._parts["train"].add_scalar("learning_rate", record["learning_rate"], epoch)
+            if split not in self._writers:
+                self._writers[split] = self._writer(str(self._folder / split))
+            self._writers[split].add_scalar(quantity, value, epoch)
+            self._writers[split].flush()
+        if "train" in self._writers:
+            self._writers["train"].add_scalar("learning_rate", record["learning_rate"], epoch)

@@ -6,7 +6,7 @@ Unknown keys, those of a newer version, are kept and let pass.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from linnaea.errors import RunError
 
@@ -56,7 +56,8 @@ class DataInfo(_Strict):
     pictures: _Count | None = None
     classes: list[_Text] = Field(default_factory=list)
     notes: list[_Text] = Field(default_factory=list)
-    parts: dict[str, _Count] = Field(default_factory=dict)
+    # Older runs call the sets parts.
+    splits: dict[str, _Count] = Field(default_factory=dict, validation_alias=AliasChoices("splits", "parts"))
     per_class: dict[str, dict[str, _Count]] = Field(default_factory=dict)
     protocol: _Text | None = None
     fingerprint: _Text | None = None
@@ -133,7 +134,7 @@ class Looks(_Strict):
 
     earlier: _Count | None = None
     runs: list[_Text] | None = None
-    test_part: _Text | None = None
+    test_set: _Text | None = None
 
 
 class RunInfo(_Strict):
@@ -332,8 +333,8 @@ class _Metric(_Strict):
     temperature: float | None = None
     threshold: float | None = None
     wanted: _Share | None = None
-    on_threshold_part: float | None = None
-    part: _Text | None = None
+    on_threshold_split: float | None = None
+    split: _Text | None = None
     fewest: _Count | None = None
     before: float | None = None
     classes: list[_ClassRow] | None = None
@@ -355,7 +356,6 @@ class _Metrics(_Strict):
 class _Calibration(_Strict):
     temperature: float | None = None
     pictures: _Count | None = None
-    part: _Text | None = None
     log_loss_before: float | None = None
     log_loss_after: float | None = None
     prediction_sets: _Object | None = None

@@ -16,7 +16,7 @@ from linnaea.runs.folder import RunFolder
 FILES = {"test": "predictions.csv", "val": "validation.csv"}
 """Which table is of which set."""
 
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _CURE = "Restore the file, or train again."
 
 
@@ -58,20 +58,20 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     return rows
 
 
-def is_there(run: RunFolder, part: str) -> bool:
+def is_there(run: RunFolder, name: str) -> bool:
     """Return whether the run has the table of a set. Raises DataError where it had one, and has lost it."""
-    there = (run.path / FILES[part]).exists()
-    if not there and (fault := run.fault(FILES[part])):
+    there = (run.path / FILES[name]).exists()
+    if not there and (fault := run.fault(FILES[name])):
         raise DataError(f"{fault}.", _CURE)
     return there
 
 
-def write_table(run: RunFolder, part: str, table: Predictions) -> None:
+def write_table(run: RunFolder, name: str, table: Predictions) -> None:
     """Write the table of the "test" or "val" set."""
-    run.write_text(FILES[part], table.to_csv())
+    run.write_text(FILES[name], table.to_csv())
 
 
-def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None) -> Predictions:
+def read_table(run: RunFolder, name: str, split: Sequence[dict[str, str]] | None) -> Predictions:
     """Return the table of the "test" or "val" set, with the content hashes and groups of the split.
 
     split: what split_of returned; None: the table is read as it stands.
@@ -80,14 +80,14 @@ def read_table(run: RunFolder, part: str, split: Sequence[dict[str, str]] | None
     whose picture is not in it, is there twice or has another class, a picture without a row, columns
     that are not the classes of training, or any other change since the run wrote it.
     """
-    path = run.path / FILES[part]
-    is_there(run, part)  # or lost, which is another error than never written
+    path = run.path / FILES[name]
+    is_there(run, name)  # or lost, which is another error than never written
     table = Predictions.read_csv(path)
     if split is not None:
         _check_classes(path, table, split)
-        _check_pictures(path, table, split, part)
+        _check_pictures(path, table, split, name)
     # Last: what is checked above is reported in more detail.
-    if fault := run.fault(FILES[part]):
+    if fault := run.fault(FILES[name]):
         raise DataError(f"{fault}.", _CURE)
     if split is None:
         return table
@@ -102,12 +102,12 @@ def judged_table(run: RunFolder) -> Predictions:
     return read_table(run, "test", split_of(run))
 
 
-def check_number(run: RunFolder, part: str, table: Predictions) -> None:
+def check_number(run: RunFolder, name: str, table: Predictions) -> None:
     """Raise DataError where run.json gives the set another number of pictures."""
-    expected = run.info.data.parts.get(part)
+    expected = run.info.data.splits.get(name)
     if expected is not None and expected != len(table):
         raise DataError(
-            f"{run.path / FILES[part]} has {len(table):,} rows; run.json gives the {_PARTS[part]} set "
+            f"{run.path / FILES[name]} has {len(table):,} rows; run.json gives the {_NAMES[name]} set "
             f"{expected:,} pictures.",
             _CURE,
         )
@@ -153,16 +153,16 @@ def _check_classes(path: Path, table: Predictions, split: Sequence[dict[str, str
         )
 
 
-def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, str]], part: str) -> None:
+def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, str]], name: str) -> None:
     known = {row["path"]: row for row in split}
     line_of: dict[str, int] = {}
     for line, (picture, true) in enumerate(zip(table.paths, table.true.tolist(), strict=True), start=2):
         row, fault = known.get(picture), ""
         if row is None:
             fault = f"{picture} is not in split.csv"
-        elif row["split"] != part:
+        elif row["split"] != name:
             fault = (
-                f"{picture} is in the {_PARTS[row['split']]} set in split.csv, not in the {_PARTS[part]} set"
+                f"{picture} is in the {_NAMES[row['split']]} set in split.csv, not in the {_NAMES[name]} set"
             )
         elif picture in line_of:
             fault = f"{picture} is in line {line_of[picture]} already"
@@ -171,11 +171,11 @@ def _check_pictures(path: Path, table: Predictions, split: Sequence[dict[str, st
         if fault:
             raise DataError(f"{path}, line {line}: {fault}.", _CURE)
         line_of[picture] = line
-    expected = [row["path"] for row in split if row["split"] == part]
+    expected = [row["path"] for row in split if row["split"] == name]
     missing = [picture for picture in expected if picture not in line_of]
     if missing:
         raise DataError(
-            f"{path} has no row for {missing[0]} of the {_PARTS[part]} set; "
+            f"{path} has no row for {missing[0]} of the {_NAMES[name]} set; "
             f"{len(missing):,} of {len(expected):,} rows are missing.",
             _CURE,
         )

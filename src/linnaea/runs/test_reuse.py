@@ -27,7 +27,7 @@ def count(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
     """Count that this run was evaluated on these test pictures; set and return run.json's key "looks".
 
     {"earlier": how many runs were evaluated on this test set before (None: it could not be counted),
-    "runs": their folders, the latest last, at most MOST_LISTED, "test_part": the hash they share}
+    "runs": their folders, the latest last, at most MOST_LISTED, "test_set": the hash they share}
 
     hashes: of the content of each test picture, in any order
 
@@ -40,10 +40,10 @@ def count(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
     try:
         earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_part": test_set}
+        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_set": test_set}
     else:
         folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
-        looks = {"earlier": len(earlier), "runs": folders, "test_part": test_set}
+        looks = {"earlier": len(earlier), "runs": folders, "test_set": test_set}
     run.update_info(looks=looks)
     return looks
 

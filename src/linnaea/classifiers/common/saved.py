@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 
 from linnaea import reading
 from linnaea.classifiers.common.samples import classes_of
-from linnaea.classifiers.contract import saved_temperature
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 from linnaea.files import write_bytes, write_json
 
@@ -34,6 +33,8 @@ MAX_CLASSES = 100_000
 MAX_NUMBER = 16_384
 """The largest number that a network may be built with: no width or depth of timm's comes near it."""
 _MAX_TEXT = 10_000  # characters of a class name
+# Far beyond what calibration finds (0.05 to 20), and near enough that no logits become infinite by it.
+_TEMPERATURES = (0.001, 1000.0)
 # What timm.create_model takes beside a network's own arguments: files to open, and where to look for them.
 _RESERVED = (
     "pretrained",
@@ -235,6 +236,19 @@ def check_classes(values: Any) -> None:
         raise ValueError(f"a class name has more than {_MAX_TEXT:,} characters")
     if len(set(values)) != len(values):
         raise ValueError("a class stands in classes twice")
+
+
+def saved_temperature(model: dict[str, Any]) -> float:
+    """Return the temperature of a model.json; files older than calibration have none, which is 1.
+
+    Raises TypeError for anything but a number from 0.001 to 1,000.
+    """
+    temperature = model.get("temperature", 1.0)
+    lowest, highest = _TEMPERATURES
+    # bool is a kind of int in Python.
+    if type(temperature) not in (int, float) or not lowest <= temperature <= highest:
+        raise TypeError(f"the temperature is {temperature!r} and must be a number from {lowest} to {highest}")
+    return float(temperature)
 
 
 def count_of(value: Any) -> int:
