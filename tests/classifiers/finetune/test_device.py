@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,8 +21,10 @@ from linnaea.classifiers.finetune.device import (
     first_working,
     largest_error,
     pictures_at,
+    processor_has_bfloat16,
 )
 from linnaea.classifiers.finetune.precision import choose_precision
+from linnaea.classifiers.heatmaps import heat_maps
 from linnaea.errors import LinnaeaError, SettingError
 
 CPU = torch.device("cpu")
@@ -99,6 +102,30 @@ def test_all_finite_sees_one_bad_number_in_any_tensor() -> None:
         assert not all_finite([*tensors, torch.tensor([1.0, bad])])
 
 
+# /proc/cpuinfo of processors with and without bfloat16: Ice Lake, Sapphire Rapids, Graviton2, Graviton3.
+ICE_LAKE = {"flags": "fpu avx2 avx512f avx512bw avx512_vnni"}
+SAPPHIRE_RAPIDS = {"flags": "fpu avx2 avx512f avx512bw avx512_vnni avx512_bf16 amx_bf16 amx_tile"}
+NEOVERSE_N1 = {"Features": "fp asimd fphp asimdhp asimddp"}
+NEOVERSE_V1 = {"Features": "fp asimd fphp asimdhp asimddp sve i8mm bf16"}
+
+
+def test_a_processor_computes_in_bfloat16_where_its_instructions_do() -> None:
+    assert not processor_has_bfloat16(ICE_LAKE)
+    assert processor_has_bfloat16(SAPPHIRE_RAPIDS)
+    assert not processor_has_bfloat16(NEOVERSE_N1)
+    assert processor_has_bfloat16(NEOVERSE_V1)
+    # Windows and macOS say nothing there: it is measured.
+    assert processor_has_bfloat16({})
+
+
+def test_nothing_is_measured_where_there_is_nothing_to_choose(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: ICE_LAKE)
+    assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
+    assert not (own_cache / "precision.json").exists()
+
+
 class WithoutBfloat16(nn.Module):
     """A network whose convolution has no kernel for bfloat16, as those of cards before Ampere."""
 
@@ -112,13 +139,19 @@ class WithoutBfloat16(nn.Module):
         return self.convolution(pictures).mean((2, 3))
 
 
-def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(own_cache: Path) -> None:
+def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
     assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
     (measured,) = json.loads((own_cache / "precision.json").read_text()).values()
     assert list(measured["pictures_per_second"]) == ["float32"]
 
 
-def test_a_first_measurement_that_does_not_fit_says_what_to_do(own_cache: Path) -> None:
+def test_a_first_measurement_that_does_not_fit_says_what_to_do(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
     network.register_forward_hook(greedy)
     with pytest.raises(LinnaeaError, match="no room for batches of 2 pictures at 32 pixels"):
@@ -167,6 +200,56 @@ def test_training_and_prediction_say_what_to_do_when_memory_is_full(
     with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
         classifier(epochs=1, probe=False).fit(*train_part, on_epoch=spoil)
     assert error.value.cure == "Halve --batch-size, or set a smaller --size."
+
+
+def full(module: nn.Module, *_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_what_a_fitted_network_is_asked_says_what_to_do_when_memory_is_full(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    X, fitted = train_part[0], classifier(epochs=0).fit(*train_part)
+    fitted.network_.get_classifier()[-1].register_forward_hook(full)
+    columns = np.zeros(len(X), int)
+    for ask in (
+        # Features are remembered: what is computed is the last layer.
+        lambda: fitted.features_and_proba(X, "train"),
+        lambda: heat_maps(fitted, X, columns),
+        lambda: fitted.evaluate(*train_part),
+    ):
+        with pytest.raises(LinnaeaError, match="no room for batches of 32 pictures at 48 pixels") as error:
+            ask()
+        assert error.value.cure.startswith("Close other programs")
+
+
+def test_statistics_that_are_estimated_again_say_what_to_do_when_memory_is_full(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    def spoil(record: Any, learner: Any) -> None:
+        learner.network_.get_submodule("conv_stem").register_forward_hook(full)
+
+    learner = classifier(epochs=1, batch_norm="reestimate")
+    with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
+        learner.fit(*train_part, on_epoch=spoil)
+    assert error.value.cure == "Halve --batch-size, or set a smaller --size."
+
+
+class TooLarge:
+    """A picture that no memory has room for."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.empty((1 << 30, 1 << 28, 3), np.uint8)
+
+
+def test_pictures_that_memory_has_no_room_for_say_what_to_do(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    pictures = [*train_part[0][1:], TooLarge()]
+    for more in ({"X": pictures}, {"X": train_part[0], "validation_data": (pictures, train_part[1])}):
+        with pytest.raises(LinnaeaError, match="no room for the pictures") as error:
+            classifier(epochs=0).fit(y=train_part[1], **more)
+        assert error.value.cure.startswith("Close other programs")
 
 
 def test_a_classifier_computes_on_the_device_that_it_is_given(

@@ -40,8 +40,10 @@ class Device:
     @property
     def supports_bfloat16(self) -> bool:
         """Whether it computes in bfloat16 itself: emulated, it is slow, and convolutions may be missing."""
-        if self.where.type != "cuda":
-            return self.where.type == "cpu"
+        if self.where.type == "cpu":
+            return processor_has_bfloat16(_cpuinfo())
+        if self.where.type == "mps":
+            return False
         with torch.cuda.device(self.where):
             return torch.cuda.is_bf16_supported(including_emulation=False)
 
@@ -86,14 +88,25 @@ class Device:
 
 
 def _processor() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
+    model = _cpuinfo().get("model name") or platform.processor() or platform.machine()
     return f"{model} ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; nothing on other systems."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    pairs = [line.partition(":") for line in reversed(lines)]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def processor_has_bfloat16(cpuinfo: dict[str, str]) -> bool:
+    """Return whether a processor computes in bfloat16 itself; True where its features are not known.
+
+    cpuinfo: the fields of Linux's /proc/cpuinfo ("flags" of an x86, "Features" of an ARM processor).
+    """
+    features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    return not features or not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(features)
 
 
 def present() -> list[torch.device]:
@@ -210,6 +223,12 @@ def room_to_train(where: torch.device, batch_size: int, size: int) -> AbstractCo
     """Return explaining_full_memory for training steps of so many pictures, size x size pixels each."""
     halve = "Halve --batch-size, or set" if batch_size > 1 else "Set"
     return explaining_full_memory(where, pictures_at(batch_size, size), f"{halve} a smaller --size.")
+
+
+def room_to_predict(where: torch.device, batch_size: int, size: int) -> AbstractContextManager[None]:
+    """Return explaining_full_memory for what is computed without learning, of batches as in room_to_train."""
+    cure = "Close other programs that use this memory, or train with a smaller --size."
+    return explaining_full_memory(where, pictures_at(batch_size, size), cure)
 
 
 def pictures_at(batch_size: int, size: int) -> str:
