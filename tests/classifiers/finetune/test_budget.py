@@ -208,6 +208,29 @@ def test_measuring_leaves_the_network_and_the_streams_as_they_were(
         assert torch.equal(tensor, hasty.network_.state_dict()[name]), name
 
 
+def test_a_probe_alone_gets_the_views_that_its_views_leave_time_for() -> None:
+    # Without fine-tuning: 1 for the whitening, 5 to choose on, 20 for the end; a view is 10, and 2.5 for the
+    # regressions. Of 96 seconds, 70 are left for views: 5.5.
+    watched = Budget(100, 0.0)
+    watched.work = replace(FLOWERS, steps={})
+    watched.plan = plan(watched.work, 100)
+    watched._planned_views = watched.plan.views
+    assert watched.plan.views == 5.5
+    # As expected: nothing changes.
+    assert watched.after_view(1, 10.0, now=10.0) == watched.plan
+    assert watched.plan.notes == ()
+    # Twice as fast. Evaluation takes 2.5 and 15 seconds then; 77.5 are left for views of 5 and 2.5: 10.25.
+    assert watched.after_view(2, 10.0, now=10.0).views == 10.25
+    assert watched.plan.notes == (
+        "The plan was 5.5 views of each picture; after 2 views it became 10.25 views.",
+    )
+    # Slower than at first: what is done cannot be undone.
+    assert watched.after_view(3, 90.0, now=90.0).views == 3
+    # And as planned again: there is nothing to say.
+    assert watched.after_view(3, 30.0, now=30.0).views == 5.5
+    assert watched.plan.notes == ()
+
+
 def test_a_plan_is_made_after_the_first_view_and_carried_out(
     classifier: Callable[..., Any], shapes: Callable[..., Any], val_part: Any
 ) -> None:

@@ -1,8 +1,8 @@
 """A budget instead of hyper-parameters: seconds → what is trained and for how long, and the clock watched.
 
 The probe's first view of each picture comes first, because every plan has one and it tells how fast the
-machine is. Then training is measured for a moment, the plan is made, and at the end of each epoch it is
-shortened or lengthened to what the epochs really take.
+machine is. Then training is measured for a moment and the plan is made. After each further view, and at the
+end of each epoch, it is shortened or lengthened to what the views or the epochs really take.
 """
 
 import math
@@ -197,6 +197,7 @@ class Budget:
     work: Work | None = None
     _ends: list[float] = field(default_factory=list)  # seconds from the start, of epoch 0 and each after it
     _planned: int = 0  # epochs, before the first
+    _planned_views: float = 0  # after the first
 
     def make_plan(
         self,
@@ -245,6 +246,27 @@ class Budget:
         )
         used = time.perf_counter() - self.started - first_view
         self.plan = plan(self.work, self.seconds, used)
+        self._planned_views = self.plan.views
+        return self.plan
+
+    def after_view(self, views: float, seconds: float, now: float | None = None) -> Plan:
+        """Return the plan after views that took so many seconds: a probe alone gets more or fewer of them.
+
+        now: as in after_epoch.
+        """
+        assert self.plan is not None
+        assert self.work is not None
+        now = time.perf_counter() - self.started if now is None else now
+        self.work = replace(self.work, feature=seconds / (views * self.work.train))
+        again = plan(self.work, self.seconds, now - seconds)
+        number = max(again.views, views)
+        if self.plan.train_from == again.train_from == "probe" and number != self.plan.views:
+            was, became = (text.counted(each, "view") for each in (self._planned_views, number))
+            note = (
+                f"The plan was {was} of each picture; after {text.counted(views, 'view')} it became {became}."
+            )
+            notes = () if number == self._planned_views else (note,)
+            self.plan = replace(self.plan, views=number, seconds=again.seconds, notes=notes)
         return self.plan
 
     def after_epoch(self, done: int, now: float | None = None) -> Plan:

@@ -45,29 +45,35 @@ class FrozenFeatures:
         precision: str,
         seed: int,
         flip: bool,
-        settle: Callable[[float], float] | None = None,
+        settle: Callable[[float, float], float] | None = None,
         on_step: OnStep | None = None,
         bar: str = "",
     ) -> "FrozenFeatures":
         """Run every view of every picture through the network once. The seed decides the random crops.
 
-        settle: Callable[[float], float] or None
-            Hears how many seconds one view of each picture took, and returns the number of views.
+        settle: Callable[[float, float], float] or None
+            Hears after each view of every picture how many views are done and how many seconds they took,
+            and returns the number of views.
         """
         how, n = (pictures.preprocessing, precision), len(pictures)
         judged = 0 if held is None else len(held)
         seen = pictures_seen(n, number_of_views, seed)
         rows = torch.empty((len(seen), feature_width(network)))
         with Stage("probe", len(seen) + judged, on_step, bar=bar) as stage:
-            started = time.perf_counter()
-            inference.features(network, stage.over(views(pictures, 1, seed)), *how, out=rows[:n])
-            if settle is not None:
-                number_of_views = settle(time.perf_counter() - started)
-                seen = pictures_seen(n, number_of_views, seed)
-                rows = torch.cat([rows[:n], rows.new_empty((len(seen) - n, rows.shape[1]))])
-                stage.expect(len(seen) + judged)
-            more = stage.over(views(pictures, number_of_views, seed, flip=flip, first=1))
-            inference.features(network, more, *how, out=rows[n:])
+            done, seconds = 0.0, 0.0
+            while done < number_of_views:
+                started, ready = time.perf_counter(), len(pictures_seen(n, done, seed))
+                first, done = int(done), min(done + 1, number_of_views)
+                view = stage.over(views(pictures, done, seed, flip=flip, first=first))
+                inference.features(network, view, *how, out=rows[ready : len(pictures_seen(n, done, seed))])
+                seconds += time.perf_counter() - started
+                if settle is not None and done.is_integer():
+                    number_of_views = max(settle(done, seconds), done)
+                    seen = pictures_seen(n, number_of_views, seed)
+                    if len(seen) > len(rows):
+                        rows = torch.cat([rows, rows.new_empty((len(seen) - len(rows), rows.shape[1]))])
+                    stage.expect(len(seen) + judged)
+            rows = rows[: len(seen)]
             val = None if held is None else torch.empty((judged, rows.shape[1]))
             if held is not None and val is not None:
                 inference.features(network, stage.over(held), *how, out=val)

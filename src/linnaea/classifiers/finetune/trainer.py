@@ -1,5 +1,6 @@
 """A fine-tuning from its plan to the choice of its best epoch; FineTuneClassifier.fit sets it going."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -171,7 +172,8 @@ class Trainer:
         needed = self._budget is None and begins_with_head(self.settings)
         if not (self.settings["probe"] or needed):
             return None
-        features = self._features(None if self._budget is None else lambda took: self._make_plan(X, took))
+        settle = None if self._budget is None else functools.partial(self._plan_views, X)
+        features = self._features(settle)
         # Copies of evaluation's views: the probe whitens its features in place.
         self.remembered = {"train": features.train[0].numpy().copy()}
         if features.val is not None:
@@ -185,10 +187,18 @@ class Trainer:
             self.probe.load_into(construction.logits_layer(self.network), start=not needed)
         return features if needed else None
 
-    def _make_plan(self, X: Any, first_view: float) -> float:
-        """Plan for the budget, the probe's first view having taken so many seconds; return its views."""
+    def _plan_views(self, X: Any, views: float, seconds: float) -> float:
+        """Plan for the budget, the probe's first views having taken so many seconds; return its views."""
         assert self._budget is not None
-        self.plan = self._budget.make_plan(
+        if self.plan is None:
+            self._follow(self._first_plan(X, seconds))
+        else:
+            self._follow(self._budget.after_view(views, seconds))
+        return float(self.settings["views"])
+
+    def _first_plan(self, X: Any, first_view: float) -> Plan:
+        assert self._budget is not None
+        return self._budget.make_plan(
             self.network,
             self.settings,
             self.train,
@@ -198,10 +208,8 @@ class Trainer:
             seed=self.seed,
             first_view=first_view,
         )
-        self._follow(self.plan)
-        return self.plan.views
 
-    def _features(self, settle: Callable[[float], float] | None = None) -> FrozenFeatures:
+    def _features(self, settle: Callable[[float, float], float] | None = None) -> FrozenFeatures:
         return FrozenFeatures.of(
             self.network,
             self.train.pictures,
