@@ -96,11 +96,10 @@ class Work:
         How often each of these is looked at: twice where its mirror is, too.
     batch_size: int
         Pictures a step.
-    feature, decode, row: float
-        Seconds of a picture's view and its features; of reading it from where X keeps it; of a row of
-        features in one of the probe's regressions.
-    whitening: float
-        Seconds of the probe's whitening.
+    feature, decode: float
+        Seconds of a picture's view and its features; of reading it from where X keeps it.
+    row, whitened, whitening: float
+        Seconds of a row of features in one of the probe's regressions; of its whitening; of whitening once.
     steps: dict
         train_from → seconds of training one picture, what suits the backbone first. Empty where features
         alone tell that it cannot be afforded.
@@ -115,6 +114,7 @@ class Work:
     feature: float
     decode: float
     row: float
+    whitened: float
     whitening: float
     steps: dict[str, float]
 
@@ -122,7 +122,7 @@ class Work:
         """Return the seconds of a probe on so many views, evaluated on the validation set."""
         # One more than are tried makes the head that fine-tuning starts from.
         regressions = 1 + (len(STRENGTHS) if self.val else 1)
-        rows = views * self.train * (self.feature + regressions * self.row)
+        rows = views * self.train * (self.feature + self.whitened + regressions * self.row)
         return self.whitening + rows + self.val * self.feature
 
     def epoch(self, train_from: str) -> float:
@@ -220,7 +220,7 @@ class Budget:
         tuned = settings["pictures_after_tuning"]
         # Not read yet: what is timed is reading them.
         sample = sequence_of(X, train.pictures.preprocessing, keep=False)[: 64 if after else 0]
-        row, whitening = speed.probe_seconds(network, train.classes)
+        row, whitened, whitening = speed.probe_seconds(network, train.classes, len(train))
         steps: dict[str, float] = {}
         # A step takes three times a forward pass, roughly, and never less than once and a half.
         if 1.5 * feature * LEAST_SEEN <= self.seconds:
@@ -241,6 +241,7 @@ class Budget:
             feature=feature,
             decode=speed.decode_seconds(sample, train.pictures),
             row=row,
+            whitened=whitened,
             whitening=whitening,
             steps=steps,
         )

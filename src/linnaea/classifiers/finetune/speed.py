@@ -24,7 +24,7 @@ _STEPS, _SECONDS = 3, 1.0
 _LAST_SHARE = 0.9
 # Iterations that one of the probe's regressions needs (five, each from where the last one ended, took 24 to
 # 40 in all), and what is timed of them.
-_ITERATIONS, _FEW, _ROWS = 8, 5, 1024
+_ITERATIONS, _FEW, _ROWS = 8, 5, 4096
 # What whitening w features costs beyond its products, in units of w³ operations (measured: 20).
 _EIGEN = 20
 
@@ -72,23 +72,24 @@ def step_seconds(session: loop.Session, train: loop.TrainingSet) -> float:
     return statistics.median(taken) / rows.shape[1]
 
 
-def probe_seconds(network: Any, classes: int) -> tuple[float, float]:
-    """Return the seconds of one regression of the probe for each row of features, and of the whitening once.
+def probe_seconds(network: Any, classes: int, pictures: int) -> tuple[float, float, float]:
+    """Return the seconds of a row of features in one regression, of a row's whitening, and of whitening once.
 
-    Beside its share of the regression, a row costs three products with a matrix of width x width in float64:
-    for the covariance, and to be whitened.
+    pictures: int
+        Of the training set: few rows take longer each than many.
     """
-    width, rows = feature_width(network), max(_ROWS, classes)
+    width, rows = feature_width(network), max(min(_ROWS, 4 * pictures), classes)
     # Any numbers will do that the classes do not explain, so that no iteration is the last.
     features = np.cos(np.arange(rows * width, dtype=np.float32) ** 2).reshape(rows, width)
     few = LogisticRegression(max_iter=_FEW)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         iteration = _seconds(lambda: few.fit(features, np.arange(rows) % classes)) / int(few.n_iter_[0])
+    # A row is multiplied three times by a matrix of width x width in float64: for the covariance, and to be
+    # whitened.
     exact, square = torch.ones(256, width).double(), torch.ones(width, width).double()
-    product = _seconds(lambda: exact @ square)
-    regression = _ITERATIONS * iteration / rows + 3 * product / 256
-    return regression, _EIGEN / 2 * product * width / 256
+    product = _seconds(lambda: exact @ square) / 256
+    return _ITERATIONS * iteration / rows, 3 * product, _EIGEN / 2 * product * width
 
 
 def _seconds(action: Any) -> float:
