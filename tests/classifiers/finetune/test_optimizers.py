@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from linnaea.classifiers.finetune import batchnorm
-from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
+from linnaea.classifiers.finetune.construction import length_for, rate_for
+from linnaea.classifiers.finetune.heads import put_head
 from linnaea.classifiers.finetune.optimizers import (
     WeightAverage,
     build_optimizer,
