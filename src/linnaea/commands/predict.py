@@ -84,9 +84,9 @@ def predict(
         _add_sets(answers, sets)
     _show(answers, format, [str(name) for name in classifier.classes_])
     if sets is not None:
-        from linnaea.report.sentences import promise
+        from linnaea.report.sentences import guarantee
 
-        terminal.say("Sets", promise(sets.promise), *broken)
+        terminal.say("Sets", guarantee(sets.guarantee), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.say("Alarms", *_of_alarms(folder, score, answers))
