@@ -62,11 +62,11 @@ def check(
         terminal.print_json([problem.as_dict() for problem in problems])
     else:
         sizes = counted(len(dataset), "picture"), counted(len(dataset.class_names), "class", "classes")
-        terminal.say("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
+        terminal.print_line("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
         show_problems(problems)
     if page is not None:
         build_check(dataset, problems, page)
-        terminal.say("Page", terminal.shown_path(page))
+        terminal.print_line("Page", terminal.shown_path(page))
     return problems
 
 
@@ -76,7 +76,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     from linnaea.report.checking import by_kind, how_many
 
     if not problems:
-        terminal.say("Check", "nothing wrong was found")
+        terminal.print_line("Check", "nothing wrong was found")
         return
     rows = [
         (severity, KINDS[kind], how_many(kind, same), same[0].message)
@@ -104,4 +104,4 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     summary = verdict(problems).rstrip(".")
-    terminal.say("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)
+    terminal.print_line("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)

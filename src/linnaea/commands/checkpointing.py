@@ -96,7 +96,7 @@ class Checkpointer:
     def _stop(self, classifier: Any) -> None:
         """Write a last checkpoint: between two steps, before the training is stopped."""
         self._write(classifier)
-        terminal.say("Stopping", "the network is evaluated as it is; a second signal stops at once")
+        terminal.print_line("Stopping", "the network is evaluated as it is; a second signal stops at once")
 
     def _write(self, classifier: Any) -> None:
         started = time.monotonic()
@@ -126,7 +126,9 @@ class Checkpointer:
         self.began = False  # again: until it is set up, the classifier has nothing that was learned
         classifier.set_params(learning_rate=rate)
         classifier.load_training_state(good.arrays, good.values)
-        terminal.say("Rewind", f"{reason} Back to epoch {epoch}, continuing with learning rate {rate:g}")
+        terminal.print_line(
+            "Rewind", f"{reason} Back to epoch {epoch}, continuing with learning rate {rate:g}"
+        )
         return True
 
 
@@ -149,7 +151,9 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     is reported, and written in run.json ("resumed").
     """
     if checkpoint is not None and checkpoint.instead:
-        terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
+        terminal.print_line(
+            "Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used."
+        )
         Checkpoints(run).settle(checkpoint)
     run.info.checksums = {}  # of what is written anew
     run.flush()
@@ -157,14 +161,14 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     run.clear_pictures()
     resumed = Resumed(at=provenance.now(), epoch=None, step=None, differences=[])
     if checkpoint is None:
-        terminal.say("Resume", "from the beginning: no checkpoint was written yet")
+        terminal.print_line("Resume", "from the beginning: no checkpoint was written yet")
     else:
         resumed.epoch = checkpoint.values.get("epoch") or 0
         resumed.step = checkpoint.values.get("step") or 0
         resumed.differences = run_diff.changes(checkpoint.facts, circumstances())
-        terminal.say("Resume", f"from {checkpoint.place}")
+        terminal.print_line("Resume", f"from {checkpoint.place}")
     if resumed.differences:
-        terminal.say("Differs", *resumed.differences, TOLERANCE)
+        terminal.print_line("Differs", *resumed.differences, TOLERANCE)
     run.info.resumed = [*run.info.resumed, resumed]
     run.flush()
 

@@ -42,14 +42,14 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
-        terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
+        terminal.print_line("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
         terminal.results.print(metrics_table(metrics))
-        for label, said in (
+        for label, sentence in (
             ("Groups", sentences.in_groups),
             ("Sets", sentences.broken_sets),
             ("Alarms", sentences.false_alarms),
         ):
-            terminal.say(label, *filter(None, [said(metrics)]))
+            terminal.print_line(label, *filter(None, [sentence(metrics)]))
     return metrics
 
 
@@ -58,18 +58,18 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     import json
 
     from linnaea.commands.judging import computed, keep
-    from linnaea.commands.repeating import sum_up, tell
+    from linnaea.commands.repeating import print_summary, sum_up
     from linnaea.report.groups import build_group
     from linnaea.report.page import build_report
     from linnaea.runs.tables import is_there
 
     group.check_tables()
-    judged = [run for run in group.runs() if is_there(run, "test")]
-    group.refuse_unjudged(judged)
+    evaluated = [run for run in group.runs() if is_there(run, "test")]
+    group.refuse_unevaluated(evaluated)
     # All of them before any is written: one table that was edited leaves the others as they are.
-    computed_numbers = [computed(run) for run in judged]
+    numbers_of_runs = [computed(run) for run in evaluated]
     with claimed(group.path, cure=_CURE):
-        for run, numbers in zip(judged, computed_numbers, strict=True):
+        for run, numbers in zip(evaluated, numbers_of_runs, strict=True):
             keep(run, numbers)
             run.flush()
             build_report(run)
@@ -80,7 +80,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     if format == "json":
         terminal.results.print_json(json.dumps(metrics), indent=2)
     else:
-        tell(group)
+        print_summary(group)
     return metrics
 
 

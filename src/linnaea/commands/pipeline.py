@@ -70,9 +70,9 @@ def _learning_curve(
     try:
         learning_curve.measure(run, classifier, study, chosen.recipe.seed)
     except DivergenceError as error:
-        terminal.say("Curve", f"not measured: {error.message}", error.cure)
+        terminal.print_line("Curve", f"not measured: {error.message}", error.cure)
     except KeyboardInterrupt as interruption:
-        terminal.say("Curve", "not measured: it was interrupted; the run itself is finished")
+        terminal.print_line("Curve", "not measured: it was interrupted; the run itself is finished")
         return interruption
     return None
 
@@ -141,7 +141,7 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
     except (LinnaeaError, OSError) as error:
         if state == "finished":
             raise
-        terminal.say("Report", f"not drawn: {error}")
+        terminal.print_line("Report", f"not drawn: {error}")
     _print_how_to_continue(run, state)
 
 
@@ -158,7 +158,7 @@ def _print_how_to_continue(run: RunFolder, state: str) -> None:
     if state == "interrupted" or checkpoint is not None:
         group = RunGroup.around(run)
         path = terminal.shown_path(run.path if group is None else group.path)
-        terminal.say("Continue", command("linnaea", "resume", path))
+        terminal.print_line("Continue", command("linnaea", "resume", path))
 
 
 def _how_far(run: RunFolder) -> str:
@@ -179,7 +179,7 @@ def show_result(run: RunFolder) -> None:
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
     remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
-    terminal.say("Result", headline, *filter(None, remarks), *_kept(run))
+    terminal.print_line("Result", headline, *filter(None, remarks), *_kept(run))
 
 
 def _without_leaks(metrics: dict[str, Any]) -> str:

@@ -86,10 +86,10 @@ def predict(
     if sets is not None:
         from linnaea.report.sentences import promise
 
-        terminal.say("Sets", promise(sets.promise), *broken)
+        terminal.print_line("Sets", promise(sets.promise), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
-        terminal.say("Alarms", *_of_alarms(folder, score, answers))
+        terminal.print_line("Alarms", *_of_alarms(folder, score, answers))
     if unread:
         of = counted(len(answers), "picture")
         raise LinnaeaError(f"{unread} of {of} could not be read.", "See the reasons above.")
@@ -238,7 +238,7 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:
         if "error" in answer:
-            terminal.say("Unread", answer["error"])
+            terminal.print_line("Unread", answer["error"])
 
 
 def _ood_cells(answer: dict[str, Any]) -> list[str]:

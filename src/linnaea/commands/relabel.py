@@ -42,7 +42,7 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     files.write_text(target, new.text)
     summary = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"
-    terminal.say("Labels", summary, *([emptied] if new.emptied else []))
+    terminal.print_line("Labels", summary, *([emptied] if new.emptied else []))
     typed = text.command("linnaea", "train", terminal.shown_path(target))
-    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
+    terminal.print_line("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
     return target

@@ -138,7 +138,7 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
         try:
             run = _run(file, PARTS[part].data, protocol, target, asked)
         except LinnaeaError as error:
-            terminal.say("Missing", str(error))
+            terminal.print_line("Missing", str(error))
             missing[file.title] = str(error)
             continue
         runs.append(run)
@@ -150,7 +150,7 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
     show_comparison(runs, reported)
     title = f"{part.capitalize()}: {PARTS[part].title}, {place.replace('-', '/')}"
     page = build_comparison(runs, folder / place / "comparison.html", title=title, reference=reported)
-    terminal.say("Page", terminal.shown_path(page))
+    terminal.print_line("Page", terminal.shown_path(page))
     return page
 
 
@@ -158,7 +158,7 @@ def _run(file: RecipeFile, data: str, protocol: str, target: Path, asked: Asked)
     """Return the finished run of one recipe: kept, or trained now."""
     run = None if asked.overwrite else _finished(target, asked.quick)
     if run is not None:
-        terminal.say("Kept", f"{terminal.shown_path(target)} is finished")
+        terminal.print_line("Kept", f"{terminal.shown_path(target)} is finished")
         return run
     settings: dict[str, Any] = {"split": protocol} | ({"epochs": 1} if asked.quick else {})
     weights = _weights(file, asked.weights_dir)

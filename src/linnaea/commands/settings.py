@@ -40,7 +40,7 @@ def settings(*, format: Literal["table", "json", "markdown"] = "table") -> list[
     for section in dict.fromkeys(row["section"] for row in rows):
         _show(section, [row for row in rows if row["section"] == section], rows)
     for word, note in _NOTES.items():
-        terminal.say(word, note)
+        terminal.print_line(word, note)
     return rows
 
 

@@ -36,7 +36,7 @@ results = Console(
 )
 
 
-def say(label: str, *sentences: str) -> None:
+def print_line(label: str, *sentences: str) -> None:
     """Print sentences beside their label, the second and later ones below, aligned.
 
     On a terminal they are broken between words; a file keeps each on a line of its own.

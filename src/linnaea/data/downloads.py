@@ -29,8 +29,8 @@ def cache_folder() -> Path:
     """Return where downloads and caches live: LINNAEA_CACHE, else the system's place for caches."""
     import platformdirs
 
-    own = os.environ.get("LINNAEA_CACHE")
-    return Path(own).expanduser() if own else platformdirs.user_cache_path("linnaea")
+    folder = os.environ.get("LINNAEA_CACHE")
+    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("linnaea")
 
 
 def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
@@ -38,8 +38,8 @@ def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
 
     The variable holds addresses of folders, separated by spaces or commas.
     """
-    own = os.environ.get(variable, "").replace(",", " ").split()
-    return [f"{mirror.rstrip('/')}/{name}" for mirror in own or mirrors]
+    named = os.environ.get(variable, "").replace(",", " ").split()
+    return [f"{mirror.rstrip('/')}/{name}" for mirror in named or mirrors]
 
 
 def fetch(

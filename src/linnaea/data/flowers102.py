@@ -134,13 +134,13 @@ def _pictures(data_dir: Path | None) -> Path:
     for folder in _folders(data_dir):
         if (folder / _PICTURES).is_dir():
             return folder / _PICTURES
-    own = any((folder / _ARCHIVE).is_file() for folder in _folders(data_dir))
+    by_user = any((folder / _ARCHIVE).is_file() for folder in _folders(data_dir))
     destination = _cached(_PICTURES)
     if not destination.is_dir():
         # The user's data folder may be read-only, and is theirs: pictures always go into the cache.
         archive = _file(_ARCHIVE, data_dir)
         archives.extract(archive, _PICTURES, destination)
-        if not own:
+        if not by_user:
             # 345 MB that nobody will read again.
             archive.unlink(missing_ok=True)
     return destination

@@ -103,9 +103,9 @@ def sign_flip_test(gains: np.ndarray) -> float:
     sizes.pop(0, None)
     law = np.ones(1)  # of the sum of those that kept their sign, from 0
     for size, number in sizes.items():
-        own = np.zeros(size * number + 1)
-        own[::size] = binom.pmf(np.arange(number + 1), number, 0.5)
-        law = np.convolve(law, own)
+        of_group = np.zeros(size * number + 1)
+        of_group[::size] = binom.pmf(np.arange(number + 1), number, 0.5)
+        law = np.convolve(law, of_group)
     sums = 2 * np.arange(len(law)) - (len(law) - 1)
     return float(min(law[np.abs(sums) >= abs(round(float(gains.sum())))].sum(), 1.0))
 
@@ -166,11 +166,11 @@ def matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np
     alone_b = [path for row, path in enumerate(b.paths) if row not in in_pairs]
     changed = set(alone_a) & set(alone_b)
     if (alone_a or alone_b) and not common_only:
-        told = f", {_counted(sorted(changed))} under one path with different content" if changed else ""
+        changes = f", {_counted(sorted(changed))} under one path with different content" if changed else ""
         raise DataError(
             "The two tables hold different pictures: "
             f"{_counted([path for path in alone_a if path not in changed])} only in the first, "
-            f"{_counted([path for path in alone_b if path not in changed])} only in the second{told}.",
+            f"{_counted([path for path in alone_b if path not in changed])} only in the second{changes}.",
             "Give both models the same test set, or compare only the pictures that both have: --common "
             "(from Python common_only=True).",
         )

@@ -61,7 +61,7 @@ def compare_repeats(
     """
     if len(a) != len(b) or len(a) < 2:
         raise DataError(
-            f"There are {len(a)} and {len(b)} judged runs to compare.",
+            f"There are {len(a)} and {len(b)} evaluated runs to compare.",
             "Repeat both recipes equally often, twice or more.",
         )
     results = [compare(x, y, common_only=common_only) for x, y in zip(a, b, strict=True)]

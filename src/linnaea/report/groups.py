@@ -16,7 +16,7 @@ from linnaea.report.formatting import percent
 from linnaea.report.svg import renderer
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.tables import is_there, judged_table
+from linnaea.runs.tables import is_there, read_test_table
 
 NO_PAIRS: dict[str, Any] = {"pairs": [], "folded": []}
 NO_GROUPS: dict[str, Any] = {"groups": [], "group_pairs": []}
@@ -90,7 +90,7 @@ def _title(kind: str, info: dict[str, Any]) -> str:
     accuracy = (info.get("metrics") or {}).get("accuracy")
     if accuracy is None:
         return "No test result yet"
-    runs = formatting.counted(info.get("judged", 0), kind.removesuffix("s"))
+    runs = formatting.counted(info.get("evaluated", 0), kind.removesuffix("s"))
     return f"{percent(accuracy['mean'], 2)} accuracy on average over {runs}"
 
 
@@ -98,7 +98,7 @@ def _verdict(info: dict[str, Any], lost: Sequence[str] = ()) -> str:
     """Return the spread in words, and which runs it lacks; lost: the runs that were made and are gone."""
     accuracy = (info.get("metrics") or {}).get("accuracy")
     state = info.get("state")
-    judged = info.get("judged", 0)
+    judged = info.get("evaluated", 0)
     were = "was" if judged == 1 else "were"
     unfinished = (
         "" if state == "finished" else f"{judged} of {info.get('asked')} runs {were} evaluated: {state}. "
@@ -156,8 +156,8 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
         first, second = [run for run, _ in pairs], [run for _, run in pairs]
     learned = [run.info.data.splits.get("train", 0) for run in first]
     return compare_repeats(
-        [judged_table(run) for run in first],
-        [judged_table(run) for run in second],
+        [read_test_table(run) for run in first],
+        [read_test_table(run) for run in second],
         learned,
         common_only=common,
     )
@@ -215,7 +215,7 @@ def _row(group: RunGroup, out: Path) -> GroupRow:
     accuracy = group.metrics().get("accuracy")
     name = group.path.resolve().name
     link = comparing.relative_link(group.path, out)
-    runs = formatting.counted(len(group.judged()), group.kind.removesuffix("s"))
+    runs = formatting.counted(len(group.evaluated()), group.kind.removesuffix("s"))
     if accuracy is None:
         return GroupRow(name, link, runs, "–", "–", "–")
     deviation = accuracy["deviation"]

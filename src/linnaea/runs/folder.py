@@ -84,7 +84,7 @@ class RunFolder:
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
-        if folder.is_dir() and not all(_is_left_over(found.name) for found in folder.iterdir()):
+        if folder.is_dir() and not all(_is_left_over(entry.name) for entry in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
                 raise RunError(
                     f"{path} contains other files and no run.", "Choose an empty folder with --out."
@@ -427,8 +427,8 @@ def _came_to_nothing(folder: Path) -> bool:
 
 def refuse_own_file(path: Path) -> None:
     """Raise RunError where a page to be written would replace a file of a run, or no page of Linnaea's."""
-    own = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
-    if own and path.name in ("run.json", *GROUP_FILES, *FILES):
+    in_run = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
+    if in_run and path.name in ("run.json", *GROUP_FILES, *FILES):
         raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
     if path.is_file() and not _is_page(path):
         raise RunError(

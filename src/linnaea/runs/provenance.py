@@ -225,8 +225,8 @@ def peak_memory_mib() -> float:
     status = Path("/proc/self/status")
     # Linux hands ru_maxrss on from the process that started this one; this counter is its own, in KiB. Some
     # kernels (gVisor's, a container's of its own) do not count it.
-    if status.exists() and (own := re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)):
-        return round(int(own[1]) / 2**10, 1)
+    if status.exists() and (peak_kib := re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)):
+        return round(int(peak_kib[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # ru_maxrss counts bytes on macOS and KiB elsewhere.
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
