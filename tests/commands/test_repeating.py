@@ -15,7 +15,7 @@ from tests.commands.conftest import SHORT, words
 import linnaea
 from linnaea.cli import main
 from linnaea.commands import label_issues
-from linnaea.commands.repeating import sum_up
+from linnaea.commands.repeating import print_summary, sum_up
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
 from linnaea.evaluation.label_issues import read_csv

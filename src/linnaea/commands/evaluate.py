@@ -28,7 +28,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     """
     import json
 
-    from linnaea.commands.judging import recompute
+    from linnaea.commands.evaluating import recompute
     from linnaea.report import sentences
     from linnaea.report.page import build_report
 
@@ -57,7 +57,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     """Recompute each run that was evaluated; return name → {"mean", "deviation", "min", "max", "values"}."""
     import json
 
-    from linnaea.commands.judging import computed, keep
+    from linnaea.commands.evaluating import computed, keep
     from linnaea.commands.repeating import print_summary, sum_up
     from linnaea.report.groups import build_group
     from linnaea.report.page import build_report

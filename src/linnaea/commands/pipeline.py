@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from linnaea.classifiers.common.progress import has_exploded
-from linnaea.commands import command_line, judging, learning_curve, terminal, training
+from linnaea.commands import command_line, evaluating, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.recording import record_study
 from linnaea.commands.study import Study
@@ -49,8 +49,8 @@ def run(
         # Calibrate and evaluate, also what was stopped; not a network that learned nothing.
         if classifier.history_:
             with phases.measure("evaluate"):
-                calibrated = judging.calibrate(folder, classifier, study)
-                judging.evaluate(folder, classifier, study, calibrated)
+                calibrated = evaluating.calibrate(folder, classifier, study)
+                evaluating.evaluate(folder, classifier, study, calibrated)
             folder.flush()
             show_result(folder)
         if stopped is not None:

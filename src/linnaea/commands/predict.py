@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
-from linnaea.commands.judging import temperature_of
+from linnaea.commands.evaluating import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, percent
