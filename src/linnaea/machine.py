@@ -1,8 +1,9 @@
-"""What this machine lends to the process: how many processor cores, and threads to use them."""
+"""What this machine lends to the process: its processor and accelerators, cores, and threads to use them."""
 
 import contextlib
 import math
 import os
+import platform
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+def processor() -> str:
+    """Return the model of the processor."""
+    # platform.processor() is empty on most Linux systems; the kernel's own file has the name.
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def accelerator(device: str) -> str | None:
+    """Return the name of a device of torch ("cuda:1", "mps"); None for the processor ("cpu")."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU (MPS)" if device.startswith("mps") else None
 
 
 def usable_cores() -> int:

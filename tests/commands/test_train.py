@@ -45,6 +45,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
     assert set(info["phases"]) == {"data", "train", "evaluate", "report"}
     assert info["phases"]["train"]["seconds"] > 0
     assert info["phases"]["train"]["peak_memory_mib"] > 10
+    assert (info["hardware"]["device"], info["hardware"]["accelerator"]) == ("cpu", None)
 
 
 def test_the_split_names_each_picture_once(trained):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from linnaea.classifiers.common.progress import has_exploded
-from linnaea.commands import command_line, evaluating, learning_curve, terminal, training
+from linnaea.commands import evaluating, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.recording import record_study
 from linnaea.commands.study import Study
@@ -16,7 +16,7 @@ from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.signals import Stops
-from linnaea.text import command, counted, percent
+from linnaea.text import command, command_line, counted, percent
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
     Raises what ended the training, or the learning curve, early, once what was learned so far has been saved,
     evaluated and reported.
     """
-    with recorded(folder, chosen, phases) as stops:
+    with recorded(folder, chosen, classifier, phases) as stops:
         # Data
         folder.update_info(**facts)
         record_study(folder, study)
@@ -78,7 +78,7 @@ def _learning_curve(
 
 
 @contextmanager
-def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[Stops]:
+def recorded(run: RunFolder, chosen: Chosen, classifier: Any, phases: provenance.Phases) -> Iterator[Stops]:
     """Keep run.json true whatever happens, and leave a report that can be read.
 
     A run that is continued has its beginning recorded already. Yields what answers to signals.
@@ -112,10 +112,12 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
         finally:
             stops.close()
             guard.release(reserve)
-            _close(run, state, message, phases)
+            _close(run, state, message, classifier.compute_device, phases)
 
 
-def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
+def _close(
+    run: RunFolder, state: str, message: str | None, device: str | None, phases: provenance.Phases
+) -> None:
     """Write down how a run ended, and draw its report.
 
     Raises LinnaeaError where the disk refuses, unless that, or something else, is being reported already.
@@ -129,7 +131,7 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
             state=state,
             message=message,
             phases=phases.finished,
-            hardware=provenance.hardware(),
+            hardware=provenance.hardware(device),
             threads=provenance.threads(),
             finished=provenance.now(),
         )

@@ -11,7 +11,7 @@ from linnaea.commands import ood, terminal
 from linnaea.commands.evaluating import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import counted, percent
+from linnaea.text import counted, option, percent
 
 # Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
 # memory.
@@ -82,7 +82,8 @@ def predict(
         answers += _answer(classifier, pictures[start : start + block], side, colour, score)
     if sets is not None:
         _add_sets(answers, sets)
-    _show(answers, format, [str(name) for name in classifier.classes_])
+    classes = [str(name) for name in classifier.classes_]
+    _show(answers, format, classes, with_sets=sets is not None, with_score=score is not None)
     if sets is not None:
         from linnaea.report.sentences import promise
 
@@ -129,7 +130,7 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     if not is_there(folder, "val"):
         raise RunError(
             f"{folder.path} has no predictions on a validation set, which prediction sets are fitted on.",
-            "Train with --validation above 0, or leave --coverage out.",
+            f"Train with a validation set, or leave {option('coverage')} out.",
         )
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
@@ -207,14 +208,15 @@ def _answer(
     return answers
 
 
-def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> None:
+def _show(
+    answers: list[dict[str, Any]], format: str, classes: list[str], *, with_sets: bool, with_score: bool
+) -> None:
+    """Print the answers; which columns there are depends on the run and the options, not on the pictures."""
     if format == "json":
         terminal.print_json(answers)
         return
     if format == "csv":
-        with_sets = any("set" in answer for answer in answers)
-        scored = any("ood" in answer for answer in answers)
-        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if scored else [])]
+        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if with_score else [])]
         table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
@@ -224,16 +226,16 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
             ]
             if with_sets:
                 cells.append(" | ".join(answer.get("set", [])))
-            if scored:
+            if with_score:
                 cells += _ood_cells(answer)
             table.append([answer["path"], *cells, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Next"}
-    if any("set" in answer for answer in answers):
+    if with_sets:
         columns["next"] = "Prediction set"
-    if any("ood" in answer for answer in answers):
+    if with_score:
         columns["ood"] = "Unfamiliar?"
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from linnaea.commands import checkpointing, choosing, command_line, label_issues, pipeline, study, terminal
+from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
@@ -19,7 +19,7 @@ from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
-from linnaea.text import command, counted, listed
+from linnaea.text import command, command_line, counted, listed
 
 # What is printed of several runs; repeats.json has every metric.
 _SHOWN = {
@@ -84,6 +84,7 @@ def _train_each(
             group.info.runs = [str(n) for n in range(1, number + 1)]
             group.flush()
             recipe_of_run = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
+            classifier = choosing.new_classifier(recipe_of_run)
             with claimed(folder):
                 run, checkpoint = begun, None
                 if run is None:
@@ -91,11 +92,11 @@ def _train_each(
                 else:
                     _refuse_other_split(run, replace(pictures, split=plan.split))
                     checkpoint = Checkpoints(run).read()
-                    checkpointing.prepare(run, checkpoint)
+                    checkpointing.prepare(run, checkpoint, classifier.compute_device)
                 pipeline.run(
                     run,
                     replace(chosen, recipe=recipe_of_run),
-                    choosing.new_classifier(recipe_of_run),
+                    classifier,
                     replace(pictures, split=plan.split),
                     Phases(),
                     checkpoint,

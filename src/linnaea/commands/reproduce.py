@@ -10,6 +10,7 @@ from linnaea.commands.train import train
 from linnaea.errors import LinnaeaError, RunError, UsageError, did_you_mean
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.recipes import RecipeFile, load_recipe
+from linnaea.text import elsewhere, option
 
 # What backbones' error says of weights that cannot be had from the hub.
 _PASS_WEIGHTS = "pass it with --weights FILE"
@@ -98,7 +99,8 @@ def reproduce(
         raise UsageError(f"There is no part '{part}' to reproduce.", did_you_mean(part, PARTS))
     if weights_dir is not None and not weights_dir.is_dir():
         raise UsageError(
-            f"The folder {weights_dir} does not exist.", "Pass --weights-dir with a folder of weights."
+            f"The folder {weights_dir} does not exist.",
+            f"Pass {option('weights_dir')} with a folder of weights.",
         )
     asked = Asked(data_dir, weights_dir, quick, overwrite)
     folder = out or Path("runs") / part
@@ -217,7 +219,9 @@ def _refuse_other_data(part: str, folders: list[Path], asked: Asked) -> None:
             raise RunError(
                 f"{terminal.shown_path(path)} is a finished run on other pictures than those in "
                 f"{asked.data_dir}.",
-                "Pass --overwrite to train it again, or choose another --out.",
+                elsewhere(
+                    "another folder", begin=f"Pass {option('overwrite', True)} to train it again, or choose"
+                ),
             )
 
 

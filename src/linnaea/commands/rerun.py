@@ -14,7 +14,7 @@ from linnaea.runs.guard import refuse_claimed
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import recorded_settings
 from linnaea.settings import names
-from linnaea.text import command
+from linnaea.text import command, elsewhere
 
 
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
@@ -37,7 +37,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     data, data_dir = provenance.opened_from(first.info)
     if out is not None:
         refuse_claimed(out)
-        RunFolder.refuse_taken(out, cure="Choose another --out.")
+        RunFolder.refuse_taken(out, cure=elsewhere("another folder"))
     with ExitStack() as while_training:
         # What computes must be loaded before its threads can be counted out.
         registry.classifier_class(settings["model"])

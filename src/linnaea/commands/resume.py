@@ -88,7 +88,7 @@ def _go_on(folder: RunFolder) -> RunFolder:
         with phases.measure("data"):
             pictures = _same_pictures(folder, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
-        checkpointing.prepare(folder, checkpoint)
+        checkpointing.prepare(folder, checkpoint, classifier.compute_device)
         pipeline.run(folder, chosen, classifier, pictures, phases, checkpoint)
     terminal.print_line("Report", terminal.shown_path(folder.path / "report.html"))
     return folder

@@ -40,7 +40,7 @@ def fit(
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
     _set_up(classifier, study, recipe, elapsed)
-    checkpointer = Checkpointer(run, recipe, stops)
+    checkpointer = Checkpointer(run, recipe, stops, classifier.compute_device)
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 SPLITS = ("train", "val", "test")
+OFFICIAL_SPLIT = "official split"
+"""What a report calls a split that was published with the pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,9 @@ class Dataset:
     labels: ndarray of str, (n,)
         The class name of each picture.
     splits: ndarray of str, (n,), or None
-        "train", "val", "test" where the source has an official division ("" for a picture outside it).
+        "train", "val", "test" where the source comes with a split ("" for a picture outside it).
+    split_name: str
+        What a report calls that split, such as OFFICIAL_SPLIT or "your split column".
     pixels: ndarray of uint8, (n, height, width) or (n, height, width, 3), or None
         The pictures themselves where they live in memory; None where they are files below root.
     root: Path or None
@@ -42,6 +46,7 @@ class Dataset:
     paths: tuple[str, ...]
     labels: np.ndarray
     splits: np.ndarray | None = None
+    split_name: str = "the data set's own split"
     pixels: np.ndarray | None = None
     root: Path | None = None
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from linnaea.errors import DataError, LinnaeaError
+from linnaea.text import option
 
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
 WINDOW = 60.0  # seconds in which at least LEAST bytes must come: a byte now and then is no download
@@ -40,6 +41,14 @@ def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
     """
     named = os.environ.get(variable, "").replace(",", " ").split()
     return [f"{mirror.rstrip('/')}/{name}" for mirror in named or mirrors]
+
+
+def by_hand(files: str, variable: str) -> str:
+    """Return how to have the files of a data set without its mirrors; variable: see addresses."""
+    return (
+        f"Check the network, or put {files} into a folder and pass it as {option('data_dir')}; "
+        f"{variable} names other mirrors."
+    )
 
 
 def fetch(

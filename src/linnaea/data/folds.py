@@ -11,7 +11,7 @@ from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, in_no_set
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
-from linnaea.text import classes_have, counted
+from linnaea.text import classes_have, counted, option
 
 
 def make_folds(
@@ -50,7 +50,8 @@ def make_folds(
     if protocol in (OFFICIAL, TRAINVAL):
         if dataset.splits is None:
             raise SettingError(
-                f"'{dataset.name}' has no official split.", "Leave --split out: folds are of all pictures."
+                f"'{dataset.name}' comes without a split.",
+                f"Leave {option('split')} out: folds are of all pictures.",
             )
         rows = rows[np.isin(dataset.splits[rows], ("train", "val"))]
         words = f"train and val, test untouched{in_no_set(dataset)}"

@@ -74,6 +74,7 @@ def open_table(path: Path, source: str) -> Dataset:
         paths=tuple(paths[row] for row in order),
         labels=np.array(labels)[order],
         splits=np.array(splits)[order] if any(splits) else None,
+        split_name="your split column",
         root=path.parent,
         columns=dict(sorted(columns.items())),
         notes=(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.",) if none else (),

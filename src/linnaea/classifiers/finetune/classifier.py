@@ -19,7 +19,7 @@ from linnaea.classifiers.common.saved import SavedModel, checked_model_args
 from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
-from linnaea.classifiers.finetune.device import Device
+from linnaea.classifiers.finetune.device import Device, choose_device
 from linnaea.classifiers.finetune.loop import TrainingSet
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
@@ -33,7 +33,7 @@ from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
-from linnaea.errors import DataError, LinnaeaError
+from linnaea.errors import DataError, LinnaeaError, SettingError
 from linnaea.random_streams import seed_from
 from linnaea.text import counted
 
@@ -357,6 +357,16 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
                 self.backbone, weights=self.weights, size=self.size, variant=self.preprocessing
             )
         )
+
+    @property
+    def compute_device(self) -> str | None:
+        """The device of the network; before fit, the one that fit will choose; None where it has none."""
+        if hasattr(self, "network_"):
+            return str(self._device().where)
+        try:
+            return str(choose_device(self.device).where)
+        except SettingError:
+            return None
 
     def _device(self) -> Device:
         return Device(next(self.network_.parameters()).device)

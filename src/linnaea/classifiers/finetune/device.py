@@ -4,19 +4,18 @@
 this build of torch has no kernels for, and a backend that errs, are found before any picture is read.
 """
 
-import platform
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from linnaea import machine
 from linnaea.errors import LinnaeaError, SettingError
 
 _CPU = torch.device("cpu")
@@ -33,9 +32,7 @@ class Device:
     @property
     def name(self) -> str:
         """The GPU's name, or the processor's model with its widest instructions and its threads."""
-        if self.where.type == "cuda":
-            return torch.cuda.get_device_name(self.where)
-        return "Apple GPU (MPS)" if self.where.type == "mps" else _processor()
+        return machine.accelerator(str(self.where)) or _processor()
 
     @property
     def supports_bfloat16(self) -> bool:
@@ -86,14 +83,8 @@ class Device:
 
 
 def _processor() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
-    return f"{model} ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{machine.processor()} ({instructions}, {torch.get_num_threads()} threads)"
 
 
 def present() -> list[torch.device]:
