@@ -20,7 +20,6 @@ from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
 from linnaea.evaluation.label_issues import read_csv
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import groups
 from linnaea.report.groups import build_group
 from linnaea.runs.repeated import RunGroup, summary
 
@@ -240,33 +239,6 @@ def test_a_group_without_a_finished_run_has_nothing_to_repeat(tmp_path, capsys):
         f"Error: None of the repeats in {group.path} is finished: there is no result to repeat. "
         f"Finish them: linnaea resume {group.path}.\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("info", "sentence"),
-    [
-        ({"evaluated": 0, "asked": 3, "state": "failed"}, "0 of 3 runs were evaluated: failed."),
-        (
-            {
-                "evaluated": 1,
-                "asked": 3,
-                "state": "interrupted",
-                "metrics": {"accuracy": {"deviation": None}},
-            },
-            "1 of 3 runs was evaluated: interrupted. The spread needs at least two runs.",
-        ),
-        (
-            {
-                "evaluated": 2,
-                "state": "finished",
-                "metrics": {"accuracy": {"deviation": 0.01, "min": 0.9, "max": 0.92}},
-            },
-            "The accuracies lie between 90.00 and 92.00\u00a0%; their standard deviation is 1.00 points.",
-        ),
-    ],
-)
-def test_a_group_says_how_many_of_its_runs_were_judged(info, sentence):
-    assert groups._verdict(info) == sentence
 
 
 def test_unknown_classes_in_decisions_leave_nothing(bars, tmp_path, capsys):

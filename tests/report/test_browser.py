@@ -2,8 +2,9 @@
 
 import pytest
 
+from linnaea.report.comparison import build_comparison
 from linnaea.report.groups import build_group
-from linnaea.report.page import build_comparison, build_report
+from linnaea.report.page import build_report
 from linnaea.runs.repeated import RunGroup, summary
 
 pytestmark = pytest.mark.browser

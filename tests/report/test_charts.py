@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Line, epoch_ticks, frame, level, nice_step, spread
-from linnaea.report.page import _HERE
 from linnaea.report.svg import both_widths
 
 
@@ -84,7 +84,7 @@ def test_shades_of_mistakes_begin_at_one_per_cent():
 
 
 def test_every_colour_of_a_chart_is_one_of_the_page():
-    css = (_HERE / "page.css").read_text(encoding="utf-8")
+    css = Path(charts.__file__).with_name("page.css").read_text(encoding="utf-8")
     light, dark = re.findall(r":root \{(.*?)\}", css, re.S)
     for name, value in charts.PALETTE.items():
         assert f"--{name}: {value};" in light

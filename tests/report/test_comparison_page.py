@@ -8,11 +8,10 @@ import pytest
 from linnaea.errors import UsageError
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report.entries import distinct_names
+from linnaea.report.comparison import build_comparison, distinct_names
 from linnaea.report.groups import compare_groups
-from linnaea.report.page import build_comparison, build_report
-from linnaea.report.pairing import chance
-from linnaea.report.sentences import difference
+from linnaea.report.page import build_report
+from linnaea.report.sentences import chance, difference
 from linnaea.runs.repeated import RunGroup
 
 

@@ -12,6 +12,7 @@ from linnaea.evaluation.predictions import Predictions
 from linnaea.report import card, formatting, sections, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.schema import RunInfo
 
 CLASSES = ("a", "b", "c")
 
@@ -22,7 +23,9 @@ def facts(said, **info):
     rows = [[0.8 if name == pair[1] else 0.1 for name in CLASSES] for pair in pairs]
     paths = tuple(f"{number}.png" for number in range(len(pairs)))
     table = Predictions(paths, np.array([pair[0] for pair in pairs]), CLASSES, np.array(rows))
-    return RunFacts(Path("run"), info, [], explained(compute_metrics(table), table), table)
+    return RunFacts(
+        Path("run"), RunInfo.model_validate(info), [], explained(compute_metrics(table), table), table
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,8 @@ def test_times(number, said):
 )
 def test_how_far_a_run_came(epochs, trained, said):
     history = [{"epoch": epoch} for epoch in range(trained + 1)]
-    run = RunFacts(Path("run"), {"state": "failed", "recipe": {"epochs": epochs}}, history, {}, None)
+    info = RunInfo(state="failed", recipe={"epochs": epochs})
+    run = RunFacts(Path("run"), info, history, {}, None)
     assert f"It had trained {said}" in sections.banner(run).text.replace(formatting.NBSP, " ")
 
 
@@ -87,7 +91,8 @@ def test_how_far_a_run_came(epochs, trained, said):
 )
 def test_the_card_counts_training_pictures(counts, each, uneven):
     per_class = {name: {"train": number} for name, number in zip(CLASSES, counts, strict=True)}
-    run = facts("aa bb", data={"splits": {"train": sum(counts)}, "classes": CLASSES, "per_class": per_class})
+    splits = {"train": sum(counts)}
+    run = facts("aa bb", data={"splits": splits, "classes": list(CLASSES), "per_class": per_class})
     told = [s.replace(formatting.NBSP, " ") for _, part in card.model_card(run) for s in part]
     assert each in told
     assert [s for s in told if "far fewer" in s] == ([uneven] if uneven else [])

@@ -21,6 +21,7 @@ from linnaea.report.facts import read_run
 from linnaea.report.learning_curve import growth_section
 from linnaea.report.page import _heat_note, build_report
 from linnaea.report.trust import trust_section
+from linnaea.runs.schema import Forecast, HeatMapInfo
 
 NBSP = "\u00a0"
 CLASSES = tuple("abcdef")
@@ -173,7 +174,7 @@ def test_sets_that_broke_their_promise_are_told_of_beside_the_score(full, p_valu
     facts = replace(
         facts,
         metrics=facts.metrics | {"set_coverage": entry},
-        info=facts.info | {"leaks": {**facts.info["leaks"], "validation": 2}},
+        info=facts.info.model_copy(update={"leaks": facts.info.leaks.model_copy(update={"validation": 2})}),
     )
     titles = {caveat.title: caveat.text for caveat in caveats(facts)}
     warned = titles.get("The validation set was probably easier than the test set.", "")
@@ -221,7 +222,8 @@ def test_mistakes_and_doubtful_answers_have_their_heat_maps(full):
 @pytest.mark.parametrize(("places", "told"), [([3, 3], True), ([7, 7], False), (None, False)])
 def test_a_coarse_heat_map_is_called_one(full, places, told):
     facts = read_run(full[0])
-    facts = replace(facts, info=facts.info | {"heat_maps": {"method": "Grad-CAM", "places": places}})
+    maps = HeatMapInfo(method="Grad-CAM", places=places)
+    facts = replace(facts, info=facts.info.model_copy(update={"heat_maps": maps}))
     coarse = " For pictures of this size it has 3 × 3 cells, so it shows the region and no more."
     assert _heat_note(facts).replace(NBSP, " ").endswith(coarse) is told
 
@@ -275,8 +277,9 @@ def test_the_learning_curve_says_what_more_pictures_would_buy(full):
 
 def test_a_curve_that_has_levelled_off_names_no_class(full):
     facts = read_run(full[0])
-    facts.info["learning_forecast"] |= {"accuracy": 0.9, "low": 0.87, "high": 0.92}
-    facts.info["learning_forecast"]["classes"] = [{"class": "b", "now": 0.5, "then": 0.5}]
+    level = {"accuracy": 0.9, "low": 0.87, "high": 0.92, "classes": [{"class": "b", "now": 0.5, "then": 0.5}]}
+    forecast = facts.info.learning_forecast.model_dump(by_alias=True) | level
+    facts.info.learning_forecast = Forecast.model_validate(forecast)
     section = growth_section(facts)
     assert section.classes == ""
     assert section.outlook.replace(NBSP, " ").endswith(

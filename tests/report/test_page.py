@@ -286,6 +286,6 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
     assert (run.path / "report.html").read_bytes() == before
 
 
-def test_a_large_test_part_makes_a_small_page(tmp_path, make_run):
+def test_a_large_test_set_makes_a_small_page(tmp_path, make_run):
     path = build_report(make_run(tmp_path / "mnist", n=21000, pictures=48))
     assert path.stat().st_size < 500_000

@@ -6,6 +6,8 @@ import pytest
 
 from linnaea.evaluation.ood import promised_rate
 from linnaea.report import sentences
+from linnaea.runs.repeated import summary
+from linnaea.runs.schema import GroupInfo, Looks
 
 SETS = {"value": 0.9, "wanted": 0.95, "p_value": 1e-7}
 ALARMS = {"value": 22 / 53, "wanted": 1 / 12, "p_value": 0.0062, "split": "validation"}
@@ -134,3 +136,51 @@ def test_a_promise_of_false_alarms_that_is_not_the_one_asked_for():
         "a false-alarm rate of 5 % is guaranteed on average, and one of 7.59 % with 95 % confidence: it is "
         "based on 300 pictures"
     )
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        (None, "Earlier evaluations on this test set could not be counted."),
+        (0, "This is the first run on this computer that was evaluated on this test set."),
+        (
+            1,
+            "1 earlier run was evaluated on this test set: if its score influenced this run, the score is "
+            "optimistic.",
+        ),
+        (
+            1200,
+            "1,200 earlier runs were evaluated on this test set: if their scores influenced this run, the "
+            "score is optimistic.",
+        ),
+    ],
+)
+def test_how_often_the_test_set_was_evaluated_before(earlier, words):
+    assert sentences.earlier_evaluations(Looks(earlier=earlier)) == words
+    assert sentences.earlier_evaluations(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("judged", "state", "accuracies", "words"),
+    [
+        (0, "failed", [], "0 of 3 runs were evaluated: failed."),
+        (
+            1,
+            "interrupted",
+            [0.9],
+            "1 of 3 runs was evaluated: interrupted. The spread needs at least two runs.",
+        ),
+        (
+            3,
+            "finished",
+            [0.9, 0.91, 0.92],
+            "The accuracies lie between 90.00 and 92.00\u00a0%; their standard deviation is 1.00 points.",
+        ),
+    ],
+)
+def test_a_group_says_how_many_of_its_runs_were_evaluated(judged, state, accuracies, words):
+    metrics = summary([{"accuracy": {"value": value}} for value in accuracies])
+    info = GroupInfo.model_validate({"judged": judged, "asked": 3, "state": state, "metrics": metrics})
+    assert sentences.spread(info, []) == words
+    lost = sentences.spread(info, ["2"])
+    assert "Of 3 runs, 2 is missing." in lost

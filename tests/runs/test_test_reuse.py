@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.test_reuse import count, sentence
+from linnaea.runs.test_reuse import count
 
 
 @pytest.fixture
@@ -22,57 +22,41 @@ def make_run(tmp_path, monkeypatch):
 
 
 def test_runs_on_the_same_test_part_are_counted(make_run):
-    counts = [count(make_run(name), ["h1", "h2"])["earlier"] for name in "abc"]
+    counts = [count(make_run(name), ["h1", "h2"]).earlier for name in "abc"]
     assert counts == [0, 1, 2]
     run = make_run("d")
     # Another order is the same test set, another picture is another one.
-    assert count(run, ["h2", "h1"])["runs"] == ["runs/a", "runs/b", "runs/c"]
+    assert count(run, ["h2", "h1"]).runs == ["runs/a", "runs/b", "runs/c"]
     assert run.info.looks.earlier == 3
-    assert count(make_run("e"), ["h1", "h3"])["earlier"] == 0
+    assert count(make_run("e"), ["h1", "h3"]).earlier == 0
 
 
 def test_one_run_is_one_look_and_a_run_made_anew_another(make_run):
     run = make_run("a")
-    assert [count(run, ["h"])["earlier"] for _ in range(3)] == [0, 0, 0]
+    assert [count(run, ["h"]).earlier for _ in range(3)] == [0, 0, 0]
     again = make_run("a", started="2026-01-02T10:00:00+00:00")
-    assert count(again, ["h"])["earlier"] == 1
+    assert count(again, ["h"]).earlier == 1
 
 
 def test_runs_that_end_together_are_all_counted(make_run):
     runs = [make_run(str(number)) for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda run: count(run, ["h"])["earlier"], runs))
+        found = list(pool.map(lambda run: count(run, ["h"]).earlier, runs))
     assert sorted(found) == list(range(8))
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"looks": [1]}'])
 def test_a_damaged_ledger_stops_nothing_and_is_kept(make_run, tmp_path, damage):
-    test_set = count(make_run("a"), ["h"])["test_set"]
+    test_set = count(make_run("a"), ["h"]).test_set
     ledger = tmp_path / "cache" / "looks" / f"{test_set}.json"
     assert len(json.loads(ledger.read_text())["looks"]) == 1
     ledger.write_text(damage)
     found = count(make_run("b"), ["h"])
-    assert found == {"earlier": None, "runs": [], "test_set": test_set}
-    assert sentence(found) == "Earlier evaluations on this test set could not be counted."
+    assert found.model_dump() == {"earlier": None, "runs": [], "test_set": test_set}
     assert ledger.read_text() == damage
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(make_run, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "file"))
-    assert count(make_run("a"), ["h"])["earlier"] is None
-
-
-def test_the_count_is_told_in_words():
-    assert sentence(None) == ""
-    assert (
-        sentence({"earlier": 0})
-        == "This is the first run on this computer that was evaluated on this test set."
-    )
-    assert sentence({"earlier": 1}) == (
-        "1 earlier run was evaluated on this test set: "
-        "if its score influenced this run, the score is optimistic."
-    )
-    assert sentence({"earlier": 1200}).startswith(
-        "1,200 earlier runs were evaluated on this test set: if their"
-    )
+    assert count(make_run("a"), ["h"]).earlier is None

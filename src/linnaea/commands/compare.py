@@ -29,8 +29,8 @@ def compare(
     common
         Compare runs that were tested on different pictures on those that both were tested on.
     """
+    from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison
-    from linnaea.report.page import build_comparison
 
     refuse_own_file(out)
     groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
@@ -71,7 +71,7 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
 
 def runs_table(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> Any:
     """Return the table of runs; reported: see show_comparison."""
-    from linnaea.report.entries import distinct_names
+    from linnaea.report.comparison import distinct_names
 
     names = distinct_names([folder.path for folder in folders])
     rows = [
@@ -130,7 +130,7 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     that was edited.
     """
     from linnaea.evaluation import comparison
-    from linnaea.report.entries import distinct_names
+    from linnaea.report.comparison import distinct_names
     from linnaea.report.sentences import difference
     from linnaea.runs.tables import is_there, read_test_table
 

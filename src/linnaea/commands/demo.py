@@ -17,7 +17,7 @@ def demo(*, out: Path = Path("runs/demo")) -> Path:
     out
         Folder for the four runs and the page comparison.html.
     """
-    from linnaea.report.page import build_comparison
+    from linnaea.report.comparison import build_comparison
 
     runs = []
     for recipe in RECIPES:

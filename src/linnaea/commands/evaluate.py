@@ -101,7 +101,9 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
         bounds = "–"
         if metric.get("low") is not None:
             bounds = f"{scale * metric['low']:.{digits}f} to {scale * metric['high']:.{digits}f}{unit}"
-        rows.append({"metric": formatting.title_of(key, metric), "value": value, "interval": bounds})
+        rows.append(
+            {"metric": formatting.title_of(key, metric.get("wanted")), "value": value, "interval": bounds}
+        )
     return terminal.comparison_table(
         rows, {"metric": "Metric", "value": "Value", "interval": "95 % interval"}
     )

@@ -91,5 +91,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
 def count_evaluation(run: RunFolder, study: Study) -> None:
     """Count, once a run, that the test set was evaluated, and print how many other runs did so before."""
     reuse = test_reuse.count(run, [study.scan.hashes[row] for row in study.rows("test")])
-    if reuse["earlier"] != 0:
-        terminal.print_line("Reuse", test_reuse.sentence(reuse))
+    if reuse.earlier != 0:
+        from linnaea.report.sentences import earlier_evaluations
+
+        terminal.print_line("Reuse", earlier_evaluations(reuse))

@@ -128,7 +128,7 @@ def _protocols(part: str, split: str | None) -> tuple[str, ...]:
 
 def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing: dict[str, str]) -> Path:
     """Train or keep every run, then compare them; what could not be done is added to missing."""
-    from linnaea.report.page import build_comparison
+    from linnaea.report.comparison import build_comparison
 
     place = PARTS[part].protocols[protocol]
     runs: list[RunFolder] = []

@@ -3,9 +3,6 @@
 Every sentence is a fact from the run folder. What nobody measured is named as unmeasured, or left out.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from linnaea.evaluation import ood
 from linnaea.evaluation.metrics import SURE
 from linnaea.report import caveats, formatting, sentences
@@ -31,52 +28,39 @@ def model_card(facts: RunFacts) -> list[tuple[str, list[str]]]:
 
 
 def _identity(facts: RunFacts) -> list[str]:
-    network = facts.part_of_info("network")
-    lines = []
-    if network.get("summary"):
-        parameters = network.get("parameters")
-        size = f", {count(parameters)} parameters" if isinstance(parameters, int) else ""
+    network, lines = facts.info.network, []
+    if network and network.summary:
+        size = "" if network.parameters is None else f", {count(network.parameters)} parameters"
         # The rest of its summary stands at the foot of the page.
-        name = str(network["summary"]).partition(" · ")[0]
-        lines.append(f"A picture classifier: {name}{size}.")
-    version = facts.part_of_info("versions").get("linnaea")
-    finished = str(facts.info.get("finished") or "")[:10]
+        lines.append(f"A picture classifier: {network.summary.partition(' · ')[0]}{size}.")
+    version, finished = facts.info.versions.get("linnaea"), (facts.info.finished or "")[:10]
     if version and finished:
         lines.append(f"Trained with Linnaea {version}, finished on {finished}.")
     return lines
 
 
 def _training(facts: RunFacts) -> list[str]:
-    data = facts.part_of_info("data")
-    parts = data.get("splits") or {}
-    trained = parts.get("train")
-    if not isinstance(trained, int):
+    data = facts.info.data
+    if "train" not in data.splits:
         return []
-    name = data.get("name") or data.get("source") or "the data"
     lines = [
-        f"{counted(trained, 'picture')} of {name}, "
-        f"{counted(len(data.get('classes') or []), 'class', 'classes')}."
+        f"{counted(data.splits['train'], 'picture')} of {facts.data_name or 'the data'}, "
+        f"{counted(len(data.classes), 'class', 'classes')}."
     ]
     counts = training_counts(facts)
     if counts:
         least, most = min(counts.values()), max(counts.values())
         spread = "" if least == most else f"{count(least)} to "
         lines.append(f"{spread}{counted(most, 'training picture')} per class.")
-    if isinstance(parts.get("val"), int) and parts["val"]:
-        lines.append(
-            f"{counted(parts['val'], 'more picture')} for choices such as the epoch (validation set)."
-        )
+    if validation := data.splits.get("val"):
+        lines.append(f"{counted(validation, 'more picture')} for choices such as the epoch (validation set).")
     return lines
 
 
 def training_counts(facts: RunFacts) -> dict[str, int]:
     """Return the number of training pictures of each class; empty where run.json does not say."""
-    per: Mapping[str, Any] = facts.part_of_info("data").get("per_class") or {}
-    return {
-        str(name): counts["train"]
-        for name, counts in per.items()
-        if isinstance(counts, dict) and isinstance(counts.get("train"), int)
-    }
+    per = facts.info.data.per_class
+    return {name: counts["train"] for name, counts in per.items() if "train" in counts}
 
 
 def _purpose(facts: RunFacts) -> list[str]:

@@ -7,7 +7,6 @@ from linnaea.data.problems import KINDS
 from linnaea.report import formatting, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
-from linnaea.runs import test_reuse
 
 # Keys of "chosen" in the run.json of earlier versions.
 _RENAMED = {"none of the classes": "out-of-distribution threshold", "test part": "test set"}
@@ -33,11 +32,7 @@ def caveats(facts: RunFacts) -> list[Caveat]:
 
 def leaked_paths(facts: RunFacts) -> tuple[str, ...]:
     """Return the test pictures that belong together with one of another set: copies, or the same group."""
-    return _texts(facts.part_of_info("leaks").get("pictures"))
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+    return tuple((facts.info.leaks and facts.info.leaks.pictures) or ())
 
 
 def _leaks(facts: RunFacts) -> Caveat | None:
@@ -67,8 +62,7 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
     text = sentences.sentence(sentences.broken_sets(facts.metrics))
     if not text:
         return None
-    copies = facts.part_of_info("leaks").get("validation")
-    if isinstance(copies, int) and copies > 0:
+    if copies := facts.info.leaks and facts.info.leaks.validation:
         have = "has" if copies == 1 else "have"
         own = counted(copies, "validation picture")
         text += f" {own} {have} a duplicate, or a picture of the same group, in the training set."
@@ -76,22 +70,21 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
 
 
 def _reuse(facts: RunFacts) -> Caveat | None:
-    found = facts.part_of_info("looks")
-    earlier = found.get("earlier")
-    if not isinstance(earlier, int) or earlier < 1:
+    looks = facts.info.looks
+    if looks is None or not looks.earlier:
         return None
     return Caveat(
-        f"This test set has been evaluated {formatting.times(earlier)} before.",
+        f"This test set has been evaluated {formatting.times(looks.earlier)} before.",
         "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
         "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
-        _texts(found.get("runs")),
+        tuple(looks.runs or ()),
         "Which runs",
     )
 
 
 def _chosen_on_test(facts: RunFacts) -> Caveat | None:
     """Warn where something was chosen on the test set itself; Linnaea never does, another tool's run may."""
-    chosen = [what for what, on in facts.part_of_info("chosen").items() if str(on).startswith("test")]
+    chosen = [what for what, on in facts.info.chosen.items() if on.startswith("test")]
     if not chosen:
         return None
     return Caveat(
@@ -102,9 +95,9 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:
     """Return (what was chosen, on what), in words, from run.json; and earlier evaluations of the test set."""
-    chosen = {_RENAMED.get(what, what): on for what, on in facts.part_of_info("chosen").items()}
-    rows = [(what[:1].upper() + what[1:], str(on)) for what, on in chosen.items()]
-    earlier = test_reuse.sentence(facts.part_of_info("looks"))
+    chosen = {_RENAMED.get(what, what): on for what, on in facts.info.chosen.items()}
+    rows = [(what[:1].upper() + what[1:], on) for what, on in chosen.items()]
+    earlier = sentences.earlier_evaluations(facts.info.looks)
     return [*rows, ("Earlier evaluations", earlier)] if earlier else rows
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from linnaea import files
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import read_picture
 from linnaea.data.problems import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
@@ -47,7 +46,7 @@ class Shown:
     source: str
     path: str
     label: str
-    part: str
+    split: str
     tiny: bool = False
 
 
@@ -80,9 +79,9 @@ class Album:
         if row is None:
             return Shown("", path, "", "")
         label = str(self.dataset.labels[row])
-        part = "" if self.dataset.splits is None else str(self.dataset.splits[row])
+        split = "" if self.dataset.splits is None else str(self.dataset.splits[row])
         source, tiny = self._thumbnail(row)
-        return Shown(source, path, label, part, tiny)
+        return Shown(source, path, label, split, tiny)
 
     def _thumbnail(self, row: int) -> tuple[str, bool]:
         try:
@@ -111,7 +110,7 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
     dataset: as it was scanned, before anything was left out; pictures that it lacks are named without being
         shown.
     """
-    from linnaea.report.page import render
+    from linnaea.report.templates import write_page
 
     sections = [*_sections(Album(dataset), problems)]
     context = {
@@ -124,9 +123,7 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
         "verdict": verdict(problems),
         "sections": sections,
     }
-    path = Path(out)
-    files.write_text(path, render("check.html.jinja", **context))
-    return path
+    return write_page(Path(out), "check.html.jinja", **context)
 
 
 def verdict(problems: Sequence[Problem]) -> str:

@@ -11,9 +11,10 @@ from linnaea.evaluation.metrics import explained
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.schema import RunInfo
 
-# The quantities of a line of history.jsonl that are drawn, by part.
-PARTS = ("train", "val", "test")
+# The quantities of a line of history.jsonl that are drawn, by split.
+SPLITS = ("train", "val", "test")
 
 LOSS_NAMES = {"cross_entropy": "cross-entropy", "squared_error": "squared error"}
 
@@ -22,8 +23,6 @@ LOSS_NAMES = {"cross_entropy": "cross-entropy", "squared_error": "squared error"
 class RunFacts:
     """One run as the report sees it. A file that is not there yet is None or empty.
 
-    info: dict
-        run.json.
     history: list of dict
         One record an epoch, in order.
     metrics: dict of dict
@@ -40,7 +39,7 @@ class RunFacts:
     """
 
     path: Path
-    info: dict[str, Any]
+    info: RunInfo
     history: list[dict[str, Any]]
     metrics: dict[str, dict[str, Any]]
     predictions: Predictions | None
@@ -57,59 +56,60 @@ class RunFacts:
         """The folder's own name; '.' and '..' are resolved first."""
         return self.path.resolve().name or str(self.path)
 
-    def part_of_info(self, key: str) -> dict[str, Any]:
-        """Return one object of run.json; empty where an interrupted run has not come to it."""
-        value = self.info.get(key)
-        return value if isinstance(value, dict) else {}
+    @property
+    def data_name(self) -> str:
+        """What the data set is called, or where it came from; "" where the run did not come so far."""
+        return self.info.data.name or self.info.data.source or ""
 
     @property
     def state(self) -> str:
         """One of running, finished, interrupted, failed."""
-        return str(self.info.get("state") or "running")
+        return self.info.state or "running"
 
     @property
     def tested(self) -> int | None:
         """The number of test pictures the metrics are about."""
         if self.predictions is not None:
             return len(self.predictions)
-        splits = self.part_of_info("data").get("splits") or {}
-        count = splits.get("test") if isinstance(splits, dict) else None
-        return count if isinstance(count, int) and count > 0 else None
+        return self.info.data.splits.get("test") or None
 
     @property
     def loss_name(self) -> str:
         """What was trained on, in words: 'cross-entropy' or 'squared error'."""
-        loss = str(self.part_of_info("recipe").get("loss") or "cross_entropy")
+        loss = str(self.info.recipe.get("loss") or "cross_entropy")
         return LOSS_NAMES.get(loss, loss.replace("_", " "))
 
     def metric(self, name: str) -> float | None:
         """Return the value of one metric, or None where it is not there or not finite."""
         value = self.metrics.get(name, {}).get("value")
-        return float(value) if isinstance(value, (int, float)) else None
+        return None if value is None else float(value)
 
     def interval(self, name: str) -> tuple[float, float] | None:
         """Return (low, high) of one metric, or None where it has no interval."""
         entry = self.metrics.get(name, {})
         low, high = entry.get("low"), entry.get("high")
-        if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-            return float(low), float(high)
-        return None
+        return None if low is None or high is None else (float(low), float(high))
 
     def rows(self, name: str, key: str) -> list[dict[str, Any]]:
         """Return the rows that explain a metric, as evaluation.metrics.explained lists them."""
         return list(self.metrics.get(name, {}).get(key) or [])
 
-    def series(self, part: str, quantity: str) -> list[tuple[int, float]]:
+    def series(self, split: str, quantity: str) -> list[tuple[int, float]]:
         """Return (epoch, value) of e.g. ('val', 'loss'), without the epochs that have none.
 
         A loss that left the finite numbers was written as null, and is a gap here.
         """
-        key = f"{part}_{quantity}"
+        key = f"{split}_{quantity}"
         return [
             (int(record["epoch"]), float(record[key]))
             for record in self.history
             if record.get(key) is not None
         ]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were trained; of a probe alone, or of an early end, none."""
+        return max((record["epoch"] for record in self.history), default=0)
 
     @property
     def training_seconds(self) -> float | None:
@@ -140,7 +140,7 @@ def read_run(run: RunFolder) -> RunFacts:
     right = frozenset(range(rows)) - wrong
     return RunFacts(
         path=run.path,
-        info=run.info.as_json(),
+        info=run.info,
         history=history,
         metrics=metrics,
         predictions=predictions,
@@ -155,10 +155,10 @@ def read_run(run: RunFolder) -> RunFacts:
 
 
 def _tables(run: RunFolder) -> list[Predictions | None]:
-    """Return the tables of the test and the validation part, held against the run's split."""
-    there = [part for part in tables.FILES if tables.is_there(run, part)]
+    """Return the tables of the test and the validation set, held against the run's split."""
+    there = [name for name in tables.FILES if tables.is_there(run, name)]
     split = tables.split_of(run) if there else None
-    return [tables.read_table(run, part, split) if part in there else None for part in ("test", "val")]
+    return [tables.read_table(run, name, split) if name in there else None for name in ("test", "val")]
 
 
 def _problems(run: RunFolder) -> list[dict[str, Any]] | None:

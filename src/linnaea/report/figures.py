@@ -8,12 +8,12 @@ from markupsafe import Markup
 
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
-from linnaea.report.facts import PARTS, RunFacts
+from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
 
-PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
-PART_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+SPLIT_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,11 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
     None of a run without an epoch: sections.beginning describes it in a sentence.
     """
     figures: list[Figure] = []
-    if not any(record["epoch"] for record in facts.history):
+    if not facts.epochs:
         return figures
-    chosen = facts.info.get("chosen_epoch") if facts.info.get("chosen_on") else None
-    chosen = chosen if isinstance(chosen, int) else None
+    chosen = facts.info.chosen_epoch if facts.info.chosen_on else None
     note = ""
-    if facts.part_of_info("probe"):
+    if facts.info.probe:
         note += "Epoch 0 is the linear probe; from epoch 1 on, the training curve is of augmented pictures. "
     if facts.series("test", "accuracy"):
         note += "The test curve is shown for comparison; no choice was made on it. "
@@ -50,12 +49,12 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         factor = 100 if quantity == "accuracy" else 1
         lines = [
             Line(
-                PART_NAMES[part],
-                PART_COLOURS[part],
-                [(epoch, value * factor) for epoch, value in facts.series(part, quantity)],
-                dashed=part == "test",
+                SPLIT_NAMES[split],
+                SPLIT_COLOURS[split],
+                [(epoch, value * factor) for epoch, value in facts.series(split, quantity)],
+                dashed=split == "test",
             )
-            for part in PARTS
+            for split in SPLITS
         ]
         lines = [line for line in lines if line.points]
         if lines:
@@ -154,9 +153,9 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
         return None
     low, high = (interval[0] * 100, interval[1] * 100) if interval else (None, None)
     bars = [Bar("this classifier", accuracy_text, accuracy * 100, low, high)]
-    for name, value in sorted(facts.part_of_info("baselines").items(), key=lambda item: -(item[1] or 0)):
-        if isinstance(value, (int, float)):
-            bars.append(Bar(str(name), percent(value), value * 100, colour="black"))
+    known = {name: value for name, value in facts.info.baselines.items() if value is not None}
+    for name, value in sorted(known.items(), key=lambda item: -item[1]):
+        bars.append(Bar(name, percent(value), value * 100, colour="black"))
     classes = len(facts.predictions.classes) if facts.predictions else 0
     if classes > 1:
         bars.append(Bar("guessing at random", percent(1 / classes), 100 / classes, colour="black"))

@@ -2,9 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from linnaea import text
 
@@ -158,10 +157,10 @@ def meaning_of(name: str, classes: int | None = None) -> Meaning:
     return known
 
 
-def title_of(name: str, entry: Mapping[str, Any]) -> str:
-    """Return a metric's name with what was asked for; entry: that of metrics.json."""
-    title, wanted = meaning_of(name).title, entry.get("wanted")
-    if not isinstance(wanted, (int, float)):
+def title_of(name: str, wanted: float | None) -> str:
+    """Return a metric's name with what was asked for, a share, where something was."""
+    title = meaning_of(name).title
+    if wanted is None:
         return title
     return f"{title}, {100 * wanted:.3g}{NBSP}% {'allowed' if name == 'outliers' else 'wanted'}"
 

@@ -1,8 +1,7 @@
 """The learning curve: what fewer training pictures gave, and so what more would probably bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
@@ -14,8 +13,7 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure
 from linnaea.report.formatting import count, percent
 from linnaea.report.svg import both_widths
-
-_KEYS = ("pictures", "accuracy")
+from linnaea.runs.schema import Forecast, LearningPoint
 
 
 @dataclass(frozen=True)
@@ -29,34 +27,20 @@ class Growth:
 
 def growth_section(facts: RunFacts) -> Growth | None:
     """Return the learning curve of run.json, or None where none was asked for."""
-    points = _points(facts)
+    points = sorted(facts.info.learning_curve, key=lambda point: point.pictures)
     if len(points) < 2:
         return None
-    return Growth(_figure(facts, points), _outlook(facts, points), _wanting(facts))
+    ahead = facts.info.learning_forecast or Forecast()
+    return Growth(_figure(points, ahead), _outlook(points, ahead), _wanting(facts, ahead))
 
 
-def _points(facts: RunFacts) -> list[Mapping[str, Any]]:
-    curve = facts.info.get("learning_curve")
-    known = [
-        point
-        for point in (curve if isinstance(curve, list) else [])
-        if isinstance(point, dict) and all(isinstance(point.get(key), (int, float)) for key in _KEYS)
-    ]
-    return sorted(known, key=lambda point: point["pictures"])
-
-
-def _figure(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> Figure:
-    known = facts.part_of_info("learning_forecast")
-    ahead = None
-    if all(isinstance(known.get(key), (int, float)) for key in _KEYS):
-        ahead = float(known["pictures"]), float(known["accuracy"])
-
+def _figure(points: Sequence[LearningPoint], ahead: Forecast) -> Figure:
     def draw(width: int) -> Drawing:
         return _drawing(points, width, ahead)
 
     title = "Accuracy by the number of training pictures"
-    caption = f"{_whose(facts)} The lines through the points are 95 % intervals."
-    if ahead is not None:
+    caption = f"{_whose(ahead)} The lines through the points are 95 % intervals."
+    if ahead.accuracy is not None:
         caption += " The hollow point is a forecast, not a measurement."
     return Figure(
         ident="growth-chart",
@@ -65,34 +49,32 @@ def _figure(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> Figure:
             draw,
             "growth-chart",
             title,
-            " ".join(f"{count(int(p['pictures']))} pictures: {percent(p['accuracy'])}." for p in points),
+            " ".join(f"{count(p.pictures)} pictures: {percent(p.accuracy)}." for p in points),
         ),
         caption=caption,
         headers=["Training pictures", "Accuracy", "95 % interval"],
-        rows=[[count(int(p["pictures"])), percent(p["accuracy"]), _between(p)] for p in points],
+        rows=[[count(p.pictures), percent(p.accuracy), _between(p) or "–"] for p in points],
     )
 
 
-def _between(point: Mapping[str, Any]) -> str:
-    low, high = point.get("low"), point.get("high")
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        return f"{low * 100:.1f} to {percent(high)}"
-    return "–"
+def _between(point: LearningPoint | Forecast) -> str:
+    """Return the interval of a point, "" where it has none."""
+    if point.low is None or point.high is None:
+        return ""
+    return f"{point.low * 100:.1f} to {percent(point.high)}"
 
 
-def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
+def _outlook(points: Sequence[LearningPoint], ahead: Forecast) -> str:
     before, last = points[-2], points[-1]
-    gain = (last["accuracy"] - before["accuracy"]) * 100
+    gain = (last.accuracy - before.accuracy) * 100
     words = (
-        f"From {count(int(before['pictures']))} to {count(int(last['pictures']))} training pictures the "
-        f"accuracy changed by {gain:+.1f} points, from {percent(before['accuracy'])} to "
-        f"{percent(last['accuracy'])}."
+        f"From {count(before.pictures)} to {count(last.pictures)} training pictures the accuracy changed by "
+        f"{gain:+.1f} points, from {percent(before.accuracy)} to {percent(last.accuracy)}."
     )
-    ahead = facts.part_of_info("learning_forecast")
-    if not isinstance(ahead.get("accuracy"), (int, float)):
+    if ahead.accuracy is None:
         return words
-    more = ahead["accuracy"] - last["accuracy"]
-    about = f"would give about {percent(ahead['accuracy'])}"
+    more = ahead.accuracy - last.accuracy
+    about = f"would give about {percent(ahead.accuracy)}"
     if more >= LEAST_GAIN:
         words += (
             f" If the error continues to fall as it has, twice as many pictures {about}, "
@@ -101,66 +83,45 @@ def _outlook(facts: RunFacts, points: Sequence[Mapping[str, Any]]) -> str:
     else:
         words += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
     between = _between(ahead)
-    return words + (f" (95{formatting.NBSP}%: {between})." if between != "–" else ".")
+    return words + (f" (95{formatting.NBSP}%: {between})." if between else ".")
 
 
-def _wanting(facts: RunFacts) -> str:
+def _wanting(facts: RunFacts, ahead: Forecast) -> str:
     """Name the classes that would gain most, as the forecast has them."""
-    known = facts.part_of_info("learning_forecast").get("classes")
-    gaining = [
-        item
-        for item in (known if isinstance(known, list) else [])
-        if isinstance(item, dict)
-        and isinstance(item.get("class"), str)
-        and isinstance(item.get("now"), (int, float))
-        and isinstance(item.get("then"), (int, float))
-        and item["then"] > item["now"]
-    ]
+    gaining = [gain.name for gain in ahead.classes if gain.then > gain.now]
     if not gaining:
         return ""
     counts = training_counts(facts)
-    named = formatting.listed(
-        [
-            f"{item['class']} ({count(counts[item['class']])} in training)"
-            if item["class"] in counts
-            else item["class"]
-            for item in gaining
-        ]
-    )
-    return f"More pictures of these classes would probably help most: {named}."
+    named = [f"{name} ({count(counts[name])} in training)" if name in counts else name for name in gaining]
+    return f"More pictures of these classes would probably help most: {formatting.listed(named)}."
 
 
-def _whose(facts: RunFacts) -> str:
+def _whose(ahead: Forecast) -> str:
     """Return what was trained and evaluated: of a pretrained network, the probe alone."""
-    ahead = facts.part_of_info("learning_forecast")
-    which = (
-        "The linear probe, not the fine-tuned network," if ahead.get("of") == "probe" else "The same recipe"
-    )
-    judged, part = ahead.get("judged"), str(ahead.get("judged_on") or "validation")
-    on = f", evaluated on {formatting.counted(judged, f'{part} picture')}" if isinstance(judged, int) else ""
+    probe = ahead.of == "probe"
+    which = "The linear probe, not the fine-tuned network," if probe else "The same recipe"
+    pictures = f"{ahead.judged_on or 'validation'} picture"
+    on = "" if ahead.judged is None else f", evaluated on {formatting.counted(ahead.judged, pictures)}"
     return f"{which} trained on subsets of the training set{on}."
 
 
-def _drawing(rows: Sequence[Mapping[str, Any]], width: int, forecast: tuple[float, float] | None) -> Drawing:
-    """Draw accuracy over the number of training pictures, with intervals; forecast is drawn hollow.
-
-    rows: {"pictures", "accuracy", "low", "high"}, accuracies as shares; forecast: (pictures, accuracy).
-    """
+def _drawing(points: Sequence[LearningPoint], width: int, ahead: Forecast) -> Drawing:
+    """Draw accuracy over the number of training pictures, with intervals; the forecast is drawn hollow."""
     narrow = width <= NARROW
     height = 210 if narrow else 250
     values = [
         {
-            "x": row["pictures"],
-            "y": row["accuracy"] * 100,
-            "low": (row["accuracy"] if row.get("low") is None else row["low"]) * 100,
-            "high": (row["accuracy"] if row.get("high") is None else row["high"]) * 100,
+            "x": point.pictures,
+            "y": point.accuracy * 100,
+            "low": (point.accuracy if point.low is None else point.low) * 100,
+            "high": (point.accuracy if point.high is None else point.high) * 100,
         }
-        for row in rows
+        for point in points
     ]
     lowest = min(value["low"] for value in values)
     step = nice_step(max(100 - lowest, 1) / 4)
     bottom = max(0.0, step * int(lowest // step))
-    most = max([value["x"] for value in values] + ([forecast[0]] if forecast else []))
+    most = max(points[-1].pictures, ahead.pictures or 0)
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[0, most * 1.04], nice=False),
@@ -179,11 +140,10 @@ def _drawing(rows: Sequence[Mapping[str, Any]], width: int, forecast: tuple[floa
         ),
         base.mark_circle(color=colour, size=50, opacity=1).encode(x=x, y=y),
     ]
-    if forecast is not None:
-        last = values[-1]
-        ahead = [{"x": last["x"], "y": last["y"]}, {"x": forecast[0], "y": forecast[1] * 100}]
-        rest = alt.Chart(alt.Data(values=ahead))
-        tip = alt.Chart(alt.Data(values=ahead[1:]))
+    if ahead.pictures is not None and ahead.accuracy is not None:
+        ends = [values[-1], {"x": ahead.pictures, "y": ahead.accuracy * 100}]
+        rest = alt.Chart(alt.Data(values=ends))
+        tip = alt.Chart(alt.Data(values=ends[1:]))
         layers += [
             rest.mark_line(color=colour, strokeDash=[4, 4], strokeWidth=1.5).encode(x=x, y=y),
             tip.mark_point(color=colour, size=50, strokeWidth=1.5, fill=PALETTE["paper"], opacity=1).encode(

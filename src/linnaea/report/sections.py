@@ -10,6 +10,7 @@ from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
 from linnaea.runs.repeated import KINDS
+from linnaea.runs.schema import Network
 from linnaea.text import command
 
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
@@ -34,11 +35,10 @@ def banner(facts: RunFacts) -> Banner | None:
     }
     if facts.state not in titles:
         return None
-    epochs = facts.part_of_info("recipe").get("epochs")
-    trained = max((record["epoch"] for record in facts.history), default=0)
+    epochs, trained = facts.info.recipe.get("epochs"), facts.epochs
     far = f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) else counted(trained, "epoch")
     reached = f"It had trained {far}" if trained else "It had not finished an epoch"
-    message = str(facts.info.get("message") or "").strip()
+    message = (facts.info.message or "").strip()
     text = f"{message} {reached}; this page shows what there is so far.".strip()
     return Banner(titles[facts.state], text)
 
@@ -79,15 +79,15 @@ def remark(facts: RunFacts) -> str:
 
 def beginning(facts: RunFacts) -> str:
     """Return the result of a run without an epoch: a probe alone, or an early end; "" of others."""
-    if not facts.history or any(record["epoch"] for record in facts.history):
+    if not facts.history or facts.epochs:
         return ""
     named = {"train": "training", "val": "validation"}
     found = [
-        f"{percent(facts.series(part, 'accuracy')[0][1])} of the {word} pictures"
-        for part, word in named.items()
-        if facts.series(part, "accuracy")
+        f"{percent(facts.series(split, 'accuracy')[0][1])} of the {word} pictures"
+        for split, word in named.items()
+        if facts.series(split, "accuracy")
     ]
-    what = "Only the linear probe was fitted" if facts.part_of_info("probe") else "No epoch was trained"
+    what = "Only the linear probe was fitted" if facts.info.probe else "No epoch was trained"
     return f"{what}: it classifies {formatting.listed(found)} correctly." if found else f"{what}."
 
 
@@ -98,12 +98,11 @@ def in_groups(facts: RunFacts) -> str:
 
 def one_of(facts: RunFacts) -> str:
     """Return which repeat or fold the run is, "" for a run that stands alone: "Fold 2 of 5"."""
-    known = facts.part_of_info("one_of")
-    kind, number, of = (known.get(key) for key in ("kind", "number", "of"))
+    place = facts.info.one_of
     # A run that was taken out of its group has no page beside it to lead to.
-    if kind not in KINDS or not (facts.path.parent / f"{kind}.json").is_file():
+    if place is None or place.kind not in KINDS or not (facts.path.parent / f"{place.kind}.json").is_file():
         return ""
-    return f"{kind.removesuffix('s').capitalize()} {number} of {of}"
+    return f"{place.kind.removesuffix('s').capitalize()} {place.number} of {place.of}"
 
 
 def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
@@ -123,7 +122,7 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": name,
-                "title": formatting.title_of(name, entry),
+                "title": formatting.title_of(name, entry.get("wanted")),
                 "value": formatting.metric_text(meaning, facts.metric(name), facts.interval(name)),
                 "interval": formatting.interval_text(meaning, facts.interval(name)),
                 "meaning": line,
@@ -174,94 +173,81 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 def data_section(facts: RunFacts) -> dict[str, Any] | None:
     """Return the data summary: what it was, its sets, its notes, and the counts of each class."""
-    data = facts.part_of_info("data")
-    if not data:
+    data = facts.info.data
+    if not data.model_fields_set:
         return None
-    parts = {str(k): v for k, v in (data.get("splits") or {}).items() if isinstance(v, int) and v}
-    total = sum(parts.values())
+    splits = {split: number for split, number in data.splits.items() if number}
+    total = sum(splits.values())
     names = {"train": "training", "val": "validation", "test": "test"}
-    per = data.get("per_class") or {}
+    prints = ("Fingerprint of the data", data.fingerprint), ("Hash of the split", data.split_hash)
     return {
-        "name": data.get("name") or data.get("source") or "",
-        "source": data.get("source"),
-        "pictures": count(data["pictures"]) if isinstance(data.get("pictures"), int) else None,
-        "classes": len(data.get("classes") or []),
-        "protocol": data.get("protocol"),
-        "parts": [(names.get(p, p), count(n), percent(n / total)) for p, n in parts.items()],
-        "notes": [str(note) for note in data.get("notes") or []],
-        "part_names": [names.get(p, p) for p in parts],
+        "name": facts.data_name,
+        "source": data.source,
+        "pictures": None if data.pictures is None else count(data.pictures),
+        "classes": len(data.classes),
+        "protocol": data.protocol,
+        "splits": [(names.get(s, s), count(n), percent(n / total)) for s, n in splits.items()],
+        "notes": data.notes,
+        "split_names": [names.get(split, split) for split in splits],
         "per_class": [
-            (str(name), [count(counts.get(p, 0)) for p in parts])
-            for name, counts in per.items()
-            if isinstance(counts, dict)
+            (name, [count(counts.get(split, 0)) for split in splits])
+            for name, counts in data.per_class.items()
         ],
         "looked": facts.problems is not None,
         "problems": kinds_of_problems(facts),
         "check_page": (facts.path / "check.html").exists(),
         "labels_page": one_of(facts) != "" and (facts.path.parent / "label_errors.html").exists(),
-        "prints": [
-            (title, data[key])
-            for title, key in (
-                ("Fingerprint of the data", "fingerprint"),
-                ("Hash of the split", "split_hash"),
-            )
-            if data.get(key)
-        ],
+        "prints": [(title, value) for title, value in prints if value],
     }
 
 
 def made_section(facts: RunFacts) -> dict[str, Any]:
     """Return how the run was made: network, recipe, phases, hardware, versions, command."""
+    info, network = facts.info, facts.info.network or Network()
     phases = [
         (
-            str(name).capitalize(),
-            formatting.duration(float(phase.get("seconds") or 0)),
-            _memory(phase.get("peak_memory_mib")),
+            name.capitalize(),
+            formatting.duration(phase.seconds or 0.0),
+            "–" if phase.peak_memory_mib is None else formatting.memory(phase.peak_memory_mib),
         )
-        for name, phase in facts.part_of_info("phases").items()
+        for name, phase in info.phases.items()
         # How long its own drawing takes, a page cannot know; drawn again, it should say the same.
-        if isinstance(phase, dict) and name != "report"
+        if name != "report"
     ]
-    network = facts.part_of_info("network")
-    parameters = network.get("parameters")
     return {
-        "network": network.get("summary"),
-        "parameters": count(parameters) if isinstance(parameters, int) else None,
-        "model": facts.info.get("model"),
-        "recipe_name": facts.info.get("recipe_name"),
+        "network": network.summary,
+        "parameters": None if network.parameters is None else count(network.parameters),
+        "model": info.model,
+        "recipe_name": info.recipe_name,
         "chosen": _chosen(facts),
         "plan": _plan(facts),
         # A setting without a value is one that this network does not have.
-        "recipe": [
-            (key, written(value)) for key, value in facts.part_of_info("recipe").items() if value is not None
-        ],
+        "recipe": [(key, written(value)) for key, value in info.recipe.items() if value is not None],
         "choices": choices(facts),
         "phases": phases,
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
-        "versions": [(key, written(value)) for key, value in facts.part_of_info("versions").items()],
-        "command": facts.info.get("command"),
-        "from_python": "command" in facts.info and facts.info["command"] is None,
+        "versions": [(key, written(value)) for key, value in info.versions.items()],
+        "command": info.command,
+        "from_python": "command" in info.model_fields_set and info.command is None,
         "rerun": _rerun(facts),
         "git": _git(facts),
-        "started": _moment(facts.info.get("started")),
-        "finished": _moment(facts.info.get("finished")),
+        "started": _moment(info.started),
+        "finished": _moment(info.finished),
     }
 
 
 def _plan(facts: RunFacts) -> list[tuple[str, str]]:
     """Return what a budget was planned for, why, and what became of it; empty without a budget."""
-    plan = facts.part_of_info("plan")
-    if not plan:
+    plan, budget = facts.info.plan, facts.info.recipe.get("budget")
+    if plan is None:
         return []
-    budget, epochs = facts.part_of_info("recipe").get("budget"), plan.get("epochs")
-    trained = max((record["epoch"] for record in facts.history), default=0)
-    notes = plan.get("notes")
+    trained = f"{facts.epochs} of {counted(plan.epochs, 'epoch')}" if plan.epochs else ""
     rows = [
         ("Budget", formatting.duration(float(budget)) if isinstance(budget, (int, float)) else ""),
-        ("Plan", str(plan.get("summary") or "")),
-        ("Reason", str(plan.get("reason") or "")),
-        ("Revised", " ".join(str(note) for note in notes) if isinstance(notes, list) else ""),
-        ("Trained", f"{trained} of {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""),
+        ("Plan", plan.summary),
+        ("Reason", plan.reason),
+        ("Revised", " ".join(plan.notes)),
+        ("Trained", trained),
     ]
     return [(name, formatting.unbroken(words)) for name, words in rows if words]
 
@@ -276,10 +262,10 @@ def _rerun(facts: RunFacts) -> str:
 
 
 def _chosen(facts: RunFacts) -> str:
-    epoch, on = facts.info.get("chosen_epoch"), facts.info.get("chosen_on")
+    epoch, on = facts.info.chosen_epoch, facts.info.chosen_on
     if epoch is None:
         return ""
-    if facts.info.get("kept") == "probe":
+    if facts.info.kept == "probe":
         fine_tuned = len(facts.history) > 1
         better = f", chosen on {on}: no epoch of fine-tuning was better there" if fine_tuned else ""
         if fine_tuned and not on:
@@ -294,19 +280,18 @@ def _chosen(facts: RunFacts) -> str:
 
 def _git(facts: RunFacts) -> str:
     """Return the commit of the folder that training was started in, and whether tracked files differed."""
-    git = facts.part_of_info("git")
-    commit = git.get("commit")
-    if not isinstance(commit, str):
+    git = facts.info.git
+    if git is None or git.commit is None:
         return ""
     # Twelve digits name a commit in the largest repositories; all forty are in run.json.
-    return f"{commit[:12]}, with changes that were not committed" if git.get("dirty") else commit[:12]
+    return f"{git.commit[:12]}, with changes that were not committed" if git.dirty else git.commit[:12]
 
 
 def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
-    hardware = facts.part_of_info("hardware")
+    hardware = facts.info.hardware.model_dump(exclude_unset=True)
     rows = [(key, value) for key, value in hardware.items() if key != "memory_gib" and value is not None]
     # Each library has its own; the one number of hardware is the largest of them.
-    if shared := facts.part_of_info("threads"):
+    if shared := facts.info.threads:
         pools = ", ".join(f"{_POOLS.get(name, name)} {written(number)}" for name, number in shared.items())
         rows = [(key, value) for key, value in rows if key != "threads"] + [("threads", pools)]
     if isinstance(hardware.get("memory_gib"), (int, float)):
@@ -314,13 +299,9 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
     return rows
 
 
-def _memory(mib: Any) -> str:
-    return formatting.memory(float(mib)) if isinstance(mib, (int, float)) else "–"
-
-
-def _moment(iso: Any) -> str:
+def _moment(iso: str | None) -> str:
     """Write '2026-01-01T10:00:00+00:00' as '2026-01-01 10:00 UTC'; what is not so written stays as it is."""
-    text = str(iso or "")
+    text = iso or ""
     return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 16 else text
 
 

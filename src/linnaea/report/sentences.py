@@ -4,7 +4,7 @@ Each begins with a small letter and has no full stop, so that it can stand after
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linnaea.evaluation import clustered, conformal, ood, prediction_sets
@@ -12,9 +12,13 @@ from linnaea.evaluation.calibration import FEWEST_PICTURES
 from linnaea.evaluation.comparison import Comparison
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
+from linnaea.report import formatting
+from linnaea.report.formatting import NBSP
+from linnaea.runs.schema import GroupInfo, Looks
 from linnaea.text import counted, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
+NOT_RANKED = "not all runs were tested on the same pictures, so the table does not rank them."
 SURE = f"{100 * conformal.CONFIDENCE:g} % confidence"
 
 
@@ -179,6 +183,128 @@ def repeated_difference(result: RepeatedComparison, name_a: str, name_b: str) ->
         f"{100 * end:+.1f}".replace("-", "−") for end in (result.difference, result.low, result.high)
     )
     return f"{nothing} ({name_a} − {name_b}: {points} points on average, 95 %: {low} to {high}, {spread})"
+
+
+def paired_difference(result: Comparison, name_a: str, name_b: str, *, common: bool) -> str:
+    """Return a comparison as a sentence; common: it is of the pictures that both were tested on alone."""
+    words = difference(result, name_a, name_b)
+    if common:
+        where = f"on the {formatting.counted(result.n, 'picture')} that both were tested on"
+        words = f"{words}, {where}" if result.decided else f"no significant difference {where}"
+    # A run is written as its folder is called, at the beginning of a sentence too.
+    return f"{words}." if result.decided else sentence(words)
+
+
+def paired_details(result: Comparison, a: str, b: str) -> str:
+    """Return the intervals of a comparison, what each of a and b alone had right, and the p value."""
+    r, words = result, ""
+    # The sentence of a decided one has the difference already.
+    if not r.decided:
+        low, high = _points(r.low), _points(r.high)
+        points = _points(r.difference) if r.difference else "0.00"
+        words = f"{a} − {b}: {points} points (95{NBSP}%: {low} to {high}). "
+    if r.bootstrap_low is not None and r.bootstrap_high is not None:
+        # From the better one's side where the sentence is.
+        turn = -1 if r.decided and r.difference < 0 else 1
+        low, high = map(_points, sorted((turn * r.bootstrap_low, turn * r.bootstrap_high)))
+        words += (
+            f"The paired bootstrap, more precise when many predictions differ, gives {low} to {high} points. "
+        )
+    test = "McNemar" if r.independent == r.n else "sign-flip test over groups,"
+    return (
+        f"{words}Only {a} was correct {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
+        f"{chance(r.p_value, test)}."
+    )
+
+
+def _points(share: float) -> str:
+    """Return a difference of shares in points with its sign, e.g. '−0.40'."""
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
+def chance(p_value: float, test: str = "McNemar") -> str:
+    """Return an exact test's p in words: how often chance alone would give such a difference."""
+    if p_value >= 0.5:
+        often = "by this much or more in most tests"
+    elif p_value >= 0.0001:
+        often = f"by this much once in {formatting.count(round(1 / p_value))} tests"
+    else:
+        often = "by this much less than once in 10,000 tests"
+    shown = f"={NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{NBSP}0.0001"
+    return f"two equally good classifiers would differ {often} ({test} p{NBSP}{shown})"
+
+
+def most_accurate(name: str, accuracy: float, tested: int | None) -> str:
+    """Return what the most accurate of several runs reached; tested: the number of its test pictures."""
+    pictures = f" of {formatting.counted(tested, 'test picture')}" if tested else ""
+    return f"{name} classified {formatting.percent(accuracy, 2)}{pictures} correctly"
+
+
+def lead_over(others: int, level: Sequence[str]) -> str:
+    """Return how the most accurate run stands to so many others, after most_accurate.
+
+    level: the names of those that may be as good.
+    """
+    if level:
+        names = formatting.listed(level, 4)
+        return f", the highest accuracy, but not significantly higher than {names}"
+    if not others:
+        return ""
+    other = "the other" if others == 1 else f"each of the other {formatting.numeral(others)}"
+    return f", significantly more than {other}"
+
+
+def spread(info: GroupInfo, lost: Sequence[str]) -> str:
+    """Return the spread of repeats or folds, and which runs it lacks.
+
+    lost: the runs that were made and are gone.
+    """
+    words = []
+    if info.state != "finished":
+        were = "was" if info.evaluated == 1 else "were"
+        words.append(f"{info.evaluated or 0} of {info.asked} runs {were} evaluated: {info.state}.")
+    if lost:
+        are = "is" if len(lost) == 1 else "are"
+        words.append(f"Of {info.asked} runs, {formatting.listed(lost)} {are} missing.")
+    accuracy = info.metrics.get("accuracy")
+    if accuracy is None:
+        return " ".join(words) or "No run has been evaluated on a test set."
+    if accuracy.deviation is None:
+        return " ".join([*words, "The spread needs at least two runs."])
+    words.append(
+        f"The accuracies lie between {accuracy.min * 100:.2f} and {formatting.percent(accuracy.max, 2)}; "
+        f"their standard deviation is {accuracy.deviation * 100:.2f} points."
+    )
+    # Guarantees that were missed on the test set; see broken_sets and false_alarms.
+    for runs, what in (
+        (
+            info.broken_sets,
+            "the prediction sets contained the true class less often than guaranteed: the validation set "
+            "was probably easier there than the test set",
+        ),
+        (
+            info.broken_alarms,
+            "more familiar pictures than allowed were flagged as unfamiliar (out-of-distribution)",
+        ),
+    ):
+        if runs:
+            words.append(f"In {formatting.counted(len(runs), 'run')} ({formatting.listed(runs)}) {what}.")
+    return " ".join(words)
+
+
+def earlier_evaluations(looks: Looks | None) -> str:
+    """Return how many runs evaluated the test set before, a sentence; "" where an older run did not count."""
+    if looks is None:
+        return ""
+    if looks.earlier is None:
+        return "Earlier evaluations on this test set could not be counted."
+    if looks.earlier == 0:
+        return "This is the first run on this computer that was evaluated on this test set."
+    one = looks.earlier == 1
+    return (
+        f"{counted(looks.earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
+        f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
+    )
 
 
 def _better(result: Comparison | RepeatedComparison, name_a: str, name_b: str) -> tuple[str, str, str, str]:

@@ -122,7 +122,7 @@ atexit.register(renderer.stop)
 def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
     """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two.
 
-    Empty where charts cannot be drawn here, which page.render tells.
+    Empty where charts cannot be drawn here, which templates.write_page tells.
     """
     wide = inline(draw(WIDE), f"{ident}-wide", title, description, css_class="wide", width=WIDE)
     narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, css_class="narrow", width=NARROW)

@@ -111,7 +111,7 @@ class RunGroup(RunFolder):
         runs = [RunFolder.open(self.path / name) for name in self._named() if self._has(name)]
         id_, again = self.info.id, command("linnaea", "resume", self.path)
         for run in runs:
-            group = (run.info.one_of or {}).get("group")
+            group = run.info.one_of and run.info.one_of.group
             # A mean over another recipe, or over one run twice, would be none of this one.
             if None not in (id_, group) and id_ != group:
                 raise RunError(

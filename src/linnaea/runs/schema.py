@@ -119,6 +119,10 @@ class PlanInfo(_Strict):
     views: Annotated[float, Field(ge=1, le=1000)]
     first_size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     ema: float | None = None
+    seconds: float | None = None
+    reason: _Text | None = None
+    notes: list[_Text] = Field(default_factory=list)
+    summary: _Text | None = None
 
 
 class Leaks(_Strict):
@@ -129,8 +133,68 @@ class Leaks(_Strict):
     validation: _Count | None = None
 
 
+class Git(_Strict):
+    """The commit of the folder that training was started in, and whether tracked files differed from it."""
+
+    commit: _Text | None = None
+    dirty: bool | None = None
+
+
+class OneOf(_Strict):
+    """Which repeat or fold of a group the run is: number 1 to of; group is the group's id."""
+
+    kind: _Text | None = None
+    number: _Count | None = None
+    of: _Count | None = None
+    group: _Text | None = None
+
+
+class HeatMapInfo(_Strict):
+    """How the heat maps were made, and of how many places (high, wide) each is."""
+
+    method: _Text | None = None
+    of: _Text | None = None
+    places: list[_Count] | None = None
+
+
+class LearningPoint(_Strict):
+    """The accuracy that a share of the training pictures gave, with its 95 % interval."""
+
+    share: _Share | None = None
+    pictures: _Count
+    accuracy: _Share
+    low: float | None = None
+    high: float | None = None
+
+
+class Gain(_Strict):
+    """A class that more pictures would help: the mean probability of the true class, now and then."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    name: _Text = Field(alias="class")
+    now: float
+    then: float
+
+
+class Forecast(_Strict):
+    """The accuracy to expect of twice as many pictures, as evaluation.learning_curve.forecast has it."""
+
+    pictures: _Count | None = None
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    exponent: float | None = None
+    classes: list[Gain] = Field(default_factory=list)
+    of: _Text | None = None
+    judged_on: _Text | None = None
+    judged: _Count | None = None
+
+
 class Looks(_Strict):
-    """How many runs evaluated this test set before; see test_reuse.py."""
+    """How many runs evaluated this test set before, None where they could not be counted; see test_reuse.py.
+
+    runs: their folders, the latest last, the first of very many left out. test_set: the hash they share.
+    """
 
     earlier: _Count | None = None
     runs: list[_Text] | None = None
@@ -160,7 +224,7 @@ class RunInfo(_Strict):
     hardware: Hardware = Field(default_factory=Hardware)
     threads: dict[str, _Threads] = Field(default_factory=dict)
     versions: _Object = Field(default_factory=dict)
-    git: _Object | None = None
+    git: Git | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
     phases: dict[str, Phase] = Field(default_factory=dict)
     chosen: dict[str, _Text] = Field(default_factory=dict)
@@ -171,10 +235,10 @@ class RunInfo(_Strict):
     probe: _Object | None = None
     leaks: Leaks | None = None
     looks: Looks | None = None
-    heat_maps: _Object | None = None
-    learning_curve: list[_Object] = Field(default_factory=list)
-    learning_forecast: _Object | None = None
-    one_of: _Object | None = None
+    heat_maps: HeatMapInfo | None = None
+    learning_curve: list[LearningPoint] = Field(default_factory=list)
+    learning_forecast: Forecast | None = None
+    one_of: OneOf | None = None
     rewinds: list[Rewind] = Field(default_factory=list)
     resumed: list[Resumed] = Field(default_factory=list)
     rerun_of: _Object | None = None
@@ -190,7 +254,7 @@ class RunInfo(_Strict):
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written: the keys that were read or set, the unknown among them last."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class Spread(_Strict):

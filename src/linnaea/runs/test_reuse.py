@@ -15,7 +15,7 @@ from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.hashing import text_hash
 from linnaea.runs.folder import RunFolder
-from linnaea.text import counted
+from linnaea.runs.schema import Looks
 
 FORMAT_VERSION = 1
 MOST_LISTED = 100
@@ -23,11 +23,8 @@ MOST_LISTED = 100
 PATIENCE = 10.0  # seconds to wait for another process that writes the same ledger
 
 
-def count(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
+def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
     """Count that this run was evaluated on these test pictures; set and return run.json's key "looks".
-
-    {"earlier": how many runs were evaluated on this test set before (None: it could not be counted),
-    "runs": their folders, the latest last, at most MOST_LISTED, "test_set": the hash they share}
 
     hashes: of the content of each test picture, in any order
 
@@ -40,28 +37,12 @@ def count(run: RunFolder, hashes: Sequence[str]) -> dict[str, Any]:
     try:
         earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks: dict[str, Any] = {"earlier": None, "runs": [], "test_set": test_set}
+        looks = Looks(earlier=None, runs=[], test_set=test_set)
     else:
         folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
-        looks = {"earlier": len(earlier), "runs": folders, "test_set": test_set}
-    run.update_info(looks=looks)
+        looks = Looks(earlier=len(earlier), runs=folders, test_set=test_set)
+    run.info.looks = looks
     return looks
-
-
-def sentence(looks: dict[str, Any] | None) -> str:
-    """Return run.json's "looks" in words, "" where an older run did not count."""
-    if not looks:
-        return ""
-    earlier = looks.get("earlier")
-    if not isinstance(earlier, int):
-        return "Earlier evaluations on this test set could not be counted."
-    if earlier == 0:
-        return "This is the first run on this computer that was evaluated on this test set."
-    one = earlier == 1
-    return (
-        f"{counted(earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
-        f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
-    )
 
 
 def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:

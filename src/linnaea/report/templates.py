@@ -1,0 +1,54 @@
+"""The templates of this room → pages: one HTML file each that opens anywhere, without a connection."""
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from linnaea import files
+from linnaea.report.svg import renderer
+
+_HERE = Path(__file__).parent
+
+
+def write_page(path: Path, template: str, **context: Any) -> Path:
+    """Fill one template of this room, write the page to path, and return path.
+
+    Everything in context is escaped unless it is Markup.
+    """
+    page = (
+        _environment()
+        .get_template(template)
+        .render(
+            css=Markup("\n").join(_inlined(name) for name in ("page.css", "pictures.css", "paper.css")),
+            js=_inlined("page.js"),
+            inlined=_inlined,
+            version=metadata.version("linnaea"),
+            without_charts=renderer.take_problem(),
+            drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
+            **context,
+        )
+    )
+    files.write_text(path, page)
+    return path
+
+
+@cache
+def _environment() -> Environment:
+    # A name that a template asks for and nobody gives is our mistake: StrictUndefined says so at once.
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _inlined(name: str) -> Markup:
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
