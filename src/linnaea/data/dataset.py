@@ -26,8 +26,6 @@ class Dataset:
         The class name of each picture.
     splits: ndarray of str, (n,), or None
         "train", "val", "test" where the source comes with a split ("" for a picture outside it).
-    split_name: str
-        What a report calls that split, such as OFFICIAL_SPLIT or "your split column".
     pixels: ndarray of uint8, (n, height, width) or (n, height, width, 3), or None
         The pictures themselves where they live in memory; None where they are files below root.
     root: Path or None
@@ -39,6 +37,8 @@ class Dataset:
     columns: mapping
         {column: {path: value}} of the further columns of a CSV, their names in small letters; by path, so
         that it holds for any selection of the data set.
+    split_name: str
+        What a report calls splits, such as OFFICIAL_SPLIT or "your split column".
     """
 
     name: str
@@ -46,12 +46,12 @@ class Dataset:
     paths: tuple[str, ...]
     labels: np.ndarray
     splits: np.ndarray | None = None
-    split_name: str = "the data set's own split"
     pixels: np.ndarray | None = None
     root: Path | None = None
     notes: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    split_name: str = "the data set's own split"
 
     def __len__(self) -> int:
         return len(self.paths)
