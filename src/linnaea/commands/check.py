@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.table import Table
 from rich.text import Text
 
 from linnaea.commands import terminal
@@ -85,7 +84,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     heads = ("Severity", "Problem", "How many", "For example")
     widths = [max(len(row[column]) for row in (heads, *rows)) + 2 for column in range(3)]
     room = terminal.results.width - sum(widths)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = terminal.new_table()
     # A narrow terminal goes without examples: a few letters of each would be of no use, and the page has all.
     for head in heads if room >= ROOM else heads[:3]:
         table.add_column(head, no_wrap=True)

@@ -144,7 +144,7 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     sentences = []
     for (_, better, a), (_, worse, b) in pairwise(ranked):
         try:
-            result = comparison.compare(a, b, common_only=common)
+            result = comparison.compare(a, b, common=common)
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
         words = f"{better} and {worse}: {difference(result, better, worse)}"

@@ -26,8 +26,6 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     format
         Output format: table for people, json for programs.
     """
-    import json
-
     from linnaea.commands.evaluating import recompute
     from linnaea.report import sentences
     from linnaea.report.page import build_report
@@ -40,7 +38,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
         folder.flush()
         build_report(folder)
     if format == "json":
-        terminal.results.print_json(json.dumps(metrics), indent=2)
+        terminal.print_json(metrics)
     else:
         terminal.print_line("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
         terminal.results.print(metrics_table(metrics))
@@ -55,8 +53,6 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
 
 def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     """Recompute each run that was evaluated; return name → {"mean", "deviation", "min", "max", "values"}."""
-    import json
-
     from linnaea.commands.evaluating import computed, keep
     from linnaea.commands.repeating import print_summary, sum_up
     from linnaea.report.groups import build_group
@@ -78,7 +74,7 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
         build_group(group)
     metrics: dict[str, Any] = group.info.as_json()["metrics"]
     if format == "json":
-        terminal.results.print_json(json.dumps(metrics), indent=2)
+        terminal.print_json(metrics)
     else:
         print_summary(group)
     return metrics

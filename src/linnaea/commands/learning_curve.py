@@ -12,7 +12,7 @@ from linnaea.evaluation.learning_curve import Step, forecast, points
 from linnaea.random_streams import Purpose, stream
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
-from linnaea.text import counted, percent
+from linnaea.text import counted, option, percent
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 # Fewer pictures than this, and an interval reaches from hopeless to perfect.
@@ -26,7 +26,7 @@ def check_asked(recipe: Recipe, study: Study) -> None:
         raise SettingError(
             f"A learning curve is evaluated on validation, which has {pictures} pictures of at "
             f"least {FEWEST}.",
-            "Set more aside with --validation, or leave the learning curve out.",
+            f"Set more aside with {option('validation')}, or leave the learning curve out.",
         )
 
 

@@ -1,9 +1,6 @@
 """linnaea models: which networks can be fine-tuned, and where their weights come from."""
 
-import json
 from typing import Any
-
-from rich.table import Table
 
 from linnaea.commands import terminal
 from linnaea.commands.describe import check_format
@@ -35,9 +32,9 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
         raise UsageError(f"No network's name contains '{search}'.", "linnaea models lists the short names.")
     rows = [_row(name) for name in names]
     if format == "json":
-        terminal.results.print_json(json.dumps(rows))
+        terminal.print_json(rows)
         return rows
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = terminal.new_table()
     table.add_column("name", no_wrap=True)
     table.add_column("pixels", justify="right")
     table.add_column("weights", no_wrap=True)

@@ -23,7 +23,7 @@ from linnaea.runs.guard import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe, make_recipe, recorded_settings
-from linnaea.text import command
+from linnaea.text import command, option
 
 
 def resume(run: Path, /) -> RunFolder:
@@ -173,6 +173,6 @@ def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.
         raise DataError(
             f"'{where}' contains {len(pictures.dataset):,} pictures, and contained {data.pictures} "
             "when the run began: none that it uses changed, but the others did.",
-            "Restore them, or train a new run with --split-from.",
+            f"Restore them, or train a new run with {option('split_from')}.",
         )
     return pictures

@@ -37,7 +37,7 @@ class Step:
 def points(steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
 
-    targets: int (m,), the true column of each judged picture. groups (m,): see clustered.
+    targets: int (m,), the true column of each evaluated picture. groups (m,): see clustered.
     """
     curve = []
     for step in steps:
@@ -60,13 +60,13 @@ def forecast(
     The error is taken to fall as a power of the number of pictures, error = a · n^-b (Cortes et al. 1994;
     Hestness et al. 2017, arXiv:1712.00409), fitted on logarithms, each point weighted by the mistakes that it
     rests on; from the largest step on it goes on as that slope says. The 95 % interval is a bootstrap over
-    the judged pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
+    the evaluated pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
     itself gets wrong is not in it.
 
     steps: in rising order, at least two, of different numbers of pictures. classes: the name of each column.
 
     Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
-    now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
+    now and then are the mean probability of the true class, in its evaluated pictures. "classes" holds only
     those whose own curve rose and goes on to, the first most; none where the forecast is no gain.
     """
     numbers = np.array([step.pictures for step in steps], np.float64)

@@ -53,7 +53,7 @@ def compute_metrics(
     "fewest" beside one of these means over classes says why it has no interval: so few pictures has the
     smallest class, or groups, where they come in groups.
 
-    validation: the same model's table over the validation set. It fits and chooses what then is judged:
+    validation: the same model's table over the validation set. It fits and chooses what is then evaluated:
     set_coverage, set_size
         Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets, also for "p_value".
     answered, accuracy_answered

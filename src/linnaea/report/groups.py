@@ -96,7 +96,7 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
         [read_test_table(run) for run in first],
         [read_test_table(run) for run in second],
         learned,
-        common_only=common,
+        common=common,
     )
 
 
