@@ -15,12 +15,16 @@ Result = TypeVar("Result")
 
 def processor() -> str:
     """Return the model of the processor."""
-    # platform.processor() is empty on most Linux systems; the kernel's own file has the name.
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    # platform.processor() is empty on most Linux systems.
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; nothing on other systems."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    pairs = [line.partition(":") for line in reversed(lines)]
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def accelerator(device: str) -> str | None:

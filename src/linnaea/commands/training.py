@@ -17,7 +17,7 @@ from linnaea.signals import Stops
 from linnaea.text import duration, percent
 
 # What a run still does once its test set is predicted: metrics, the worst mistakes, the report.
-CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 4.0, 0.002
+CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 5.0, 0.003
 
 
 def fit(

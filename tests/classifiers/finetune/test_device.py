@@ -20,6 +20,7 @@ from linnaea.classifiers.finetune.device import (
     first_working,
     largest_error,
     pictures_at,
+    processor_has_bfloat16,
 )
 from linnaea.classifiers.finetune.precision import choose_precision
 from linnaea.errors import LinnaeaError, SettingError
@@ -99,6 +100,30 @@ def test_all_finite_sees_one_bad_number_in_any_tensor() -> None:
         assert not all_finite([*tensors, torch.tensor([1.0, bad])])
 
 
+# /proc/cpuinfo of processors with and without bfloat16: Ice Lake, Sapphire Rapids, Graviton2, Graviton3.
+ICE_LAKE = {"flags": "fpu avx2 avx512f avx512bw avx512_vnni"}
+SAPPHIRE_RAPIDS = {"flags": "fpu avx2 avx512f avx512bw avx512_vnni avx512_bf16 amx_bf16 amx_tile"}
+NEOVERSE_N1 = {"Features": "fp asimd fphp asimdhp asimddp"}
+NEOVERSE_V1 = {"Features": "fp asimd fphp asimdhp asimddp sve i8mm bf16"}
+
+
+def test_a_processor_computes_in_bfloat16_where_its_instructions_do() -> None:
+    assert not processor_has_bfloat16(ICE_LAKE)
+    assert processor_has_bfloat16(SAPPHIRE_RAPIDS)
+    assert not processor_has_bfloat16(NEOVERSE_N1)
+    assert processor_has_bfloat16(NEOVERSE_V1)
+    # Windows and macOS say nothing there: it is measured.
+    assert processor_has_bfloat16({})
+
+
+def test_nothing_is_measured_where_there_is_nothing_to_choose(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: ICE_LAKE)
+    assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
+    assert not (own_cache / "precision.json").exists()
+
+
 class WithoutBfloat16(nn.Module):
     """A network whose convolution has no kernel for bfloat16, as those of cards before Ampere."""
 
@@ -112,13 +137,19 @@ class WithoutBfloat16(nn.Module):
         return self.convolution(pictures).mean((2, 3))
 
 
-def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(own_cache: Path) -> None:
+def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
     assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
     (measured,) = json.loads((own_cache / "precision.json").read_text()).values()
     assert list(measured["pictures_per_second"]) == ["float32"]
 
 
-def test_a_first_measurement_that_does_not_fit_says_what_to_do(own_cache: Path) -> None:
+def test_a_first_measurement_that_does_not_fit_says_what_to_do(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
     network.register_forward_hook(greedy)
     with pytest.raises(LinnaeaError, match="no room for batches of 2 pictures at 32 pixels"):

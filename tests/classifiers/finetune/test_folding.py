@@ -5,9 +5,10 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 
-from linnaea.classifiers.finetune.folding import fold_batch_norms
+from linnaea.classifiers.finetune.folding import FoldedConv2dSame, fold_batch_norms
 
 
 def network(name: str) -> nn.Module:
@@ -46,6 +47,24 @@ def test_outputs_and_gradients_stay_what_they_were(name: str) -> None:
         torch.testing.assert_close(
             gradients[parameter_name].grad, parameter.grad, rtol=2e-3, atol=2e-3 * scale + 1e-5
         )
+
+
+# Sides that leave TensorFlow's padding one pixel more behind than in front, none more, and different ones.
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 63), (64, 63), (66, 70)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_tensorflows_padding_without_a_padded_copy_gives_the_same_sums(
+    kernel: int, height: int, width: int
+) -> None:
+    torch.manual_seed(0)
+    convolution = Conv2dSame(6, 6, kernel, stride=2, groups=6, bias=False)
+    plain = nn.Sequential(convolution, nn.BatchNorm2d(6)).eval()
+    nn.init.uniform_(plain[1].running_var, 0.5, 2)
+    folded = copy.deepcopy(plain)
+    folded[0] = FoldedConv2dSame(6, 6, kernel, stride=2, groups=6, bias=False).eval()
+    folded[0].weight, folded[0].norm = convolution.weight, (plain[1],)
+    pictures = torch.randn(2, 6, height, width).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(folded[0](pictures), plain(pictures), rtol=1e-5, atol=1e-5)
 
 
 def test_names_and_values_are_untouched() -> None:

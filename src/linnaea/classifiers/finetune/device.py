@@ -37,8 +37,10 @@ class Device:
     @property
     def supports_bfloat16(self) -> bool:
         """Whether it computes in bfloat16 itself: emulated, it is slow, and convolutions may be missing."""
-        if self.where.type != "cuda":
-            return self.where.type == "cpu"
+        if self.where.type == "cpu":
+            return processor_has_bfloat16(machine.cpuinfo())
+        if self.where.type == "mps":
+            return False
         with torch.cuda.device(self.where):
             return torch.cuda.is_bf16_supported(including_emulation=False)
 
@@ -85,6 +87,15 @@ class Device:
 def _processor() -> str:
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{machine.processor()} ({instructions}, {torch.get_num_threads()} threads)"
+
+
+def processor_has_bfloat16(cpuinfo: dict[str, str]) -> bool:
+    """Return whether a processor computes in bfloat16 itself; True where its features are not known.
+
+    cpuinfo: the fields of Linux's /proc/cpuinfo ("flags" of an x86, "Features" of an ARM processor).
+    """
+    features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    return not features or not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(features)
 
 
 def present() -> list[torch.device]:
