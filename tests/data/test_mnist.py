@@ -103,4 +103,4 @@ def test_without_a_mirror_the_way_out_is_told(tmp_path, monkeypatch):
         DataError, match=r"train-images-idx3-ubyte could not be fetched \(http://127\.0\.0\.1:1/"
     ) as caught:
         open_mnist()
-    assert "put the four files into a folder and pass it as --data-dir" in caught.value.cure
+    assert "put the four files into a folder and pass it as data_dir" in caught.value.cure
