@@ -144,7 +144,7 @@ def test_another_file_under_the_name_is_refused(published, name):
     whole = (published / name).read_bytes()
     (published / name).write_bytes(whole[:-30])
     # From a mirror:
-    with pytest.raises(DataError, match=rf"{name} could not be fetched \(.*MD5 .* instead of .*--data-dir"):
+    with pytest.raises(DataError, match=rf"{name} could not be fetched \(.*MD5 .* instead of .*data_dir"):
         open_flowers102()
     # In a person's own folder:
     received = hashlib.md5(whole[:-30]).hexdigest()
