@@ -228,6 +228,15 @@ def test_what_does_not_fit_together_is_refused(fitted, tmp_path, change, message
     assert message in str(refused.value)
 
 
+def test_what_is_saved_is_what_was_fitted(tmp_path):
+    classifier = small(epochs=1).fit(X, y)
+    probabilities = classifier.predict_proba(X)
+    classifier.set_params(hidden_layer_sizes=(9,))
+    assert classifier.describe()["parameters"] == classifier.network_.count_params()
+    classifier.save(tmp_path)
+    np.testing.assert_array_equal(KerasMLPClassifier.load(tmp_path).predict_proba(X), probabilities)
+
+
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
 def test_a_missing_or_torn_file_is_named(fitted, tmp_path, name):
     fitted.save(tmp_path)

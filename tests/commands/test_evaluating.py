@@ -138,7 +138,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
     assert f"Make it again: linnaea evaluate {run}." in told.err
 
 
-def test_sets_are_refused_where_they_could_promise_nothing(run, bars, capsys):
+def test_sets_are_refused_where_they_could_guarantee_nothing(run, bars, capsys):
     asked = ["predict", str(run), str(bars / "bar 0" / "01.png"), "--coverage"]
     assert main([*asked, "0.99"]) == 1
     assert "need at least 99 validation pictures" in capsys.readouterr().err

@@ -29,10 +29,10 @@ def test_a_group_is_compared_by_the_runs_that_it_has_judged(repeats, trained, tm
     assert f"half: 1 of 2 repeats evaluated so far; continue with: linnaea resume {half.path}" in told
 
 
-@pytest.mark.parametrize("file", ["folds.csv", "label_errors.csv"])
+@pytest.mark.parametrize("file", ["folds.csv", "label_issues.csv"])
 def test_joint_tables_that_were_edited_or_lost_are_not_believed(folds, tmp_path, capsys, file):
     group = shutil.copytree(folds, tmp_path / "group")
-    page = (group / "label_errors.html").read_bytes()
+    page = (group / "label_issues.html").read_bytes()
     for change, told in (
         (lambda path: path.write_text("garbage\n"), f"{file} was changed since the run wrote it"),
         (lambda path: path.unlink(), f"{file} is missing; folds.json keeps its checksum."),
@@ -41,7 +41,28 @@ def test_joint_tables_that_were_edited_or_lost_are_not_believed(folds, tmp_path,
         for verb in ("evaluate", "report"):
             assert main([verb, str(group)]) == 1
             assert told in " ".join(capsys.readouterr().err.split())
+    assert (group / "label_issues.html").read_bytes() == page
+
+
+def test_folds_of_an_earlier_version_keep_the_older_name_of_their_label_issues(folds, tmp_path, capsys):
+    group = shutil.copytree(folds, tmp_path / "group")
+    for end in ("", ".csv", ".html"):
+        (group / f"label_issues{end}").rename(group / f"label_errors{end}")
+    record = (group / "folds.json").read_text()
+    (group / "folds.json").write_text(record.replace("label_issues.csv", "label_errors.csv"))
+    page = (group / "label_errors.html").read_bytes()
+    (group / "label_errors.html").write_text("older")
+    assert main(["report", str(group)]) == 0
     assert (group / "label_errors.html").read_bytes() == page
+    assert 'href="label_errors.html"' in (group / "report.html").read_text()
+    assert 'href="../label_errors.html"' in (group / "1" / "report.html").read_text()
+    assert not list(group.glob("label_issues*"))
+    (group / "label_errors.csv").write_text("garbage\n")
+    assert main(["evaluate", str(group)]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "label_errors.csv was changed since the run wrote it" in told
+    RunGroup.begin(group, "folds", overwrite=True)
+    assert not [path for path in group.rglob("label_errors*") if path.is_file()]
 
 
 def test_a_run_that_is_gone_is_told_of_and_trained_again(repeats, tmp_path, capsys):

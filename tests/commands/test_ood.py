@@ -33,7 +33,7 @@ def test_training_leaves_the_score_and_its_rate_on_the_test_part(trained):
     told = json.loads((trained / "metrics.json").read_text())["outliers"]
     assert told["value"] == kept["test"]["above"] / info["data"]["splits"]["test"]
     assert told["low"] <= told["value"] <= told["high"]
-    # 5 % were asked for; 3 pictures can promise one in four.
+    # 5 % were asked for; 3 pictures can guarantee one in four.
     assert (kept["asked"], told["wanted"], told["threshold"]) == (0.05, 0.25, kept["threshold"])
 
 

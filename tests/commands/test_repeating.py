@@ -87,7 +87,7 @@ def test_evaluate_computes_every_run_and_their_summary_again(repeats, tmp_path, 
     assert told["deviation"] is None
 
 
-def test_sets_that_broke_their_promise_are_told_of_the_group(repeats, tmp_path, capsys):
+def test_sets_that_broke_their_guarantee_are_told_of_the_group(repeats, tmp_path, capsys):
     group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
     for run, p_value in zip(group.runs(), (0.4, 0.001), strict=True):
         broken = {"value": 0.8, "low": 0.7, "high": 0.9, "wanted": 0.95, "p_value": p_value}
@@ -122,7 +122,7 @@ def test_a_group_that_judged_nothing_has_nothing_to_evaluate(tmp_path, capsys):
 def test_report_draws_every_page_of_folds_again_and_they_lead_to_each_other(folds, capsys):
     pages = [
         folds / "report.html",
-        folds / "label_errors.html",
+        folds / "label_issues.html",
         *(folds / f"{n}/report.html" for n in (1, 2, 3)),
     ]
     first = words(pages[0])
@@ -131,11 +131,11 @@ def test_report_draws_every_page_of_folds_again_and_they_lead_to_each_other(fold
     assert main(["report", str(folds)]) == 0
     assert "report.html" in capsys.readouterr().err
     assert words(pages[0]) == first
-    assert 'href="label_errors.html"' in pages[0].read_text()
+    assert 'href="label_issues.html"' in pages[0].read_text()
     inner = pages[3].read_text()
     assert "Fold 2 of 3." in inner
     assert 'href="../report.html"' in inner
-    assert 'href="../label_errors.html"' in inner
+    assert 'href="../label_issues.html"' in inner
     assert pages[1].exists()
 
 
@@ -151,13 +151,13 @@ def test_folds_judge_every_picture_once(folds):
 
 
 def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
-    found = read_csv(folds / "label_errors.csv")
+    found = read_csv(folds / "label_issues.csv")
     assert {s.path.rsplit("/", 2)[-2:][0] + s.path[-7:] for s in found[:2]} == {
         "bar 0/03.png",
         "bar 2/06.png",
     }
     assert {(s.given, s.suggested) for s in found[:2]} == {("bar 2", "bar 0"), ("bar 1", "bar 2")}
-    page = (folds / "label_errors.html").read_text()
+    page = (folds / "label_issues.html").read_text()
     assert page.count("data:image/jpeg;base64,") == len(found)
     decisions = tmp_path / "decisions.csv"
     decisions.write_text("path,label\n" + "".join(f"{s.path},{s.suggested}\n" for s in found[:2]))
@@ -179,9 +179,9 @@ def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
 def test_the_command_that_is_named_for_decisions_works_as_it_stands(folds, tmp_path, monkeypatch):
     command = json.loads((folds / "folds.json").read_text())["relabel"]
     assert command == f"linnaea relabel '{folds.parent / 'table.csv'}' decisions.csv"
-    assert command in html.unescape((folds / "label_errors.html").read_text())
+    assert command in html.unescape((folds / "label_issues.html").read_text())
     monkeypatch.chdir(tmp_path)
-    suspect = read_csv(folds / "label_errors.csv")[0]
+    suspect = read_csv(folds / "label_issues.csv")[0]
     (tmp_path / "decisions.csv").write_text(f"path,label\n{suspect.path},{suspect.suggested}\n")
     assert main(shlex.split(command)[1:]) == 0
     assert (tmp_path / "table-relabelled.csv").exists()

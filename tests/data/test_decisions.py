@@ -67,9 +67,9 @@ def test_every_fault_is_told_at_once(animals, tmp_path):
 
 
 def test_a_table_of_suggestions_is_no_table_of_decisions(animals, tmp_path):
-    path = tmp_path / "label_errors.csv"
+    path = tmp_path / "label_issues.csv"
     path.write_text("path,given,suggested,confidence\ncat/0.png,cat,dog,0.01\n")
-    with pytest.raises(DataError, match=r"given, suggested.* as in the CSV that label_errors\.html saves\."):
+    with pytest.raises(DataError, match=r"given, suggested.* as in the CSV that label_issues\.html saves\."):
         read_decisions(path, animals)
 
 

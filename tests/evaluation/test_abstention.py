@@ -1,4 +1,4 @@
-"""Facts: a hand-worked table, and the promise of a threshold kept on pictures it has not seen."""
+"""Facts: a hand-worked table, and the guarantee of a threshold kept on pictures it has not seen."""
 
 from dataclasses import replace
 
@@ -92,7 +92,7 @@ def test_the_wanted_accuracy_is_reached_on_other_pictures_for_95_of_100_validati
 @pytest.mark.parametrize(
     ("n", "sure", "rest"), [(300, 0.949, 0.949), (300, 0.97, 0.88), (1500, 0.9795, 0.93)]
 )
-def test_a_level_that_validation_chooses_breaks_its_promise_less_than_once_in_twenty(n, sure, rest):
+def test_a_level_that_validation_chooses_breaks_its_guarantee_less_than_once_in_twenty(n, sure, rest):
     # Accuracies at the edge between two levels, so that validation chooses now one and now the other; the
     # surer half of the pictures is right with one chance, the rest with another, just below a level.
     generator = np.random.default_rng(2)
@@ -111,8 +111,8 @@ def test_a_level_that_validation_chooses_breaks_its_promise_less_than_once_in_tw
 def test_why_no_threshold_is_chosen():
     all_right = binary(np.full(9, 0.9), np.ones(9, dtype=bool))
     # Nine out of nine happen to whoever is right 71.7 % of the time once in twenty: 0.717⁹ = 0.05.
-    promised = pytest.approx(0.05 ** (1 / 9))
-    assert why_none(all_right) == {"code": "too_good", "right": 9, "pictures": 9, "promised": promised}
+    guaranteed = pytest.approx(0.05 ** (1 / 9))
+    assert why_none(all_right) == {"code": "too_good", "right": 9, "pictures": 9, "guaranteed": guaranteed}
     half_right = binary([0.9, 0.9], [True, False])
     assert next_threshold(half_right) is None
     assert why_none(half_right) == {"code": "too_hard", "wanted": 0.8}

@@ -220,7 +220,7 @@ def stated(groups, size, generator):
     )
 
 
-def test_sets_from_grouped_pictures_keep_their_promise():
+def test_sets_from_grouped_pictures_keep_their_guarantee():
     generator = np.random.default_rng(8)
     kept = naive = 0
     for _ in range(200):
@@ -231,7 +231,7 @@ def test_sets_from_grouped_pictures_keep_their_promise():
             share = sets.members(unseen.probabilities)[:, 0].mean()
             kept += share >= 0.9 and groups is not None
             naive += share >= 0.9 and groups is None
-    # With 95 % confidence, as promised; the judging pictures themselves add a little.
+    # With 95 % confidence, as guaranteed; the judging pictures themselves add a little.
     assert kept / 200 >= 0.91
     assert naive / 200 < 0.85
 
@@ -245,7 +245,7 @@ def test_the_warning_of_broken_sets_allows_for_groups():
     assert warned / 200 <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 200)
 
 
-def test_few_groups_can_promise_no_sets():
+def test_few_groups_can_guarantee_no_sets():
     own = np.repeat(np.linspace(0.1, 0.9, 12), 20)
     few = replace(
         stated(12, 20, np.random.default_rng(10)), probabilities=np.stack([own, 1 - own, 0 * own], 1)
@@ -255,4 +255,4 @@ def test_few_groups_can_promise_no_sets():
     assert said["independent"] <= 12
     with pytest.raises(DataError) as refused:
         PredictionSets.fit(few, 0.95)
-    assert "there are 240, which tell no more of that than " in str(refused.value)
+    assert "there are 240, which carry as much information as " in str(refused.value)

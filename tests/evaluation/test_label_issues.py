@@ -44,8 +44,8 @@ def test_labels_that_every_network_confirms_are_not_doubted():
 
 def test_the_table_comes_back_from_the_disk(tmp_path):
     found = find_suspects(judged(60, [3, 9])[0])
-    (tmp_path / "label_errors.csv").write_text(label_issues.to_csv(found))
-    again = label_issues.read_csv(tmp_path / "label_errors.csv")
+    (tmp_path / "label_issues.csv").write_text(label_issues.to_csv(found))
+    again = label_issues.read_csv(tmp_path / "label_issues.csv")
     assert [(s.path, s.given, s.suggested) for s in again] == [(s.path, s.given, s.suggested) for s in found]
     assert [s.confidence for s in again] == pytest.approx([s.confidence for s in found], rel=1e-5)
 
@@ -65,10 +65,10 @@ def test_a_picture_judged_twice_and_an_empty_table_are_refused():
         joined([one, one])
     with pytest.raises(DataError) as refused:
         find_suspects(table(np.array([], dtype=str), np.empty((0, 3))))
-    assert str(refused.value) == "The table holds no pictures. Label errors are found from folds: --folds 5."
+    assert str(refused.value) == "The table holds no pictures. Label issues are found from folds: --folds 5."
 
 
 def test_another_table_is_not_taken_for_suspects(tmp_path):
-    (tmp_path / "label_errors.csv").write_text("path,label\na.png,cat\n")
+    (tmp_path / "label_issues.csv").write_text("path,label\na.png,cat\n")
     with pytest.raises(DataError, match="does not have the columns path, given, suggested, confidence"):
-        label_issues.read_csv(tmp_path / "label_errors.csv")
+        label_issues.read_csv(tmp_path / "label_issues.csv")

@@ -100,29 +100,29 @@ def test_with_fewer_pictures_than_a_rate_needs_the_largest_score_is_the_threshol
     assert ood.conformal_threshold(np.array([3.0, 1.0, 2.0]), 0.05) == 3.0
 
 
-def test_no_less_is_promised_than_so_many_pictures_can_keep():
+def test_no_less_is_guaranteed_than_so_many_pictures_can_keep():
     # Four exchangeable scores: the new one is the largest one time in four.
-    assert ood.promised_rate(0.05, 3) == 0.25
+    assert ood.guaranteed_rate(0.05, 3) == 0.25
     for asked in (0.1, 0.05, 0.01):
         enough = conformal.fewest(1 - asked)
-        assert ood.promised_rate(asked, enough) == asked < ood.promised_rate(asked, enough - 1)
+        assert ood.guaranteed_rate(asked, enough) == asked < ood.guaranteed_rate(asked, enough - 1)
 
 
-def test_a_promise_that_is_not_the_one_asked_for_says_why(fitted):
-    assert (fitted.promised, fitted.is_sure) == (0.05, True)
+def test_a_guarantee_that_is_not_the_one_asked_for_says_why(fitted):
+    assert (fitted.guaranteed, fitted.is_sure) == (0.05, True)
     features, targets, _ = cloud(200)
     held, _, probabilities = cloud(3, seed=1)
     few = fit_outlier_score(features, targets, validation=(held, probabilities))
     # The largest of three keeps 37 % of new ones below it with 95 % confidence: 0.368³ = 0.05.
-    assert (few.promised, few.is_sure) == (0.25, False)
-    assert few.surely_promised == pytest.approx(1 - 0.05 ** (1 / 3))
+    assert (few.guaranteed, few.is_sure) == (0.25, False)
+    assert few.surely_guaranteed == pytest.approx(1 - 0.05 ** (1 / 3))
 
 
 def test_a_threshold_that_held_on_average_is_told_as_one(fitted):
     # As it was chosen once: 285 of 300 below.
     before = replace(fitted, seen=0.05)
-    assert (before.promised, before.is_sure) == (0.05, False)
-    assert before.surely_promised == pytest.approx(0.0759, abs=5e-5)
+    assert (before.guaranteed, before.is_sure) == (0.05, False)
+    assert before.surely_guaranteed == pytest.approx(0.0759, abs=5e-5)
 
 
 def test_too_many_false_alarms_are_told_of():
@@ -132,7 +132,7 @@ def test_too_many_false_alarms_are_told_of():
     # Each of 11 is as likely the largest of 12: P(31 or fewer of 53 below) = C(42, 11) / C(64, 11).
     chance = score.p_value(22, 53)
     assert chance == pytest.approx(comb(42, 11) / comb(64, 11), rel=1e-9)
-    found = {"value": 22 / 53, "wanted": score.promised, "p_value": chance, "split": "validation"}
+    found = {"value": 22 / 53, "wanted": score.guaranteed, "p_value": chance, "split": "validation"}
     assert ood.too_many({"outliers": found})
     assert not ood.too_many({"outliers": found | {"p_value": score.p_value(9, 53)}})
 

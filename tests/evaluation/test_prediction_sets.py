@@ -1,4 +1,4 @@
-"""Facts: the promised coverage is kept, exactly as often as the theory says."""
+"""Facts: the guaranteed coverage is kept, exactly as often as the theory says."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from linnaea.evaluation.predictions import Predictions
 
 
 def draw(n, k=6, *, generator, scale=2.0, sure=1.5):
-    """A model that is wrong about its own confidence: the promise must not depend on it."""
+    """A model that is wrong about its own confidence: the guarantee must not depend on it."""
     logits = generator.normal(size=(n, k))
     true = generator.integers(k, size=n)
     logits[np.arange(n), true] += sure
@@ -33,8 +33,8 @@ def covered(sets, predictions):
     return members[np.arange(len(predictions)), predictions.true_index]
 
 
-def test_nearly_all_validation_parts_keep_the_promise():
-    # Of n = 50 the 49th score: P(Binomial(50, 0.9) >= 49) = 3.4 % of parts break the promise (with the 48th
+def test_nearly_all_validation_sets_keep_the_guarantee():
+    # Of n = 50 the 49th score: P(Binomial(50, 0.9) >= 49) = 3.4 % of sets break the guarantee (with the 48th
     # 11.2 %), and E[coverage] = 49 / 51 for distinct scores.
     generator = np.random.default_rng(0)
     shares = np.empty(400)
@@ -47,7 +47,7 @@ def test_nearly_all_validation_parts_keep_the_promise():
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95, 0.99])
-def test_the_promise_is_the_least_that_is_sure_enough(coverage):
+def test_the_guarantee_is_the_least_that_is_sure_enough(coverage):
     # P(Beta(k, n + 1 - k) < c) = P(Binomial(n, c) >= k): scipy's binomial law says it in its own way.
     generator = np.random.default_rng(8)
     for n in (conformal.surest(coverage), 700):
@@ -185,5 +185,5 @@ def test_sets_that_are_too_small_for_harder_pictures_are_told_of():
     found = compute_metrics(hard, validation=easy)
     assert found["set_coverage"]["p_value"] < 1e-6
     assert broken(found)
-    # Fewer than of the validation pictures, and no fewer than was promised: nothing to warn of.
+    # Fewer than of the validation pictures, and no fewer than was guaranteed: nothing to warn of.
     assert not broken({"set_coverage": found["set_coverage"] | {"value": 0.96}})

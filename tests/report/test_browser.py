@@ -12,7 +12,7 @@ LONG = [f"a class whose name goes on and on until it has sixty letters {i:02d}"[
 
 
 def group_of(folder, make_run):
-    """Three folds of a recipe, with a page of label errors beside them."""
+    """Three folds of a recipe, with a page of label issues beside them."""
     group = RunGroup.begin(folder, "folds")
     runs = []
     for number in (1, 2, 3):
@@ -27,7 +27,7 @@ def group_of(folder, make_run):
         metrics=summary([run.read_json("metrics.json") for run in runs]),
     )
     group.flush()
-    group.write_text("label_errors.html", "")
+    group.write_text("label_issues.html", "")
     for run in runs:
         build_report(run)
     return group
@@ -167,7 +167,7 @@ def test_a_long_table_can_be_searched(open_page, pages):
 
 def test_the_page_of_a_group_leads_to_its_runs_and_back(open_page, pages):
     page = open_page(pages["group"])
-    assert page.get_by_role("link", name="label_errors.html").get_attribute("href") == "label_errors.html"
+    assert page.get_by_role("link", name="label_issues.html").get_attribute("href") == "label_issues.html"
     page.get_by_role("link", name="fold 2").click()
     assert page.url.endswith("/2/report.html")
     assert page.get_by_text("Fold 2 of 3.").is_visible()

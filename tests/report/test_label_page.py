@@ -1,4 +1,4 @@
-"""The page of probable label errors in a real browser: decide, save, copy, come back."""
+"""The page of label issues in a real browser: decide, save, copy, come back."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from linnaea.evaluation.label_issues import Suspect, to_csv
-from linnaea.report.label_issues import build_label_errors
+from linnaea.report.label_issues import build_label_issues
 from linnaea.runs.repeated import RunGroup
 
 pytestmark = pytest.mark.browser
@@ -25,12 +25,12 @@ def address(tmp_path):
     group = RunGroup.begin(tmp_path / "my folds", "folds")
     group.update_info(runs=[], classes=CLASSES, data={"name": "flowers", "source": "my flowers/"})
     group.flush()
-    group.write_text("label_errors.csv", to_csv(SUSPECTS))
+    group.write_text("label_issues.csv", to_csv(SUSPECTS))
     for number in range(1, len(SUSPECTS) + 1):
         content = io.BytesIO()
         Image.new("RGB", (150, 100), (40 * number, 90, 120)).save(content, "JPEG")
-        group.write_bytes(f"label_errors/{number:06}.jpg", content.getvalue())
-    return build_label_errors(group).as_uri()
+        group.write_bytes(f"label_issues/{number:06}.jpg", content.getvalue())
+    return build_label_issues(group).as_uri()
 
 
 def decide(page):
@@ -117,6 +117,6 @@ def test_it_fits_a_phone_and_axe_finds_nothing(open_page, address, fits_and_is_a
 
 
 def test_no_command_is_named_where_none_would_work(address, tmp_path):
-    text = (tmp_path / "my folds" / "label_errors.html").read_text(encoding="utf-8")
+    text = (tmp_path / "my folds" / "label_issues.html").read_text(encoding="utf-8")
     assert "linnaea relabel" not in text.split("<script>")[0]
     assert "no new table can be written from them" in text

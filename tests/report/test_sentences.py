@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from linnaea.evaluation.ood import promised_rate
+from linnaea.evaluation.ood import guaranteed_rate
 from linnaea.report import sentences
 from linnaea.runs.repeated import summary
 from linnaea.runs.schema import GroupInfo, Looks
@@ -22,8 +22,8 @@ def test_sets_that_are_too_small_for_harder_pictures():
     assert sentences.broken_sets({"set_coverage": SETS}) == (
         "its prediction sets for 95 % contained the true class for only 90.0 % of the test pictures; if "
         "these were like the validation pictures, this would happen in less than 0.1 % of cases. Prediction "
-        "sets and thresholds are based on the validation set, which was probably easier: they may promise "
-        "too much for new pictures as well"
+        "sets and thresholds are based on the validation set, which was probably easier: they may hold less "
+        "often than guaranteed for new pictures as well"
     )
     for harmless in (SETS | {"value": 0.96}, SETS | {"p_value": 0.03}, {"value": 0.9, "wanted": 0.95}, {}):
         assert sentences.broken_sets({"set_coverage": harmless}) is None
@@ -58,7 +58,8 @@ def test_groups_where_they_matter():
     accuracy = {"pictures": 600, "groups": 60, "independent": 120.4}
     assert sentences.in_groups({"accuracy": accuracy}) == (
         "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
-        "together: they carry as much information as 120 independent ones, and the intervals allow for that"
+        "together: they carry as much information as 120 independent pictures, and the intervals allow "
+        "for that"
     )
     assert sentences.in_groups({"accuracy": accuracy | {"independent": 590}}) is None
     assert sentences.in_groups({}) is None
@@ -81,13 +82,13 @@ def test_groups_where_they_matter():
         (
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 190, "independent": 19},
             "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
-            "based on 190 validation pictures, which carry as much information as 19 independent ones, and "
-            "95 % confidence takes 59 independent pictures",
+            "based on 190 validation pictures, which carry as much information as 19 independent pictures, "
+            "and 95 % confidence takes 59 independent pictures",
         ),
     ],
 )
-def test_what_sets_promise(numbers, words):
-    assert sentences.promise({"coverage": 0.95, **numbers}) == words
+def test_what_sets_guarantee(numbers, words):
+    assert sentences.guarantee({"coverage": 0.95, **numbers}) == words
 
 
 @pytest.mark.parametrize(
@@ -105,14 +106,19 @@ def test_what_sets_promise(numbers, words):
             {"code": "too_hard", "wanted": 0.8},
             "the validation set is too small, or too hard, to guarantee 80 % correct answers",
         ),
-        (  # cut, not rounded
+        (  # cut, not rounded; as older runs call it
             {"code": "too_good", "right": 9, "pictures": 9, "promised": 0.7169},
+            "9 of 9 validation pictures are classified correctly without a threshold, which guarantees no "
+            "more than 71.6 % correct answers",
+        ),
+        (
+            {"code": "too_good", "right": 9, "pictures": 9, "guaranteed": 0.7169},
             "9 of 9 validation pictures are classified correctly without a threshold, which guarantees no "
             "more than 71.6 % correct answers",
         ),
     ],
 )
-def test_why_there_is_no_promise(reason, words):
+def test_why_there_is_no_guarantee(reason, words):
     assert sentences.why_none(reason) == words
 
 
@@ -121,11 +127,11 @@ def test_why_no_temperature_is_fitted():
     assert sentences.no_temperature(3) == "the validation set has 3 of the 20 pictures that fitting it takes"
 
 
-def test_a_promise_of_false_alarms_that_is_not_the_one_asked_for():
+def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     def score(number, *, sure, least):
-        promised = promised_rate(0.05, number)
-        numbers = {"asked": 0.05, "promised": promised, "pictures": number, "independent": number}
-        return SimpleNamespace(**numbers, is_sure=sure, surely_promised=least)
+        guaranteed = guaranteed_rate(0.05, number)
+        numbers = {"asked": 0.05, "guaranteed": guaranteed, "pictures": number, "independent": number}
+        return SimpleNamespace(**numbers, is_sure=sure, surely_guaranteed=least)
 
     assert sentences.shortfall(score(300, sure=True, least=0.05)) == ""
     assert sentences.shortfall(score(3, sure=False, least=0.6316)) == (

@@ -8,7 +8,7 @@ import pytest
 from linnaea.errors import RunError
 from linnaea.evaluation.label_issues import Suspect, to_csv
 from linnaea.report.groups import build_group
-from linnaea.report.label_issues import build_label_errors
+from linnaea.report.label_issues import build_label_issues
 from linnaea.report.page import build_report
 from linnaea.runs.repeated import RunGroup
 
@@ -55,15 +55,15 @@ def test_a_pipe_or_an_endless_file_among_the_pictures_is_left_out(run):
     assert page.stat().st_size < 2_000_000
 
 
-def test_label_errors_show_the_groups_own_thumbnails_alone(run, tmp_path):
+def test_label_issues_show_the_groups_own_thumbnails_alone(run, tmp_path):
     group = RunGroup.begin(tmp_path / "group", "folds")
     group.update_info(runs=[], classes=["a", "b"])
     group.flush()
-    group.write_text("label_errors.csv", to_csv([Suspect(f"{n}.png", "a", "b", 0.1) for n in range(2)]))
+    group.write_text("label_issues.csv", to_csv([Suspect(f"{n}.png", "a", "b", 0.1) for n in range(2)]))
     picture = next((run.path / "mistakes").iterdir())
-    group.write_bytes("label_errors/000001.jpg", picture.read_bytes())
-    (group.path / "label_errors" / "000002.jpg").symlink_to(picture)
-    page = build_label_errors(group)
+    group.write_bytes("label_issues/000001.jpg", picture.read_bytes())
+    (group.path / "label_issues" / "000002.jpg").symlink_to(picture)
+    page = build_label_issues(group)
     assert shown(page) == 1
     assert "The least likely one is not shown" in page.read_text(encoding="utf-8")
 

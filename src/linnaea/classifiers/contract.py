@@ -45,6 +45,9 @@ class EpochRecord:
 
 OnEpoch = Callable[[EpochRecord, "Classifier"], None]
 
+TrainingState = tuple[dict[str, np.ndarray], dict[str, Any]]
+"""What exact resume needs: named arrays, and plain JSON values."""
+
 # on_step(stage, done, total, seconds): stage is "" inside an epoch, else what is done ("probe"); done and
 # total are pictures, seconds those since the stage began. Inside an epoch training_state() may be asked for,
 # and an exception stops the training between two steps.
@@ -77,6 +80,8 @@ class Classifier(Protocol):
     # The linear classifier on features of the network before fine-tuning; what was done with a budget.
     probe_: Any = None
     plan_: Any = None
+    # What the next fit goes on from.
+    _loaded_state: TrainingState | None = None
 
     def check_settings(self) -> None:
         """Raise SettingError for settings that fit would refuse, before any data is read."""
@@ -150,8 +155,16 @@ class Classifier(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return {"summary": one line, "parameters": count}, for the terminal and the report."""
 
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return what exact resume needs: named arrays, and plain JSON values."""
+    def training_state(self) -> TrainingState:
+        """Return what exact resume needs, as copies. Asked for in on_epoch or on_step."""
 
     def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take back what training_state returned; the next fit goes on from there."""
+        """Take back what training_state returned; the next fit, with the same settings and data, goes on.
+
+        That fit raises DataError where the state is incomplete or belongs to another network.
+        """
+        self._loaded_state = arrays, values
+
+    def _state_to_resume(self) -> TrainingState | None:
+        """Return the state that was loaded, if any, for this fit only, even if it fails."""
+        return self.__dict__.pop("_loaded_state", None)

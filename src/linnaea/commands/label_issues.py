@@ -1,4 +1,4 @@
-"""Probable label errors of a data set, from folds: a table, thumbnails, and a page to decide on."""
+"""label issues of a data set, from folds: a table, thumbnails, and a page to decide on."""
 
 import io
 from typing import Any
@@ -13,14 +13,14 @@ SIDE = 192  # pixels of a thumbnail's longer side
 
 
 def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
-    """Write folds.csv, label_errors.csv, label_errors/ and label_errors.html, and print how many there are.
+    """Write folds.csv, label_issues.csv, label_issues/ and label_issues.html, and print how many there are.
 
     opened: how the pictures were asked for, as in Chosen.
     """
     from linnaea.evaluation import label_issues
     from linnaea.evaluation.predictions import Predictions
     from linnaea.report.groups import build_group
-    from linnaea.report.label_issues import build_label_errors
+    from linnaea.report.label_issues import build_label_issues
     from linnaea.runs.tables import read_test_table
 
     folds = [read_test_table(run) for run in group.runs()]
@@ -28,15 +28,15 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
     issues = label_issues.find_suspects(table)
-    group.write_text("label_errors.csv", label_issues.to_csv(issues))
+    group.write_text("label_issues.csv", label_issues.to_csv(issues))
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(issues[:SHOWN], start=1):
-        group.write_bytes(f"label_errors/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
+        group.write_bytes(f"label_issues/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
     command = relabel_command(dataset, opened)
     group.update_info(suspects=len(issues), classes=list(table.classes), relabel=command)
     group.flush()
-    page = build_label_errors(group)
-    # Now that there is a page of label errors, the group's page links to it.
+    page = build_label_issues(group)
+    # Now that there is a page of label issues, the group's page links to it.
     build_group(group)
     terminal.print_line("Labels", *_summary(len(issues), len(table), terminal.shown_path(page), command))
 

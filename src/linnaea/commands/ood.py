@@ -98,7 +98,7 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
         "high": high,
         "pictures": pictures,
         "threshold": score.threshold,
-        "wanted": score.promised,
+        "wanted": score.guaranteed,
         "on_threshold_split": score.seen,
         "p_value": score.p_value(round(above / pictures * independent), round(independent)),
         "split": score.split,

@@ -85,9 +85,9 @@ def predict(
     classes = [str(name) for name in classifier.classes_]
     _show(answers, format, classes, with_sets=sets is not None, with_score=score is not None)
     if sets is not None:
-        from linnaea.report.sentences import promise
+        from linnaea.report.sentences import guarantee
 
-        terminal.print_line("Sets", promise(sets.promise), *broken)
+        terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.print_line("Alarms", *_of_alarms(folder, score, answers))

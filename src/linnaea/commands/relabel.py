@@ -17,7 +17,7 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
     data
         Data set whose labels are corrected: flowers102, a folder, or a CSV.
     decisions
-        CSV with the columns path and label, as saved by label_errors.html. An empty label leaves the picture
+        CSV with the columns path and label, as saved by label_issues.html. An empty label leaves the picture
         out.
     out
         New CSV, for `linnaea train`. Default: the name of the data and -relabelled.csv, in the current

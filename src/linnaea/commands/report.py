@@ -10,7 +10,7 @@ from linnaea.runs.repeated import RunGroup
 def report(run: Path, /) -> Path:
     """Draw the report of a run again, from its run folder alone.
 
-    Of repeats or folds: the page of all, the page of each, and the page of probable label errors.
+    Of repeats or folds: the page of all, the page of each, and the page of label issues.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ def report(run: Path, /) -> Path:
 def _group_page(group: RunGroup) -> Path:
     from linnaea.commands.repeating import sum_up
     from linnaea.report.groups import build_group
-    from linnaea.report.label_issues import build_label_errors
+    from linnaea.report.label_issues import build_label_issues
     from linnaea.report.page import build_report
 
-    if (group.path / "label_errors.csv").exists() or group.info.suspects is not None:
-        build_label_errors(group)
+    if group.label_issues.with_suffix(".csv").exists() or group.info.suspects is not None:
+        build_label_issues(group)
     for run in group.runs():
         build_report(run)
     # Last: it links to the others. Summed up anew: one of them may have been continued by itself.

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Self
 
 from linnaea.errors import DataError, LinnaeaError
+from linnaea.progress_bar import ProgressBar
 
 MAX_MEMBER = 64 << 20  # bytes; the largest picture of the data sets known here has 120 KB
 MAX_TOTAL = 8 << 30  # bytes of all members together
@@ -94,22 +95,23 @@ def _workplace(destination: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _extract_all(archive: Path, folder: Path) -> None:
-    from tqdm.auto import tqdm
-
     names: set[str] = set()
     total = 0
     # "r|*" reads the archive once, from front to back: with "r:*" Python would first decompress it whole to
     # list its members, and a gzip bomb would be unpacked before the first check.
     try:
-        with tarfile.open(archive, "r|*", tarinfo=_Header) as tar:
-            members = tqdm(tar, f"Extracting {archive.name}", unit=" files", disable=None, delay=1.0)
-            for member in members:
+        with (
+            tarfile.open(archive, "r|*", tarinfo=_Header) as tar,
+            ProgressBar(f"Extracting {archive.name}", None, unit="files", patient=True) as bar,
+        ):
+            for member in tar:
                 total += member.size
                 _check(archive, member, names, total)
                 names.add(_plain(member.name))
                 # The standard library's own filter as well (PEP 706): it resolves the path on the disk and
                 # drops owners and odd permissions.
                 tar.extract(member, folder, filter="data")
+                bar.update()
     except tarfile.FilterError as error:
         raise DataError(f"{archive} was refused ({error}).", _CURE) from error
     except DataError:

@@ -10,7 +10,7 @@ from linnaea.data.dataset import Dataset
 from linnaea.data.tables import read_rows, refuse_rows
 from linnaea.errors import DataError, did_you_mean
 
-_CURE = "The first line must name the columns path,label, as in the CSV that label_errors.html saves."
+_CURE = "The first line must name the columns path,label, as in the CSV that label_issues.html saves."
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from linnaea.errors import DataError, LinnaeaError
+from linnaea.progress_bar import ProgressBar
 from linnaea.text import option
 
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
@@ -187,10 +188,10 @@ def _download(address: str, received: Path) -> None:
     """Fetch one address; raise what pooch and requests raise, or _GivenUp."""
     import pooch
 
-    # In a log file a progress bar is a thousand lines.
-    bar = sys.stderr.isatty()
-    if bar:
+    watched = sys.stderr.isatty()
+    if watched:
         print(f"Fetching {address}", file=sys.stderr)
+    bar = ProgressBar("", None, unit="bytes", shown=watched)
     downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 14, timeout=TIMEOUT)
     failures: list[BaseException] = []
 
@@ -200,7 +201,7 @@ def _download(address: str, received: Path) -> None:
         except BaseException as error:
             failures.append(error)
 
-    with open(received, "wb") as file:
+    with open(received, "wb") as file, bar:
         sink = _Sink(file)
         # In a thread of its own, because a mirror that sends one byte before each timeout runs out keeps its
         # reader busy for ever, and requests has no limit for the whole.

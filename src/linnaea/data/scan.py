@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from linnaea.data.quality import ENOUGH, Look, look_at, pixel_problems, quality_
 from linnaea.errors import DataError, MissingExtraError
 from linnaea.hashing import content_hash
 from linnaea.machine import in_order
+from linnaea.progress_bar import ProgressBar
 from linnaea.text import counted, listed, option, plural
 
 
@@ -156,12 +157,15 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
     if size is not None:
         read.squares = np.zeros((len(files), size, size, *([3] if colour else [])), np.uint8)
     peculiar: dict[str, list[str]] = {name: [] for name in PECULIARITIES}
-    with contextlib.nullcontext() if side is None else Store(side, files) as store:
+    with (
+        contextlib.nullcontext() if side is None else Store(side, files) as store,
+        ProgressBar("Scan", len(files), unit="pictures", passing=True, patient=True) as bar,
+    ):
         read_one = functools.partial(_read_one, store, size, colour)
         # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
         # pictures.
         results = in_order(read_one, files, dataset.paths)
-        for row, result in enumerate(_bar(results, len(dataset))):
+        for row, result in enumerate(results):
             read.hashes.append(result.hash)
             read.taken.append(None if result.look is None else result.look.header.taken)
             if result.problem is not None:
@@ -175,6 +179,7 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
                 read.looks[row] = result.look
                 for name in result.look.header.peculiarities:
                     peculiar[name].append(dataset.paths[row])
+            bar.update()
     if store is not None:
         read.photographs = from_store(store, files, read.hashes)
     for name, paths in peculiar.items():
@@ -224,9 +229,3 @@ def _read_one(store: Store | None, size: int | None, colour: bool, file: Path, p
     except DataError as error:
         problem = Problem("unreadable", "error", (path,), error.message)
     return _Result(problem=problem)
-
-
-def _bar(results: Iterable[_Result], total: int) -> Iterable[_Result]:
-    from tqdm.auto import tqdm
-
-    return tqdm(results, "Scan", total, unit=" pictures", leave=False, disable=None, delay=1.0)

@@ -49,10 +49,11 @@ def threshold_for(validation: Predictions, wanted: float) -> dict[str, Any] | No
     Learn then test (Angelopoulos et al. 2021, arXiv:2110.01052, fixed sequences from several starts): from
     each of STARTS on to more pictures as long as Clopper and Pearson's lower bound (1934) of the accuracy is
     no less than wanted, 0..1, which must not depend on validation. Each start has an equal part of the doubt,
-    so that a lucky handful promises nothing. Pictures in groups count as so many as are independent.
+    so that a lucky handful guarantees nothing. Pictures in groups count as the independent pictures
+    that carry as much information.
 
     Returns {"wanted", "threshold", "answered", "accuracy"}, the last two shares of the validation set; None
-    where no threshold can promise so much.
+    where no threshold can guarantee so much.
     """
     return _threshold(validation, _bounds(validation), wanted)
 
@@ -72,7 +73,7 @@ def _threshold(
     order, right, _ = _answered(validation)
     answered, kept = bounds[0], bounds[1] >= wanted
     starts = np.searchsorted(answered, np.array(STARTS) * len(right) - 1e-9)
-    # The end of the unbroken row of kept promises from each start; before it, where the first is broken.
+    # The end of the unbroken row of kept guarantees from each start; before it, where the first is broken.
     lasts = [start + int(np.append(~kept[start:], True).argmax()) - 1 for start in starts]
     best = max((last for start, last in zip(starts, lasts, strict=True) if last >= start), default=None)
     if best is None:
@@ -90,7 +91,7 @@ def next_threshold(validation: Predictions) -> dict[str, Any] | None:
     """Return threshold_for the next step of WANTED above the validation accuracy; None where it cannot be.
 
     The step is chosen on the pictures that its bound is computed from, and CONFIDENCE is that of a level
-    wanted beforehand: only simulations say that this choice breaks no more promises (test_abstention).
+    wanted beforehand: only simulations say that this choice breaks no more guarantees (test_abstention).
     """
     wanted = _next_wanted(validation)
     return None if wanted is None else threshold_for(validation, wanted)
@@ -99,15 +100,15 @@ def next_threshold(validation: Predictions) -> dict[str, Any] | None:
 def why_none(validation: Predictions) -> dict[str, Any]:
     """Return why next_threshold is None for a validation set.
 
-    {"code": "too_good", "right", "pictures", "promised"}: it is above every step, and promises {"promised"},
-    0..1, without a threshold; {"code": "too_hard", "wanted"}: that step cannot be promised.
+    {"code": "too_good", "right", "pictures", "guaranteed"}: it is above every step, and so much, 0..1, is
+    guaranteed without a threshold; {"code": "too_hard", "wanted"}: that step cannot be guaranteed.
     """
     wanted = _next_wanted(validation)
     if wanted is not None:
         return {"code": "too_hard", "wanted": wanted}
     right = validation.predicted == validation.true
-    promised = _least(right, validation.groups, 1 - CONFIDENCE)
-    return {"code": "too_good", "right": int(right.sum()), "pictures": len(right), "promised": promised}
+    guaranteed = _least(right, validation.groups, 1 - CONFIDENCE)
+    return {"code": "too_good", "right": int(right.sum()), "pictures": len(right), "guaranteed": guaranteed}
 
 
 def levels(predictions: Predictions, validation: Predictions) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Pictures that come in groups, and how many independent ones they are worth.
+"""Pictures that come in groups, and how many independent pictures carry as much information.
 
 Thirty pictures of one plant are right or wrong together and tell less of new plants than thirty plants do.
 Their variance is that of a cluster sample, and an interval for a share uses the number of independent
@@ -77,7 +77,7 @@ def variance_of_mean(values: np.ndarray, groups: np.ndarray | None) -> float:
 
 
 def independent(values: np.ndarray, groups: np.ndarray | None) -> float:
-    """Return how many independent pictures tell as much of the mean of values (n,), 1 to n.
+    """Return how many independent pictures carry as much information about the mean of values (n,), 1 to n.
 
     values: right or wrong, or of few kinds.
 

@@ -24,7 +24,8 @@ class Comparison:
     both_right, only_a, only_b, both_wrong: int
         Pictures; together n.
     independent: float
-        How many independent pictures tell as much of the difference; n, where each stands alone.
+        How many independent pictures carry as much information about the difference; n, where each stands
+        alone.
     p_value: float
         McNemar's exact test, two-sided: the chance of a split of the discordant pictures at least this uneven
         if both models were equally good.

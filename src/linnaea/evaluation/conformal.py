@@ -1,12 +1,12 @@
-"""Split conformal promises: from scores of validation pictures a threshold that new ones keep below.
+"""Split conformal guarantees: from scores of validation pictures a threshold that new ones keep below.
 
 A new score, drawn as n others were, lies at or below their k-th smallest with a probability that depends on
 which n they happened to be: it has the law Beta(k, n + 1 - k), whatever the scores (Vovk 2012,
-arXiv:1209.2673). Its mean k / (n + 1) is the usual promise, kept on average over samples (Vovk, Gammerman and
-Shafer 2005). Here it is made with CONFIDENCE for the one sample that a person has (Vovk 2012; Park et al.
+arXiv:1209.2673). Its mean k / (n + 1) is the usual guarantee, kept on average over samples (Vovk, Gammerman
+and Shafer 2005). Here it is made with CONFIDENCE for the one sample that a person has (Vovk 2012; Park et al.
 2020, arXiv:2001.00106), and on average where n is too small for that.
 
-Pictures that come in groups count as so many as are independent (see clustered).
+Pictures that come in groups count as the independent pictures that carry as much information (see clustered).
 """
 
 import math
@@ -17,14 +17,14 @@ from scipy.stats import betabinom
 
 from linnaea.evaluation import clustered
 
-# Of so many samples, as a share, a threshold keeps its promise; as sure as the intervals are.
+# Of so many samples, as a share, a threshold keeps its guarantee; as sure as the intervals are.
 CONFIDENCE = 0.95
-# A promise that is broken so far that chance does it less often than this was too much.
+# A guarantee that is broken so far that chance does it less often than this was too much.
 UNLIKELY = 0.025
 
 
 def independent(scores: np.ndarray, share: float, groups: np.ndarray | None) -> int:
-    """Return how many independent scores tell as much of where a share of new ones lies as these (n,) do."""
+    """Return how many independent pictures carry as much information about a share as these scores (n,)."""
     n = len(scores)
     if groups is None or not n:
         return n

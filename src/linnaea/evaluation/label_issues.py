@@ -1,4 +1,4 @@
-"""Label errors: which given labels are probably wrong, by networks that have not seen the pictures."""
+"""Label issues: which given labels are probably wrong, by networks that have not seen the pictures."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from linnaea.errors import DataError
 from linnaea.evaluation.predictions import Predictions
 
 COLUMNS = ("path", "given", "suggested", "confidence")
-"""The columns of label_errors.csv."""
+"""The columns of label_issues.csv."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def find_suspects(predictions: Predictions) -> list[Suspect]:
     Through cleanlab (Northcutt, Jiang and Chuang 2021, J. Artif. Intell. Res. 70:1373-1411): every picture
     that would be called something else, ordered by the probability of its given label. The filters of
     confident learning are not used: with ten to forty pictures a class they pass over a third of the wrong
-    labels (benchmarks/label_errors.py), and a person looks at the first of the list anyway.
+    labels (benchmarks/label_issues.py), and a person looks at the first of the list anyway.
 
     Raises DataError for an empty table, or a picture whose class training did not have.
     """
     from cleanlab.filter import find_label_issues
 
     if not len(predictions):
-        raise DataError("The table holds no pictures.", "Label errors are found from folds: --folds 5.")
+        raise DataError("The table holds no pictures.", "Label issues are found from folds: --folds 5.")
     given = predictions.true_index
     # One process: a picture costs microseconds, and starting others seconds.
     rows = find_label_issues(
@@ -91,7 +91,7 @@ def joined(tables: list[Predictions]) -> Predictions:
 
 
 def to_csv(suspects: list[Suspect]) -> str:
-    """Return label_errors.csv: path, given, suggested, confidence, the most probable error first."""
+    """Return label_issues.csv: path, given, suggested, confidence, the most probable error first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

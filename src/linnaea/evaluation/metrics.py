@@ -17,7 +17,7 @@ __all__ = ["compute_metrics", "confusion", "most_confused", "per_class"]
 # A probability of zero for the truth would cost infinitely much; scikit-learn's log_loss clips here too.
 CLIP = float(np.finfo(np.float64).eps)
 RESAMPLES = 1000
-SET_COVERAGE = 0.95  # that the prediction sets of a report promise
+SET_COVERAGE = 0.95  # that the prediction sets of a report guarantee
 SURE = 0.9  # the confidence from which on a mistake is called a sure one
 
 
@@ -33,7 +33,7 @@ def compute_metrics(
 
     accuracy, top_3 (4 to 6 classes), top_5 (6 and more)
         Wilson's interval; also "correct" and "pictures", the counts behind the number, and of pictures that
-        come in groups "groups" and "independent", how many these tell as much as (see clustered).
+        come in groups "groups" and "independent", how many carry as much (see clustered).
     balanced_accuracy = mean_per_class_accuracy, macro_f1
         Means over the classes that have a picture in the table: recall, and F1 with 0 for 0/0 (scikit-learn:
         labels= those classes, zero_division=0). Bootstrap interval, pictures or whole groups drawn within
@@ -114,7 +114,7 @@ def explained(
         "before": without the temperature.
     answered, set_coverage, with a validation set
         "levels": abstention.levels; "sizes": how many pictures have a set of so many classes, and "sets", the
-        rule's promise. Where they could not be had, their value is None and "reason" says why: see
+        rule's guarantee. Where they could not be had, their value is None and "reason" says why: see
         abstention.why_none and prediction_sets.too_few.
 
     metrics.json of earlier versions lacks these: read through this function, it has them.
@@ -136,11 +136,11 @@ def explained(
         more["accuracy"]["by_confidence_before"] = calibration.reliability(before)
         more["log_loss"] = {"before": mean_log_loss(before)}
     if validation is not None and len(validation):
-        more |= _promises(predictions, validation)
+        more |= _guarantees(predictions, validation)
     return metrics | {name: entry | metrics.get(name, {}) for name, entry in more.items()}
 
 
-def _promises(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
+def _guarantees(predictions: Predictions, validation: Predictions) -> dict[str, dict[str, Any]]:
     """Return what explains set_coverage and answered: the rule, thresholds; or why there is none."""
     missing: dict[str, Any] = {"value": None, "low": None, "high": None}
     answered: dict[str, Any] = {"levels": abstention.levels(predictions, validation)}
@@ -152,7 +152,7 @@ def _promises(predictions: Predictions, validation: Predictions) -> dict[str, di
     sets = prediction_sets.PredictionSets.fit(validation, SET_COVERAGE)
     sizes, pictures = np.unique(sets.members(predictions.probabilities).sum(axis=1), return_counts=True)
     table = {str(size): count for size, count in zip(sizes.tolist(), pictures.tolist(), strict=True)}
-    return {"answered": answered, "set_coverage": {"sets": sets.promise, "sizes": table}}
+    return {"answered": answered, "set_coverage": {"sets": sets.guarantee, "sizes": table}}
 
 
 def per_class(predictions: Predictions) -> list[dict[str, Any]]:

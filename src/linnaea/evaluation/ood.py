@@ -59,9 +59,9 @@ class OutlierScore:
         A score above it says: none of the classes.
     asked, seen: float
         The false-alarm rate that was asked for, and the share of those pictures whose score is above. Few
-        pictures cannot promise the former: see promised.
+        pictures cannot guarantee the former: see guaranteed.
     pictures, independent: int
-        How many they were, and how many independent ones they tell as much as: see clustered.
+        How many they were, and how many independent pictures carry as much information: see clustered.
     split: "validation" or "training"
         The set that they are from.
     """
@@ -79,9 +79,9 @@ class OutlierScore:
     split: str
 
     @property
-    def promised(self) -> float:
+    def guaranteed(self) -> float:
         """The false-alarm rate that the threshold keeps, on average at least."""
-        return promised_rate(self.asked, self.independent)
+        return guaranteed_rate(self.asked, self.independent)
 
     @property
     def _below(self) -> float:
@@ -90,12 +90,12 @@ class OutlierScore:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the asked rate is promised with conformal.CONFIDENCE."""
+        """Whether the asked rate is guaranteed with conformal.CONFIDENCE."""
         confidence = conformal.confidence(self._below, self.independent, 1 - self.asked)
         return confidence >= conformal.CONFIDENCE
 
     @property
-    def surely_promised(self) -> float:
+    def surely_guaranteed(self) -> float:
         """The false-alarm rate that the threshold keeps with conformal.CONFIDENCE."""
         return 1 - conformal.sure_share(self._below, self.independent)
 
@@ -231,14 +231,14 @@ def conformal_threshold(scores: np.ndarray, asked: float, independent: int | Non
     With 95 % confidence over the pictures that set it, as many as are independent (split conformal, for
     outliers Bates et al. 2023, Annals of Statistics 51:149; see conformal). The largest score, where there
     are too few for that: with 5 %, below 59 pictures. It then holds on average, down to 19; below, the chance
-    is that of promised_rate.
+    is that of guaranteed_rate.
     """
     threshold = conformal.threshold(scores, 1 - asked, independent)
     return float(scores.max()) if threshold is None else threshold
 
 
 def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Tell whether metrics.json's false alarms are more than were promised, and than chance explains."""
+    """Tell whether metrics.json's false alarms are more than were guaranteed, and than chance explains."""
     entry = metrics.get("outliers", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
     # Runs that were evaluated earlier have no p_value.
@@ -247,11 +247,11 @@ def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(value > wanted and chance < conformal.UNLIKELY)
 
 
-def promised_rate(asked: float, pictures: int) -> float:
+def guaranteed_rate(asked: float, pictures: int) -> float:
     """Return the false-alarm rate that a threshold from so many pictures keeps, 0..1: the asked one or more.
 
     Of n + 1 exchangeable scores each is as likely the largest, so that a new one lies above all n with a
-    chance of 1 / (n + 1): no threshold among them promises less.
+    chance of 1 / (n + 1): no threshold among them guarantees less.
     """
     return max(asked, 1 / (pictures + 1))
 

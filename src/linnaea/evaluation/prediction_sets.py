@@ -1,4 +1,4 @@
-"""Prediction sets: the few classes that hold the truth as often as was promised (split conformal)."""
+"""Prediction sets: the few classes that hold the truth as often as is guaranteed (split conformal)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class PredictionSets:
         Of the validation set, and how many of them have the truth in their set: more than was wanted, where
         the likeliest class alone is right that often.
     independent: int
-        How many independent pictures those tell as much as (see clustered): every promise rests on them.
+        How many independent pictures carry as much information (see clustered): guarantees rest on them.
     """
 
     coverage: float
@@ -59,8 +59,8 @@ class PredictionSets:
         independent = independent_pictures(validation, coverage)
         threshold = conformal.threshold(_scores_of_truth(validation), coverage, independent)
         if threshold is None:
-            ones = "one" if independent == 1 else "ones"
-            alike = f", which tell no more of that than {independent:,} independent {ones}"
+            kind = "picture" if independent == 1 else "pictures"
+            alike = f", which carry as much information as {independent:,} independent {kind}"
             alike = alike if independent < n else ""
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
@@ -97,8 +97,8 @@ class PredictionSets:
         return conformal.chance(held, pictures, self._held, self.independent)
 
     @property
-    def promise(self) -> dict[str, float | int]:
-        """What the rule promises: {"coverage", "threshold", "confidence", "mean_coverage", "pictures", …}."""
+    def guarantee(self) -> dict[str, float | int]:
+        """What is guaranteed: {"coverage", "threshold", "confidence", "mean_coverage", "pictures", …}."""
         names = ("coverage", "threshold", "confidence", "mean_coverage", "pictures", "independent")
         return {name: getattr(self, name) for name in names}
 
@@ -108,7 +108,7 @@ class PredictionSets:
 
 
 def independent_pictures(validation: Predictions, coverage: float) -> int:
-    """Return how many independent pictures tell as much of a coverage as a validation set does."""
+    """Return how many independent pictures carry as much information about a coverage as these do."""
     return conformal.independent(_scores_of_truth(validation), coverage, validation.groups)
 
 
@@ -126,7 +126,7 @@ def too_few(validation: Predictions, coverage: float) -> dict[str, Any] | None:
 
 
 def broken(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Tell whether metrics.json's sets held fewer than was promised, and than chance explains."""
+    """Tell whether metrics.json's sets held fewer than was guaranteed, and than chance explains."""
     entry = metrics.get("set_coverage", {})
     value, wanted, chance = (entry.get(name) for name in ("value", "wanted", "p_value"))
     # Runs that were evaluated earlier have no p_value.

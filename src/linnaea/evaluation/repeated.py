@@ -55,7 +55,7 @@ def compare_repeats(
     because their training sets overlap. Where all were tested on one set it is variance/n, to which the
     variance from the pictures of that set is added: other seeds do not show what other pictures would.
     The variance of the differences is taken for no less than which pictures a set happens to hold gives by
-    itself: two repeats that differ by one picture each would else promise certainty.
+    itself: two repeats that differ by one picture each would else claim certainty.
 
     Raises DataError for other numbers of runs, fewer than two, and as compare does.
     """

@@ -113,7 +113,10 @@ def _failures(facts: RunFacts) -> list[str]:
             f"{percent(SURE, 0)} or more."
         )
     if sentences.broken_sets(facts.metrics):
-        lines.append("Its prediction sets and thresholds may promise too much: see the warning at the top.")
+        lines.append(
+            "Its prediction sets and thresholds may hold less often than guaranteed: see the warning at the "
+            "top."
+        )
     return lines + _blind_spots(facts)
 
 
@@ -124,7 +127,7 @@ def _unfamiliar(facts: RunFacts) -> list[str]:
         return ["A picture of anything else is assigned one of these classes too, without a warning."]
     # Older runs do not say how many of the pictures are independent.
     pictures = facts.outliers.get("independent", facts.outliers.get("pictures"))
-    rate = ood.promised_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
+    rate = ood.guaranteed_rate(asked, pictures) if isinstance(pictures, int) and pictures > 0 else asked
     # Older runs call it a part.
     split = str(facts.outliers.get("split") or facts.outliers.get("part") or "validation")
     more = ""

@@ -42,7 +42,7 @@ def build_group(group: RunGroup) -> Path:
         "verdict": sentences.spread(info, group.lost()),
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
-        "labels": "label_errors.html" if (group.path / "label_errors.html").exists() else "",
+        "labels": labels.name if (labels := group.label_issues.with_suffix(".html")).exists() else "",
         "groups": [],
         "group_pairs": [],
         # Runs of one recipe are not compared with each other: their spread is the answer.

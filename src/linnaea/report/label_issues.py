@@ -1,4 +1,4 @@
-"""The page of probable label errors: a gallery with a decision for each picture."""
+"""The page of label issues: a gallery with a decision for each picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,32 +27,32 @@ class Shown:
     tiny: bool
 
 
-def build_label_errors(group: RunGroup) -> Path:
-    """Draw label_errors.html from label_errors.csv and the thumbnails, and return its path.
+def build_label_issues(group: RunGroup) -> Path:
+    """Draw label_issues.html from label_issues.csv and the thumbnails, and return its path.
 
     Raises DataError or RunError where a file of the group is damaged or was edited; the old page then stays.
     """
     group.check_tables()
     info = group.info
-    suspects = read_csv(group.path / "label_errors.csv")
+    suspects = read_csv(group.label_issues.with_suffix(".csv"))
     shown: list[Shown] = []
     album = Album(THUMBNAIL_BYTES)
-    folder = group.path / "label_errors"
     for number, suspect in enumerate(suspects, start=1):
-        thumbnail = album.take(folder / f"{number:06}.jpg", SIDE)
+        thumbnail = album.take(group.label_issues / f"{number:06}.jpg", SIDE)
         if thumbnail is None:
             break
         confidence = probability(suspect.confidence)
         named = suspect.path, suspect.given, suspect.suggested
         shown.append(Shown(number, *named, confidence, thumbnail.source, thumbnail.tiny))
     return write_page(
-        group.path / "label_errors.html",
+        group.label_issues.with_suffix(".html"),
         "labels.html.jinja",
-        page_title=f"Probable label errors · {info.data.name or ''} · Linnaea",
+        page_title=f"Label issues · {info.data.name or ''} · Linnaea",
         eyebrow=[info.data.name or "", formatting.counted(len(info.runs), "fold")],
         suspects=shown,
         left=len(suspects) - len(shown),
         total=len(suspects),
+        table=f"{group.label_issues.name}.csv",
         classes=info.classes,
         relabel=info.relabel,
     )

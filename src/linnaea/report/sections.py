@@ -9,7 +9,7 @@ from linnaea.report import formatting, sentences
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
-from linnaea.runs.repeated import KINDS
+from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
 from linnaea.text import command
 
@@ -179,6 +179,7 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
     splits = {split: number for split, number in data.splits.items() if number}
     total = sum(splits.values())
     names = {"train": "training", "val": "validation", "test": "test"}
+    labels = label_issues(facts.path.parent).with_suffix(".html")
     prints = ("Fingerprint of the data", data.fingerprint), ("Hash of the split", data.split_hash)
     return {
         "name": facts.data_name,
@@ -196,7 +197,7 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
         "looked": facts.problems is not None,
         "problems": kinds_of_problems(facts),
         "check_page": (facts.path / "check.html").exists(),
-        "labels_page": one_of(facts) != "" and (facts.path.parent / "label_errors.html").exists(),
+        "labels_page": labels.name if one_of(facts) and labels.exists() else "",
         "prints": [(title, value) for title, value in prints if value],
     }
 

@@ -41,9 +41,14 @@ def in_groups(metrics: Metrics) -> str | None:
         return None
     return (
         f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend "
-        f"to be right or wrong together: they carry as much information as {round(alone):,} independent "
-        f"{plural(round(alone), 'one')}, and the intervals allow for that"
+        f"to be right or wrong together: they carry as much information as {independent_pictures(alone)}, "
+        "and the intervals allow for that"
     )
+
+
+def independent_pictures(number: float) -> str:
+    """Return an effective sample size: '120 independent pictures'."""
+    return f"{round(number):,} independent {plural(round(number), 'picture')}"
 
 
 def calibration_error(metrics: Metrics) -> str | None:
@@ -68,8 +73,8 @@ def broken_sets(metrics: Metrics) -> str | None:
         f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
         f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, "
         f"this would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are "
-        "based on the validation set, which was probably easier: they may promise too much for new pictures "
-        "as well"
+        "based on the validation set, which was probably easier: they may hold less often than guaranteed "
+        "for new pictures as well"
     )
 
 
@@ -91,14 +96,12 @@ def _how_seldom(chance: float) -> str:
     return f"{100 * chance:.1f} %" if chance >= 0.001 else "less than 0.1 %"
 
 
-def promise(rule: Mapping[str, Any]) -> str:
-    """Return what "these sets …" do; rule: PredictionSets.promise."""
+def guarantee(rule: Mapping[str, Any]) -> str:
+    """Return what "these sets …" do; rule: PredictionSets.guarantee."""
     wanted, pictures, independent = f"{100 * rule['coverage']:g} %", rule["pictures"], rule["independent"]
     rest_on = counted(pictures, "validation picture")
     if clustered.matters(independent, pictures):
-        rest_on += (
-            f", which carry as much information as {independent:,} independent {plural(independent, 'one')}"
-        )
+        rest_on += f", which carry as much information as {independent_pictures(independent)}"
     if rule["confidence"] >= conformal.CONFIDENCE:
         return (
             f"contain the true class at least {wanted} of the time, with {SURE}, and "
@@ -127,8 +130,8 @@ def why_none(reason: Mapping[str, Any]) -> str:
     if reason["code"] == "too_hard":
         wanted = f"{100 * reason['wanted']:g} %"
         return f"the validation set is too small, or too hard, to guarantee {wanted} correct answers"
-    # Cut, not rounded: 94.99 % is not 95 %.
-    least = math.floor(1000 * reason["promised"]) / 10
+    # Older runs call it promised. Cut, not rounded: 94.99 % is not 95 %.
+    least = math.floor(1000 * reason.get("guaranteed", reason.get("promised"))) / 10
     return (
         f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without "
         f"a threshold, which guarantees no more than {least:g} % correct answers"
@@ -150,8 +153,8 @@ def shortfall(score: OutlierScore) -> str:
     kind = "pictures" if score.independent == score.pictures else "independent pictures"
     of = f" of the {surest} {kind} that {100 * score.asked:g} % takes"
     return (
-        f"a false-alarm rate of {100 * score.promised:.3g} % is guaranteed on average, and one of "
-        f"{100 * score.surely_promised:.3g} % with {SURE}: it is based on "
+        f"a false-alarm rate of {100 * score.guaranteed:.3g} % is guaranteed on average, and one of "
+        f"{100 * score.surely_guaranteed:.3g} % with {SURE}: it is based on "
         f"{score.independent:,}{of if score.independent < surest else f' {kind}'}"
     )
 

@@ -247,7 +247,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         f"Prediction sets for {wanted_share(float(wanted))} contained the true class for "
         f"{percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
         f"with {number(facts.metric('set_size'), 2)} classes per picture on average. "
-        f"Such sets {formatting.unbroken(sentences.promise(rule))}."
+        f"Such sets {formatting.unbroken(sentences.guarantee(rule))}."
     )
     if sentences.broken_sets(facts.metrics):
         words += " This guarantee was probably missed here: see the warning beside the score."

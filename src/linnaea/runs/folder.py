@@ -36,20 +36,24 @@ _HEAD = 1 << 16  # bytes of a page within which its title ends
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
+# What the table, the page and the thumbnails of a group's label issues are called, in earlier versions last.
+LABEL_ISSUES = ("label_issues", "label_errors")
 # All that a run, or a group of them, writes by name beside what says that it is one.
 FILES = (
     *("split.csv", "history.jsonl", "predictions.csv", "metrics.json", "report.html", "validation.csv"),
     *("calibration.json", "outliers.safetensors", "outliers.json", "weights.safetensors", "model.json"),
-    *("check.json", "check.html", "folds.csv", "label_errors.csv", "label_errors.html"),
+    *("check.json", "check.html", "folds.csv"),
+    *(f"{name}{end}" for name in LABEL_ISSUES for end in (".csv", ".html")),
 )
 NETWORK = ("weights.safetensors", "model.json")
 """What a classifier saves."""
 # What a run's numbers and answers rest on: each is used only as it was written.
 CHECKED = (
     *(*NETWORK, "history.jsonl", "predictions.csv", "validation.csv", "metrics.json", "calibration.json"),
-    *("outliers.safetensors", "outliers.json", "check.json", "folds.csv", "label_errors.csv"),
+    *("outliers.safetensors", "outliers.json", "check.json", "folds.csv"),
+    *(f"{name}.csv" for name in LABEL_ISSUES),
 )
-FOLDERS = ("checkpoint", "mistakes", "doubtful", "cells", "label_errors")
+FOLDERS = ("checkpoint", "mistakes", "doubtful", "cells", *LABEL_ISSUES)
 
 
 class RunFolder:
@@ -378,8 +382,9 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         self.sweep()
         self.clear_pictures()
-        for picture in self.path.glob("label_errors/*.jpg"):
-            picture.unlink()
+        for name in LABEL_ISSUES:
+            for picture in self.path.glob(f"{name}/*.jpg"):
+                picture.unlink()
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
         # Only the runs that the group names: another folder "1" in there is somebody else's.
         for folder in (self.path / name for name in self._inner_names()):

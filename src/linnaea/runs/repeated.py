@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from linnaea.errors import RunError
-from linnaea.runs.folder import GROUP_FILES, RunFolder, is_plain_name
+from linnaea.runs.folder import GROUP_FILES, LABEL_ISSUES, RunFolder, is_plain_name
 from linnaea.runs.schema import GroupInfo
 from linnaea.text import command
 
@@ -19,8 +19,8 @@ KINDS: tuple[Kind, ...] = ("repeats", "folds")
 class RunGroup(RunFolder):
     """Runs 1, 2, … of one recipe, each a complete run folder, and what they say together.
 
-    repeats.json or folds.json · report.html; of folds also folds.csv, label_errors.csv, label_errors.html and
-    the thumbnails in label_errors/
+    repeats.json or folds.json · report.html; of folds also folds.csv, label_issues.csv, label_issues.html and
+    the thumbnails in label_issues/
 
     kind: "repeats" or "folds"
     """
@@ -138,10 +138,23 @@ class RunGroup(RunFolder):
         """Return the metrics of the evaluated runs taken together, computed again; see summary."""
         return summary([run.metrics() for run in self.evaluated()])
 
+    @property
+    def label_issues(self) -> Path:
+        """The folder of the thumbnails of label issues; table and page are called so, with an ending."""
+        return label_issues(self.path)
+
     def check_tables(self) -> None:
-        """Raise RunError where folds.csv or label_errors.csv was edited since it was written, or is gone."""
-        for name in ("folds.csv", "label_errors.csv"):
+        """Raise RunError where folds.csv or label_issues.csv was edited since it was written, or is gone."""
+        for name in ("folds.csv", *(f"{name}.csv" for name in LABEL_ISSUES)):
             self.refuse_changed(name)
+
+
+def label_issues(group: Path) -> Path:
+    """Return RunGroup.label_issues of the group in this folder: of an earlier version, by its older name."""
+    for name in LABEL_ISSUES:
+        if any((group / f"{name}{end}").exists() for end in (".csv", ".html")):
+            return group / name
+    return group / LABEL_ISSUES[0]
 
 
 def summary(metrics: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -345,8 +345,8 @@ class _Level(_Strict):
     high: float | None
 
 
-class _Promise(_Strict):
-    """What prediction sets promise, as evaluation.prediction_sets.PredictionSets.promise has it."""
+class _Guarantee(_Strict):
+    """What prediction sets guarantee, as evaluation.prediction_sets.PredictionSets.guarantee has it."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
     threshold: float
@@ -372,7 +372,8 @@ class _TooGood(_Strict):
     code: Literal["too_good"]
     right: _Count
     pictures: _Count
-    promised: _Share
+    # Older runs call it promised.
+    guaranteed: _Share = Field(validation_alias=AliasChoices("guaranteed", "promised"))
 
 
 class _TooHard(_Strict):
@@ -409,7 +410,7 @@ class _Metric(_Strict):
     by_confidence_before: list[_ByConfidence] | None = None
     by_coverage: list[_ByCoverage] | None = None
     levels: list[_Level] | None = None
-    sets: _Promise | None = None
+    sets: _Guarantee | None = None
     sizes: dict[Annotated[str, Field(pattern="^[1-9][0-9]*$")], Annotated[int, Field(ge=1)]] | None = None
     reason: _TooFew | _TooGood | _TooHard | None = None
 

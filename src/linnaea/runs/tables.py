@@ -27,7 +27,7 @@ def split_of(run: RunFolder) -> list[dict[str, str]] | None:
     """
     path = run.path / "split.csv"
     if not path.exists():
-        # Without its groups, every interval and promise would come out too narrow.
+        # Without its groups, every interval and guarantee would come out too narrow.
         if run.info.data.split_hash is not None:
             raise DataError(f"{path} is missing; run.json keeps its hash.", _CURE)
         return None

@@ -400,4 +400,4 @@ def test_what_is_no_collection_of_pictures_is_refused(
 def test_the_report_variant_squeezes_the_whole_picture(classifier: Build, train_part: Any) -> None:
     squeezed = classifier(preprocessing="report", epochs=1, crop_scale=1.0).fit(*train_part)
     assert squeezed.preprocessing_.variant == "report"
-    assert squeezed.input_config_["mean"] == [0, 0, 0]
+    assert squeezed.preprocessing_.mean == (0, 0, 0)

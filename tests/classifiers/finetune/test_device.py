@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ from linnaea.classifiers.finetune.device import (
     processor_has_bfloat16,
 )
 from linnaea.classifiers.finetune.precision import choose_precision
+from linnaea.classifiers.heatmaps import heat_maps
 from linnaea.errors import LinnaeaError, SettingError
 
 CPU = torch.device("cpu")
@@ -198,6 +200,56 @@ def test_training_and_prediction_say_what_to_do_when_memory_is_full(
     with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
         classifier(epochs=1, probe=False).fit(*train_part, on_epoch=spoil)
     assert error.value.cure == "Halve --batch-size, or set a smaller --size."
+
+
+def full(module: nn.Module, *_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_what_a_fitted_network_is_asked_says_what_to_do_when_memory_is_full(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    X, fitted = train_part[0], classifier(epochs=0).fit(*train_part)
+    fitted.network_.get_classifier()[-1].register_forward_hook(full)
+    columns = np.zeros(len(X), int)
+    for ask in (
+        # Features are remembered: what is computed is the last layer.
+        lambda: fitted.features_and_proba(X, "train"),
+        lambda: heat_maps(fitted, X, columns),
+        lambda: fitted.evaluate(*train_part),
+    ):
+        with pytest.raises(LinnaeaError, match="no room for batches of 32 pictures at 48 pixels") as error:
+            ask()
+        assert error.value.cure.startswith("Close other programs")
+
+
+def test_statistics_that_are_estimated_again_say_what_to_do_when_memory_is_full(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    def spoil(record: Any, learner: Any) -> None:
+        learner.network_.get_submodule("conv_stem").register_forward_hook(full)
+
+    learner = classifier(epochs=1, batch_norm="reestimate")
+    with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
+        learner.fit(*train_part, on_epoch=spoil)
+    assert error.value.cure == "Halve --batch-size, or set a smaller --size."
+
+
+class TooLarge:
+    """A picture that no memory has room for."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.empty((1 << 30, 1 << 28, 3), np.uint8)
+
+
+def test_pictures_that_memory_has_no_room_for_say_what_to_do(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    pictures = [*train_part[0][1:], TooLarge()]
+    for more in ({"X": pictures}, {"X": train_part[0], "validation_data": (pictures, train_part[1])}):
+        with pytest.raises(LinnaeaError, match="no room for the pictures") as error:
+            classifier(epochs=0).fit(y=train_part[1], **more)
+        assert error.value.cure.startswith("Close other programs")
 
 
 def test_a_classifier_computes_on_the_device_that_it_is_given(

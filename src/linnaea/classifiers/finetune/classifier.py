@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from types import NoneType
@@ -16,11 +17,10 @@ from torch import Tensor
 from linnaea.classifiers.common import samples
 from linnaea.classifiers.common.progress import whole_state
 from linnaea.classifiers.common.saved import SavedModel, checked_model_args
-from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.contract import Classifier, OnEpoch, OnStep, TrainingState
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
-from linnaea.classifiers.finetune.device import Device, choose_device
-from linnaea.classifiers.finetune.loop import TrainingSet
+from linnaea.classifiers.finetune.device import Device, choose_device, room_to_predict, room_to_train
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
@@ -31,10 +31,10 @@ from linnaea.classifiers.finetune.pictures import (
 )
 from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.settings import check_settings
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
 from linnaea.errors import DataError, LinnaeaError, SettingError
 from linnaea.random_streams import seed_from
+from linnaea.settings import PRETRAINED, check
 from linnaea.text import counted
 
 
@@ -197,8 +197,18 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     random_state: Any = None
 
     def check_settings(self) -> None:
-        """Raise SettingError that names every setting whose value is refused."""
-        check_settings(self.get_params(deep=False))
+        """Raise SettingError that names every value that is refused, or two that do not go together."""
+        check(self.get_params(deep=False), PRETRAINED)
+        if self.mixup + self.cutmix > 1:
+            raise SettingError(
+                f"mixup {self.mixup} and cutmix {self.cutmix} are more than all batches together.",
+                "Each is a share of the batches: choose two that sum to 1 at most.",
+            )
+        if self.budget is not None and not self.probe:
+            raise SettingError(
+                f"With a budget of {self.budget:g} seconds there must be a probe; received probe=False.",
+                "Leave probe out: it is what fine-tuning must beat to be kept.",
+            )
 
     def fit(
         self,
@@ -218,48 +228,32 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Raises SettingError, DataError, LinnaeaError (weights), and DivergenceError where the loss stops being
         a number; after that, and after Ctrl-C, the classifier is the best epoch so far.
         """
-        started = time.perf_counter()
-        loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
+        started, state = time.perf_counter(), self._state_to_resume()
         self.__dict__.pop("_trainer", None)
         self.check_settings()
-        opened, train, validation = self._prepare(X, y, validation_data, sample_weight, loaded)
-        settings = self.get_params(deep=False) | self.suited()
-
-        def follow(stage: str, done: int, total: int, seconds: float) -> None:
-            self._show(trainer)
-            if on_step is not None:
-                on_step(stage, done, total, seconds)
-
-        def listen(record: EpochRecord) -> None:
-            self._show(trainer)
-            if on_epoch is not None:
-                on_epoch(record, self)
-
-        trainer = Trainer(
-            opened, settings, train, validation, precision=self.precision_, seed=self.seed_, on_step=follow
-        )
-        self._show(trainer)
-        if loaded is None:
-            trainer.start(X, started)
-        else:
-            trainer.resume(*loaded)
-        self._trainer = trainer
-        try:
-            trainer.run(listen)
-        finally:
-            self._show(trainer)
+        trainer = self._set_up(X, y, validation_data, sample_weight, state)
+        trainer.on_change, trainer.on_step = self._show, on_step
+        if on_epoch is not None:
+            trainer.on_epoch = lambda record: on_epoch(record, self)
+        with room_to_train(trainer.device, self.batch_size, self.preprocessing_.size):
+            if state is None:
+                trainer.start(X, started)
+            else:
+                trainer.resume(*state)
+            self._trainer = trainer
+            trainer.run()
         # It is several times as large as what it made. One that was broken off stays: training_state has it.
         del self._trainer
         return self
 
-    def _prepare(
+    def _set_up(
         self,
         X: Any,
         y: Any,
         validation_data: tuple[Any, Any] | None,
         sample_weight: Any,
-        loaded: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
-    ) -> tuple[construction.Opened, TrainingSet, ValidationSet | None]:
+        state: TrainingState | None,
+    ) -> Trainer:
         """Check everything that can be checked, then build the network and decode the pictures."""
         self.temperature_ = 1.0
         y = samples.labels(y, count_pictures(X))
@@ -274,12 +268,13 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
             y_val = samples.labels(validation_data[1], number, "validation y")
             val_targets = samples.class_numbers(y_val, classes, "validation y")
         with whole_state():
-            begun = None if loaded is None else (loaded[1]["seed"], loaded[1]["precision"])
+            begun = None if state is None else (state[1]["seed"], state[1]["precision"])
         self.seed_ = seed_from(self.random_state) if begun is None else begun[0]
         opened = self.first_network(len(classes))
         how = self.precision, opened, self.backbone, self.batch_size, self.batch_norm
         self.precision_ = construction.precision_for(*how) if begun is None else begun[1]
-        self.learning_rate_ = self.suited()["learning_rate"]
+        suited = self.suited()
+        self.learning_rate_ = suited["learning_rate"]
         where = next(opened.network.parameters()).device
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
         validation = None
@@ -287,10 +282,10 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
             pictures_val = EvaluationBatches(validation_data[0], opened.preprocessing, where)
             validation = ValidationSet(pictures_val, val_targets)
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
-        self.input_config_ = opened.preprocessing.as_dict()
         self.weights_, self._model_args = opened.weights, opened.model_args
-        targets = samples.class_numbers(y, classes)
-        return opened, construction.training_set(pictures, targets, weights, len(classes)), validation
+        train = construction.training_set(pictures, samples.class_numbers(y, classes), weights, len(classes))
+        settings = self.get_params(deep=False) | suited
+        return Trainer(opened, settings, train, validation, precision=self.precision_, seed=self.seed_)
 
     def _show(self, trainer: Trainer) -> None:
         """Let how far the training is be seen in the attributes that end in an underscore."""
@@ -298,7 +293,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self.plan_, self.probe_, self.kept_ = trainer.plan, trainer.probe, trainer.kept
         self._remembered = trainer.remembered
 
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def training_state(self) -> TrainingState:
         """Return what exact resume needs: named arrays, and plain JSON values.
 
         Raises LinnaeaError but in on_epoch and on_step, and after a fit that was broken off.
@@ -309,10 +304,6 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
                 "Ask for training_state in on_epoch or on_step.",
             )
         return self._trainer.state()
-
-    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take back what training_state returned; the next fit goes on from there."""
-        self._loaded_state = arrays, values
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is needed to predict: a classifier is pickled at about the size of its network."""
@@ -325,15 +316,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Raises UsageError for an unknown backbone, SettingError for a stage that it does not have and a size
         that it does not take, LinnaeaError for weights that cannot be had or do not fit.
         """
-        opened = construction.open_network(
-            self.backbone,
-            weights=self.weights,
-            size=self.size,
-            variant=self.preprocessing,
-            classes=2,
-            seed=0,
-            device=self.device,
-        )
+        opened = self._opened(classes=2, seed=0)
         choose_trained(opened.network, self.suited()["train_from"])
 
     def suited(self) -> dict[str, Any]:
@@ -371,11 +354,13 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     def _device(self) -> Device:
         return Device(next(self.network_.parameters()).device)
 
-    def _logits(self, X: Any) -> Tensor:
+    def _computed(self, compute: Callable[..., Tensor], X: Any) -> Tensor:
         check_is_fitted(self, "network_")
-        where = next(self.network_.parameters()).device
-        seen = batches(X, self.preprocessing_, where, inference.BATCH)
-        return inference.logits(self.network_, seen, self.preprocessing_, self.precision_, tta=self.tta)
+        seen = batches(X, self.preprocessing_, self._device().where, inference.BATCH)
+        return compute(self.network_, seen, self.preprocessing_, self.precision_, tta=self.tta)
+
+    def _logits(self, X: Any) -> Tensor:
+        return self._computed(inference.logits, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits (n, classes); with two classes, their difference (n,), as scikit-learn does."""
@@ -394,13 +379,16 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
         Raises LinnaeaError where the first weights cannot be had.
         """
+        return self._opened(classes=classes, seed=self.seed_)
+
+    def _opened(self, *, classes: int, seed: int) -> construction.Opened:
         return construction.open_network(
             self.backbone,
             weights=self.weights,
             size=self.size,
             variant=self.preprocessing,
             classes=classes,
-            seed=self.seed_,
+            seed=seed,
             device=self.device,
         )
 
@@ -423,8 +411,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each picture, (n,)."""
-        check_is_fitted(self, "network_")
-        return self.classes_[self._logits(X).argmax(1).numpy()]
+        columns = self._logits(X).argmax(1).numpy()
+        return self.classes_[columns]
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the last layer sees, float32 (n, width): pooled features, or the head's hidden units.
@@ -432,17 +420,14 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         With tta="flip" the mean of a picture's and its mirror's: the last layer of these means gives
         decision_function's logits.
         """
-        check_is_fitted(self, "network_")
-        where = next(self.network_.parameters()).device
-        seen = batches(X, self.preprocessing_, where, inference.BATCH)
-        how = self.preprocessing_, self.precision_
-        return inference.last_features(self.network_, seen, *how, tta=self.tta).numpy()
+        return self._computed(inference.last_features, X).numpy()
 
     def features_and_proba(self, X: Any, split: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Return features(X) and predict_proba(X), of one pass through the network, or of none."""
         features = self.remembered(split)
         features = self.features(X) if features is None else features
-        logits = inference.last_logits(self.network_, torch.from_numpy(features))
+        with room_to_predict(self._device().where, inference.BATCH, self.preprocessing_.size):
+            logits = inference.last_logits(self.network_, torch.from_numpy(features))
         return features, torch.softmax(logits.double() / self.temperature_, dim=1).numpy()
 
     def remembered(self, split: str) -> np.ndarray | None:
@@ -509,7 +494,6 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
             classifier = model.unfitted(cls)
             _check(header, model.arrays)
             classifier.preprocessing_ = Preprocessing.from_dict(header["preprocessing"])
-            classifier.input_config_ = header["preprocessing"]
             classifier.weights_, classifier._model_args = header["weights"], header["model_args"]
             classifier.kept_ = header["kept"]
             classifier.network_ = construction.rebuild_network(

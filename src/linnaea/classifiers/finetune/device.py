@@ -214,6 +214,12 @@ def room_to_train(where: torch.device, batch_size: int, size: int) -> AbstractCo
     return explaining_full_memory(where, pictures_at(batch_size, size), f"{halve} a smaller --size.")
 
 
+def room_to_predict(where: torch.device, batch_size: int, size: int) -> AbstractContextManager[None]:
+    """Return explaining_full_memory for what is computed without learning, of batches as in room_to_train."""
+    cure = "Close other programs that use this memory, or train with a smaller --size."
+    return explaining_full_memory(where, pictures_at(batch_size, size), cure)
+
+
 def pictures_at(batch_size: int, size: int) -> str:
     """Return "batches of 16 pictures at 224 pixels"."""
     return f"batches of {batch_size:,} picture{'' if batch_size == 1 else 's'} at {size:,} pixels"

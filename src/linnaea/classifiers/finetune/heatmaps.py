@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from linnaea.classifiers.finetune import inference
-from linnaea.classifiers.finetune.device import autocast
+from linnaea.classifiers.finetune.device import autocast, room_to_predict
 from linnaea.classifiers.finetune.pictures import batches
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 
@@ -63,21 +63,22 @@ def heat_maps(classifier: Any, X: Any, columns: np.ndarray) -> np.ndarray | None
     network, preprocessing = classifier.network_, classifier.preprocessing_
     where = next(network.parameters()).device
     network.eval()
-    targets = torch.from_numpy(np.asarray(columns, dtype=np.int64)).to(where)
     found: list[np.ndarray] = []
     done = 0
     method: Any = None
-    for batch in batches(X, preprocessing, where, inference.BATCH):
-        pictures = preprocessing.normalize(batch).contiguous(memory_format=torch.channels_last)
-        if method is None:
-            shape = _map_shape(network, pictures[:1], classifier.precision_)
-            if shape is None:
-                return None
-            whole = _Whole(network, classifier.precision_, channels_first(shape, network.num_features))
-            method = LayerGradCam(whole, whole.map)
-        heat = method.attribute(pictures, targets[done : done + len(batch)], relu_attributions=True)
-        done += len(batch)
-        found.append(heat.detach()[:, 0].float().cpu().numpy())
+    with room_to_predict(where, inference.BATCH, preprocessing.size):
+        targets = torch.from_numpy(np.asarray(columns, dtype=np.int64)).to(where)
+        for batch in batches(X, preprocessing, where, inference.BATCH):
+            pictures = preprocessing.normalize(batch).contiguous(memory_format=torch.channels_last)
+            if method is None:
+                shape = _map_shape(network, pictures[:1], classifier.precision_)
+                if shape is None:
+                    return None
+                whole = _Whole(network, classifier.precision_, channels_first(shape, network.num_features))
+                method = LayerGradCam(whole, whole.map)
+            heat = method.attribute(pictures, targets[done : done + len(batch)], relu_attributions=True)
+            done += len(batch)
+            found.append(heat.detach()[:, 0].float().cpu().numpy())
     return np.concatenate(found) if found else None
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from linnaea.classifiers.finetune.device import autocast, explaining_full_memory, pictures_at
+from linnaea.classifiers.finetune.device import autocast, room_to_predict
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError
 
@@ -53,12 +53,10 @@ def features(
     def compute(pictures: Tensor) -> Tensor:
         return _numbers(forward_features(network, pictures, precision))
 
-    made = _computed(network, batches, preprocessing, compute)
     if out is None:
-        found = list(made)
-        return torch.cat(found) if found else torch.empty((0, 0))
+        return _joined(network, batches, preprocessing, compute)
     filled = 0
-    for batch in made:
+    for batch in _computed(network, batches, preprocessing, compute):
         out[filled : filled + len(batch)] = batch
         filled += len(batch)
     assert filled == len(out)
@@ -92,8 +90,8 @@ def logits(
     def compute(pictures: Tensor) -> Tensor:
         return forward(network, pictures, precision)
 
-    found = list(_computed(network, batches, preprocessing, _with_mirror(compute, tta)))
-    return torch.cat(found) if found else torch.empty((0, network.num_classes))
+    mirrored = _with_mirror(compute, tta)
+    return _joined(network, batches, preprocessing, mirrored, network.num_classes)
 
 
 @torch.no_grad()
@@ -115,8 +113,7 @@ def last_features(
     def compute(pictures: Tensor) -> Tensor:
         return before(forward_features(network, pictures, precision))
 
-    found = list(_computed(network, batches, preprocessing, _with_mirror(compute, tta)))
-    return torch.cat(found) if found else torch.empty((0, last.in_features))
+    return _joined(network, batches, preprocessing, _with_mirror(compute, tta), last.in_features)
 
 
 def _with_mirror(compute: Callable[[Tensor], Tensor], tta: str) -> Callable[[Tensor], Tensor]:
@@ -128,6 +125,18 @@ def _with_mirror(compute: Callable[[Tensor], Tensor], tta: str) -> Callable[[Ten
         return (compute(pictures) + compute(mirrored)) / 2
 
     return mean if tta == "flip" else compute
+
+
+def _joined(
+    network: Any,
+    batches: Iterable[Tensor],
+    preprocessing: Preprocessing,
+    compute: Callable[[Tensor], Tensor],
+    width: int = 0,
+) -> Tensor:
+    """Return the results of _computed in one, (n, width)."""
+    results = list(_computed(network, batches, preprocessing, compute))
+    return torch.cat(results) if results else torch.empty((0, width))
 
 
 def _computed(
@@ -142,8 +151,7 @@ def _computed(
     """
     network.eval()
     where = next(network.parameters()).device
-    cure = "Close other programs that use this memory, or train with a smaller --size."
-    with explaining_full_memory(where, pictures_at(BATCH, preprocessing.size), cure):
+    with room_to_predict(where, BATCH, preprocessing.size):
         for batch in batches:
             pictures = preprocessing.normalize(batch).contiguous(memory_format=torch.channels_last)
             yield compute(pictures).cpu()

@@ -17,7 +17,7 @@ from linnaea.classifiers.common.schedules import rate_at
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation, cross_entropy, shares, smoothed
-from linnaea.classifiers.finetune.device import Device, room_to_train
+from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, fetched, one_ahead, ready_for
@@ -121,7 +121,6 @@ def run_epoch(session: Session, train: TrainingSet) -> None:
         next_batch(session, train, steps[step], step, size) for step in range(progress.step, len(steps))
     )
     with (
-        room_to_train(train.pictures.device, settings.batch_size, size),
         threads_for(session.features),
         signals.between_steps() as poll,
         _stage(session, len(order), done) as stage,

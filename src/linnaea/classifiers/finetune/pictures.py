@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from linnaea.classifiers.finetune.device import Device
+from linnaea.classifiers.finetune.device import Device, explaining_full_memory
 from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
@@ -37,6 +37,7 @@ _SHARE = 0.3
 
 Item = TypeVar("Item")
 _END: Any = object()
+_CURE = "Close other programs that use this memory, or set a smaller --size."
 
 
 def evaluated_side(preprocessing: Preprocessing) -> int:
@@ -175,9 +176,10 @@ class ResidentPictures:
         free = Device(device).free_memory()
         if isinstance(pictures, DecodedPictures) and not fits(_decoded_bytes(pictures), free):
             return cls(pictures, preprocessing, device)
-        found = list(decoded(pictures, preprocessing))
-        if fits(sum(picture.nbytes for picture in found), free):
-            found = [picture.to(device) for picture in found]
+        with explaining_full_memory(device, "the pictures", _CURE):
+            found = list(decoded(pictures, preprocessing))
+            if fits(sum(picture.nbytes for picture in found), free):
+                found = [picture.to(device) for picture in found]
         return cls(found, preprocessing, device)
 
     def __len__(self) -> int:
@@ -232,7 +234,8 @@ class EvaluationBatches:
         free = Device(device).free_memory()
         on_disk = isinstance(self._pictures, DecodedPictures)
         if fits(len(self) * 3 * preprocessing.size**2, free) or (free is None and not on_disk):
-            self._kept = list(batches(self._pictures, *self._how))
+            with explaining_full_memory(device, "the pictures", _CURE):
+                self._kept = list(batches(self._pictures, *self._how))
 
     def __len__(self) -> int:
         """Return the number of pictures, not of batches."""

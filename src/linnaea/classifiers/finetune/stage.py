@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from linnaea.classifiers.contract import OnStep
+from linnaea.progress_bar import ProgressBar
 
 
 class Stage:
@@ -20,10 +20,11 @@ class Stage:
         """Begin a stage, or go on with one; bar: what stands before the bar, "" for none."""
         self.name, self.total, self.on_step = name, total, on_step
         self.done, self._before = done, done
-        self._bar = tqdm(total=total, initial=done, desc=bar, unit=" pictures", leave=False, disable=not bar)
+        self._bar = ProgressBar(bar, total, unit="pictures", done=done, shown=bool(bar), passing=True)
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        self._bar.__enter__()
         return self
 
     def __exit__(
@@ -38,7 +39,7 @@ class Stage:
     def advance(self, pictures: int, **numbers: float) -> None:
         """Tell that so many more pictures are done; numbers stand behind the bar."""
         self.done += pictures
-        self._bar.set_postfix(numbers, refresh=False)
+        self._bar.show(**numbers)
         self._bar.update(pictures)
         if self.on_step is not None:
             # As if the pictures before had been as fast: a speed is done / seconds.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linnaea.classifiers.common.progress import Score, TrainingProgress, has_exploded
-from linnaea.classifiers.contract import EpochRecord, OnStep
+from linnaea.classifiers.contract import EpochRecord, OnStep, TrainingState
 from linnaea.classifiers.finetune import batchnorm, construction, inference, loop
 from linnaea.classifiers.finetune.budget import Budget, Plan
 from linnaea.classifiers.finetune.device import all_finite
@@ -43,6 +43,10 @@ class Trainer:
     probe: Probe or None
     remembered: dict of ndarray (n, width)
         What `network` makes of the pictures of "train" and "val" before its head, as long as it still does.
+    on_step, on_epoch: callables or None
+        Hear how far a stage is, and the record of each epoch.
+    on_change: callable
+        Hears, before those, and when all is over, that the trainer has come further.
     """
 
     session: loop.Session
@@ -56,11 +60,13 @@ class Trainer:
         *,
         precision: str,
         seed: int,
-        on_step: OnStep | None = None,
     ) -> None:
         self.network, self.preprocessing = opened.network, opened.preprocessing
         self.settings, self.train, self.validation = settings, train, validation
-        self.precision, self.seed, self.on_step = precision, seed, on_step
+        self.precision, self.seed, self.device = precision, seed, train.pictures.device
+        self.on_step: OnStep | None = None
+        self.on_epoch: Callable[[EpochRecord], None] | None = None
+        self.on_change: Callable[[Trainer], None] = lambda trainer: None
         self.progress: TrainingProgress[dict[str, Tensor]] = TrainingProgress()
         self.plan: Plan | None = None
         self.probe: Probe | None = None
@@ -75,6 +81,7 @@ class Trainer:
         """
         if self.settings["budget"] is not None:
             self._budget = Budget(float(self.settings["budget"]), started)
+        self.on_change(self)
         self._began = time.perf_counter()
         features = self._fit_probe(X)
         self._set_up(features)
@@ -88,6 +95,7 @@ class Trainer:
         It keeps its plan, not the plan's time. Raises DataError for a state that is incomplete or belongs to
         another network.
         """
+        self.on_change(self)
         if "plan" in values:
             self._follow(Plan.from_dict(values["plan"]))
         self._set_up(None)
@@ -97,7 +105,7 @@ class Trainer:
             # The backbone is as it was opened: the seed gives the same features.
             self._learn_from(self._features())
 
-    def run(self, on_epoch: Callable[[EpochRecord], None]) -> None:
+    def run(self) -> None:
         """Train until all epochs are over or patience is; then, however it ends, hold the epoch to keep.
 
         Raises DivergenceError where the loss, or what is learned, leaves the numbers.
@@ -105,7 +113,7 @@ class Trainer:
         try:
             while True:
                 if self.progress.awaits_record:
-                    self._close_epoch(on_epoch)
+                    self._close_epoch()
                 # Closing may change the settings: a training that runs out of time has fewer epochs.
                 if self.progress.is_over(self.session.settings.epochs, self.session.settings.patience):
                     break
@@ -113,13 +121,14 @@ class Trainer:
         finally:
             self.session.features = None  # the largest thing there, and made anew where training goes on
             self._hold_kept_epoch()
+            self.on_change(self)
 
     @property
     def kept(self) -> str:
         """Whose weights are kept, as it stands: "probe" or "fine-tuned"."""
         return "probe" if self.settings["probe"] and self.progress.kept_epoch == 0 else "fine-tuned"
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def state(self) -> TrainingState:
         """Return what resume needs: copies of all arrays, and plain JSON values."""
         session, progress, probe = self.session, self.progress, self.probe
         tensors = {f"network.{name}": tensor for name, tensor in session.network.state_dict().items()}
@@ -147,6 +156,11 @@ class Trainer:
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}, values
 
     # What start and resume are made of.
+
+    def _step(self, stage: str, done: int, total: int, seconds: float) -> None:
+        self.on_change(self)
+        if self.on_step is not None:
+            self.on_step(stage, done, total, seconds)
 
     def _follow(self, plan: Plan) -> None:
         self.plan, self.settings = plan, self.settings | plan.settings
@@ -197,7 +211,7 @@ class Trainer:
             seed=self.seed,
             flip=self.settings["flip"],
             settle=settle,
-            on_step=self.on_step,
+            on_step=self._step,
             bar="Probe" if self.settings["progress"] else "",
         )
 
@@ -205,18 +219,18 @@ class Trainer:
         self.session = construction.new_session(
             self.network, self.settings, self.train, precision=self.precision, seed=self.seed
         )
-        self.session.progress, self.session.on_step = self.progress, self.on_step
+        self.session.progress, self.session.on_step = self.progress, self._step
         if features is not None:
             self._learn_from(features)
 
     def _learn_from(self, features: FrozenFeatures) -> None:
         if self.settings["crop_scale"] == 1:  # no crops where none are asked for
             features = features.uncropped(flip=self.settings["flip"])
-        self.session.features = features.to(self.train.pictures.device)
+        self.session.features = features.to(self.device)
 
     # What run is made of.
 
-    def _close_epoch(self, on_epoch: Callable[[EpochRecord], None]) -> None:
+    def _close_epoch(self) -> None:
         """Evaluate and record the epoch, and keep its weights if it is the one to keep so far."""
         record = self._record() if self.progress.epoch else self._first_record()
         self.progress.close_epoch(
@@ -225,7 +239,9 @@ class Trainer:
             score(record, classes=self.train.classes, probed=self.probe is not None),
             keep=self.settings["keep"],
         )
-        on_epoch(record)
+        self.on_change(self)
+        if self.on_epoch is not None:
+            self.on_epoch(record)
         if self._budget is not None:
             self.plan = self._budget.after_epoch(record.epoch)
             self.session.settings.epochs = self.plan.epochs

@@ -12,12 +12,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
 from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.perceptron.initialisers import initialise
+from linnaea.progress_bar import ProgressBar
 from linnaea.random_streams import Purpose, stream
 
 # Rows a forward pass takes at a time outside training: 4,096 x 1,024 float32 activations are 16 MiB.
@@ -186,11 +186,14 @@ def train(
 
     The progress is brought forward step by step; after_epoch closes the epochs in it.
     """
-    with tqdm(total=epochs, initial=progress.epoch, unit="epoch", disable=not progress_bar) as bar:
+    with ProgressBar("Epoch", epochs, done=progress.epoch, shown=progress_bar) as bar:
 
         def closed(epoch: int, seconds: float) -> bool:
+            going_on = after_epoch(epoch, seconds)
+            record = progress.history[-1]
+            bar.show(loss=record.train_loss, accuracy=record.train_accuracy)
             bar.update()
-            return after_epoch(epoch, seconds)
+            return going_on
 
         listener = Listener(batches, progress, closed, on_step)
         if progress.step and progress.epoch < epochs:

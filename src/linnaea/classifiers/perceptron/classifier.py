@@ -2,31 +2,30 @@
 
 import time
 from collections.abc import Callable
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from linnaea import signals
 from linnaea.classifiers.common import samples
-from linnaea.classifiers.common.progress import TrainingProgress, by_accuracy, whole_state
+from linnaea.classifiers.common.progress import TrainingProgress, whole_state
 from linnaea.classifiers.common.samples import Samples
-from linnaea.classifiers.common.saved import SavedModel, count_of
-from linnaea.classifiers.common.schedules import rate_at
-from linnaea.classifiers.contract import Classifier, EpochRecord, OnEpoch, OnStep
+from linnaea.classifiers.contract import OnEpoch, OnStep, TrainingState
 from linnaea.classifiers.perceptron.batches import Batches
-from linnaea.classifiers.perceptron.network import Network, hidden_sizes, new_parameters, shapes_of
-from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver, views
+from linnaea.classifiers.perceptron.estimator import Perceptron
+from linnaea.classifiers.perceptron.network import Network, new_parameters, shapes_of
+from linnaea.classifiers.perceptron.solvers import SOLVERS, Solver
 from linnaea.errors import DataError, DivergenceError
+from linnaea.progress_bar import ProgressBar
 from linnaea.random_streams import Purpose, seed_from, stream
-from linnaea.settings import MLP, check
+from linnaea.settings import MLP
 
 
-class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
+# scikit-learn reads the settings from the signature of __init__, whoever writes it.
+@dataclass(eq=False, repr=False)
+class MLPClassifier(Perceptron):
     """Multi-layer perceptron, trained in mini-batches by backpropagation.
 
     The gradient of a step is the mean over its batch, plus l2 · W. With one integer seed two trainings on the
@@ -114,62 +113,32 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
     True
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: tuple[int, ...] = (50,),
-        *,
-        activation: str = "relu",
-        loss: str = "cross_entropy",
-        solver: str = "adam",
-        learning_rate: float = 1e-3,
-        batch_size: int = 100,
-        epochs: int = 20,
-        init: str = "auto",
-        momentum: float = 0.9,
-        schedule: str = "constant",
-        warmup_epochs: float = 0.0,
-        l2: float = 0.0,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        max_norm: float | None = None,
-        augment: str | None = None,
-        patience: int = 0,
-        keep: str = "best",
-        validation_fraction: float = 0.1,
-        class_weight: Any = None,
-        dtype: str = "float32",
-        progress: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.loss = loss
-        self.solver = solver
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.init = init
-        self.momentum = momentum
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.l2 = l2
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.max_norm = max_norm
-        self.augment = augment
-        self.patience = patience
-        self.keep = keep
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
-        self.dtype = dtype
-        self.progress = progress
-        self.random_state = random_state
+    KIND = MLP
 
-    def check_settings(self) -> None:
-        """Raise SettingError that names every setting whose value is refused."""
-        check(self.get_params(deep=False), MLP)
-
-    parameters_: np.ndarray
+    hidden_layer_sizes: tuple[int, ...] = (50,)
+    _: KW_ONLY
+    activation: str = "relu"
+    loss: str = "cross_entropy"
+    solver: str = "adam"
+    learning_rate: float = 1e-3
+    batch_size: int = 100
+    epochs: int = 20
+    init: str = "auto"
+    momentum: float = 0.9
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    max_norm: float | None = None
+    augment: str | None = None
+    patience: int = 0
+    keep: str = "best"
+    validation_fraction: float = 0.1
+    class_weight: Any = None
+    dtype: str = "float32"
+    progress: bool = False
+    random_state: Any = None
 
     # The loop: fit → _run_epoch → _train_step.
 
@@ -202,18 +171,28 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
         of the best epoch. After KeyboardInterrupt too, where the best is kept; else those of the last whole
         step.
         """
-        loaded = self.__dict__.pop("_loaded_state", None)  # of this fit only, even if it fails
-        train, validation = self._prepare(X, y, validation_data, sample_weight, loaded)
+        state = self._state_to_resume()
+        train, validation = self._prepare(X, y, validation_data, sample_weight, state)
+        self._begin()
+        if state is not None:
+            self._resume(*state)
         progress, network, solver = self._progress, self._network(training=True), self._new_solver()
         batches = Batches(train, self.batch_size, self.seed_, self.augment)
         try:
-            with tqdm(
-                total=self.epochs, initial=progress.epoch, disable=not self.progress, unit="epoch"
-            ) as bar:
+            with ProgressBar("Epoch", self.epochs, done=progress.epoch, shown=self.progress) as bar:
                 while True:
                     if progress.awaits_record:
-                        record = self._close_epoch(network, train, validation)
-                        bar.set_postfix(loss=record.train_loss, accuracy=record.train_accuracy)
+                        # The solver's memory, too: a training that went on with it would only stand still.
+                        arrays = [self.parameters_, *self._solver_memory.values()]
+                        record = self._close_epoch(
+                            progress.epoch,
+                            progress.seconds,
+                            train,
+                            validation,
+                            weights=self.parameters_,
+                            is_finite=all(np.isfinite(array).all() for array in arrays),
+                        )
+                        bar.show(loss=record.train_loss, accuracy=record.train_accuracy)
                         if on_epoch is not None:
                             on_epoch(record, self)
                     if progress.is_over(self.epochs, self.patience):
@@ -276,68 +255,15 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     # What the loop stands on.
 
-    def _close_epoch(self, network: Network, train: Samples, validation: Samples | None) -> EpochRecord:
-        """Evaluate both sets with the network as it now is; record it, and stop if it has diverged."""
-        progress = self._progress
-        with np.errstate(all="ignore"):
-            train_loss, train_accuracy = network.evaluate(train)
-            val = network.evaluate(validation) if validation is not None else (None, None)
-        # The solver's memory, too: a training that went on with it would only stand still.
-        arrays = [self.parameters_, *self._solver_memory.values()]
-        progress.refuse_divergence(
-            [train_loss, val[0]],
-            all(np.isfinite(array).all() for array in arrays),
-            epoch=progress.epoch,
-            learning_rate=self.learning_rate,
-            remedy="scale the features to 0..1",
-            train_loss=train_loss,
-        )
-        rate = self._rate(progress.epoch)
-        record = EpochRecord(progress.epoch, progress.seconds, rate, train_loss, train_accuracy, *val)
-        self.chosen_epoch_ = record.epoch
-        return progress.close_epoch(record, self.parameters_.copy, by_accuracy(record))
-
     def _restore_best(self) -> None:
         if self._progress.kept is not None:
             np.copyto(self.parameters_, self._progress.kept)
             self.chosen_epoch_ = self._progress.kept_epoch
 
-    def _prepare(
-        self,
-        X: Any,
-        y: Any,
-        validation_data: tuple[Any, Any] | None,
-        sample_weight: Any,
-        loaded: tuple[dict[str, np.ndarray], dict[str, Any]] | None,
-    ) -> tuple[Samples, Samples | None]:
-        """Check everything; begin a training, or go on with the one whose state was loaded."""
-        self.check_settings()
-        X = samples.features(self, X, reset=True)
-        y = samples.labels(y, len(X))
-        self.classes_ = samples.classes_of(y)
-        self._begin()
-        if loaded is not None:
-            self._resume(*loaded)
-        weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
-        train, validation = Samples(X, samples.class_numbers(y, self.classes_), weights), None
-        if validation_data is not None:
-            validation = self._samples(*validation_data, "validation y")
-        elif self.patience:
-            train, validation = samples.carve(train, self.validation_fraction, self.seed_)
-        return train, validation
-
-    def _samples(self, X: Any, y: Any, what: str = "y") -> Samples:
-        """Return the checked rows and class numbers of what is not trained on."""
-        X = samples.features(self, X)
-        return Samples(X, samples.class_numbers(samples.labels(y, len(X), what), self.classes_, what))
-
     def _begin(self) -> None:
-        """Make the network of the first step."""
-        self.seed_, self.temperature_, self.chosen_epoch_ = seed_from(self.random_state), 1.0, 0
-        self.sizes_ = (int(self.n_features_in_), *hidden_sizes(self.hidden_layer_sizes), len(self.classes_))
+        """Make the network of the first step, seed_ being known."""
+        super()._begin()
         self.parameters_ = new_parameters(self.sizes_, self.init, self.activation, self.seed_, self.dtype)
-        self._progress: TrainingProgress[np.ndarray] = TrainingProgress()
-        self.history_ = self._progress.history
         # Adam's bias correction counts the steps; each array of the memory is as long as the parameters.
         self._solver_steps = 0
         self._solver_memory: dict[str, np.ndarray] = {}
@@ -349,15 +275,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self._solver_memory = solver.memory
         return solver
 
-    def _rate(self, done: float) -> float:
-        return rate_at(
-            done,
-            base=self.learning_rate,
-            schedule=self.schedule,
-            warmup_epochs=self.warmup_epochs,
-            epochs=self.epochs,
-        )
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Go once through X and y, at the constant learning_rate; history_ stays as it is.
 
@@ -368,16 +285,17 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
         Raises as fit does.
         """
-        loaded = self.__dict__.pop("_loaded_state", None)
+        state = self._state_to_resume()
         self.check_settings()
         first = not hasattr(self, "parameters_")
         X = samples.features(self, X, reset=first)
         y = samples.labels(y, len(X))
         if first:
             self.classes_ = samples.classes_of(y if classes is None else classes)
+            self.seed_ = seed_from(self.random_state)
             self._begin()
-            if loaded is not None:
-                self._resume(*loaded)
+            if state is not None:
+                self._resume(*state)
         weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
         rows = Samples(X, samples.class_numbers(y, self.classes_), weights)
         batches = Batches(rows, self.batch_size, self.seed_, self.augment)
@@ -397,36 +315,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     # What a fitted perceptron can do.
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the raw outputs, (n, classes); for two classes the log-odds of the second, (n,).
+    def _evaluate(self, rows: Samples) -> tuple[float, float]:
+        return self._network().evaluate(rows)
 
-        Raises as predict_proba does.
-        """
-        outputs = self._outputs(X)
-        return self._network().loss.log_odds(outputs) if len(self.classes_) == 2 else outputs.T.copy()
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, (n, classes), columns as in classes_, rows summing to one.
-
-        For the squared error these are the sigmoid outputs divided by their sum. They obey temperature_.
-
-        Raises DataError for NaN or infinity, ValueError for another number of features than in fit.
-        """
-        outputs = self._outputs(X)
-        return self._network().loss.probabilities(outputs, self.temperature_).T.copy()
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
-        outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=0)]
-
-    def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
-        """Return the mean loss (nats for cross-entropy; without l2) and the accuracy over all rows.
-
-        Raises DataError for labels that training did not have.
-        """
-        check_is_fitted(self, "parameters_")
-        return self._network().evaluate(self._samples(X, y))
+    def _outputs(self, X: np.ndarray) -> np.ndarray:
+        return self._network().outputs(X).T
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the last layer sees, float32 (n, width): the last hidden units; X where there are none.
@@ -436,11 +329,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
         check_is_fitted(self, "parameters_")
         return self._network().last_hidden(samples.features(self, X))
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the raw outputs as columns, (classes, n)."""
-        check_is_fitted(self, "parameters_")
-        return self._network().outputs(samples.features(self, X))
-
     def _network(self, *, training: bool = False) -> Network:
         # One for each caller: threads that predict at the same time must not share workspaces.
         dropout = {"dropout": self.dropout, "input_dropout": self.input_dropout} if training else {}
@@ -448,25 +336,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
             self.parameters_, self.sizes_, activation=self.activation, loss=self.loss, l2=self.l2, **dropout
         )
 
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """The weights of each layer, (inputs, outputs): views of parameters_."""
-        return [w.T for w in views(self.parameters_, shapes_of(self.sizes_))[::2]]
+    # A training that goes on.
 
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """The biases of each layer, (outputs,): views of parameters_."""
-        return [bias[:, 0] for bias in views(self.parameters_, shapes_of(self.sizes_))[1::2]]
-
-    def describe(self) -> dict[str, Any]:
-        """Return {"summary": "784-50-10, relu", "parameters": 39760}."""
-        check_is_fitted(self, "parameters_")
-        summary = f"{'-'.join(map(str, self.sizes_))}, {self.activation}"
-        return {"summary": summary, "parameters": int(self.parameters_.size)}
-
-    # A training that goes on, and the network on disk.
-
-    def training_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def training_state(self) -> TrainingState:
         """Return copies of the arrays, and the plain JSON values, from which fit can go on exactly."""
         check_is_fitted(self, "parameters_")
         arrays = {"parameters": self.parameters_.copy()}
@@ -475,13 +347,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
             arrays["best"] = self._progress.kept.copy()
         values = {"seed": self.seed_, "solver_steps": self._solver_steps, **self._progress.as_json()}
         return arrays, values
-
-    def load_training_state(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-        """Take back what training_state returned; the next fit, with the same settings and data, goes on.
-
-        That fit raises DataError where the state is incomplete or belongs to another network.
-        """
-        self._loaded_state = (arrays, values)
 
     def _resume(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Put a training that began with the same settings to where training_state was asked for."""
@@ -494,48 +359,20 @@ class MLPClassifier(ClassifierMixin, BaseEstimator, Classifier):
                     "Go on with the settings and the classes the training began with.",
                 )
         copies = {name: array.copy() for name, array in arrays.items()}
-        self._progress = TrainingProgress.from_json(values, copies.pop("best", None))
-        self.history_, self.chosen_epoch_ = self._progress.history, self._progress.epoch
+        self._go_on_with(TrainingProgress.from_json(values, copies.pop("best", None)))
+        self.chosen_epoch_ = self._progress.epoch
         with whole_state():
             self.parameters_ = copies.pop("parameters")
             self.seed_, self._solver_steps = values["seed"], values["solver_steps"]
         self._solver_memory = {name.removeprefix("solver."): array for name, array in copies.items()}
 
-    def save(self, folder: str | Path) -> None:
-        """Write weights.safetensors and model.json into folder.
+    # The network on disk.
 
-        Raises SettingError for a setting that set_params made wrong since, DataError for labels that are
-        neither strings nor numbers, LinnaeaError where the disk refuses.
-        """
-        check_is_fitted(self, "parameters_")
-        self.check_settings()
-        # As it was fitted, whatever set_params said since.
-        settings = {**self.get_params(deep=False), "hidden_layer_sizes": self.sizes_[1:-1]}
-        arrays = {f"coefs.{i}": np.ascontiguousarray(w) for i, w in enumerate(self.coefs_)}
-        arrays |= {f"intercepts.{i}": b for i, b in enumerate(self.intercepts_)}
-        width = {"n_features_in": int(self.n_features_in_)}
-        SavedModel.of(self, "mlp", folder, arrays, settings, **width).write()
+    @staticmethod
+    def _layer_names(sizes: tuple[int, ...]) -> list[tuple[str, str]]:
+        """Return what the weights and the biases of each layer are called in a file."""
+        return [(f"coefs.{layer}", f"intercepts.{layer}") for layer in range(len(sizes) - 1)]
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return the classifier that save wrote; it predicts the same, and its history_ is empty.
-
-        Raises DataError, naming the file, for one that is missing, damaged or of another model.
-        """
-        model = SavedModel.read("mlp", folder)
-        with model.damage_named():
-            classifier = model.unfitted(cls)
-            classifier.n_features_in_ = count_of(model.header["n_features_in"])
-            hidden = hidden_sizes(classifier.hidden_layer_sizes)
-            sizes = (classifier.n_features_in_, *hidden, len(classifier.classes_))
-            # Before a network of these sizes is made.
-            layers = list(enumerate(pairwise(sizes)))
-            shapes: dict[str, tuple[int, ...]] = {f"coefs.{i}": shape for i, shape in layers}
-            shapes |= {f"intercepts.{i}": (width,) for i, (_, width) in layers}
-            model.check_arrays(shapes, classifier.dtype)
-            chosen, temperature = classifier.chosen_epoch_, classifier.temperature_
-            classifier._begin()
-            classifier.chosen_epoch_, classifier.temperature_ = chosen, temperature
-        for i, (weights, bias) in enumerate(zip(classifier.coefs_, classifier.intercepts_, strict=True)):
-            weights[...], bias[...] = model.arrays[f"coefs.{i}"], model.arrays[f"intercepts.{i}"]
-        return classifier
+    def _set_layers(self, layers: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        for place, offsets, (weights, bias) in zip(self.coefs_, self.intercepts_, layers, strict=True):
+            place[...], offsets[...] = weights, bias
