@@ -5,10 +5,8 @@ import inspect
 import pytest
 
 from linnaea.classifiers import registry
-from linnaea.classifiers.common.schedules import SCHEDULES
-from linnaea.classifiers.finetune import augment, batchnorm, inference, optimizers, precision, preprocessing
+from linnaea.classifiers.finetune import preprocessing
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
-from linnaea.classifiers.perceptron.initialisers import INITIALISERS
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.solvers import SOLVERS
@@ -48,14 +46,7 @@ def test_no_name_is_declared_twice():
         ("activation", "mlp", ACTIVATIONS),
         ("loss", "mlp", LOSSES),
         ("solver", "mlp", SOLVERS),
-        ("init", "mlp", INITIALISERS),
-        ("schedule", "mlp", SCHEDULES),
-        ("solver", "pretrained", optimizers.SOLVERS),
-        ("policy", "pretrained", augment.POLICIES),
-        ("batch_norm", "pretrained", batchnorm.BATCH_NORM),
         ("preprocessing", "pretrained", preprocessing.VARIANTS),
-        ("precision", "pretrained", precision.PRECISIONS),
-        ("tta", "pretrained", inference.TTA),
     ],
 )
 def test_the_choices_are_those_that_the_code_has(name, model, there):

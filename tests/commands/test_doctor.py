@@ -17,8 +17,8 @@ def test_it_lists_versions_threads_and_devices(capsys):
     assert "compute thread" in told
     line = next(line for line in told.splitlines() if "cpu: " in line)
     assert f"({torch.backends.cpu.get_cpu_capability()}, " in line
-    numbers = "float32, bfloat16" if Device(torch.device("cpu")).supports_bfloat16 else "float32"
-    assert line.endswith(f" · {numbers}")
+    has_bfloat16 = Device(torch.device("cpu")).supports_bfloat16
+    assert line.endswith(" · float32, bfloat16" if has_bfloat16 else " · float32")
 
 
 @pytest.mark.parametrize(

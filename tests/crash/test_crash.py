@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.crash import full, kill, runs
 
-from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures
 from linnaea.cli import main
 
 # Numbers that kill four, four and two times; killing one run often costs less than many runs once.

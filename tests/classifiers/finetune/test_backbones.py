@@ -20,13 +20,12 @@ from linnaea.classifiers.finetune import backbones
 from linnaea.classifiers.finetune.backbones import (
     PACKAGED,
     SHORT_NAMES,
-    attach_head,
     build_backbone,
     classifier_name,
     feature_width,
     resolve,
 )
-from linnaea.classifiers.finetune.heads import build_head
+from linnaea.classifiers.finetune.heads import attach_head, build_head
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError, UsageError
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from linnaea.classifiers.finetune.backbones import attach_head, build_backbone
+from linnaea.classifiers.finetune.backbones import build_backbone
 from linnaea.classifiers.finetune.describe import NetworkTable, describe_network
-from linnaea.classifiers.finetune.heads import build_head
+from linnaea.classifiers.finetune.heads import attach_head, build_head
 from linnaea.errors import LinnaeaError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from linnaea.classifiers.finetune import construction
+from linnaea.classifiers.finetune import heads
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from linnaea.classifiers.finetune import construction
 def test_the_last_layer_makes_logits_of_them(settings, classifier, train_part, test_part):
     fitted = classifier(**({"epochs": 0, "views": 1} | settings)).fit(*train_part)
     features = fitted.features(test_part[0])
-    last = construction.logits_layer(fitted.network_)
+    last = heads.logits_layer(fitted.network_)
     assert (features.dtype, features.shape) == (np.float32, (90, last.in_features))
     with torch.no_grad():
         logits = last(torch.from_numpy(features)).numpy()
@@ -23,7 +23,7 @@ def test_the_last_layer_makes_logits_of_them(settings, classifier, train_part, t
 
 def test_no_pictures_have_no_rows(classifier, train_part):
     fitted = classifier(epochs=0, views=1).fit(*train_part)
-    width = construction.logits_layer(fitted.network_).in_features
+    width = heads.logits_layer(fitted.network_).in_features
     assert fitted.features([]).shape == (0, width)
 
 

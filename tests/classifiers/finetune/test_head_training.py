@@ -12,7 +12,7 @@ import torch
 from linnaea.classifiers.contract import EpochRecord
 from linnaea.classifiers.finetune import inference
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
-from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures
 from linnaea.errors import SettingError
 
 HEAD = {"train_from": "head", "dropout": 0.0}

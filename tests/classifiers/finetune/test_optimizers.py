@@ -8,8 +8,9 @@ import timm
 import torch
 from torch import nn
 
-from linnaea.classifiers.finetune import batchnorm
-from linnaea.classifiers.finetune.construction import length_for, put_head, rate_for
+from linnaea.classifiers.finetune import batchnorm, device
+from linnaea.classifiers.finetune.construction import length_for, rate_for
+from linnaea.classifiers.finetune.heads import put_head
 from linnaea.classifiers.finetune.optimizers import (
     WeightAverage,
     build_optimizer,
@@ -171,7 +172,11 @@ def test_reestimated_statistics_are_the_mean_over_the_batches() -> None:
     assert not norm.training
 
 
-def test_the_choice_of_precision_is_measured_once_and_remembered(own_cache: Path) -> None:
+def test_the_choice_of_precision_is_measured_once_and_remembered(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whichever processor this is: it can compute in bfloat16, if slowly.
+    monkeypatch.setattr(device, "_cpuinfo", dict)
     network = timm.create_model("test_efficientnet", num_classes=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     chosen = choose_precision(network, 32, batch_size=2, name="test")

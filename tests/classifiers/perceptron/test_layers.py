@@ -5,10 +5,9 @@ import pytest
 import scipy.special
 import torch
 
-from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import Dropout, sigmoid
 from linnaea.classifiers.perceptron.losses import CrossEntropy, SquaredError
-from linnaea.classifiers.perceptron.network import Network, new_parameters
+from linnaea.classifiers.perceptron.network import Network, initialise, new_parameters
 from linnaea.classifiers.perceptron.products import accumulate, add_product, product_back
 
 

@@ -2,8 +2,6 @@
 
 import math
 
-SCHEDULES = ("constant", "cosine")
-
 
 def rate_at(done: float, *, base: float, schedule: str, warmup_epochs: float, epochs: int) -> float:
     """Return the learning rate when `done` epochs (a fraction counts) are over.

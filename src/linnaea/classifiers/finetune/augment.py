@@ -20,8 +20,6 @@ from linnaea.classifiers.finetune.pictures import ResidentPictures, fitted, on_d
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.random_streams import Purpose, stream
 
-POLICIES = ("none", "randaugment", "trivialaugment")
-
 # Sides of a random crop relate between 3:4 and 4:3 (Szegedy et al. 2015, arXiv 1409.4842, section 6).
 _LOG_RATIO = math.log(4 / 3)
 # Share of the picture that random erasing covers, and the relation of its sides (Zhong et al. 2020).

@@ -174,15 +174,6 @@ def classifier_name(network: Any) -> str:
     return name
 
 
-def attach_head(network: Any, head: nn.Module) -> Any:
-    """Put head where the network's classifier layer stands, and return the network.
-
-    The features before it are pooled: (n, network.num_features) or (n, network.head_hidden_size).
-    """
-    network.set_submodule(classifier_name(network), head)
-    return network
-
-
 def feature_width(network: Any) -> int:
     """Return how many pooled features the classifier layer, or a head in its place, receives."""
     return int(getattr(network, "head_hidden_size", None) or network.num_features)

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-BATCH_NORM = ("freeze", "update", "reestimate")
-
 # What is left of the pretrained statistics after one epoch of updates.
 KEPT_AFTER_AN_EPOCH = 0.1
 

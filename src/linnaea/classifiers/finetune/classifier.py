@@ -21,6 +21,7 @@ from linnaea.classifiers.contract import Classifier, OnEpoch, OnStep, TrainingSt
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.device import Device, choose_device, room_to_predict, room_to_train
+from linnaea.classifiers.finetune.heads import logits_layer
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
@@ -29,7 +30,6 @@ from linnaea.classifiers.finetune.pictures import (
     count_pictures,
     kept_side,
 )
-from linnaea.classifiers.finetune.precision import PRECISIONS
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
 from linnaea.errors import DataError, LinnaeaError, SettingError
@@ -403,7 +403,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         if self.probe_ is None:
             raise LinnaeaError("This network was fine-tuned without a probe, or loaded.", "Fit it with one.")
         opened = self.first_network(len(self.classes_))
-        self.probe_.load_into(construction.logits_layer(opened.network))
+        self.probe_.load_into(logits_layer(opened.network))
         where = next(opened.network.parameters()).device
         seen = batches(X, opened.preprocessing, where, inference.BATCH)
         logits = inference.logits(opened.network, seen, opened.preprocessing, self.precision_, tta=self.tta)
@@ -520,7 +520,7 @@ def _check(model: dict[str, Any], tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} is {str(value)[:100]}")
     if not isinstance(model["parameters"].get("weights", ""), str):
         raise ValueError("parameters.weights is no text")
-    if model["precision"]["numbers"] not in PRECISIONS[1:]:
+    if model["precision"]["numbers"] not in ("float32", "bfloat16"):
         raise ValueError(f"precision is {str(model['precision'])[:100]}")
     hidden = model["head_hidden"]
     widths = {tensor.shape[0] for tensor in tensors.values() if tensor.ndim}

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from torch import nn
 
 from linnaea.classifiers.common import saved
 from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.finetune import batchnorm
 from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.backbones import (
-    attach_head,
     build_backbone,
     classifier_name,
-    feature_width,
     resolve,
 )
 from linnaea.classifiers.finetune.device import (
@@ -28,7 +25,7 @@ from linnaea.classifiers.finetune.device import (
     explaining_full_memory,
 )
 from linnaea.classifiers.finetune.folding import fold_batch_norms
-from linnaea.classifiers.finetune.heads import build_head
+from linnaea.classifiers.finetune.heads import put_head
 from linnaea.classifiers.finetune.loop import Session, TrainingSet
 from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
@@ -160,19 +157,6 @@ def rebuild_network(
 def _moved(network: Any, where: torch.device) -> Any:
     with explaining_full_memory(where, "the network", "Close other programs that use this memory."):
         return network.to(where, memory_format=torch.channels_last)
-
-
-def put_head(network: Any, classes: int, hidden: int | None, dropout: float, seed: int) -> None:
-    """Put a new head where the network's classifier stands, on the network's device."""
-    where = next(network.parameters()).device
-    head = build_head(feature_width(network), classes, hidden, dropout, seed=seed)
-    attach_head(network, head.to(where))
-    network.num_classes = classes
-
-
-def logits_layer(network: Any) -> nn.Linear:
-    """Return the dense layer that makes the logits."""
-    return network.get_classifier().logits
 
 
 def precision_for(asked: str, opened: Opened, backbone: str, batch_size: int, batch_norm: str) -> str:

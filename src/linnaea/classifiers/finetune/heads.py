@@ -1,10 +1,12 @@
 """What stands on a backbone: from pooled features to one logit a class."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
 
+from linnaea.classifiers.finetune.backbones import classifier_name, feature_width
 from linnaea.errors import SettingError
 
 
@@ -40,6 +42,28 @@ def build_head(
     layers["dropout"] = nn.Dropout(dropout)
     layers["logits"] = _dense(hidden or features, classes, deviation=0.01, generator=generator)
     return nn.Sequential(layers)
+
+
+def attach_head(network: Any, head: nn.Module) -> Any:
+    """Put head where the network's classifier layer stands, and return the network.
+
+    The features before it are pooled: (n, network.num_features) or (n, network.head_hidden_size).
+    """
+    network.set_submodule(classifier_name(network), head)
+    return network
+
+
+def put_head(network: Any, classes: int, hidden: int | None, dropout: float, seed: int) -> None:
+    """Put a new head where the network's classifier stands, on the network's device."""
+    where = next(network.parameters()).device
+    head = build_head(feature_width(network), classes, hidden, dropout, seed=seed)
+    attach_head(network, head.to(where))
+    network.num_classes = classes
+
+
+def logits_layer(network: Any) -> nn.Linear:
+    """Return the dense layer that makes the logits."""
+    return network.get_classifier().logits
 
 
 def _dense(inputs: int, outputs: int, deviation: float, generator: torch.Generator) -> nn.Linear:

@@ -11,8 +11,6 @@ from linnaea.classifiers.finetune.device import autocast, room_to_predict
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError
 
-# Test-time augmentation: what a picture is judged by beside itself (Krizhevsky et al. 2012, section 4.1).
-TTA = ("none", "flip")
 # Pictures a batch; more is no faster on a processor, and takes memory.
 BATCH = 32
 
@@ -84,7 +82,8 @@ def logits(
 ) -> Tensor:
     """Return the logits (n, classes), float32 on the processor, of batches of uint8 (b, 3, size, size).
 
-    tta: "none", or "flip": the mean of the logits of each picture and of its mirror.
+    tta: "none", or "flip": the mean of the logits of each picture and of its mirror (test-time augmentation:
+        Krizhevsky et al. 2012, section 4.1).
     """
 
     def compute(pictures: Tensor) -> Tensor:

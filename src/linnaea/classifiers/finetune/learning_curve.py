@@ -7,7 +7,7 @@ import torch
 
 from linnaea.classifiers.common import samples
 from linnaea.classifiers.contract import OnStep
-from linnaea.classifiers.finetune.head_training import FrozenFeatures
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures
 from linnaea.classifiers.finetune.pictures import EvaluationBatches, ResidentPictures
 from linnaea.classifiers.finetune.probe import fit_probe
 

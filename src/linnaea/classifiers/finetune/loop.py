@@ -18,7 +18,7 @@ from linnaea.classifiers.contract import OnStep
 from linnaea.classifiers.finetune import batchnorm, inference
 from linnaea.classifiers.finetune.augment import Augmentation, cross_entropy, shares, smoothed
 from linnaea.classifiers.finetune.device import Device
-from linnaea.classifiers.finetune.head_training import FrozenFeatures, threads_for
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures, threads_for
 from linnaea.classifiers.finetune.optimizers import WeightAverage, set_rate
 from linnaea.classifiers.finetune.pictures import ResidentPictures, fetched, one_ahead, ready_for
 from linnaea.classifiers.finetune.stage import Stage

@@ -12,7 +12,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from linnaea.errors import SettingError
 
 _LISTED = 20  # stages that an error lists one by one
-SOLVERS = ("adamw", "nesterov")
 
 
 def stages(network: Any) -> list[str]:

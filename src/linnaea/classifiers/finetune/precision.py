@@ -16,7 +16,6 @@ from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.files import write_json
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 _STEPS = 3  # of which the fastest counts; one more goes before, for kernels to be chosen
 
 

@@ -13,7 +13,8 @@ from linnaea.classifiers.contract import EpochRecord, OnStep, TrainingState
 from linnaea.classifiers.finetune import batchnorm, construction, inference, loop
 from linnaea.classifiers.finetune.budget import Budget, Plan
 from linnaea.classifiers.finetune.device import all_finite
-from linnaea.classifiers.finetune.head_training import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures, begins_with_head
+from linnaea.classifiers.finetune.heads import logits_layer, put_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
 from linnaea.classifiers.finetune.probe import Probe
 from linnaea.errors import DataError
@@ -87,7 +88,7 @@ class Trainer:
         self._set_up(features)
         if self.probe is not None:
             # What learns may start from another head; what is evaluated before the first epoch is the probe.
-            self.probe.load_into(construction.logits_layer(self.network))
+            self.probe.load_into(logits_layer(self.network))
 
     def resume(self, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
         """Go on from what state returned, of a training with the same settings and pictures.
@@ -182,7 +183,7 @@ class Trainer:
                 self.train.targets, self.train.weights, val_targets, overwrite=not needed
             )
             # A head that learns alone has no backbone to spare.
-            self.probe.load_into(construction.logits_layer(self.network), start=not needed)
+            self.probe.load_into(logits_layer(self.network), start=not needed)
         return features if needed else None
 
     def _make_plan(self, X: Any, first_view: float) -> float:
@@ -299,7 +300,7 @@ class Trainer:
         """Give the network the kind of head that it has after this epoch; its weights come next."""
         # The probe's head is always linear.
         hidden = None if epoch == 0 and self.settings["probe"] else self.settings["head_hidden"]
-        construction.put_head(self.network, self.train.classes, hidden, self.settings["dropout"], self.seed)
+        put_head(self.network, self.train.classes, hidden, self.settings["dropout"], self.seed)
 
     def _validate(self) -> tuple[float, float] | tuple[None, None]:
         """Return the network's loss and accuracy on the validation set."""

@@ -1,7 +1,7 @@
 """KerasMLPClassifier: the same perceptron as MLPClassifier, built and trained by Keras 3."""
 
 import os
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
@@ -38,7 +38,6 @@ def keras_network() -> ModuleType:
     return network
 
 
-# scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
 class KerasMLPClassifier(Perceptron):
     """A multi-layer perceptron in Keras 3, on the torch backend unless KERAS_BACKEND names another.
@@ -59,26 +58,6 @@ class KerasMLPClassifier(Perceptron):
     dtype = "float32"  # of the features and of all computation
 
     hidden_layer_sizes: tuple[int, ...] = (512,)
-    _: KW_ONLY
-    activation: str = "relu"
-    loss: str = "cross_entropy"
-    solver: str = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 100
-    epochs: int = 20
-    init: str = "auto"
-    momentum: float = 0.9
-    schedule: str = "constant"
-    warmup_epochs: float = 0.0
-    l2: float = 0.0
-    dropout: float = 0.0
-    input_dropout: float = 0.0
-    patience: int = 0
-    keep: str = "best"
-    validation_fraction: float = 0.1
-    class_weight: Any = None
-    progress: bool = False
-    random_state: Any = None
 
     @property
     def compute_device(self) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from linnaea.classifiers.common.progress import TrainingProgress
 from linnaea.classifiers.common.samples import Samples
 from linnaea.classifiers.contract import OnStep
-from linnaea.classifiers.perceptron.initialisers import initialise
+from linnaea.classifiers.perceptron.network import initialise
 from linnaea.progress_bar import ProgressBar
 from linnaea.random_streams import Purpose, stream
 

@@ -23,7 +23,6 @@ from linnaea.random_streams import Purpose, seed_from, stream
 from linnaea.settings import MLP
 
 
-# scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
 class MLPClassifier(Perceptron):
     """Multi-layer perceptron, trained in mini-batches by backpropagation.
@@ -115,30 +114,11 @@ class MLPClassifier(Perceptron):
 
     KIND = MLP
 
-    hidden_layer_sizes: tuple[int, ...] = (50,)
+    # Beside those of every perceptron.
     _: KW_ONLY
-    activation: str = "relu"
-    loss: str = "cross_entropy"
-    solver: str = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 100
-    epochs: int = 20
-    init: str = "auto"
-    momentum: float = 0.9
-    schedule: str = "constant"
-    warmup_epochs: float = 0.0
-    l2: float = 0.0
-    dropout: float = 0.0
-    input_dropout: float = 0.0
     max_norm: float | None = None
     augment: str | None = None
-    patience: int = 0
-    keep: str = "best"
-    validation_fraction: float = 0.1
-    class_weight: Any = None
     dtype: str = "float32"
-    progress: bool = False
-    random_state: Any = None
 
     # The loop: fit → _run_epoch → _train_step.
 

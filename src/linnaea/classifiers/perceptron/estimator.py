@@ -1,8 +1,9 @@
 """What both perceptrons are to scikit-learn: rows checked, epochs recorded, classes predicted, files."""
 
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -21,14 +22,39 @@ from linnaea.random_streams import seed_from
 from linnaea.settings import check
 
 
+# scikit-learn reads the settings from the signature of __init__, whoever writes it.
+@dataclass(eq=False, repr=False)
 class Perceptron(ClassifierMixin, BaseEstimator, Classifier):
-    """A perceptron whose layers somebody else computes; KIND is its name in settings and in model.json.
+    """A perceptron whose layers somebody else computes; its settings are told of by MLPClassifier.
 
-    Who inherits gives it the settings, fit, `_layer_names`, `_evaluate`, `_outputs`, `_set_layers`, and
-    parameters_: all weights and biases, flat, the weights of a layer as (outputs, inputs).
+    Who inherits gives it KIND (its name in settings and in model.json), dtype, fit, `_layer_names`,
+    `_evaluate`, `_outputs`, `_set_layers`, and parameters_: all weights and biases, flat, the weights of a
+    layer as (outputs, inputs).
     """
 
-    KIND: str
+    KIND: ClassVar[str]
+
+    hidden_layer_sizes: tuple[int, ...] = (50,)
+    _: KW_ONLY
+    activation: str = "relu"
+    loss: str = "cross_entropy"
+    solver: str = "adam"
+    learning_rate: float = 1e-3
+    batch_size: int = 100
+    epochs: int = 20
+    init: str = "auto"
+    momentum: float = 0.9
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    patience: int = 0
+    keep: str = "best"
+    validation_fraction: float = 0.1
+    class_weight: Any = None
+    progress: bool = False
+    random_state: Any = None
 
     def check_settings(self) -> None:
         """Raise SettingError that names every setting whose value is refused."""

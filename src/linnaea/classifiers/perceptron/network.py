@@ -1,5 +1,6 @@
-"""The network: layers in a row over one flat buffer of parameters."""
+"""The network: layers in a row over one flat buffer of parameters, and their first weights."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -8,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from linnaea.classifiers.common.samples import Samples
-from linnaea.classifiers.perceptron.initialisers import initialise
 from linnaea.classifiers.perceptron.layers import ACTIVATIONS, Dense, Descends, Dropout
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.solvers import Shapes, views
+from linnaea.random_streams import Purpose, stream
 from linnaea.settings import MLP, PARAMETERS
 
 # Rows that evaluation takes at once: large enough for BLAS, small enough to stay in the cache.
 BLOCK = 1000
+# Of first weights that are "normal".
+NORMAL_DEVIATION = 0.1
 
 
 def hidden_sizes(value: Any) -> tuple[int, ...]:
@@ -40,6 +43,27 @@ def new_parameters(sizes: Sequence[int], init: str, activation: str, seed: int, 
         last = layer == len(sizes) - 2
         initialise(weights, init, None if last else activation, seed, layer)
     return flat
+
+
+def initialise(weights: np.ndarray, rule: str, activation: str | None, seed: int, layer: int) -> None:
+    """Fill weights (outputs, inputs) in place with normal numbers of mean 0; biases start at 0 elsewhere.
+
+    rule: str
+        "normal": deviation 0.1. "xavier": sqrt(2 / (inputs + outputs)) (Glorot and Bengio 2010).
+        "he": sqrt(2 / inputs) (He et al. 2015). "auto": he before a ReLU, xavier elsewhere.
+    activation: str or None
+        What follows the layer; None for the output layer.
+    """
+    outputs, inputs = weights.shape
+    if rule == "auto":
+        rule = "he" if activation == "relu" else "xavier"
+    deviation = {
+        "normal": NORMAL_DEVIATION,
+        "xavier": math.sqrt(2 / (inputs + outputs)),
+        "he": math.sqrt(2 / inputs),
+    }[rule]
+    # Drawn as float64 always: float32 and float64 networks start from the same numbers.
+    weights[...] = deviation * stream(seed, Purpose.WEIGHTS, 0, layer).standard_normal(weights.shape)
 
 
 class Network:
