@@ -121,7 +121,7 @@ def curves(
     title names the vertical axis; percent says that the values are per cent, which end at 0 and 100.
     """
     narrow = width <= NARROW
-    height = 210 if narrow else 250
+    height = height_of(width)
     fit = frame(lines, percent=percent)
     epochs = [epoch for line in lines for epoch, _ in line.points]
     first, last = min(epochs), max(epochs)
@@ -361,6 +361,21 @@ def heatmap(matrix: np.ndarray, width: int) -> Drawing:
         border.encode(x=x, x2="x2", y=y, y2="y2"),
         grid.encode(x=x, x2="x2", y=y, y2="y2", color=alt.Color("colour:N", scale=None)),
     ).properties(width=side, height=side)
+
+
+def height_of(width: int) -> int:
+    """Return the height of a chart of curves."""
+    return 210 if width <= NARROW else 250
+
+
+def share_axis(lowest: float, title: str) -> tuple[alt.Y, alt.Scale]:
+    """Return the vertical axis of per cents, named above its top, and its scale: to 100 from below lowest."""
+    step = nice_step(max(100 - lowest, 1) / 4)
+    bottom = max(0.0, step * int(lowest // step))
+    ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]
+    axis = alt.Axis(title=title, values=ticks, minExtent=36, maxExtent=36, **ABOVE)
+    scale = alt.Scale(domain=[bottom, 100], nice=False)
+    return alt.Y("y:Q", scale=scale, axis=axis), scale
 
 
 def nice_step(raw: float) -> float:

@@ -1,6 +1,5 @@
 """What is wrong with a data set, as one page with the pictures themselves."""
 
-import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from linnaea.data.decoding import read_picture
 from linnaea.data.problems import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
 from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
+from linnaea.report.thumbnails import TINY, data_uri
 
 SIDE = 144  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
 ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
@@ -20,7 +20,6 @@ MOST_GROUPS = 40  # of each kind of duplicates
 MOST_OF_A_GROUP = 6
 MOST_PICTURES = 24  # of every other kind
 MOST_MESSAGES = 50
-TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
 
 _ABOUT = {
     "across_splits": (
@@ -100,8 +99,7 @@ class Album:
         if len(content) > self.room:
             return "", False
         self.room -= len(content)
-        kind = "png" if tiny else "jpeg"
-        return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", tiny
+        return data_uri(content, "png" if tiny else "jpeg"), tiny
 
 
 def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) -> Path:

@@ -1,7 +1,7 @@
 """Charts with everything around them: a heading, both drawings, a caption, and the same data as a table."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -25,7 +25,24 @@ class Figure:
     svg: Markup
     caption: str = ""
     headers: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = field(default_factory=list)
+    rows: Sequence[Sequence[str]] = ()
+
+
+def figure(
+    ident: str,
+    title: str,
+    draw: Callable[[int], Drawing],
+    description: str,
+    *,
+    caption: str = "",
+    headers: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> Figure:
+    """Return draw(width) for a wide page and for a phone, with what else is known of it.
+
+    description: what a reader of the page hears who cannot see it.
+    """
+    return Figure(ident, title, both_widths(draw, ident, title, description), caption, headers, rows)
 
 
 def learning_curves(facts: RunFacts) -> list[Figure]:
@@ -94,14 +111,11 @@ def chart_figure(
     note: str = "",
 ) -> Figure:
     """Return curves over epochs with their caption and their table; share: the values are per cent."""
-
-    def draw(width: int) -> Drawing:
-        return charts.curves(lines, width, title=axis, percent=share, chosen=chosen)
-
-    return Figure(
-        ident=ident,
-        title=title,
-        svg=both_widths(draw, ident, title, describe_curves(lines, share)),
+    return figure(
+        ident,
+        title,
+        lambda width: charts.curves(lines, width, title=axis, percent=share, chosen=chosen),
+        describe_curves(lines, share),
         caption=f"{note}{_before_training(lines, share)}".strip(),
         headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
         rows=curve_rows(lines, share),
@@ -165,24 +179,17 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
 def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[float, float]) -> Figure:
     """Return an interval chart of bars over domain, in per cent."""
     description = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
-
-    def draw(width: int) -> Drawing:
-        return charts.intervals(bars, width, domain=domain)
-
-    return Figure(ident=ident, title=title, svg=both_widths(draw, ident, title, description))
+    return figure(ident, title, lambda width: charts.intervals(bars, width, domain=domain), description)
 
 
-def confusion_figure(matrix: np.ndarray, ident: str = "confusion-map") -> Figure:
+def confusion_figure(matrix: np.ndarray) -> Figure:
     """Return the heat map of a confusion matrix too large for numbers."""
-
-    def draw(width: int) -> Drawing:
-        return charts.heatmap(matrix, width)
-
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
         f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes contains the same."
     )
-    title = "Confusion matrix"
-    return Figure(ident=ident, title=title, svg=both_widths(draw, ident, title, description))
+    return figure(
+        "confusion-map", "Confusion matrix", lambda width: charts.heatmap(matrix, width), description
+    )

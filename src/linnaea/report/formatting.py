@@ -182,9 +182,13 @@ def interval_text(meaning: Meaning, interval: tuple[float, float] | None) -> str
         return ""
     low, high = interval
     if meaning.percent:
-        decimals = decimals_for(low, high)
-        return f"{low * 100:.{decimals}f} to {percent(high, decimals)}"
+        return between(low, high, decimals_for(low, high))
     return f"{number(low, meaning.decimals)} to {number(high, meaning.decimals)}"
+
+
+def between(low: float, high: float, decimals: int = 1) -> str:
+    """Return an interval of shares as '96.5 to 96.9 %'."""
+    return f"{low * 100:.{decimals}f} to {percent(high, decimals)}"
 
 
 def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int | None) -> str:

@@ -1,30 +1,16 @@
 """The page of label issues: a gallery with a decision for each picture."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from linnaea.evaluation.label_issues import read_csv
+from linnaea.evaluation.label_issues import Suspect, read_csv
 from linnaea.report import formatting
 from linnaea.report.gallery import probability
 from linnaea.report.templates import write_page
-from linnaea.report.thumbnails import Album
+from linnaea.report.thumbnails import Album, Thumbnail
 from linnaea.runs.repeated import RunGroup
 
 THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB
 SIDE = 192  # pixels of a thumbnail's longer side, at most
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One suspect, ready to be shown."""
-
-    number: int
-    path: str
-    given: str
-    suggested: str
-    confidence: str
-    source: str  # data URI
-    tiny: bool
 
 
 def build_label_issues(group: RunGroup) -> Path:
@@ -35,15 +21,13 @@ def build_label_issues(group: RunGroup) -> Path:
     group.check_tables()
     info = group.info
     suspects = read_csv(group.label_issues.with_suffix(".csv"))
-    shown: list[Shown] = []
+    shown: list[tuple[Suspect, str, Thumbnail]] = []
     album = Album(THUMBNAIL_BYTES)
     for number, suspect in enumerate(suspects, start=1):
         thumbnail = album.take(group.label_issues / f"{number:06}.jpg", SIDE)
         if thumbnail is None:
             break
-        confidence = probability(suspect.confidence)
-        named = suspect.path, suspect.given, suspect.suggested
-        shown.append(Shown(number, *named, confidence, thumbnail.source, thumbnail.tiny))
+        shown.append((suspect, probability(suspect.confidence), thumbnail))
     return write_page(
         group.label_issues.with_suffix(".html"),
         "labels.html.jinja",

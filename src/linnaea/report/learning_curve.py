@@ -8,11 +8,10 @@ import altair as alt
 from linnaea.evaluation.learning_curve import LEAST_GAIN
 from linnaea.report import formatting
 from linnaea.report.card import training_counts
-from linnaea.report.charts import ABOVE, NARROW, PALETTE, Drawing, nice_step
+from linnaea.report.charts import PALETTE, Drawing, height_of, share_axis
 from linnaea.report.facts import RunFacts
-from linnaea.report.figures import Figure
-from linnaea.report.formatting import count, percent
-from linnaea.report.svg import both_widths
+from linnaea.report.figures import Figure, figure
+from linnaea.report.formatting import between, count, percent
 from linnaea.runs.schema import Forecast, LearningPoint
 
 
@@ -35,22 +34,14 @@ def growth_section(facts: RunFacts) -> Growth | None:
 
 
 def _figure(points: Sequence[LearningPoint], ahead: Forecast) -> Figure:
-    def draw(width: int) -> Drawing:
-        return _drawing(points, width, ahead)
-
-    title = "Accuracy by the number of training pictures"
     caption = f"{_whose(ahead)} The lines through the points are 95 % intervals."
     if ahead.accuracy is not None:
         caption += " The hollow point is a forecast, not a measurement."
-    return Figure(
-        ident="growth-chart",
-        title=title,
-        svg=both_widths(
-            draw,
-            "growth-chart",
-            title,
-            " ".join(f"{count(p.pictures)} pictures: {percent(p.accuracy)}." for p in points),
-        ),
+    return figure(
+        "growth-chart",
+        "Accuracy by the number of training pictures",
+        lambda width: _drawing(points, width, ahead),
+        " ".join(f"{count(p.pictures)} pictures: {percent(p.accuracy)}." for p in points),
         caption=caption,
         headers=["Training pictures", "Accuracy", "95 % interval"],
         rows=[[count(p.pictures), percent(p.accuracy), _between(p) or "–"] for p in points],
@@ -59,9 +50,7 @@ def _figure(points: Sequence[LearningPoint], ahead: Forecast) -> Figure:
 
 def _between(point: LearningPoint | Forecast) -> str:
     """Return the interval of a point, "" where it has none."""
-    if point.low is None or point.high is None:
-        return ""
-    return f"{point.low * 100:.1f} to {percent(point.high)}"
+    return "" if point.low is None or point.high is None else between(point.low, point.high)
 
 
 def _outlook(points: Sequence[LearningPoint], ahead: Forecast) -> str:
@@ -82,8 +71,8 @@ def _outlook(points: Sequence[LearningPoint], ahead: Forecast) -> str:
         )
     else:
         words += f" More pictures have hardly lowered the error: twice as many {about}, no more than now"
-    between = _between(ahead)
-    return words + (f" (95{formatting.NBSP}%: {between})." if between else ".")
+    interval = _between(ahead)
+    return words + (f" (95{formatting.NBSP}%: {interval})." if interval else ".")
 
 
 def _wanting(facts: RunFacts, ahead: Forecast) -> str:
@@ -107,8 +96,6 @@ def _whose(ahead: Forecast) -> str:
 
 def _drawing(points: Sequence[LearningPoint], width: int, ahead: Forecast) -> Drawing:
     """Draw accuracy over the number of training pictures, with intervals; the forecast is drawn hollow."""
-    narrow = width <= NARROW
-    height = 210 if narrow else 250
     values = [
         {
             "x": point.pictures,
@@ -118,19 +105,13 @@ def _drawing(points: Sequence[LearningPoint], width: int, ahead: Forecast) -> Dr
         }
         for point in points
     ]
-    lowest = min(value["low"] for value in values)
-    step = nice_step(max(100 - lowest, 1) / 4)
-    bottom = max(0.0, step * int(lowest // step))
     most = max(points[-1].pictures, ahead.pictures or 0)
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[0, most * 1.04], nice=False),
         axis=alt.Axis(title="training pictures", grid=False, tickCount=5, format=",d"),
     )
-    scale = alt.Scale(domain=[bottom, 100], nice=False)
-    ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]
-    axis = alt.Axis(title="accuracy (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE)
-    y = alt.Y("y:Q", scale=scale, axis=axis)
+    y, scale = share_axis(min(value["low"] for value in values), "accuracy (%)")
     base = alt.Chart(alt.Data(values=values))
     colour = PALETTE["blue"]
     layers = [
@@ -150,4 +131,4 @@ def _drawing(points: Sequence[LearningPoint], width: int, ahead: Forecast) -> Dr
                 x=x, y=y
             ),
         ]
-    return alt.layer(*layers).properties(width=width - 60, height=height)
+    return alt.layer(*layers).properties(width=width - 60, height=height_of(width))

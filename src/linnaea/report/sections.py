@@ -189,9 +189,9 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
         "protocol": data.protocol,
         "splits": [(names.get(s, s), count(n), percent(n / total)) for s, n in splits.items()],
         "notes": data.notes,
-        "split_names": [names.get(split, split) for split in splits],
+        "per_class_headers": ["Class", *(names.get(split, split).capitalize() for split in splits)],
         "per_class": [
-            (name, [count(counts.get(split, 0)) for split in splits])
+            [name, *(count(counts.get(split, 0)) for split in splits)]
             for name, counts in data.per_class.items()
         ],
         "looked": facts.problems is not None,

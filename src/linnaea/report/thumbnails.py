@@ -75,7 +75,12 @@ def _embedded(path: Path, side: int) -> Thumbnail | None:
     # Pillow reports a damaged picture by these, and by SyntaxError for a broken PNG.
     except (OSError, ValueError, SyntaxError, DataError, Image.DecompressionBombError):
         return None
-    return Thumbnail(f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", tiny)
+    return Thumbnail(data_uri(content, kind), tiny)
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return an encoded picture as an address that holds it; kind: "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _smaller(picture: Image.Image, content: bytes, kind: str, side: int) -> tuple[bytes, str]:

@@ -7,11 +7,10 @@ from typing import Any
 import altair as alt
 
 from linnaea.report import formatting, sentences
-from linnaea.report.charts import ABOVE, NARROW, PALETTE, TEXT, Drawing, nice_step
+from linnaea.report.charts import ABOVE, NARROW, PALETTE, TEXT, Drawing, height_of, share_axis
 from linnaea.report.facts import RunFacts
-from linnaea.report.figures import Figure
-from linnaea.report.formatting import count, counted, number, percent
-from linnaea.report.svg import both_widths
+from linnaea.report.figures import Figure, figure
+from linnaea.report.formatting import between, count, counted, number, percent
 
 WANTED = (0.9, 0.95, 0.98, 0.99)  # accuracies whose thresholds are shown, beside the one that was chosen
 MOST_SIZES = 6  # rows of set sizes; larger sets share the last
@@ -36,7 +35,7 @@ class Trust:
     reliability: Figure | None
     coverage: Figure | None
     answered: str
-    thresholds: list[dict[str, str]]
+    thresholds: list[list[str]]
     sets: str
     sizes: list[tuple[str, str, float, str]] = field(default_factory=list)
 
@@ -94,19 +93,16 @@ def _reliability_figure(facts: RunFacts) -> Figure:
     tempered = isinstance(temperature, (int, float)) and abs(temperature - 1) > 0.005
     before = facts.rows("accuracy", "by_confidence_before") if tempered else []
 
-    def draw(width: int) -> Drawing:
-        return _reliability(after, before, width)
-
     known = {row["from"]: row for row in before}
     headers = ["Probability", "Pictures", "Mean", "Correct", "95 % interval"]
-    title = "Does 80 % mean 80 %?"
     described = " ".join(
         f"Stated {percent(row['confidence'])}: {percent(row['accuracy'])} correct." for row in after
     )
-    return Figure(
-        ident="reliability",
-        title=title,
-        svg=both_widths(draw, "reliability", title, described),
+    return figure(
+        "reliability",
+        "Does 80 % mean 80 %?",
+        lambda width: _reliability(after, before, width),
+        described,
         caption=(
             "A reliability diagram: pictures grouped by the probability of the predicted class. On the "
             "dotted line predictions are correct as often as stated, below it they are overconfident. Large "
@@ -119,7 +115,7 @@ def _reliability_figure(facts: RunFacts) -> Figure:
                 count(int(row["pictures"])),
                 percent(row["confidence"]),
                 percent(row["accuracy"]),
-                f"{row['low'] * 100:.1f} to {percent(row['high'])}",
+                between(row["low"], row["high"]),
                 *(
                     [percent(known[row["from"]]["accuracy"]) if row["from"] in known else "–"]
                     if known
@@ -141,25 +137,17 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
     if share is not None and accuracy is not None and isinstance(threshold, (int, float)):
         marked = Marked(share, accuracy, f"threshold {percent(threshold)}")
 
-    def draw(width: int) -> Drawing:
-        return _coverage(rows, width, marked)
-
-    title = "If it may answer “I do not know”"
     tens = [
         rows[min(range(len(rows)), key=lambda i: abs(rows[i]["coverage"] - tenth / 10))]
         for tenth in range(10, 0, -1)
     ]
-    return Figure(
-        ident="coverage",
-        title=title,
-        svg=both_widths(
-            draw,
-            "coverage",
-            title,
-            " ".join(
-                f"Answering {percent(row['coverage'], 0)} of them: {percent(row['accuracy'])} correct."
-                for row in tens
-            ),
+    return figure(
+        "coverage",
+        "If it may answer “I do not know”",
+        lambda width: _coverage(rows, width, marked),
+        " ".join(
+            f"Answering {percent(row['coverage'], 0)} of them: {percent(row['accuracy'])} correct."
+            for row in tens
         ),
         caption=(
             "Accuracy when only the most confident predictions are given as answers: the further to the "
@@ -171,7 +159,7 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
             [
                 percent(row["coverage"]),
                 percent(row["accuracy"]),
-                f"{row['low'] * 100:.1f} to {percent(row['high'])}",
+                between(row["low"], row["high"]),
                 number(row["threshold"], 3),
             ]
             for row in tens
@@ -194,8 +182,10 @@ def _answered(facts: RunFacts) -> str:
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
         return reached + "."
-    between = _between(facts, "accuracy_answered")
-    return f"{reached}, and {percent(accuracy)} of those were classified correctly{between}."
+    return (
+        f"{reached}, and {percent(accuracy)} of those were classified correctly"
+        f"{_between(facts, 'accuracy_answered')}."
+    )
 
 
 def _between(facts: RunFacts, name: str) -> str:
@@ -203,7 +193,7 @@ def _between(facts: RunFacts, name: str) -> str:
     interval = facts.interval(name)
     if interval is None:
         return ""
-    return f" (95{formatting.NBSP}%: {interval[0] * 100:.1f} to {percent(interval[1])})"
+    return f" (95{formatting.NBSP}%: {between(*interval)})"
 
 
 def wanted_share(share: float) -> str:
@@ -211,22 +201,24 @@ def wanted_share(share: float) -> str:
     return f"{100 * share:.6g}{formatting.NBSP}%"
 
 
-def _thresholds(facts: RunFacts) -> list[dict[str, str]]:
-    """Return, for each accuracy one may want, validation's threshold and its accuracy on the test set."""
+def _thresholds(facts: RunFacts) -> list[list[str]]:
+    """Return rows: an accuracy one may want, validation's threshold, its coverage and accuracy on test."""
     # The one of the sentence above is among them.
     shown = {*WANTED, facts.metrics.get("answered", {}).get("wanted")}
     rows = []
     for level in facts.rows("answered", "levels"):
         if level["wanted"] not in shown:
             continue
-        row = {"wanted": wanted_share(level["wanted"]), "threshold": "–", "answered": "–", "accuracy": "–"}
-        if level["threshold"] is not None:
-            row |= {"threshold": percent(level["threshold"]), "answered": percent(level["answered"])}
-        if level["accuracy"] is not None:
-            between = f"({level['low'] * 100:.1f} to {percent(level['high'])})"
-            row["accuracy"] = f"{percent(level['accuracy'])} {between}"
-        rows.append(row)
-    return rows if any(row["threshold"] != "–" for row in rows) else []
+        threshold, accuracy = level["threshold"], level["accuracy"]
+        rows.append(
+            [
+                wanted_share(level["wanted"]),
+                "–" if threshold is None else percent(threshold),
+                "–" if threshold is None else percent(level["answered"]),
+                "–" if accuracy is None else f"{percent(accuracy)} ({between(level['low'], level['high'])})",
+            ]
+        )
+    return rows if any(row[1] != "–" for row in rows) else []
 
 
 def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
@@ -328,13 +320,8 @@ def _coverage(rows: Rows, width: int, marked: Marked | None) -> Drawing:
 
     rows: {"coverage", "accuracy", "low", "high"}, as shares.
     """
-    narrow = width <= NARROW
-    height = 210 if narrow else 250
     # A handful of pictures at the left end has a band as high as the frame; it would press the rest together.
     steady = [row for row in rows if row["pictures"] >= 20] or list(rows)
-    lowest = min(row["low"] for row in steady) * 100
-    step = nice_step(max(100 - lowest, 1) / 4)
-    bottom = max(0.0, step * int(lowest // step))
     values = [
         {
             "x": row["coverage"] * 100,
@@ -344,14 +331,8 @@ def _coverage(rows: Rows, width: int, marked: Marked | None) -> Drawing:
         }
         for row in steady
     ]
-    ticks = [bottom + step * i for i in range(round((100 - bottom) / step) + 1)]
     x = _per_cent_axis("x", "answered (%)")
-    scale = alt.Scale(domain=[bottom, 100], nice=False)
-    y = alt.Y(
-        "y:Q",
-        scale=scale,
-        axis=alt.Axis(title="accuracy of answers (%)", values=ticks, minExtent=36, maxExtent=36, **ABOVE),
-    )
+    y, scale = share_axis(min(value["low"] for value in values), "accuracy of answers (%)")
     base = alt.Chart(alt.Data(values=values))
     low = alt.Y("low:Q", scale=scale)
     layers = [
@@ -370,9 +351,9 @@ def _coverage(rows: Rows, width: int, marked: Marked | None) -> Drawing:
             point.mark_text(
                 align="right" if left else "left",
                 dx=-6 if left else 6,
-                y=height - 12,
+                y=height_of(width) - 12,
                 fontSize=TEXT,
                 color=PALETTE["soft"],
             ).encode(x=x, text="words:N"),
         ]
-    return alt.layer(*layers).properties(width=width - 60, height=height)
+    return alt.layer(*layers).properties(width=width - 60, height=height_of(width))
