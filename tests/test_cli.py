@@ -40,6 +40,13 @@ def test_version(capsys):
     [
         (["trian", "x"], 2, 'Unknown command "trian". Did you mean "train"?'),
         (["train", "digits", "--hiden", "5"], 2, "There is no setting 'hiden'. Did you mean 'hidden'"),
+        (["train", "digits", "--hiden"], 2, "There is no setting 'hiden'. Did you mean 'hidden'"),
+        (
+            ["train", "digits", "--batch-sise", "--epochs", "3"],
+            2,
+            "There is no setting 'batch_sise'. Did you mean 'batch_size'",
+        ),
+        (["train", "digits", "--dropout"], 2, "--dropout requires an argument."),
         (
             ["train", "digits", "--epochs", "many"],
             2,

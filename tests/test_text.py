@@ -82,3 +82,21 @@ def test_what_is_printed_is_what_a_shell_runs():
     printed = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
     assert printed.strip() == ascii(words)
     assert shlex.split(text.command(*words, windows=False)) == words
+
+
+def test_an_option_is_named_as_whoever_called_passes_it():
+    def texts():
+        options = text.option("split", 0.7), text.option("overwrite", True), text.option("data_dir")
+        return *options, text.elsewhere("another folder")
+
+    assert texts() == ("split=0.7", "overwrite=True", "data_dir", "Choose another folder.")
+    typed = text.command_line.set("linnaea train digits")
+    try:
+        assert texts() == (
+            "--split 0.7",
+            "--overwrite",
+            "--data-dir",
+            "Choose another folder with --out.",
+        )
+    finally:
+        text.command_line.reset(typed)

@@ -10,11 +10,10 @@ from linnaea import __version__, signals
 
 # The imports take a tenth of a second.
 with signals.end_without_traceback():
-    from cyclopts import App, CycloptsError, Parameter
+    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
-    from linnaea.commands import command_line
     from linnaea.errors import LinnaeaError, printable
-    from linnaea.text import command
+    from linnaea.text import command, command_line
 
 app = App(
     name="linnaea",
@@ -82,7 +81,7 @@ def _run(tokens: list[str]) -> int:
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _fail(f"{error}", "Help: linnaea --help, or linnaea COMMAND --help.", 2)
+        return _fail(*_asked_wrongly(error), 2)
     except LinnaeaError as error:
         if debug:
             raise
@@ -104,6 +103,20 @@ def _run(tokens: list[str]) -> int:
     finally:
         command_line.reset(typed)
     return 0
+
+
+def _asked_wrongly(error: CycloptsError) -> tuple[str, str]:
+    """Return what was wrong, and what to do, about words that are no command."""
+    # An option that a command does not list is taken for a setting; one without a value is refused before
+    # anybody looks for the setting.
+    name = (getattr(error, "keyword", None) or "").removeprefix("--").replace("-", "_")
+    argument = error.argument if isinstance(error, MissingArgumentError) else None
+    if argument is not None and argument.field_info.kind is argument.field_info.VAR_KEYWORD:
+        from linnaea.settings import SETTINGS, unknown_setting
+
+        if name not in SETTINGS:
+            return unknown_setting(name), ""
+    return f"{error}", "Help: linnaea --help, or linnaea COMMAND --help."
 
 
 def _unexpected(error: Exception) -> tuple[str, str]:

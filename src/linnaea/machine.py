@@ -1,8 +1,9 @@
-"""What this machine lends to the process: how many processor cores, and threads to use them."""
+"""What this machine lends to the process: its processor and accelerators, cores, and threads to use them."""
 
 import contextlib
 import math
 import os
+import platform
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,29 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+def processor() -> str:
+    """Return the model of the processor."""
+    # platform.processor() is empty on most Linux systems.
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first core; nothing on other systems."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    pairs = [line.partition(":") for line in reversed(lines)]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def accelerator(device: str) -> str | None:
+    """Return the name of a device of torch ("cuda:1", "mps"); None for the processor ("cpu")."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU (MPS)" if device.startswith("mps") else None
 
 
 def usable_cores() -> int:

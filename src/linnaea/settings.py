@@ -506,6 +506,11 @@ PARAMETERS = {setting.parameter_name: setting for setting in EVERY}
 """The parameters of the classifiers, by name."""
 
 
+def unknown_setting(name: str) -> str:
+    """Return that there is no setting of this name, and which ones are called nearly so."""
+    return f"There is no setting '{name}'. {did_you_mean(name, SETTINGS)}"
+
+
 def names(**having: Any) -> tuple[str, ...]:
     """Return the names of the settings of a recipe for which this holds, such as scope="run"."""
     return tuple(

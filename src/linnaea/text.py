@@ -1,9 +1,13 @@
-"""Numbers, counts, lists and commands in words: the one place that says how they are written."""
+"""Numbers, counts, lists, commands and options in words: the one place that says how they are written."""
 
 import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+
+command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
+"""What was typed, as a shell takes it; None where Python called."""
 
 
 def plural(number: float, one: str, many: str = "") -> str:
@@ -61,3 +65,19 @@ def command(*words: object, windows: bool = os.name == "nt") -> str:
     """
     parts = [str(word) for word in words]
     return subprocess.list2cmdline(parts) if windows else shlex.join(parts)
+
+
+def option(name: str, value: object = None) -> str:
+    """Return how whoever called passes an option: "--split 0.7" in a shell, "split=0.7" in Python.
+
+    value: None names the option alone; True is a flag, which takes none in a shell.
+    """
+    if command_line.get() is None:
+        return name if value is None else f"{name}={value!r}"
+    word = f"--{name.replace('_', '-')}"
+    return word if value is None or value is True else f"{word} {value}"
+
+
+def elsewhere(what: str = "another place", begin: str = "Choose") -> str:
+    """Return "Choose another place with --out."; in Python, where the place is an argument, without it."""
+    return f"{begin} {what}." if command_line.get() is None else f"{begin} {what} with --out."

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from linnaea.cli import main
-from linnaea.commands import baselines
-from linnaea.commands.baselines import linear_classifier
+from linnaea.commands import evaluating
+from linnaea.commands.evaluating import linear_classifier
 from linnaea.commands.study import Study, spread
 from linnaea.data.dataset import Dataset
 from linnaea.data.scan import scan
@@ -48,7 +48,7 @@ def test_a_perceptron_is_held_against_it(trained):
 
 
 def test_it_says_how_many_pictures_it_learned_from(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(baselines, "MOST_PICTURES", 500)
+    monkeypatch.setattr(evaluating, "MOST_PICTURES", 500)
     assert main(["train", "digits", "--hidden", "4", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     found = json.loads((tmp_path / "run" / "run.json").read_text())["baselines"]
     assert 0.75 < found["a linear classifier on the pixels of 500 pictures"] < 0.95
@@ -61,7 +61,7 @@ def test_there_is_none_where_it_would_take_long(size, expected):
     dataset = Dataset("x", "x", tuple(map(str, range(20))), labels, pixels=np.zeros((20, 2, 2), np.uint8))
     split = Split(np.arange(20), np.empty(0, int), np.empty(0, int), "")
     study = Study(scan(dataset, size=2), split, size, colour=False)
-    assert bool(len(baselines._learned_from(study, 2)[0])) == expected
+    assert bool(len(evaluating._learned_from(study, 2)[0])) == expected
 
 
 def test_a_sample_is_spread_over_each_class():

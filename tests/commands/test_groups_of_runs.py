@@ -112,7 +112,7 @@ def test_numbers_that_cannot_be_believed_are_not_summed_up(repeats, tmp_path):
 def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tmp_path, capsys):
     group = RunGroup.open_group(shutil.copytree(repeats, tmp_path / "group"))
     accuracy = group.info.as_json()["metrics"]["accuracy"]
-    group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, judged=0)
+    group.update_info(metrics={"accuracy": accuracy | {"mean": 0.999}}, evaluated=0)
     group.flush()
     pair = ["compare", str(repeats), str(group.path), "--out", str(tmp_path / "c.html")]
     assert main(pair) == 0

@@ -76,7 +76,7 @@ def test_each_shown_picture_has_a_heat_map_of_its_size(small):
             with Image.open(path) as picture, Image.open(path.with_suffix(".heat.png")) as heat:
                 assert picture.size == heat.size == (8, 8)
                 assert heat.mode == "RGB"
-    assert RunFolder(run).info.heat_maps == {
+    assert RunFolder(run).info.heat_maps.model_dump() == {
         "method": "integrated gradients from black",
         "of": "predicted class",
         "places": [8, 8],
@@ -152,4 +152,4 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     assert not colourful[:, :50].any()
     assert not colourful[:, 110:].any()
     assert pixels[:, :50].mean() < pixels[:, 65:95].mean()
-    assert run.info.heat_maps["method"] == "Grad-CAM on the last map"
+    assert run.info.heat_maps.method == "Grad-CAM on the last map"

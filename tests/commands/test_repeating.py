@@ -15,7 +15,7 @@ from tests.commands.conftest import SHORT, words
 import linnaea
 from linnaea.cli import main
 from linnaea.commands import label_issues
-from linnaea.commands.repeating import sum_up, tell
+from linnaea.commands.repeating import print_summary, sum_up
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
 from linnaea.evaluation.label_issues import read_csv
@@ -40,7 +40,7 @@ def test_the_summary_is_that_of_the_runs(repeats):
         json.loads((repeats / str(number) / "metrics.json").read_text())["accuracy"]["value"]
         for number in (1, 2)
     ]
-    assert (told["state"], told["judged"]) == ("finished", 2)
+    assert (told["state"], told["evaluated"]) == ("finished", 2)
     metric = told["metrics"]["accuracy"]
     assert metric["mean"] == pytest.approx(np.mean(accuracies))
     assert metric["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
@@ -73,7 +73,7 @@ def test_evaluate_computes_every_run_and_their_summary_again(repeats, tmp_path, 
     before = json.loads((group / "repeats.json").read_text())
     for file in ("metrics.json", "report.html"):
         (group / "2" / file).unlink()
-    (group / "repeats.json").write_text(json.dumps({**before, "metrics": {}, "judged": 0}))
+    (group / "repeats.json").write_text(json.dumps({**before, "metrics": {}, "evaluated": 0}))
     assert linnaea.evaluate(group) == before["metrics"]
     assert json.loads((group / "repeats.json").read_text()) == before
     assert (group / "2" / "metrics.json").read_bytes() == (repeats / "2" / "metrics.json").read_bytes()
@@ -95,7 +95,7 @@ def test_sets_that_broke_their_guarantee_are_told_of_the_group(repeats, tmp_path
         run.write_json("metrics.json", run.metrics() | {"set_coverage": broken, "outliers": alarms})
     sum_up(group)
     build_group(group)
-    tell(group)
+    print_summary(group)
     told = " ".join(capsys.readouterr().err.split())
     assert "they contain the true class less often than guaranteed in run 2: see its report" in told
     assert "more familiar pictures than allowed are flagged as unfamiliar in run 2: see its report" in told

@@ -29,7 +29,7 @@ def test_a_finished_run_is_kept_on_the_same_pictures_and_refused_on_others(quick
     assert main(quick) == 1
     told = " ".join(capsys.readouterr().err.split())
     assert "is a finished run on other pictures than those in" in told
-    assert "Pass --overwrite to train it again, or choose another --out." in told
+    assert "Pass --overwrite to train it again, or choose another folder with --out." in told
     assert main([*quick, "--overwrite"]) == 0
 
 

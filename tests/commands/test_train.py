@@ -45,6 +45,7 @@ def test_the_run_says_what_was_learned_from_what(trained):
     assert set(info["phases"]) == {"data", "train", "evaluate", "report"}
     assert info["phases"]["train"]["seconds"] > 0
     assert info["phases"]["train"]["peak_memory_mib"] > 10
+    assert (info["hardware"]["device"], info["hardware"]["accelerator"]) == ("cpu", None)
 
 
 def test_the_split_names_each_picture_once(trained):
@@ -126,6 +127,7 @@ def test_run_json_is_written_at_the_end_of_a_stage_and_the_network_once(bars, tm
     assert main(["train", str(bars), *asked, "--validation", "0.4", "--out", str(tmp_path / "run")]) == 0
     assert written["run.json"] <= 8
     once = (*NETWORK, "split.csv", "validation.csv", "predictions.csv", "report.html")
+    once += ("outliers.safetensors", "outliers.json")
     assert {name: written[name] for name in once} == dict.fromkeys(once, 1)
 
 

@@ -140,6 +140,10 @@ def test_a_csv_and_part_folders_train(bars, tmp_path):
     )
     info = json.loads((tmp_path / "b" / "run.json").read_text())
     assert info["data"]["splits"]["test"] == 12
+    # No more official than the one who made them.
+    split = "your folders test and train, 10 % of training set aside for validation (it is 12.5 %), seed 0"
+    assert info["data"]["protocol"] == split
+    assert split in (tmp_path / "b" / "report.html").read_text()
 
 
 def test_reproduce_quick_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

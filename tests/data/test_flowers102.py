@@ -128,7 +128,7 @@ def test_a_partial_copy_says_what_is_there_and_what_is_strange(published, tmp_pa
 
 
 def test_folders_that_cannot_be_used(published, tmp_path):
-    with pytest.raises(DataError, match=r"The data folder .*nowhere does not exist. Check --data-dir."):
+    with pytest.raises(DataError, match=r"The data folder .*nowhere does not exist. Check data_dir."):
         open_flowers102(tmp_path / "nowhere")
     (tmp_path / "own" / "jpg").mkdir(parents=True)
     with pytest.raises(DataError) as caught:
@@ -144,7 +144,7 @@ def test_another_file_under_the_name_is_refused(published, name):
     whole = (published / name).read_bytes()
     (published / name).write_bytes(whole[:-30])
     # From a mirror:
-    with pytest.raises(DataError, match=rf"{name} could not be fetched \(.*MD5 .* instead of .*--data-dir"):
+    with pytest.raises(DataError, match=rf"{name} could not be fetched \(.*MD5 .* instead of .*data_dir"):
         open_flowers102()
     # In a person's own folder:
     received = hashlib.md5(whole[:-30]).hexdigest()
@@ -185,7 +185,7 @@ def test_no_mirror_and_no_copy_says_what_to_put_where(published, monkeypatch):
         "imagelabels.mat could not be fetched (http://127.0.0.1:1/a/imagelabels.mat: could not be reached; "
         "http://127.0.0.1:1/b/imagelabels.mat: could not be reached). "
         "Check the network, or put 102flowers.tgz, imagelabels.mat and setid.mat into a folder and pass it "
-        "as --data-dir; LINNAEA_FLOWERS102_MIRRORS names other mirrors."
+        "as data_dir; LINNAEA_FLOWERS102_MIRRORS names other mirrors."
     )
 
 

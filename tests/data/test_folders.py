@@ -35,6 +35,7 @@ def test_linked_parts_and_linked_pictures_are_read(make_folder):
     (root / "train" / "a" / "linked.png").symlink_to(elsewhere / "b" / "0.png")
     dataset = open_dataset(root)
     assert sorted(dataset.splits.tolist()) == ["test"] * 4 + ["train"] * 5
+    assert dataset.split_name == "your folders test and train"
     assert "train/a/linked.png" in dataset.paths
     assert dataset.notes == ()
 

@@ -36,6 +36,7 @@ def test_mnist_has_its_published_counts(shared):
     assert mnist.pixels.shape == (70000, 28, 28)
     assert len(set(mnist.paths)) == 70000
     assert (mnist.paths[17], mnist.paths[60000]) == ("train/00017", "test/00000")
+    assert mnist.split_name == "official split"
     for split, counts in (("train", TRAIN_COUNTS), ("test", TEST_COUNTS)):
         assert [int(np.sum(mnist.labels[mnist.splits == split] == str(d))) for d in range(10)] == counts
     # The first training picture is the famous five.
@@ -89,7 +90,7 @@ def test_another_data_set_under_the_same_names_is_refused(tmp_path, shared):
 
 
 def test_a_data_folder_that_is_not_there_is_not_passed_over(tmp_path):
-    with pytest.raises(DataError, match=r"The data folder .*/nowhere does not exist\. Check --data-dir\."):
+    with pytest.raises(DataError, match=r"The data folder .*/nowhere does not exist\. Check data_dir\."):
         open_mnist(tmp_path / "nowhere")
 
 
@@ -102,4 +103,4 @@ def test_without_a_mirror_the_way_out_is_told(tmp_path, monkeypatch):
         DataError, match=r"train-images-idx3-ubyte could not be fetched \(http://127\.0\.0\.1:1/"
     ) as caught:
         open_mnist()
-    assert "put the four files into a folder and pass it as --data-dir" in caught.value.cure
+    assert "put the four files into a folder and pass it as data_dir" in caught.value.cure

@@ -90,7 +90,7 @@ def test_strict_refuses_and_tells_all(damaged):
     assert str(caught.value) == (
         "3 pictures cannot be read: a/0.png is truncated (the picture continues after the file's 150 bytes), "
         "a/1.png is empty (0 bytes), bad/0.png is a text file with a picture's name. "
-        "Restore or remove them, or leave --strict out to continue without them."
+        "Restore or remove them, or leave strict out to continue without them."
     )
 
 

@@ -109,7 +109,7 @@ def test_what_is_left_out_is_counted(make_folder):
     )
     assert dataset.empty_classes == ("empty",)
     text = f"{root} contains 4 files that would be left out (a/notes.txt, b/list.csv, readme.md, loose.png). "
-    assert message(DataError, root, strict=True) == text + "Move them away, or leave --strict out."
+    assert message(DataError, root, strict=True) == text + "Move them away, or leave strict out."
 
 
 def test_folders_that_cannot_be_used(make_folder, tmp_path):

@@ -113,12 +113,12 @@ def test_trainval_trains_on_both_parts_and_leaves_test_alone():
     assert split.train.tolist() == sorted([*official.train, *official.val])
     np.testing.assert_array_equal(split.test, official.test)
     assert (len(split.train), len(split.val), len(split.test)) == (15, 0, 5)
-    assert split.protocol == "official split, train and val together for training"
+    assert split.protocol == "the data set's own split, train and val together for training"
     carved = make_split(dataset, "trainval", validation=0.2, seed=1)
     assert (len(carved.train), len(carved.val)) == (12, 3)
     np.testing.assert_array_equal(carved.test, official.test)
     assert carved.protocol == (
-        "official split, train and val together for training, "
+        "the data set's own split, train and val together for training, "
         "20 % of training set aside for validation, seed 1"
     )
 
@@ -127,7 +127,7 @@ def test_trainval_needs_a_validation_part():
     with pytest.raises(SettingError) as caught:
         make_split(in_memory({"a": 2, "b": 2}, splits=["train", "test"] * 2), "trainval")
     assert str(caught.value) == (
-        "'toy' has no official validation set to train on as well. Use --split official."
+        "'toy' comes with no validation set to train on as well. Use split='official'."
     )
 
 
@@ -172,19 +172,19 @@ def test_official_parts_are_taken_as_they_are():
     split = make_split(dataset, "official", validation=0.5)
     for part, rows in split.by_name().items():
         assert rows.tolist() == [row for row in range(16) if splits[row] == part]
-    assert split.protocol == "official split, 4 pictures in no set left out"
+    assert split.protocol == "the data set's own split, 4 pictures in no set left out"
 
 
 def test_official_without_validation_carves_it_out_when_asked():
     dataset = in_memory({"a": 20, "b": 20}, (["train"] * 10 + ["test"] * 10) * 2)
     split = make_split(dataset, "official", validation=0.2, seed=5)
     assert tally(dataset, split.val) == {"a": 2, "b": 2}
-    assert split.protocol == "official split, 20 % of training set aside for validation, seed 5"
+    assert split.protocol == "the data set's own split, 20 % of training set aside for validation, seed 5"
 
 
 def test_official_needs_parts():
     with pytest.raises(
-        SettingError, match=r"'toy' has no official split\. Use a fraction, such as --split 0.7"
+        SettingError, match=r"'toy' comes without a split\. Use a fraction, such as split=0.7"
     ):
         make_split(in_memory({"a": 2, "b": 2}), "official")
     dataset = in_memory({"a": 2, "b": 2}, ["train", "val", "train", "val"])

@@ -110,6 +110,7 @@ def test_the_column_of_older_tables_is_read_and_both_at_once_are_refused(make_fo
         (root / "table.csv").write_text("\n".join([f"path,label,{column}", *rows]))
         dataset = open_dataset(root / "table.csv")
         assert (dataset.splits.tolist(), dict(dataset.columns)) == (["train", "test"], {})
+        assert dataset.split_name == "your split column"
     (root / "table.csv").write_text("path,label,split,part\nfiles/0.png,rose,train,1\n")
     with pytest.raises(DataError, match="has a column split and a column part, which mean the same"):
         open_dataset(root / "table.csv")

@@ -117,20 +117,19 @@ def test_other_pictures_are_refused_and_the_common_ones_compared_on_request():
     assert str(refused.value) == (
         "The two tables hold different pictures: 4 (0.png, 1.png, 2.png, …) only in the first, "
         "2 (10.png, 11.png) only in the second. "
-        "Give both models the same test set, or compare only the pictures that both have: --common "
-        "(from Python common_only=True)."
+        "Give both models the same test set, or compare only the pictures that both have: common=True."
     )
-    common = compare(a, b, common_only=True)
+    common = compare(a, b, common=True)
     assert (common.n, common.both_right) == (6, 6)
     with pytest.raises(DataError, match="no picture in common"):
-        compare(a, answers([1], first=50), common_only=True)
+        compare(a, answers([1], first=50), common=True)
 
 
 def test_other_labels_are_refused():
     a = answers([1, 1, 1], true=["cat", "dog", "cat"])
     b = answers([1, 1, 1], true=["cat", "cat", "dog"])
     with pytest.raises(DataError) as refused:
-        compare(a, b, common_only=True)
+        compare(a, b, common=True)
     assert str(refused.value) == (
         "The two tables give 2 of 3 pictures different labels "
         "(1.png: 'dog' and 'cat', 2.png: 'cat' and 'dog'). "
@@ -174,7 +173,7 @@ def test_another_content_under_the_same_path_is_another_picture():
         "The two tables hold different pictures: none only in the first, none only in the second, "
         "1 (1.png) under one path with different content."
     )
-    assert compare(a, b, common_only=True).n == 3
+    assert compare(a, b, common=True).n == 3
 
 
 def test_a_table_needs_a_hash_for_each_picture():

@@ -95,7 +95,7 @@ def test_runs_that_cannot_be_paired_are_refused():
     with pytest.raises(DataError) as refused:
         compare_repeats(runs([90, 90], apart=True), runs([90], apart=True), [300, 300])
     assert str(refused.value) == (
-        "There are 2 and 1 judged runs to compare. Repeat both recipes equally often, twice or more."
+        "There are 2 and 1 evaluated runs to compare. Repeat both recipes equally often, twice or more."
     )
     with pytest.raises(DataError, match="hold different pictures"):
         compare_repeats(runs([90, 90], apart=True), runs([90, 90], apart=False), [300, 300])

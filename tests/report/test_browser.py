@@ -21,7 +21,7 @@ def group_of(folder, make_run):
     group.update_info(
         state="finished",
         runs=["1", "2", "3"],
-        judged=3,
+        evaluated=3,
         asked=3,
         data={"name": "MNIST", "source": "mnist"},
         metrics=summary([run.read_json("metrics.json") for run in runs]),

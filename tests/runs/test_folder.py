@@ -22,7 +22,10 @@ def finished_run(path):
 
 def test_create_refuses_a_folder_with_a_run_and_keeps_it(tmp_path):
     finished_run(tmp_path / "run")
-    with pytest.raises(RunError, match=r"already contains a run\. Pass --overwrite"):
+    with pytest.raises(
+        RunError,
+        match=r"already contains a run\. Pass overwrite=True to replace it, or choose another folder\.",
+    ):
         RunFolder.create(tmp_path / "run")
     assert RunFolder.open(tmp_path / "run").info.state == "finished"
     (tmp_path / "run" / "checkpoint").mkdir()

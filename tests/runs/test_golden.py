@@ -127,7 +127,7 @@ def test_repeats_of_then_can_be_gone_on_with_judged_and_drawn_again(name, tmp_pa
     assert json.loads((group / "repeats.json").read_text())["state"] == "interrupted"
     assert main(["resume", str(group)]) == 0
     told = json.loads((group / "repeats.json").read_text())
-    assert (told["state"], told["runs"], told["judged"]) == ("finished", ["1", "2"], 2)
+    assert (told["state"], told["runs"], told["evaluated"]) == ("finished", ["1", "2"], 2)
     before = told["metrics"]["accuracy"]
     assert main(["evaluate", str(group), "--format", "json"]) == 0
     assert json.loads((group / "repeats.json").read_text())["metrics"]["accuracy"] == before

@@ -84,3 +84,13 @@ def test_hardware_names_a_processor_and_at_least_one_core():
     assert hardware["processor"]
     assert hardware["cores"] >= 1
     assert hardware["memory_gib"] > 0
+
+
+def test_hardware_names_the_device_that_computed_and_no_other(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the card {device}")
+    names = {device: provenance.hardware(device)["accelerator"] for device in ("cpu", "cuda:1", "mps:0")}
+    assert names == {"cpu": None, "cuda:1": "the card cuda:1", "mps:0": "Apple GPU (MPS)"}
+    assert provenance.hardware("cuda:1")["device"] == "cuda:1"

@@ -104,6 +104,8 @@ def test_a_network_trained_on_an_accelerator_is_said_to_have_no_promise(tmp_path
         "The network was trained on an accelerator, where sums have no fixed order: the same bits are only "
         "promised for the processor."
     ]
+    newer = used | {"hardware": {"device": "cuda:1", "accelerator": "H200"}}
+    assert len(run_diff.reasons(write(tmp_path / "e", **newer), write(tmp_path / "f", **newer))) == 1
     # One that was there and not used.
     beside = used | {"network": {"summary": "resnet50 · float32, channels last, 2 threads"}}
     assert run_diff.reasons(write(tmp_path / "c", **beside), write(tmp_path / "d", **beside)) == []

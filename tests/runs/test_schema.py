@@ -61,7 +61,7 @@ def test_what_json_calls_no_number_is_refused(tmp_path):
     [
         ("metrics", {"accuracy": {"mean": "high"}}, "metrics.accuracy.mean is 'high'"),
         ("metrics", {"accuracy": 0.9}, "metrics.accuracy is 0.9"),
-        ("judged", "all", "judged is 'all'"),
+        ("evaluated", "all", "evaluated is 'all'"),
         ("asked", -1, "asked is -1"),
         ("opened", [], "opened is []"),
         ("data", {"name": 3}, "data.name is 3"),

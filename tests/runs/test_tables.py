@@ -18,9 +18,9 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.tables import (
     check_number,
     is_there,
-    judged_table,
     leaks_of,
     read_table,
+    read_test_table,
     recorded_leaks,
     split_of,
     write_table,
@@ -61,7 +61,7 @@ def make(tmp_path):
 
 
 def test_the_table_of_the_split_is_read_with_its_hashes(make):
-    table = judged_table(make(lines=LINES[::-1]))  # the order of the rows says nothing
+    table = read_test_table(make(lines=LINES[::-1]))  # the order of the rows says nothing
     assert table.paths == ("b/3.png", "b/2.png", "a/3.png", "a/2.png")
     assert table.hashes == ("h7", "h6", "h3", "h2")
 
@@ -88,22 +88,22 @@ def test_the_table_of_the_split_is_read_with_its_hashes(make):
 def test_rows_removed_doubled_relabelled_or_of_other_pictures_are_refused_by_name(make, lines, told):
     run = make(lines=lines)
     with pytest.raises(DataError) as refused:
-        judged_table(run)
+        read_test_table(run)
     assert str(refused.value) == (f"{run.path / 'predictions.csv'}{told} Restore the file, or train again.")
 
 
 def test_a_probability_that_was_changed_contradicts_the_checksum(make):
     run = make()
-    write_table(run, "test", judged_table(run))  # before, the table had none
+    write_table(run, "test", read_test_table(run))  # before, the table had none
     text = (run.path / "predictions.csv").read_text()
     assert text.splitlines()[1:] == LINES
     told = {"predictions.csv": hashlib.sha256(text.encode()).hexdigest()}
     assert run.info.checksums == told
-    assert judged_table(run).paths[0] == "a/2.png"
+    assert read_test_table(run).paths[0] == "a/2.png"
     (run.path / "predictions.csv").write_text(text.replace("0.4,0.6", "0.3,0.7"))
     found = hashlib.sha256((run.path / "predictions.csv").read_bytes()).hexdigest()
     with pytest.raises(DataError) as refused:
-        judged_table(run)
+        read_test_table(run)
     assert str(refused.value) == (
         f"{run.path / 'predictions.csv'} was changed since the run wrote it: its SHA-256 is {found[:12]}…, "
         f"expected {told['predictions.csv'][:12]}…. Restore the file, or train again."
@@ -112,10 +112,10 @@ def test_a_probability_that_was_changed_contradicts_the_checksum(make):
 
 def test_other_ends_of_lines_are_no_change_and_a_lost_table_is_missed(make):
     run = make()
-    write_table(run, "test", judged_table(run))
+    write_table(run, "test", read_test_table(run))
     path = run.path / "predictions.csv"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert judged_table(run).paths[0] == "a/2.png"
+    assert read_test_table(run).paths[0] == "a/2.png"
     assert is_there(run, "test")
     path.unlink()
     with pytest.raises(DataError) as refused:
@@ -129,7 +129,7 @@ def test_other_ends_of_lines_are_no_change_and_a_lost_table_is_missed(make):
 
 def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monkeypatch):
     run = make()
-    table = judged_table(run)
+    table = read_test_table(run)
     write_table(run, "test", table)
     run.flush()
     write_bytes = files.write_bytes
@@ -145,21 +145,21 @@ def test_a_table_that_is_written_while_the_power_goes_has_no_checksum(make, monk
         write_table(run, "test", surer)
     left = RunFolder.open(run.path)
     assert left.info.checksums == {}
-    np.testing.assert_array_equal(judged_table(left).probabilities, surer.probabilities)
+    np.testing.assert_array_equal(read_test_table(left).probabilities, surer.probabilities)
 
 
 def test_columns_that_changed_places_are_refused(make):
     # Each row still sums to one, and would name its most probable class.
     run = make(lines=["a/2.png,a,b,0.8,0.2"], header="path,true,predicted,b,a")
     with pytest.raises(DataError) as refused:
-        judged_table(run)
+        read_test_table(run)
     assert refused.value.message == (
         f"{run.path / 'predictions.csv'}: the columns are not the 2 classes of training in their order; "
         "expected 'a', received 'b'."
     )
     run = make(lines=["a/2.png,a,a,0.8,0.1,0.1"], header="path,true,predicted,a,b,c")
     with pytest.raises(DataError, match="expected no more, received 'c'"):
-        judged_table(run)
+        read_test_table(run)
 
 
 def test_a_split_that_was_edited_with_the_table_is_refused(make):
@@ -186,7 +186,7 @@ def test_a_damaged_split_is_told_as_one(make, content, told):
     run = make()
     run.write_bytes("split.csv", content)
     with pytest.raises(DataError) as refused:
-        judged_table(run)
+        read_test_table(run)
     assert told in refused.value.message
 
 
@@ -209,7 +209,7 @@ def test_a_split_that_is_gone_is_missed(make):
     run = make()
     (run.path / "split.csv").unlink()
     with pytest.raises(DataError) as refused:
-        judged_table(run)
+        read_test_table(run)
     assert str(refused.value) == (
         f"{run.path / 'split.csv'} is missing; run.json keeps its hash. Restore the file, or train again."
     )
@@ -227,7 +227,7 @@ def test_pixels_in_memory_and_labels_with_commas_come_back(tmp_path):
     run.write_csv("split.csv", list(COLUMNS), rows)
     answers = Predictions(("y", "z"), labels[2:], ("0", 'one, "or" two'), np.array([[0.2, 0.8], [1.0, 0.0]]))
     run.write_text("predictions.csv", answers.to_csv())
-    assert len(set(judged_table(run).hashes)) == 2
+    assert len(set(read_test_table(run).hashes)) == 2
 
 
 def test_what_leaks_is_found_again_as_it_was_found_from_the_groups():
@@ -261,7 +261,7 @@ def test_leaks_of_a_split_older_than_groups_are_its_copies():
 )
 def test_leaks_that_cannot_be_are_refused_where_no_split_tells_them(make, told, said):
     run = make(leaks=told)
-    table = judged_table(run)
+    table = read_test_table(run)
     with pytest.raises(DataError) as refused:
         recorded_leaks(run, table)
     assert refused.value.message == f"{run.path / 'run.json'} is not valid: {said}"

@@ -89,6 +89,11 @@ class Classifier(Protocol):
     def check_network(self) -> None:
         """Raise LinnaeaError where the network, with its first weights, cannot be had."""
 
+    @property
+    def compute_device(self) -> str | None:
+        """What fit computes on, as torch names it: "cpu", "cuda:1", "mps"; None where that is not known."""
+        return "cpu"
+
     def suited(self) -> dict[str, Any]:
         """Return the settings that are left to the classifier (None), at the values that it uses."""
         return {}

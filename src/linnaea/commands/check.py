@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.table import Table
 from rich.text import Text
 
 from linnaea.commands import terminal
@@ -62,11 +61,11 @@ def check(
         terminal.print_json([problem.as_dict() for problem in problems])
     else:
         sizes = counted(len(dataset), "picture"), counted(len(dataset.class_names), "class", "classes")
-        terminal.say("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
+        terminal.print_line("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
         show_problems(problems)
     if page is not None:
         build_check(dataset, problems, page)
-        terminal.say("Page", terminal.shown_path(page))
+        terminal.print_line("Page", terminal.shown_path(page))
     return problems
 
 
@@ -76,7 +75,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     from linnaea.report.checking import by_kind, how_many
 
     if not problems:
-        terminal.say("Check", "nothing wrong was found")
+        terminal.print_line("Check", "nothing wrong was found")
         return
     rows = [
         (severity, KINDS[kind], how_many(kind, same), same[0].message)
@@ -85,7 +84,7 @@ def show_problems(problems: Sequence["Problem"]) -> None:
     heads = ("Severity", "Problem", "How many", "For example")
     widths = [max(len(row[column]) for row in (heads, *rows)) + 2 for column in range(3)]
     room = terminal.results.width - sum(widths)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = terminal.new_table()
     # A narrow terminal goes without examples: a few letters of each would be of no use, and the page has all.
     for head in heads if room >= ROOM else heads[:3]:
         table.add_column(head, no_wrap=True)
@@ -104,4 +103,4 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     summary = verdict(problems).rstrip(".")
-    terminal.say("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)
+    terminal.print_line("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)

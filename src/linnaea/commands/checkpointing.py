@@ -23,10 +23,10 @@ TOLERANCE = (
 class Checkpointer:
     """Writes the checkpoints of one training, and stops it between two steps when a signal came.
 
-    lines: lines of history.jsonl so far.
+    device: see Classifier.compute_device. lines: lines of history.jsonl so far.
     """
 
-    def __init__(self, run: RunFolder, recipe: Recipe, stops: Stops) -> None:
+    def __init__(self, run: RunFolder, recipe: Recipe, stops: Stops, device: str | None) -> None:
         self.run, self.stops = run, stops
         self.checkpoints = Checkpoints(run)
         self.began = False  # whether a step or an epoch has been over since the training was set up
@@ -37,7 +37,7 @@ class Checkpointer:
         self._facts = {
             "split_hash": run.info.data.split_hash,
             "fingerprint": run.info.data.fingerprint,
-            **circumstances(),
+            **circumstances(device),
         }
 
     def append(self, line: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ class Checkpointer:
     def _stop(self, classifier: Any) -> None:
         """Write a last checkpoint: between two steps, before the training is stopped."""
         self._write(classifier)
-        terminal.say("Stopping", "the network is evaluated as it is; a second signal stops at once")
+        terminal.print_line("Stopping", "the network is evaluated as it is; a second signal stops at once")
 
     def _write(self, classifier: Any) -> None:
         started = time.monotonic()
@@ -126,30 +126,34 @@ class Checkpointer:
         self.began = False  # again: until it is set up, the classifier has nothing that was learned
         classifier.set_params(learning_rate=rate)
         classifier.load_training_state(good.arrays, good.values)
-        terminal.say("Rewind", f"{reason} Back to epoch {epoch}, continuing with learning rate {rate:g}")
+        terminal.print_line(
+            "Rewind", f"{reason} Back to epoch {epoch}, continuing with learning rate {rate:g}"
+        )
         return True
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(device: str | None) -> dict[str, Any]:
     """Return versions, hardware and threads: what must be the same for a training to go on bit for bit.
 
     Asked before the training begins: a head that learns alone does so on one thread.
     """
     return {
         "versions": provenance.versions(),
-        "hardware": provenance.hardware(),
+        "hardware": provenance.hardware(device),
         "threads": provenance.threads(),
     }
 
 
-def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
+def prepare(run: RunFolder, checkpoint: Checkpoint | None, device: str | None) -> None:
     """Put a run that was stopped back to its last checkpoint, and print where that is.
 
     None: there is none yet, and the run begins anew. What differs from the circumstances in which it began
-    is reported, and written in run.json ("resumed").
+    is reported, and written in run.json ("resumed"). device: see Classifier.compute_device.
     """
     if checkpoint is not None and checkpoint.instead:
-        terminal.say("Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used.")
+        terminal.print_line(
+            "Damaged", f"{checkpoint.instead} The checkpoint before it is whole, and is used."
+        )
         Checkpoints(run).settle(checkpoint)
     run.info.checksums = {}  # of what is written anew
     run.flush()
@@ -157,14 +161,14 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None) -> None:
     run.clear_pictures()
     resumed = Resumed(at=provenance.now(), epoch=None, step=None, differences=[])
     if checkpoint is None:
-        terminal.say("Resume", "from the beginning: no checkpoint was written yet")
+        terminal.print_line("Resume", "from the beginning: no checkpoint was written yet")
     else:
         resumed.epoch = checkpoint.values.get("epoch") or 0
         resumed.step = checkpoint.values.get("step") or 0
-        resumed.differences = run_diff.changes(checkpoint.facts, circumstances())
-        terminal.say("Resume", f"from {checkpoint.place}")
+        resumed.differences = run_diff.changes(checkpoint.facts, circumstances(device))
+        terminal.print_line("Resume", f"from {checkpoint.place}")
     if resumed.differences:
-        terminal.say("Differs", *resumed.differences, TOLERANCE)
+        terminal.print_line("Differs", *resumed.differences, TOLERANCE)
     run.info.resumed = [*run.info.resumed, resumed]
     run.flush()
 

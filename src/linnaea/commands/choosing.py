@@ -11,6 +11,7 @@ from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
 from linnaea.settings import PERCEPTRONS, SETTINGS, names
+from linnaea.text import option
 
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.
 IN_MEMORY = ("digits", "mnist")
@@ -94,7 +95,7 @@ def new_classifier(recipe: Recipe) -> Any:
     if foreign:
         raise SettingError(
             f"The model {recipe.model} has no setting {' and no setting '.join(foreign)}.",
-            "Leave it out, or choose another --model.",
+            f"Leave it out, or choose another {option('model')}.",
         )
     chosen = unset.set_params(
         **{
@@ -114,16 +115,14 @@ def refuse_beside_budget(recipe: Recipe) -> None:
     """Raise SettingError naming what the plan of a budget would override, or has no time for."""
     if recipe.budget is not None and recipe.learning_curve:
         raise SettingError(
-            "A learning curve takes time that a --budget does not plan for; received both.",
-            "Leave out --budget, or --learning-curve.",
+            f"A learning curve takes time that a {option('budget')} does not plan for; received both.",
+            f"Leave out {option('budget')}, or {option('learning_curve')}.",
         )
-    decided = [
-        f"--{name.replace('_', '-')}" for name in names(planned=True) if getattr(recipe, name) is not None
-    ]
+    decided = [option(name) for name in names(planned=True) if getattr(recipe, name) is not None]
     if recipe.budget is not None and decided:
         raise SettingError(
-            f"With --budget the plan decides {' and '.join(decided)}; received both.",
-            f"Leave out --budget, or {' and '.join(decided)}.",
+            f"With {option('budget')} the plan decides {' and '.join(decided)}; received both.",
+            f"Leave out {option('budget')}, or {' and '.join(decided)}.",
         )
 
 

@@ -36,7 +36,7 @@ def compare(
     groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
     for group in groups:
-        group.refuse_unjudged(group.judged())
+        group.refuse_unevaluated(group.evaluated())
     # Before anything is printed or written: a comparison of different pictures would be none.
     sentences = _sentences(folders, common) + _group_sentences(groups, common)
     # Before anything is printed: the page reads everything that a run left, and refuses what is damaged.
@@ -53,8 +53,8 @@ def compare(
     if len(runs) == 1:
         sentences.append("Only one was given: there is nothing to compare it with.")
     for sentence in sentences:
-        terminal.say("", sentence)
-    terminal.say("Page", terminal.shown_path(page))
+        terminal.print_line("", sentence)
+    terminal.print_line("Page", terminal.shown_path(page))
     return page
 
 
@@ -66,7 +66,7 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
     """
     terminal.results.print(runs_table(folders, reported))
     for sentence in _sentences(folders, common=False):
-        terminal.say("", sentence)
+        terminal.print_line("", sentence)
 
 
 def runs_table(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> Any:
@@ -94,7 +94,7 @@ def groups_table(groups: list[RunGroup]) -> Any:
         shown = {key: percent(accuracy.get(key), 2) for key in ("mean", "min", "max")}
         deviation = accuracy.get("deviation")
         points = "–" if deviation is None else f"{100 * deviation:.2f}"
-        what = counted(len(group.judged()), group.kind.removesuffix("s"))
+        what = counted(len(group.evaluated()), group.kind.removesuffix("s"))
         rows.append({"run": group.path.resolve().name, "what": what, "deviation": points, **shown})
     columns = {"run": "Recipe", "what": "Runs", "mean": "Accuracy", "deviation": "SD (points)"}
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
@@ -132,19 +132,19 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     from linnaea.evaluation import comparison
     from linnaea.report.comparison import distinct_names
     from linnaea.report.sentences import difference
-    from linnaea.runs.tables import is_there, judged_table
+    from linnaea.runs.tables import is_there, read_test_table
 
-    judged: list[tuple[float, str, Any]] = []
+    ranked: list[tuple[float, str, Any]] = []
     for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
         if is_there(folder, "test"):
-            predictions = judged_table(folder)
+            predictions = read_test_table(folder)
             accuracy = float((predictions.predicted == predictions.true).mean())
-            judged.append((accuracy, name, predictions))
-    judged.sort(key=lambda item: -item[0])
+            ranked.append((accuracy, name, predictions))
+    ranked.sort(key=lambda item: -item[0])
     sentences = []
-    for (_, better, a), (_, worse, b) in pairwise(judged):
+    for (_, better, a), (_, worse, b) in pairwise(ranked):
         try:
-            result = comparison.compare(a, b, common_only=common)
+            result = comparison.compare(a, b, common=common)
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
         words = f"{better} and {worse}: {difference(result, better, worse)}"
@@ -170,11 +170,13 @@ def _unfinished(groups: list[RunGroup]) -> list[str]:
     """Return which groups have not evaluated all the runs that were asked for."""
     lines = []
     for group in groups:
-        asked, judged = group.info.asked or 0, len(group.judged())
-        if judged < asked:
+        asked, evaluated = group.info.asked or 0, len(group.evaluated())
+        if evaluated < asked:
             again = command("linnaea", "resume", group.path)
             name = group.path.resolve().name
-            lines.append(f"{name}: {judged} of {asked} {group.kind} evaluated so far; continue with: {again}")
+            lines.append(
+                f"{name}: {evaluated} of {asked} {group.kind} evaluated so far; continue with: {again}"
+            )
     return lines
 
 

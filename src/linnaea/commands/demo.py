@@ -26,5 +26,5 @@ def demo(*, out: Path = Path("runs/demo")) -> Path:
     terminal.messages.rule("comparison", style="dim")
     show_comparison(runs)
     page = build_comparison(runs, out / "comparison.html", title="Four networks on 5,000 handwritten digits")
-    terminal.say("Page", terminal.shown_path(page))
+    terminal.print_line("Page", terminal.shown_path(page))
     return page

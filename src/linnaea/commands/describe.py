@@ -1,13 +1,11 @@
 """linnaea describe: a network's table, as papers print it."""
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from linnaea.commands import terminal
 from linnaea.errors import SettingError, did_you_mean
+from linnaea.text import option
 
 if TYPE_CHECKING:
     from linnaea.classifiers.finetune.describe import NetworkTable, Row, Size
@@ -40,7 +38,9 @@ def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
     """
     check_format(format)
     if size < 1:
-        raise SettingError(f"A picture cannot be {size} pixels a side.", "Pass --size with 1 or more.")
+        raise SettingError(
+            f"A picture cannot be {size} pixels a side.", f"Pass {option('size')} with 1 or more."
+        )
     # Heavy imports wait until the command is really called: --help answers at once.
     import torch
 
@@ -52,7 +52,7 @@ def describe(model: str, /, *, size: int = 224, format: str = "table") -> Any:
         network = build_backbone(model, weights="none").network
     table = describe_network(network, size)
     if format == "json":
-        terminal.results.print_json(json.dumps(table.as_dict()))
+        terminal.print_json(table.as_dict())
     else:
         terminal.results.print(_drawn(table))
     return table
@@ -73,11 +73,10 @@ def millions(number: float) -> str:
     return str(number)
 
 
-def _drawn(table: "NetworkTable") -> Table:
+def _drawn(table: "NetworkTable") -> Any:
     columns = COLUMNS[table.layout]
     title = f"{table.architecture} · one picture of {table.size} × {table.size}"
-    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_footer=True)
-    drawn.title, drawn.title_justify = title, "left"
+    drawn = terminal.new_table(show_footer=True, title=title, title_justify="left")
     numbers = ("n", "t", "c", "s")
     for heading in columns:
         footer = "total" if heading == columns[0] else ""

@@ -25,29 +25,29 @@ OPTIONAL = {
 def doctor() -> bool:
     """Report what is installed, which devices can be used, and what is missing."""
     hardware = provenance.hardware()
-    terminal.say(
+    terminal.print_line(
         "Machine",
         f"{hardware['processor']} · {hardware['cores']} cores · {hardware['memory_gib']} GiB",
         hardware["system"],
     )
-    terminal.say("Threads", counted(hardware["threads"], "compute thread"))
+    terminal.print_line("Threads", counted(hardware["threads"], "compute thread"))
     missing = [name for name in NEEDED if _version(name) is None]
     for name, what in NEEDED.items():
-        terminal.say("Needed" if name == next(iter(NEEDED)) else "", _line(name, what))
+        terminal.print_line("Needed" if name == next(iter(NEEDED)) else "", _line(name, what))
     for name, (what, extra) in OPTIONAL.items():
         version = _version(name)
         line = _line(name, what) if version else f"{name:<34}not installed: pip install 'linnaea[{extra}]'"
-        terminal.say("Optional" if name == next(iter(OPTIONAL)) else "", line)
-    terminal.say("Devices", *_devices())
-    terminal.say(
+        terminal.print_line("Optional" if name == next(iter(OPTIONAL)) else "", line)
+    terminal.print_line("Devices", *_devices())
+    terminal.print_line(
         "Chromium", shutil.which("chromium") or "not found; only the tests of pages need it: make browser"
     )
     if warning := pillow_warning(_version("pillow") or ""):
-        terminal.say("Warning", warning)
+        terminal.print_line("Warning", warning)
     if missing:
-        terminal.say("Missing", f"{', '.join(missing)}: pip install linnaea again, or make setup")
+        terminal.print_line("Missing", f"{', '.join(missing)}: pip install linnaea again, or make setup")
     else:
-        terminal.say("Verdict", "everything needed is here")
+        terminal.print_line("Verdict", "everything needed is here")
     return not missing
 
 
@@ -84,12 +84,12 @@ def _devices() -> list[str]:
         ]
     lines = []
     for where in device.present():
-        found = device.Device(where)
+        unit = device.Device(where)
         if fault := device.fault_of(where):
             lines.append(f"{where}: cannot be used ({fault})")
             continue
-        numbers = "float32, bfloat16" if found.supports_bfloat16 else "float32"
-        free = found.free_memory()
+        numbers = "float32, bfloat16" if unit.supports_bfloat16 else "float32"
+        free = unit.free_memory()
         memory = "" if free is None else f" · {free / 2**30:.1f} GiB free"
-        lines.append(f"{where}: {found.name} · {numbers}{memory}")
+        lines.append(f"{where}: {unit.name} · {numbers}{memory}")
     return lines

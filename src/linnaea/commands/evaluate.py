@@ -26,9 +26,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     format
         Output format: table for people, json for programs.
     """
-    import json
-
-    from linnaea.commands.judging import recompute
+    from linnaea.commands.evaluating import recompute
     from linnaea.report import sentences
     from linnaea.report.page import build_report
 
@@ -40,36 +38,34 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
         folder.flush()
         build_report(folder)
     if format == "json":
-        terminal.results.print_json(json.dumps(metrics), indent=2)
+        terminal.print_json(metrics)
     else:
-        terminal.say("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
+        terminal.print_line("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
         terminal.results.print(metrics_table(metrics))
-        for label, said in (
+        for label, sentence in (
             ("Groups", sentences.in_groups),
             ("Sets", sentences.broken_sets),
             ("Alarms", sentences.false_alarms),
         ):
-            terminal.say(label, *filter(None, [said(metrics)]))
+            terminal.print_line(label, *filter(None, [sentence(metrics)]))
     return metrics
 
 
 def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
     """Recompute each run that was evaluated; return name → {"mean", "deviation", "min", "max", "values"}."""
-    import json
-
-    from linnaea.commands.judging import computed, keep
-    from linnaea.commands.repeating import sum_up, tell
+    from linnaea.commands.evaluating import computed, keep
+    from linnaea.commands.repeating import print_summary, sum_up
     from linnaea.report.groups import build_group
     from linnaea.report.page import build_report
     from linnaea.runs.tables import is_there
 
     group.check_tables()
-    judged = [run for run in group.runs() if is_there(run, "test")]
-    group.refuse_unjudged(judged)
+    evaluated = [run for run in group.runs() if is_there(run, "test")]
+    group.refuse_unevaluated(evaluated)
     # All of them before any is written: one table that was edited leaves the others as they are.
-    computed_numbers = [computed(run) for run in judged]
+    numbers_of_runs = [computed(run) for run in evaluated]
     with claimed(group.path, cure=_CURE):
-        for run, numbers in zip(judged, computed_numbers, strict=True):
+        for run, numbers in zip(evaluated, numbers_of_runs, strict=True):
             keep(run, numbers)
             run.flush()
             build_report(run)
@@ -78,9 +74,9 @@ def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:
         build_group(group)
     metrics: dict[str, Any] = group.info.as_json()["metrics"]
     if format == "json":
-        terminal.results.print_json(json.dumps(metrics), indent=2)
+        terminal.print_json(metrics)
     else:
-        tell(group)
+        print_summary(group)
     return metrics
 
 

@@ -21,24 +21,24 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     from linnaea.evaluation.predictions import Predictions
     from linnaea.report.groups import build_group
     from linnaea.report.label_issues import build_label_issues
-    from linnaea.runs.tables import judged_table
+    from linnaea.runs.tables import read_test_table
 
-    folds = [judged_table(run) for run in group.runs()]
+    folds = [read_test_table(run) for run in group.runs()]
     group.write_text("folds.csv", label_issues.joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
-    found = label_issues.find_suspects(table)
-    group.write_text("label_issues.csv", label_issues.to_csv(found))
+    issues = label_issues.find_suspects(table)
+    group.write_text("label_issues.csv", label_issues.to_csv(issues))
     rows = {path: row for row, path in enumerate(dataset.paths)}
-    for place, suspect in enumerate(found[:SHOWN], start=1):
+    for place, suspect in enumerate(issues[:SHOWN], start=1):
         group.write_bytes(f"label_issues/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
     command = relabel_command(dataset, opened)
-    group.update_info(suspects=len(found), classes=list(table.classes), relabel=command)
+    group.update_info(suspects=len(issues), classes=list(table.classes), relabel=command)
     group.flush()
     page = build_label_issues(group)
     # Now that there is a page of label issues, the group's page links to it.
     build_group(group)
-    terminal.say("Labels", *_summary(len(found), len(table), terminal.shown_path(page), command))
+    terminal.print_line("Labels", *_summary(len(issues), len(table), terminal.shown_path(page), command))
 
 
 def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
@@ -49,11 +49,11 @@ def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
     return command("linnaea", "relabel", dataset.source, "decisions.csv", *where)
 
 
-def _summary(found: int, pictures: int, page: str, command: str | None) -> list[str]:
-    if not found:
+def _summary(issues: int, pictures: int, page: str, command: str | None) -> list[str]:
+    if not issues:
         return [f"no label issues in {counted(pictures, 'picture')}"]
-    summary = f"{counted(found, 'probable label issue')} in {counted(pictures, 'picture')}"
-    summary += "; the most likely come first" if found > 1 else ""
+    summary = f"{counted(issues, 'probable label issue')} in {counted(pictures, 'picture')}"
+    summary += "; the most likely come first" if issues > 1 else ""
     return [summary, f"see {page}" if command is None else f"review them in {page}, then: {command}"]
 
 

@@ -12,7 +12,7 @@ from linnaea.evaluation.learning_curve import Step, forecast, points
 from linnaea.random_streams import Purpose, stream
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
-from linnaea.text import counted, percent
+from linnaea.text import counted, option, percent
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 # Fewer pictures than this, and an interval reaches from hopeless to perfect.
@@ -21,11 +21,12 @@ FEWEST = 10
 
 def check_asked(recipe: Recipe, study: Study) -> None:
     """Raise SettingError where a learning curve is asked for that no picture could evaluate."""
-    judged = len(study.rows("val"))
-    if recipe.learning_curve and judged < FEWEST:
+    pictures = len(study.rows("val"))
+    if recipe.learning_curve and pictures < FEWEST:
         raise SettingError(
-            f"A learning curve is evaluated on validation, which has {judged} pictures of at least {FEWEST}.",
-            "Set more aside with --validation, or leave the learning curve out.",
+            f"A learning curve is evaluated on validation, which has {pictures} pictures of at "
+            f"least {FEWEST}.",
+            f"Set more aside with {option('validation')}, or leave the learning curve out.",
         )
 
 
@@ -44,15 +45,15 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     distinct = [place for place, size in enumerate(sizes) if size not in sizes[place + 1 :]]
     shares, subsets = [SHARES[place] for place in distinct], [subsets[place] for place in distinct]
     if len(subsets) < 2:
-        terminal.say("Curve", _why_none(y))
+        terminal.print_line("Curve", _why_none(y))
         return
     if classifier.takes_photographs:
-        said = _probes(classifier, study, subsets)
+        probabilities_of = _probes(classifier, study, subsets)
     else:
-        said = _retrained(classifier, study, subsets)
+        probabilities_of = _retrained(classifier, study, subsets)
     steps = [
         Step(share, len(rows), probabilities)
-        for share, rows, probabilities in zip(shares, subsets, said, strict=True)
+        for share, rows, probabilities in zip(shares, subsets, probabilities_of, strict=True)
     ]
     classes = [str(name) for name in classifier.classes_]
     y_val = study.dataset.labels[study.rows("val")]
@@ -76,12 +77,12 @@ def nested_subsets(y: np.ndarray, shares: tuple[float, ...], seed: int) -> list[
     A class has at least one picture in each. The draw is that of (seed, SUBSET).
     """
     draw = stream(seed, Purpose.SUBSET)
-    found: list[list[np.ndarray]] = [[] for _ in shares]
+    subsets: list[list[np.ndarray]] = [[] for _ in shares]
     for name in np.unique(y):
         members = draw.permutation(np.flatnonzero(y == name))
-        for subset, share in zip(found, shares, strict=True):
+        for subset, share in zip(subsets, shares, strict=True):
             subset.append(members[: max(1, round(share * len(members)))])
-    return [np.sort(np.concatenate(subset)) for subset in found]
+    return [np.sort(np.concatenate(subset)) for subset in subsets]
 
 
 def _probes(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
@@ -96,11 +97,11 @@ def _probes(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np
 def _retrained(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
     """Train again on each subset; what was learned from all pictures is there already."""
     (X, y), validation = study.pair("train"), study.pair("val")
-    found = []
+    answers = []
     for rows in subsets[:-1]:
         smaller = clone(classifier).fit(X[rows], y[rows], validation_data=validation)
-        found.append(np.asarray(smaller.predict_proba(validation[0]), np.float64))
-    return [*found, np.asarray(classifier.predict_proba(validation[0]), np.float64)]
+        answers.append(np.asarray(smaller.predict_proba(validation[0]), np.float64))
+    return [*answers, np.asarray(classifier.predict_proba(validation[0]), np.float64)]
 
 
 def _tested(run: RunFolder, kind: str) -> float | None:
@@ -129,4 +130,4 @@ def _print(curve: list[dict[str, Any]], ahead: dict[str, Any], kind: str) -> Non
     )
     gaining = ", ".join(entry["class"] for entry in ahead["classes"])
     more = [f"most of the gain for: {gaining}"] if gaining else []
-    terminal.say("Curve", f"{measured}{whose}, on the validation set", then, *more)
+    terminal.print_line("Curve", f"{measured}{whose}, on the validation set", then, *more)

@@ -51,7 +51,9 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     _keep_cells(run, study, opened, [row for row in rows if row not in gone])
     if gone:
         # The result stands: these pictures were evaluated before they went.
-        terminal.say("Pictures", f"{len(gone):,} cannot be shown in the report: {next(iter(gone.values()))}")
+        terminal.print_line(
+            "Pictures", f"{len(gone):,} cannot be shown in the report: {next(iter(gone.values()))}"
+        )
 
 
 def _opened(study: Study, rows: list[int]) -> tuple[dict[int, Image.Image], dict[int, str]]:
@@ -76,21 +78,21 @@ def _keep_shown(
     from linnaea.classifiers.heatmaps import heat_maps, seen_box
 
     rows = np.array(list(opened), dtype=np.int64)
-    found = None
+    maps = None
     if len(rows):
-        found = heat_maps(classifier, _seen(study, rows), predictions.probabilities[rows].argmax(axis=1))
+        maps = heat_maps(classifier, _seen(study, rows), predictions.probabilities[rows].argmax(axis=1))
     method = None
-    if found is not None:
-        method = {"method": found.method, "of": "predicted class", "places": list(found.heat.shape[1:])}
+    if maps is not None:
+        method = {"method": maps.method, "of": "predicted class", "places": list(maps.heat.shape[1:])}
     run.update_info(heat_maps=method)
     place = {int(row): number for number, row in enumerate(rows)}
     room = SHOWN_BYTES
     for folder, members in shown.items():
         for row in members.tolist():
             files = {".png": _png(opened[row])}
-            if found is not None:
+            if maps is not None:
                 width, height = opened[row].size
-                heat = found.over(place[row], seen_box(classifier, height, width), height, width)
+                heat = maps.over(place[row], seen_box(classifier, height, width), height, width)
                 files[".heat.png"] = _png(glowing(opened[row], heat))
             room -= sum(map(len, files.values()))
             if room < 0:
@@ -102,10 +104,10 @@ def _keep_shown(
 def _keep_cells(run: RunFolder, study: Study, opened: dict[int, Image.Image], rows: list[int]) -> None:
     room = CELL_BYTES
     for row in rows:
-        found = opened.get(row) or _opened(study, [row])[0].get(row)
-        if found is None:
+        whole = opened.get(row) or _opened(study, [row])[0].get(row)
+        if whole is None:
             continue
-        picture = found.copy()
+        picture = whole.copy()
         picture.thumbnail((CELL_SIDE, CELL_SIDE))
         ending, content = min(
             (".jpg", _jpeg(picture)), (".png", _png(picture)), key=lambda file: len(file[1])
@@ -122,11 +124,11 @@ def _examples(predictions: Any) -> list[int]:
 
     pairs = most_confused(predictions, WORST_PAIRS)
     right = predictions.predicted == predictions.true
-    found = []
+    examples = []
     for name in dict.fromkeys(pair[side] for pair in pairs for side in ("predicted", "true")):
         rows = np.flatnonzero(right & (predictions.true == name))
-        found += rows[np.argsort(-predictions.confidence[rows], kind="stable")][:1].tolist()
-    return found
+        examples += rows[np.argsort(-predictions.confidence[rows], kind="stable")][:1].tolist()
+    return examples
 
 
 def _rounds(wrong: np.ndarray, predictions: Any) -> list[int]:

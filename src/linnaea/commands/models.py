@@ -1,9 +1,6 @@
 """linnaea models: which networks can be fine-tuned, and where their weights come from."""
 
-import json
 from typing import Any
-
-from rich.table import Table
 
 from linnaea.commands import terminal
 from linnaea.commands.describe import check_format
@@ -29,15 +26,15 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
     names = [name for name in SHORT_NAMES if search.lower() in name]
     if search:
         # timm has an efficientnet_lite0 too; under that name --model takes the short name's.
-        found = timm.list_models(f"*{search.lower()}*")
-        names += [name for name in found if name not in SHORT_NAMES]
+        matching = timm.list_models(f"*{search.lower()}*")
+        names += [name for name in matching if name not in SHORT_NAMES]
     if not names:
         raise UsageError(f"No network's name contains '{search}'.", "linnaea models lists the short names.")
     rows = [_row(name) for name in names]
     if format == "json":
-        terminal.results.print_json(json.dumps(rows))
+        terminal.print_json(rows)
         return rows
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = terminal.new_table()
     table.add_column("name", no_wrap=True)
     table.add_column("pixels", justify="right")
     table.add_column("weights", no_wrap=True)
@@ -47,7 +44,7 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
     if not search:
         listed = {*SHORT_NAMES, *(row["timm"].partition(".")[0] for row in rows)}
         total = len(set(timm.list_models()) - listed)
-        terminal.say("", f"and {total:,} more of timm's: linnaea models --search WORD")
+        terminal.print_line("", f"and {total:,} more of timm's: linnaea models --search WORD")
     return rows
 
 
@@ -55,12 +52,12 @@ def _row(name: str) -> dict[str, Any]:
     """Return one network as plain values: name, timm's name, the side of its pictures, its weights."""
     from linnaea.classifiers.finetune.backbones import PACKAGED, resolve
 
-    found = resolve(name)
-    config = found.config
-    if found.timm_name == PACKAGED:
+    backbone = resolve(name)
+    config = backbone.config
+    if backbone.timm_name == PACKAGED:
         weights = "installed with Linnaea"
     elif config.has_weights:
         weights = f"hub: {config.hf_hub_id}" if config.hf_hub_id else f"{config.url}"
     else:
         weights = "none; pass --weights FILE"
-    return {"name": name, "timm": found.timm_name, "size": config.input_size[-1], "weights": weights}
+    return {"name": name, "timm": backbone.timm_name, "size": config.input_size[-1], "weights": weights}

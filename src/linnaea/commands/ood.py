@@ -35,14 +35,14 @@ def pictures_for_fit(study: Study) -> int:
 
 
 def fit(
-    run: RunFolder, classifier: Any, study: Study, validation: tuple[np.ndarray, np.ndarray] | None
+    classifier: Any, study: Study, validation: tuple[np.ndarray, np.ndarray] | None
 ) -> OutlierScore | None:
-    """Fit the score of a trained classifier and write outliers.safetensors and outliers.json.
+    """Fit the score of a trained classifier.
 
     validation: features and untempered probabilities of the validation set, which sets the threshold; None
     where there is none, and training pictures must.
 
-    Returns None, and writes nothing, where the features are not finite.
+    Returns None where the features are not finite.
     """
     rows, X = study.sample
     made = classifier.remembered("train")
@@ -56,21 +56,24 @@ def fit(
     # Every class has a training picture, so that the numbers are those of classes_.
     targets = np.unique(study.dataset.labels[rows], return_inverse=True)[1]
     setting = rows if validation is None else study.rows("val")
-    score = fit_outlier_score(made, targets, validation=validation, groups=study.grouped(setting))
-    _write(run, score, None)
-    return score
+    return fit_outlier_score(made, targets, validation=validation, groups=study.grouped(setting))
 
 
-def judge(
+def write(
     run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions
 ) -> None:
-    """Add to outliers.json how many pictures of the test set are flagged as out-of-distribution."""
+    """Write outliers.safetensors and outliers.json, with how many test pictures are flagged as unfamiliar.
+
+    features: of the test set, (n, width); table: its predictions
+    """
     scores = score.scores(features, tempered(table.probabilities, 1 / classifier.temperature_))
     above = score.is_ood(scores)
-    found: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
+    test: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
-        found["independent"] = clustered.independent(above, table.groups)
-    _write(run, score, found)
+        test["independent"] = clustered.independent(above, table.groups)
+    tensors, values = score.to_files()
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", {**values, "test": test})
 
 
 def metric(run: RunFolder) -> dict[str, Any] | None:
@@ -103,7 +106,7 @@ def metric(run: RunFolder) -> dict[str, Any] | None:
 
 
 def _counts(test: Any) -> tuple[int, int, float] | None:
-    """Return how many pictures lie above, are there, are independent, as judge wrote; None: it cannot be."""
+    """Return how many pictures lie above, are there, are independent, as write has it; None: it cannot be."""
     if not isinstance(test, dict):
         return None
     above, pictures = test.get("above"), test.get("pictures")
@@ -122,9 +125,3 @@ def load(run: RunFolder) -> OutlierScore | None:
     """
     values = run.outliers()
     return OutlierScore.read(run.path, values) if (run.path / "outliers.json").exists() else None
-
-
-def _write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None) -> None:
-    tensors, values = score.to_files()
-    run.write_bytes("outliers.safetensors", tensors)
-    run.write_json("outliers.json", {**values, "test": test})

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from linnaea.classifiers.common.progress import has_exploded
-from linnaea.commands import command_line, judging, learning_curve, terminal, training
+from linnaea.commands import evaluating, learning_curve, terminal, training
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.recording import record_study
 from linnaea.commands.study import Study
@@ -16,7 +16,7 @@ from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.signals import Stops
-from linnaea.text import command, counted, percent
+from linnaea.text import command, command_line, counted, percent
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
     Raises what ended the training, or the learning curve, early, once what was learned so far has been saved,
     evaluated and reported.
     """
-    with recorded(folder, chosen, phases) as stops:
+    with recorded(folder, chosen, classifier, phases) as stops:
         # Data
         folder.update_info(**facts)
         record_study(folder, study)
@@ -49,8 +49,8 @@ def run(
         # Calibrate and evaluate, also what was stopped; not a network that learned nothing.
         if classifier.history_:
             with phases.measure("evaluate"):
-                calibrated = judging.calibrate(folder, classifier, study)
-                judging.evaluate(folder, classifier, study, calibrated)
+                calibrated = evaluating.calibrate(folder, classifier, study)
+                evaluating.evaluate(folder, classifier, study, calibrated)
             folder.flush()
             show_result(folder)
         if stopped is not None:
@@ -70,15 +70,15 @@ def _learning_curve(
     try:
         learning_curve.measure(run, classifier, study, chosen.recipe.seed)
     except DivergenceError as error:
-        terminal.say("Curve", f"not measured: {error.message}", error.cure)
+        terminal.print_line("Curve", f"not measured: {error.message}", error.cure)
     except KeyboardInterrupt as interruption:
-        terminal.say("Curve", "not measured: it was interrupted; the run itself is finished")
+        terminal.print_line("Curve", "not measured: it was interrupted; the run itself is finished")
         return interruption
     return None
 
 
 @contextmanager
-def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Iterator[Stops]:
+def recorded(run: RunFolder, chosen: Chosen, classifier: Any, phases: provenance.Phases) -> Iterator[Stops]:
     """Keep run.json true whatever happens, and leave a report that can be read.
 
     A run that is continued has its beginning recorded already. Yields what answers to signals.
@@ -112,10 +112,12 @@ def recorded(run: RunFolder, chosen: Chosen, phases: provenance.Phases) -> Itera
         finally:
             stops.close()
             guard.release(reserve)
-            _close(run, state, message, phases)
+            _close(run, state, message, classifier.compute_device, phases)
 
 
-def _close(run: RunFolder, state: str, message: str | None, phases: provenance.Phases) -> None:
+def _close(
+    run: RunFolder, state: str, message: str | None, device: str | None, phases: provenance.Phases
+) -> None:
     """Write down how a run ended, and draw its report.
 
     Raises LinnaeaError where the disk refuses, unless that, or something else, is being reported already.
@@ -129,7 +131,7 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
             state=state,
             message=message,
             phases=phases.finished,
-            hardware=provenance.hardware(),
+            hardware=provenance.hardware(device),
             threads=provenance.threads(),
             finished=provenance.now(),
         )
@@ -141,7 +143,7 @@ def _close(run: RunFolder, state: str, message: str | None, phases: provenance.P
     except (LinnaeaError, OSError) as error:
         if state == "finished":
             raise
-        terminal.say("Report", f"not drawn: {error}")
+        terminal.print_line("Report", f"not drawn: {error}")
     _print_how_to_continue(run, state)
 
 
@@ -158,7 +160,7 @@ def _print_how_to_continue(run: RunFolder, state: str) -> None:
     if state == "interrupted" or checkpoint is not None:
         group = RunGroup.around(run)
         path = terminal.shown_path(run.path if group is None else group.path)
-        terminal.say("Continue", command("linnaea", "resume", path))
+        terminal.print_line("Continue", command("linnaea", "resume", path))
 
 
 def _how_far(run: RunFolder) -> str:
@@ -179,7 +181,7 @@ def show_result(run: RunFolder) -> None:
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
     remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
-    terminal.say("Result", headline, *filter(None, remarks), *_kept(run))
+    terminal.print_line("Result", headline, *filter(None, remarks), *_kept(run))
 
 
 def _without_leaks(metrics: dict[str, Any]) -> str:

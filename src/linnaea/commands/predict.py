@@ -8,10 +8,10 @@ from cyclopts import Parameter
 
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
-from linnaea.commands.judging import temperature_of
+from linnaea.commands.evaluating import temperature_of
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import counted, percent
+from linnaea.text import counted, option, percent
 
 # Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
 # memory.
@@ -82,14 +82,15 @@ def predict(
         answers += _answer(classifier, pictures[start : start + block], side, colour, score)
     if sets is not None:
         _add_sets(answers, sets)
-    _show(answers, format, [str(name) for name in classifier.classes_])
+    classes = [str(name) for name in classifier.classes_]
+    _show(answers, format, classes, with_sets=sets is not None, with_score=score is not None)
     if sets is not None:
         from linnaea.report.sentences import guarantee
 
-        terminal.say("Sets", guarantee(sets.guarantee), *broken)
+        terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
-        terminal.say("Alarms", *_of_alarms(folder, score, answers))
+        terminal.print_line("Alarms", *_of_alarms(folder, score, answers))
     if unread:
         of = counted(len(answers), "picture")
         raise LinnaeaError(f"{unread} of {of} could not be read.", "See the reasons above.")
@@ -129,7 +130,7 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     if not is_there(folder, "val"):
         raise RunError(
             f"{folder.path} has no predictions on a validation set, which prediction sets are fitted on.",
-            "Train with --validation above 0, or leave --coverage out.",
+            f"Train with a validation set, or leave {option('coverage')} out.",
         )
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
@@ -207,14 +208,15 @@ def _answer(
     return answers
 
 
-def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> None:
+def _show(
+    answers: list[dict[str, Any]], format: str, classes: list[str], *, with_sets: bool, with_score: bool
+) -> None:
+    """Print the answers; which columns there are depends on the run and the options, not on the pictures."""
     if format == "json":
         terminal.print_json(answers)
         return
     if format == "csv":
-        with_sets = any("set" in answer for answer in answers)
-        scored = any("ood" in answer for answer in answers)
-        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if scored else [])]
+        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if with_score else [])]
         table = [["path", "predicted", "probability", *more, *classes, "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
@@ -224,21 +226,21 @@ def _show(answers: list[dict[str, Any]], format: str, classes: list[str]) -> Non
             ]
             if with_sets:
                 cells.append(" | ".join(answer.get("set", [])))
-            if scored:
+            if with_score:
                 cells += _ood_cells(answer)
             table.append([answer["path"], *cells, *row, answer.get("error", "")])
         terminal.print_csv(table)
         return
     rows = [_table_row(answer) for answer in answers]
     columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Next"}
-    if any("set" in answer for answer in answers):
+    if with_sets:
         columns["next"] = "Prediction set"
-    if any("ood" in answer for answer in answers):
+    if with_score:
         columns["ood"] = "Unfamiliar?"
     terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
     for answer in answers:
         if "error" in answer:
-            terminal.say("Unread", answer["error"])
+            terminal.print_line("Unread", answer["error"])
 
 
 def _ood_cells(answer: dict[str, Any]) -> list[str]:

@@ -41,14 +41,14 @@ def record_study(run: RunFolder, study: Study) -> None:
     )
     sizes = [int((dataset.labels == name).sum()) for name in per_class]
     spread = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-    terminal.say(
+    terminal.print_line(
         "Data",
         f"{dataset.source} · {len(dataset):,} pictures · {len(per_class)} classes · {spread} per class",
         *dataset.notes,
         *(study.photographs.notes if study.photographs is not None else ()),
     )
     sets = " · ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-    terminal.say("Split", f"{sets} · {study.split.protocol}")
+    terminal.print_line("Split", f"{sets} · {study.split.protocol}")
     _print_missing_classes(per_class)
     _record_leaks(run, study)
     record_check(run, dataset, study.scan.problems)
@@ -62,7 +62,7 @@ def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:
     ):
         missing = [name for name, counts in per_class.items() if not counts[split]]
         if missing and len(missing) < len(per_class):
-            terminal.say("", f"{classes_have(missing)} no {kind} picture and {effect}.")
+            terminal.print_line("", f"{classes_have(missing)} no {kind} picture and {effect}.")
 
 
 def _record_leaks(run: RunFolder, study: Study) -> None:
@@ -73,7 +73,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
         verb, them = ("appears", "it") if len(test) == 1 else ("appear", "them")
-        terminal.say(
+        terminal.print_line(
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} also {verb} in training or "
             f"validation, as a duplicate or through a shared group: {listed(test, 3)}",
@@ -81,7 +81,7 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
         )
     if val:
         verb = "appears" if len(val) == 1 else "appear"
-        terminal.say(
+        terminal.print_line(
             "Leak" if not test else "",
             f"{len(val):,} of {counted(len(study.rows('val')), 'validation picture')} also {verb} in "
             "training: choices made on validation are optimistically biased.",
@@ -94,4 +94,4 @@ def count_evaluation(run: RunFolder, study: Study) -> None:
     if reuse.earlier != 0:
         from linnaea.report.sentences import earlier_evaluations
 
-        terminal.say("Reuse", earlier_evaluations(reuse))
+        terminal.print_line("Reuse", earlier_evaluations(reuse))

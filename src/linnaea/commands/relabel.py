@@ -37,12 +37,12 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
             f"{target} does not end in .csv.", "linnaea train recognises a table by that ending."
         )
     if target.exists():
-        raise DataError(f"{target} exists already.", "Choose another place with --out.")
+        raise DataError(f"{target} exists already.", text.elsewhere())
     new = relabelled(dataset, read_decisions(decisions, dataset), target)
     files.write_text(target, new.text)
     summary = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"
-    terminal.say("Labels", summary, *([emptied] if new.emptied else []))
+    terminal.print_line("Labels", summary, *([emptied] if new.emptied else []))
     typed = text.command("linnaea", "train", terminal.shown_path(target))
-    terminal.say("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
+    terminal.print_line("Table", f"{terminal.shown_path(target)} · train on it: {typed}")
     return target

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from linnaea.commands import checkpointing, choosing, command_line, label_issues, pipeline, study, terminal
+from linnaea.commands import checkpointing, choosing, label_issues, pipeline, study, terminal
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
@@ -19,7 +19,7 @@ from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import Kind, RunGroup, summary
 from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
-from linnaea.text import command, counted, listed
+from linnaea.text import command, command_line, counted, listed
 
 # What is printed of several runs; repeats.json has every metric.
 _SHOWN = {
@@ -83,7 +83,8 @@ def _train_each(
             terminal.messages.rule(f"{word} {number} of {len(plans)}", style="dim")
             group.info.runs = [str(n) for n in range(1, number + 1)]
             group.flush()
-            own = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
+            recipe_of_run = plan.recipe.model_copy(update={"budget": _share(recipe, spent, len(plans))})
+            classifier = choosing.new_classifier(recipe_of_run)
             with claimed(folder):
                 run, checkpoint = begun, None
                 if run is None:
@@ -91,11 +92,11 @@ def _train_each(
                 else:
                     _refuse_other_split(run, replace(pictures, split=plan.split))
                     checkpoint = Checkpoints(run).read()
-                    checkpointing.prepare(run, checkpoint)
+                    checkpointing.prepare(run, checkpoint, classifier.compute_device)
                 pipeline.run(
                     run,
-                    replace(chosen, recipe=own),
-                    choosing.new_classifier(own),
+                    replace(chosen, recipe=recipe_of_run),
+                    classifier,
                     replace(pictures, split=plan.split),
                     Phases(),
                     checkpoint,
@@ -104,7 +105,7 @@ def _train_each(
     terminal.messages.rule(style="dim")
     if kind == "folds":
         label_issues.find(group, pictures.dataset, chosen.opened)
-    tell(group)
+    print_summary(group)
     return group
 
 
@@ -134,10 +135,10 @@ def _repeats(pictures: Study, recipe: Recipe) -> list[Plan]:
     """Return a plan for each seed: recipe.seed, the next, and so on."""
     plans = []
     for index in range(recipe.repeats or 1):
-        own = recipe.model_copy(update={"seed": recipe.seed + index, "repeats": None})
+        with_seed = recipe.model_copy(update={"seed": recipe.seed + index, "repeats": None})
         # The first seed's split is made already.
-        split = pictures.divided(own) if index else pictures.split
-        plans.append(Plan(own, split))
+        split = pictures.divided(with_seed) if index else pictures.split
+        plans.append(Plan(with_seed, split))
     return plans
 
 
@@ -146,7 +147,7 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
     from linnaea.data.folds import make_folds
     from linnaea.data.split import default_protocol
 
-    own = recipe.model_copy(update={"folds": None})
+    single = recipe.model_copy(update={"folds": None})
     splits = make_folds(
         pictures.dataset,
         recipe.split or default_protocol(pictures.dataset),
@@ -155,7 +156,7 @@ def _folds(pictures: Study, recipe: Recipe) -> list[Plan]:
         seed=recipe.seed,
         groups=pictures.groups,
     )
-    return [Plan(own, split) for split in splits]
+    return [Plan(single, split) for split in splits]
 
 
 def _share(recipe: Recipe, spent: float, runs: int) -> float | None:
@@ -208,16 +209,16 @@ def sum_up(group: RunGroup) -> None:
     """Set the metrics of a group's runs taken together; whoever holds its lock flushes it."""
     from linnaea.evaluation import ood, prediction_sets
 
-    judged = group.judged()
-    metrics = [run.metrics() for run in judged]
+    evaluated = group.evaluated()
+    metrics = [run.metrics() for run in evaluated]
     broken = {
-        key: [run.path.name for run, of_run in zip(judged, metrics, strict=True) if found_so(of_run)]
-        for key, found_so in (("broken_sets", prediction_sets.broken), ("broken_alarms", ood.too_many))
+        key: [run.path.name for run, of_run in zip(evaluated, metrics, strict=True) if is_broken(of_run)]
+        for key, is_broken in (("broken_sets", prediction_sets.broken), ("broken_alarms", ood.too_many))
     }
-    group.update_info(metrics=summary(metrics), judged=len(judged), **broken)
+    group.update_info(metrics=summary(metrics), evaluated=len(evaluated), **broken)
 
 
-def tell(group: RunGroup) -> None:
+def print_summary(group: RunGroup) -> None:
     """Print mean, deviation and range of the runs."""
     metrics = group.info.metrics
     rows = []
@@ -227,24 +228,24 @@ def tell(group: RunGroup) -> None:
             values = {key: getattr(metrics[name], key) for key in ("mean", "deviation", "min", "max")}
             shown = {k: "–" if v is None else f"{scale * v:.{digits}f}" for k, v in values.items()}
             rows.append({"metric": heading + (" (%)" if scale == 100 else ""), **shown})
-    runs = counted(group.info.judged or 0, group.kind.removesuffix("s"))
+    runs = counted(group.info.evaluated or 0, group.kind.removesuffix("s"))
     columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
     if lost := group.lost():
         again = command("linnaea", "resume", group.path)
         word, them = (group.kind, "them") if len(lost) > 1 else (group.kind.removesuffix("s"), "it")
-        terminal.say(
+        terminal.print_line(
             "Missing",
             f"{word} {listed(lost)}: these numbers are without {them}",
             f"train {them} again: {again}",
         )
     if broken := group.info.broken_sets:
-        terminal.say(
+        terminal.print_line(
             "Sets",
             f"they contain the true class less often than guaranteed in run {listed(broken)}: see its report",
         )
     if broken := group.info.broken_alarms:
         alarms = f"more familiar pictures than allowed are flagged as unfamiliar in run {listed(broken)}"
-        terminal.say("Alarms", f"{alarms}: see its report")
-    terminal.say("Report", terminal.shown_path(group.path / "report.html"))
+        terminal.print_line("Alarms", f"{alarms}: see its report")
+    terminal.print_line("Report", terminal.shown_path(group.path / "report.html"))

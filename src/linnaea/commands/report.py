@@ -22,7 +22,7 @@ def report(run: Path, /) -> Path:
     page = (
         _group_page(RunGroup.open_group(run)) if RunGroup.is_group(run) else build_report(RunFolder.open(run))
     )
-    terminal.say("Report", terminal.shown_path(page))
+    terminal.print_line("Report", terminal.shown_path(page))
     return page
 
 

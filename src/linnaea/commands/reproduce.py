@@ -10,6 +10,7 @@ from linnaea.commands.train import train
 from linnaea.errors import LinnaeaError, RunError, UsageError, did_you_mean
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.recipes import RecipeFile, load_recipe
+from linnaea.text import elsewhere, option
 
 # What backbones' error says of weights that cannot be had from the hub.
 _PASS_WEIGHTS = "pass it with --weights FILE"
@@ -98,7 +99,8 @@ def reproduce(
         raise UsageError(f"There is no part '{part}' to reproduce.", did_you_mean(part, PARTS))
     if weights_dir is not None and not weights_dir.is_dir():
         raise UsageError(
-            f"The folder {weights_dir} does not exist.", "Pass --weights-dir with a folder of weights."
+            f"The folder {weights_dir} does not exist.",
+            f"Pass {option('weights_dir')} with a folder of weights.",
         )
     asked = Asked(data_dir, weights_dir, quick, overwrite)
     folder = out or Path("runs") / part
@@ -138,7 +140,7 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
         try:
             run = _run(file, PARTS[part].data, protocol, target, asked)
         except LinnaeaError as error:
-            terminal.say("Missing", str(error))
+            terminal.print_line("Missing", str(error))
             missing[file.title] = str(error)
             continue
         runs.append(run)
@@ -150,7 +152,7 @@ def _one_protocol(part: str, protocol: str, folder: Path, asked: Asked, missing:
     show_comparison(runs, reported)
     title = f"{part.capitalize()}: {PARTS[part].title}, {place.replace('-', '/')}"
     page = build_comparison(runs, folder / place / "comparison.html", title=title, reference=reported)
-    terminal.say("Page", terminal.shown_path(page))
+    terminal.print_line("Page", terminal.shown_path(page))
     return page
 
 
@@ -158,7 +160,7 @@ def _run(file: RecipeFile, data: str, protocol: str, target: Path, asked: Asked)
     """Return the finished run of one recipe: kept, or trained now."""
     run = None if asked.overwrite else _finished(target, asked.quick)
     if run is not None:
-        terminal.say("Kept", f"{terminal.shown_path(target)} is finished")
+        terminal.print_line("Kept", f"{terminal.shown_path(target)} is finished")
         return run
     settings: dict[str, Any] = {"split": protocol} | ({"epochs": 1} if asked.quick else {})
     weights = _weights(file, asked.weights_dir)
@@ -217,7 +219,9 @@ def _refuse_other_data(part: str, folders: list[Path], asked: Asked) -> None:
             raise RunError(
                 f"{terminal.shown_path(path)} is a finished run on other pictures than those in "
                 f"{asked.data_dir}.",
-                "Pass --overwrite to train it again, or choose another --out.",
+                elsewhere(
+                    "another folder", begin=f"Pass {option('overwrite', True)} to train it again, or choose"
+                ),
             )
 
 

@@ -14,7 +14,7 @@ from linnaea.runs.guard import refuse_claimed
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import recorded_settings
 from linnaea.settings import names
-from linnaea.text import command
+from linnaea.text import command, elsewhere
 
 
 def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
@@ -37,7 +37,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     data, data_dir = provenance.opened_from(first.info)
     if out is not None:
         refuse_claimed(out)
-        RunFolder.refuse_taken(out, cure="Choose another --out.")
+        RunFolder.refuse_taken(out, cure=elsewhere("another folder"))
     with ExitStack() as while_training:
         # What computes must be loaded before its threads can be counted out.
         registry.classifier_class(settings["model"])
@@ -63,7 +63,7 @@ def rerun(run: Path, /, *, out: Path | None = None) -> RunFolder:
     if differences:
         _print_differences(differences, reasons, budget=first.info.plan is not None)
         raise RunError(f"{again.path} is not {first.path} bit for bit.", "See the differences above.")
-    terminal.say("Same", f"{again.path} is {first.path} bit for bit: weights, history and predictions")
+    terminal.print_line("Same", f"{again.path} is {first.path} bit for bit: weights, history and predictions")
     return again
 
 
@@ -111,13 +111,13 @@ def _settings(first: RunFolder) -> dict[str, Any]:
 
 
 def _print_differences(differences: list[str], reasons: list[str], *, budget: bool) -> None:
-    terminal.say("Differs", *differences)
+    terminal.print_line("Differs", *differences)
     if budget:
         reasons = [
             "The run was planned for a time budget, and its plan changed with the machine's speed.",
             *reasons,
         ]
-    terminal.say(
+    terminal.print_line(
         "Because",
         *(reasons or ["Nothing that is recorded differs; sums may have been computed in another order."]),
     )

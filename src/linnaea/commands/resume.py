@@ -23,7 +23,7 @@ from linnaea.runs.guard import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.settings import Recipe, make_recipe, recorded_settings
-from linnaea.text import command
+from linnaea.text import command, option
 
 
 def resume(run: Path, /) -> RunFolder:
@@ -54,7 +54,7 @@ def resume(run: Path, /) -> RunFolder:
         group.flush()
         build_group(group)
         others = command("linnaea", "resume", terminal.shown_path(group.path))
-        terminal.say("Continue", f"with the other {group.kind}: {others}")
+        terminal.print_line("Continue", f"with the other {group.kind}: {others}")
     return folder
 
 
@@ -67,7 +67,9 @@ def _finished(folder: RunFolder) -> RunFolder:
         # Stopped in the last second, after the result and before the report.
         build_report(folder)
         checkpoints.remove()
-    terminal.say("Finished", f"{terminal.shown_path(folder.path)} is finished: there is nothing to continue")
+    terminal.print_line(
+        "Finished", f"{terminal.shown_path(folder.path)} is finished: there is nothing to continue"
+    )
     return folder
 
 
@@ -86,16 +88,16 @@ def _go_on(folder: RunFolder) -> RunFolder:
         with phases.measure("data"):
             pictures = _same_pictures(folder, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
-        checkpointing.prepare(folder, checkpoint)
+        checkpointing.prepare(folder, checkpoint, classifier.compute_device)
         pipeline.run(folder, chosen, classifier, pictures, phases, checkpoint)
-    terminal.say("Report", terminal.shown_path(folder.path / "report.html"))
+    terminal.print_line("Report", terminal.shown_path(folder.path / "report.html"))
     return folder
 
 
 def _go_on_with_group(group: RunGroup) -> RunFolder:
     """Go on with repeats or folds: with the run that was stopped, then with those that were not begun."""
     if group.info.state == "finished" and not group.lost():
-        terminal.say(
+        terminal.print_line(
             "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to continue"
         )
         return group
@@ -171,6 +173,6 @@ def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.
         raise DataError(
             f"'{where}' contains {len(pictures.dataset):,} pictures, and contained {data.pictures} "
             "when the run began: none that it uses changed, but the others did.",
-            "Restore them, or train a new run with --split-from.",
+            f"Restore them, or train a new run with {option('split_from')}.",
         )
     return pictures

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from linnaea.commands import terminal
@@ -40,7 +39,7 @@ def settings(*, format: Literal["table", "json", "markdown"] = "table") -> list[
     for section in dict.fromkeys(row["section"] for row in rows):
         _show(section, [row for row in rows if row["section"] == section], rows)
     for word, note in _NOTES.items():
-        terminal.say(word, note)
+        terminal.print_line(word, note)
     return rows
 
 
@@ -118,7 +117,7 @@ def _show(section: str, rows: list[dict[str, Any]], every: list[dict[str, Any]])
             terminal.results.print(Padding(Text(_meaning(row), style="dim"), (0, 0, 0, 4)), soft_wrap=False)
         return
     wide = [max(len(row["option"]) for row in every), WIDE]
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = terminal.new_table(show_header=False)
     for width in wide:
         table.add_column(min_width=width, no_wrap=True)
     table.add_column()

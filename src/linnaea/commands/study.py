@@ -17,6 +17,7 @@ from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.settings import Recipe
 from linnaea.settings import MLP, SETTINGS
+from linnaea.text import option
 
 PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
 VALIDATION = SETTINGS["validation"].default
@@ -182,7 +183,7 @@ def divide(scan: Scan, recipe: Recipe, together: Groups | None = None) -> Split:
     if recipe.patience and not len(divided.val):
         raise SettingError(
             f"patience is {recipe.patience}, and no picture is set aside for validation.",
-            "Leave patience out, or set --validation above 0.",
+            f"Leave patience out, or set {option('validation')} above 0.",
         )
     return divided
 
@@ -210,6 +211,6 @@ def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise RunError(
             f"There is no split in {place} ({reason}).",
-            "--split-from takes a run folder, or the split.csv of one.",
+            f"{option('split_from')} takes a run folder, or the split.csv of one.",
         ) from error
     return rows, f"split of {place}"

@@ -36,7 +36,7 @@ results = Console(
 )
 
 
-def say(label: str, *sentences: str) -> None:
+def print_line(label: str, *sentences: str) -> None:
     """Print sentences beside their label, the second and later ones below, aligned.
 
     On a terminal they are broken between words; a file keeps each on a line of its own.
@@ -174,6 +174,11 @@ class EpochBar:
                 self._progress.live.stop()
 
 
+def new_table(**more: Any) -> Table:
+    """Return an empty table as all of Linnaea's are drawn: no lines, two blanks between columns."""
+    return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), **more)
+
+
 def comparison_table(
     rows: list[dict[str, Any]],
     columns: dict[str, str],
@@ -190,7 +195,7 @@ def comparison_table(
     for key in spare:
         if sum(width.values()) > results.width:
             width.pop(key, None)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = new_table()
     for number, key in enumerate(width):
         broken = number == 0 or key in long
         justify: Literal["left", "right"] = "left" if broken else "right"

@@ -81,13 +81,13 @@ def train(
                 classifier.check_network()
             pictures = study.open_study(data, chosen.recipe, classifier, data_dir=data_dir, strict=strict)
         if hint := choosing.hint(chosen, pictures.photographs):
-            terminal.say("Hint", hint)
+            terminal.print_line("Hint", hint)
         learning_curve.check_asked(chosen.recipe, pictures)
         if chosen.recipe.repeats or chosen.recipe.folds:
             return repeating.train_many(folder, chosen, pictures, phases, overwrite=overwrite)
         run = RunFolder.create(folder, overwrite=overwrite)
         pipeline.run(run, chosen, classifier, pictures, phases)
-    terminal.say("Report", terminal.shown_path(run.path / "report.html"))
+    terminal.print_line("Report", terminal.shown_path(run.path / "report.html"))
     return run
 
 

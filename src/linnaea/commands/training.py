@@ -40,7 +40,7 @@ def fit(
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
     _set_up(classifier, study, recipe, elapsed)
-    checkpointer = Checkpointer(run, recipe, stops)
+    checkpointer = Checkpointer(run, recipe, stops, classifier.compute_device)
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
@@ -109,7 +109,7 @@ def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
     if plan is None:
         return
     if bar.plan is None:
-        terminal.say("Plan", f"{plan.summary}. {plan.reason}")
+        terminal.print_line("Plan", f"{plan.summary}. {plan.reason}")
     if plan is not bar.plan:
         bar.follow(plan)
 
@@ -117,7 +117,7 @@ def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:
 def _plan_as_dict(classifier: Any) -> dict[str, Any] | None:
     plan = classifier.plan_
     for note in () if plan is None else plan.notes:
-        terminal.say("", note)
+        terminal.print_line("", note)
     return None if plan is None else plan.as_dict()
 
 
@@ -131,12 +131,12 @@ def _introduce(run: RunFolder, trained: Any) -> None:
     """Print and record what the network is, and what its probe reached, before the first epoch ends."""
     network = trained.describe()
     run.update_info(network=network)
-    terminal.say("Network", f"{network['summary']} · {network['parameters']:,} parameters")
+    terminal.print_line("Network", f"{network['summary']} · {network['parameters']:,} parameters")
     probe = trained.probe_
     if probe is not None:
         split, (_, accuracy) = ("validation", probe.val) if probe.val else ("training", probe.train)
         seconds = trained.history_[0].seconds
-        terminal.say("Probe", f"{split} {percent(accuracy)} in {duration(seconds)}")
+        terminal.print_line("Probe", f"{split} {percent(accuracy)} in {duration(seconds)}")
         run.update_info(probe={"split": split, "accuracy": accuracy, "seconds": seconds})
     # Before the first checkpoint: a training that continues from there does not come by here again.
     run.flush()

@@ -67,7 +67,7 @@ def _imbalance(sizes: dict[str, int]) -> list[Problem]:
 
 
 def split_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
-    """Compare the classes of the official sets: a class missing from training cannot be predicted."""
+    """Compare the classes of the given sets: a class missing from training cannot be predicted."""
     if dataset.splits is None:
         return []
     known = {split: set(dataset.labels[usable & (dataset.splits == split)].tolist()) for split in SPLITS}

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 SPLITS = ("train", "val", "test")
+OFFICIAL_SPLIT = "official split"
+"""What a report calls a split that was published with the pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class Dataset:
     labels: ndarray of str, (n,)
         The class name of each picture.
     splits: ndarray of str, (n,), or None
-        "train", "val", "test" where the source has an official division ("" for a picture outside it).
+        "train", "val", "test" where the source comes with a split ("" for a picture outside it).
     pixels: ndarray of uint8, (n, height, width) or (n, height, width, 3), or None
         The pictures themselves where they live in memory; None where they are files below root.
     root: Path or None
@@ -35,6 +37,8 @@ class Dataset:
     columns: mapping
         {column: {path: value}} of the further columns of a CSV, their names in small letters; by path, so
         that it holds for any selection of the data set.
+    split_name: str
+        What a report calls splits, such as OFFICIAL_SPLIT or "your split column".
     """
 
     name: str
@@ -47,6 +51,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     empty_classes: tuple[str, ...] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    split_name: str = "the data set's own split"
 
     def __len__(self) -> int:
         return len(self.paths)

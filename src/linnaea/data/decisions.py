@@ -3,15 +3,12 @@
 import csv
 import io
 import os
-import posixpath
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from linnaea.data.dataset import Dataset
-from linnaea.data.tables import read_rows
+from linnaea.data.tables import read_rows, refuse_rows
 from linnaea.errors import DataError, did_you_mean
-from linnaea.text import counted, listed
 
 _CURE = "The first line must name the columns path,label, as in the CSV that label_issues.html saves."
 
@@ -48,8 +45,7 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
     faults: dict[str, list[str]] = {}
     unknown: list[str] = []
     for line, row in read_rows(path, str(path), _CURE):
-        name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
-        label = unicodedata.normalize("NFC", row["label"])
+        name, label = row["path"], row["label"]
         where = f"{name} (line {line})" if name else f"line {line}"
         if name not in known:
             faults.setdefault("with a picture that the data set does not have", []).append(where)
@@ -61,10 +57,8 @@ def read_decisions(path: Path, dataset: Dataset) -> dict[str, str]:
             )
             unknown.append(label)
         decided[name] = label
-    if faults:
-        summary = "; ".join(f"{counted(len(f), 'row')} {fault}: {listed(f)}" for fault, f in faults.items())
-        hint = f" {did_you_mean(unknown[0], dataset.class_names)}" if unknown else ""
-        raise DataError(f"{path} cannot be used: {summary}.", f"Correct these rows.{hint}")
+    hint = f" {did_you_mean(unknown[0], dataset.class_names)}" if unknown else ""
+    refuse_rows(str(path), faults, f"Correct these rows.{hint}")
     if not decided:
         raise DataError(f"{path} contains no decision.", "Each row has a path and a label.")
     return decided

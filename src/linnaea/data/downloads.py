@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from linnaea.errors import DataError, LinnaeaError
 from linnaea.progress_bar import ProgressBar
+from linnaea.text import option
 
 TIMEOUT = 30.0  # seconds without a byte before a mirror is given up
 WINDOW = 60.0  # seconds in which at least LEAST bytes must come: a byte now and then is no download
@@ -30,8 +31,8 @@ def cache_folder() -> Path:
     """Return where downloads and caches live: LINNAEA_CACHE, else the system's place for caches."""
     import platformdirs
 
-    own = os.environ.get("LINNAEA_CACHE")
-    return Path(own).expanduser() if own else platformdirs.user_cache_path("linnaea")
+    folder = os.environ.get("LINNAEA_CACHE")
+    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("linnaea")
 
 
 def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
@@ -39,8 +40,16 @@ def addresses(name: str, variable: str, mirrors: Sequence[str]) -> list[str]:
 
     The variable holds addresses of folders, separated by spaces or commas.
     """
-    own = os.environ.get(variable, "").replace(",", " ").split()
-    return [f"{mirror.rstrip('/')}/{name}" for mirror in own or mirrors]
+    named = os.environ.get(variable, "").replace(",", " ").split()
+    return [f"{mirror.rstrip('/')}/{name}" for mirror in named or mirrors]
+
+
+def by_hand(files: str, variable: str) -> str:
+    """Return how to have the files of a data set without its mirrors; variable: see addresses."""
+    return (
+        f"Check the network, or put {files} into a folder and pass it as {option('data_dir')}; "
+        f"{variable} names other mirrors."
+    )
 
 
 def fetch(

@@ -26,7 +26,7 @@ def content_hashes(dataset: Dataset, rows: Sequence[int] | np.ndarray | None = N
 
 
 def fingerprint(dataset: Dataset, hashes: Sequence[str]) -> str:
-    """Return one hash of the whole data set: of every picture's path, content, label and official set.
+    """Return one hash of the whole data set: of every picture's path, content, label and given set.
 
     The order in which pictures are listed does not matter. hashes: of each picture's content.
     """

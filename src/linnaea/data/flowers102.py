@@ -1,4 +1,4 @@
-"""The Oxford 102 Category Flowers: 8,189 photographs of 102 flowers, with an official division.
+"""The Oxford 102 Category Flowers: 8,189 photographs of 102 flowers, with an official split.
 
 Nilsback and Zisserman, "Automated flower classification over a large number of classes", ICVGIP 2008.
 """
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import archives, downloads
-from linnaea.data.dataset import SPLITS, Dataset
+from linnaea.data.dataset import OFFICIAL_SPLIT, SPLITS, Dataset
 from linnaea.errors import DataError
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, option
 
 NAME = "flowers102"
 
@@ -34,10 +34,6 @@ MIRRORS = (
     "https://thor.robots.ox.ac.uk/datasets/flowers-102/",
 )
 MIRRORS_VARIABLE = "LINNAEA_FLOWERS102_MIRRORS"
-_CURE = (
-    f"Check the network, or put {_ARCHIVE}, imagelabels.mat and setid.mat into a folder and pass it as "
-    f"--data-dir; {MIRRORS_VARIABLE} names other mirrors."
-)
 
 
 @cache
@@ -58,7 +54,7 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
     set, and where no mirror can be reached; where strict, also for other files in jpg/.
     """
     if data_dir is not None and not data_dir.is_dir():
-        raise DataError(f"The data folder {data_dir} does not exist.", "Check --data-dir.")
+        raise DataError(f"The data folder {data_dir} does not exist.", f"Check {option('data_dir')}.")
     # The small files first: a damaged one is reported before 345 MB are fetched.
     labels = _read_labels(_file("imagelabels.mat", data_dir))
     splits = _read_splits(_file("setid.mat", data_dir), len(labels))
@@ -75,7 +71,7 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
     if strict and others:
         raise DataError(
             f"{pictures} contains {counted(len(others), 'file')} that would be left out ({listed(others)}).",
-            "Move them away, or leave --strict out.",
+            f"Move them away, or leave {option('strict')} out.",
         )
     return Dataset(
         name=NAME,
@@ -83,6 +79,7 @@ def open_flowers102(data_dir: Path | None = None, *, strict: bool = False) -> Da
         paths=tuple(f"{_PICTURES}/{names[row]}" for row in rows),
         labels=np.array(flower_names())[labels[rows] - 1],
         splits=splits[rows],
+        split_name=OFFICIAL_SPLIT,
         root=pictures.parent,
         notes=tuple(_notes(splits, rows, others)),
     )
@@ -115,7 +112,8 @@ def _file(name: str, data_dir: Path | None) -> Path:
             _check_md5(folder / name)
             return folder / name
     addresses = downloads.addresses(name, MIRRORS_VARIABLE, MIRRORS)
-    path = downloads.fetch(_cached(name), _FILES[name], addresses, cure=_CURE)
+    cure = downloads.by_hand(f"{_ARCHIVE}, imagelabels.mat and setid.mat", MIRRORS_VARIABLE)
+    path = downloads.fetch(_cached(name), _FILES[name], addresses, cure=cure)
     _check_md5(path)
     return path
 
@@ -134,13 +132,13 @@ def _pictures(data_dir: Path | None) -> Path:
     for folder in _folders(data_dir):
         if (folder / _PICTURES).is_dir():
             return folder / _PICTURES
-    own = any((folder / _ARCHIVE).is_file() for folder in _folders(data_dir))
+    by_user = any((folder / _ARCHIVE).is_file() for folder in _folders(data_dir))
     destination = _cached(_PICTURES)
     if not destination.is_dir():
         # The user's data folder may be read-only, and is theirs: pictures always go into the cache.
         archive = _file(_ARCHIVE, data_dir)
         archives.extract(archive, _PICTURES, destination)
-        if not own:
+        if not by_user:
             # 345 MB that nobody will read again.
             archive.unlink(missing_ok=True)
     return destination

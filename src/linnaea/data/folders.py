@@ -11,7 +11,7 @@ import numpy as np
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import SUFFIXES
 from linnaea.errors import DataError
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, option
 
 SPLIT_NAMES = {
     "train": "train",
@@ -94,7 +94,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
         _check_splits(tops, source, listing)
     listing.pictures.sort()
     paths, labels, splits = zip(*listing.pictures, strict=True)
-    # Only train/ there: a data set without an official division, whose classes happen to lie one level
+    # Only train/ there: a data set without a split, whose classes happen to lie one level
     # deeper.
     divided = len(set(splits)) > 1
     empty = tuple(sorted(listing.folders - set(labels)))
@@ -104,6 +104,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
         paths=paths,
         labels=np.array(labels),
         splits=np.array(splits) if divided else None,
+        split_name=f"your folders {listed((top.name for top in tops), last=' and ')}",
         root=root,
         notes=tuple(_notes(listing, empty)),
         empty_classes=empty,
@@ -225,7 +226,7 @@ def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
         raise DataError(
             f"{source} contains {counted(len(left_out), 'file')} that would be left out "
             f"({listed(left_out)}).",
-            "Move them away, or leave --strict out.",
+            f"Move them away, or leave {option('strict')} out.",
         )
 
 

@@ -11,7 +11,7 @@ from linnaea.data.groups import Groups
 from linnaea.data.split import OFFICIAL, TRAINVAL, Split, in_fact, in_no_set
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
-from linnaea.text import classes_have, counted
+from linnaea.text import classes_have, counted, option
 
 
 def make_folds(
@@ -50,7 +50,8 @@ def make_folds(
     if protocol in (OFFICIAL, TRAINVAL):
         if dataset.splits is None:
             raise SettingError(
-                f"'{dataset.name}' has no official split.", "Leave --split out: folds are of all pictures."
+                f"'{dataset.name}' comes without a split.",
+                f"Leave {option('split')} out: folds are of all pictures.",
             )
         rows = rows[np.isin(dataset.splits[rows], ("train", "val"))]
         words = f"train and val, test untouched{in_no_set(dataset)}"
@@ -99,10 +100,10 @@ def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, in
         for fold, (_, tested) in enumerate(folds):
             fold_of[tested] = fold
     for name in np.unique(labels):
-        own = labels == name
-        if len(np.unique(fold_of[own])) == 1 and len(np.unique(groups[own])) > 1:
+        of_class = labels == name
+        if len(np.unique(fold_of[of_class])) == 1 and len(np.unique(groups[of_class])) > 1:
             # The smallest of its groups goes to the next fold: it moves the fewest other pictures.
-            members, sizes = np.unique(groups[own], return_counts=True)
+            members, sizes = np.unique(groups[of_class], return_counts=True)
             fold_of[groups == members[sizes.argmin()]] += 1
             fold_of %= number
     return fold_of
@@ -123,8 +124,8 @@ def _validation_of(
     for name in np.unique(dataset.labels[rest[chosen]]):
         if not (dataset.labels[rest[~chosen]] == name).any():
             # What cannot be learned cannot be chosen on: the class goes back, with what belongs to it.
-            own = np.unique(groups[rest[chosen]][dataset.labels[rest[chosen]] == name])
-            chosen &= ~np.isin(groups[rest], own)
+            lost = np.unique(groups[rest[chosen]][dataset.labels[rest[chosen]] == name])
+            chosen &= ~np.isin(groups[rest], lost)
     return rest[~chosen], rest[chosen]
 
 

@@ -81,10 +81,10 @@ def find_groups(
     words = []
     for number, (word, numbers) in enumerate(relations):
         # Of the user's groups all are counted, one picture or more; of copies there must be two.
-        own = number < len(named)
+        by_user = number < len(named)
         sizes = Counter(numbers.tolist())
-        alone = sum(not value for value in named[number][1]) if own else 0
-        count = len(sizes) - alone if own else sum(size > 1 for size in sizes.values())
+        alone = sum(not value for value in named[number][1]) if by_user else 0
+        count = len(sizes) - alone if by_user else sum(size > 1 for size in sizes.values())
         words += [f"{counted(count, 'group')} {word}"] if count else []
     return Groups(ids, _names(dataset, ids, [values for _, values in named]), ", ".join(words))
 
@@ -93,9 +93,9 @@ def whole_class_groups(labels: np.ndarray, ids: np.ndarray) -> dict[str, int]:
     """Return {class: its group} for each class of two pictures or more that lies in one group altogether."""
     whole = {}
     for name in np.unique(labels):
-        own = ids[labels == name]
-        if len(own) > 1 and (own == own[0]).all():
-            whole[str(name)] = int(own[0])
+        groups = ids[labels == name]
+        if len(groups) > 1 and (groups == groups[0]).all():
+            whole[str(name)] = int(groups[0])
     return whole
 
 
@@ -198,9 +198,9 @@ def _names(dataset: Dataset, ids: np.ndarray, values: Sequence[Sequence[str]]) -
         members[group].append(row)
     names = {}
     for group, rows in members.items():
-        own = {column[row] for column in values for row in rows} - {""}
+        given = {column[row] for column in values for row in rows} - {""}
         first = min(dataset.paths[row] for row in rows)
-        names[group] = own.pop() if len(own) == 1 else first if own or len(rows) > 1 else ""
+        names[group] = given.pop() if len(given) == 1 else first if given or len(rows) > 1 else ""
     # A column and a pattern can use one word for two things.
     times = Counter(name for name in names.values() if name)
     for group, name in names.items():

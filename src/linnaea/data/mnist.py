@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from linnaea.data import downloads, idx
-from linnaea.data.dataset import Dataset
+from linnaea.data.dataset import OFFICIAL_SPLIT, Dataset
 from linnaea.errors import DataError
+from linnaea.text import option
 
 # The files with the MD5 sums of their content as published, raw.
 _FILES = {
@@ -24,10 +25,6 @@ MIRRORS = (
     "https://systemds.apache.org/assets/datasets/mnist/",
 )
 MIRRORS_VARIABLE = "LINNAEA_MNIST_MIRRORS"
-_CURE = (
-    "Check the network, or put the four files into a folder and pass it as --data-dir; "
-    f"{MIRRORS_VARIABLE} names other mirrors."
-)
 
 
 def open_digits() -> Dataset:
@@ -55,7 +52,7 @@ def open_mnist(data_dir: Path | None = None) -> Dataset:
     Raises DataError for a data_dir that is no folder, a damaged file, and where no mirror can be reached.
     """
     if data_dir is not None and not data_dir.is_dir():
-        raise DataError(f"The data folder {data_dir} does not exist.", "Check --data-dir.")
+        raise DataError(f"The data folder {data_dir} does not exist.", f"Check {option('data_dir')}.")
     arrays = {key: _read(key, data_dir) for key in _FILES}
     pixels = np.concatenate([arrays["train", "images"], arrays["test", "images"]])
     labels = np.concatenate([arrays["train", "labels"], arrays["test", "labels"]])
@@ -65,6 +62,7 @@ def open_mnist(data_dir: Path | None = None) -> Dataset:
         source="mnist",
         paths=_paths("train", counts["train"]) + _paths("test", counts["test"]),
         labels=labels.astype("U1"),
+        split_name=OFFICIAL_SPLIT,
         splits=np.repeat(np.array(["train", "test"]), [counts["train"], counts["test"]]),
         pixels=pixels,
     )
@@ -101,7 +99,8 @@ def _find(name: str, data_dir: Path | None) -> Path | None:
 def _fetch(name: str, md5: str) -> Path:
     addresses = downloads.addresses(f"{name}.gz", MIRRORS_VARIABLE, MIRRORS)
     destination = downloads.cache_folder() / "mnist" / name
-    return downloads.fetch(destination, md5, addresses, decompress=True, cure=_CURE)
+    cure = downloads.by_hand("the four files", MIRRORS_VARIABLE)
+    return downloads.fetch(destination, md5, addresses, decompress=True, cure=cure)
 
 
 def _paths(split: str, count: int) -> tuple[str, ...]:

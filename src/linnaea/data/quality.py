@@ -88,7 +88,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
         Decoded, at any size; blur is measured where the shorter side has ENOUGH pixels, or at its own size
         where it has fewer.
     """
-    said = header(content)
+    head = header(content)
     image = Image.fromarray(picture)
     small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=3.0)
     colours = np.asarray(small).astype(np.int16)
@@ -98,7 +98,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
     # What was kept for training may be smaller than the file.
     comparable = min(picture.shape[:2]) >= SMALLEST and high - low >= _BLANK
     return Look(
-        header=said,
+        header=head,
         low=low,
         dark=dark,
         high=high,
@@ -135,8 +135,8 @@ def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Proble
 
 
 def _traits(path: str, look: Look, usual: float) -> list[str]:
-    said = look.header
-    longer, shorter = max(said.width, said.height), look.shorter
+    head = look.header
+    longer, shorter = max(head.width, head.height), look.shorter
     blank = look.high - look.low < _BLANK
     held = {
         "blank": blank,
@@ -146,8 +146,8 @@ def _traits(path: str, look: Look, usual: float) -> list[str]:
         "odd_size": shorter * _ODD_SIZE <= usual or shorter >= usual * _ODD_SIZE,
         "odd_aspect": longer >= _ODD_ASPECT * shorter,
         "grey": not blank and look.colour < _GREY,
-        "wrong_extension": _wrong_extension(path, said.format),
-        "orientation": said.orientation != 1,
+        "wrong_extension": _wrong_extension(path, head.format),
+        "orientation": head.orientation != 1,
     }
     return [kind for kind, holds in held.items() if holds]
 

@@ -22,7 +22,7 @@ from linnaea.errors import DataError, MissingExtraError
 from linnaea.hashing import content_hash
 from linnaea.machine import in_order
 from linnaea.progress_bar import ProgressBar
-from linnaea.text import counted, listed, plural
+from linnaea.text import counted, listed, option, plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
     if strict and unusable:
         raise DataError(
             f"{counted(len(unusable), 'picture')} cannot be read: {reasons}.",
-            "Restore or remove them, or leave --strict out to continue without them.",
+            f"Restore or remove them, or leave {option('strict')} out to continue without them.",
         )
     for problem in scan.problems:
         if problem.kind == "one_class":

@@ -11,7 +11,7 @@ from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
-from linnaea.text import classes_have, counted, listed
+from linnaea.text import classes_have, counted, listed, option
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"
@@ -65,7 +65,7 @@ class Split:
 def default_protocol(dataset: Dataset) -> str:
     """Return "official" for picture files that have a split (a folder, a CSV, flowers102), else "0.7".
 
-    Not for MNIST, whose split is official too: the original report drew its own.
+    Not for MNIST, which has one too: the original report drew its own.
     """
     return OFFICIAL if dataset.root is not None and dataset.splits is not None else RANDOM_SHARE
 
@@ -90,7 +90,7 @@ def make_split(
     seed: int
         Of the draw, for the streams SPLIT and VALIDATION.
     groups: Groups, optional
-        What belongs together and is never divided by a draw. An official split is taken as it is
+        What belongs together and is never divided by a draw. A split that is given is taken as it is
         (Split.leaks returns what that lets through).
 
     Sizes: of n pictures, test gets n x its fraction, rounded to the nearest (halves to even), and train the
@@ -103,7 +103,7 @@ def make_split(
     """
     if protocol in {OFFICIAL, TRAINVAL}:
         train, val, test = _official(dataset)
-        words = "official split"
+        words = dataset.split_name
         if protocol == TRAINVAL:
             train, val = _joined(dataset, train, val)
             words += ", train and val together for training"
@@ -181,8 +181,8 @@ def _shares(protocol: str) -> tuple[Fraction, Fraction, Fraction]:
 def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if dataset.splits is None:
         raise SettingError(
-            f"'{dataset.name}' has no official split.",
-            "Use a fraction, such as --split 0.7 (70 % for training).",
+            f"'{dataset.name}' comes without a split.",
+            f"Use a fraction, such as {option('split', 0.7)} (70 % for training).",
         )
     order = dataset.by_path()
     rows = [order[dataset.splits[order] == name] for name in SPLITS]
@@ -190,7 +190,7 @@ def _official(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if name != "val" and not len(members):
             raise DataError(
                 f"'{dataset.name}' comes with a split, but has no {name} set.",
-                f"Add {name} pictures, or divide all anew with a fraction, such as --split 0.7.",
+                f"Add {name} pictures, or divide all anew with a fraction, such as {option('split', 0.7)}.",
             )
     return rows[0], rows[1], rows[2]
 
@@ -204,7 +204,8 @@ def in_no_set(dataset: Dataset) -> str:
 def _joined(dataset: Dataset, train: np.ndarray, val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(val):
         raise SettingError(
-            f"'{dataset.name}' has no official validation set to train on as well.", "Use --split official."
+            f"'{dataset.name}' comes with no validation set to train on as well.",
+            f"Use {option('split', OFFICIAL)}.",
         )
     order = dataset.by_path()
     return order[np.isin(order, np.concatenate([train, val]))], val[:0]
@@ -236,7 +237,7 @@ def _ids(groups: Groups | None, rows: np.ndarray) -> np.ndarray:
 
 def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None, name: str) -> None:
     # Checked here and not by scikit-learn, whose message does not name the class.
-    instead = ", or set nothing aside with --validation 0" if name == "validation" else ""
+    instead = f", or set nothing aside with {option('validation', 0)}" if name == "validation" else ""
     small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
     if small:
         raise DataError(

@@ -44,11 +44,7 @@ def open_table(path: Path, source: str) -> Dataset:
     columns: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
     for line, row in rows:
-        # Tables made on Windows separate folders by backslashes; the file system here may not.
-        # a/../a/1.png and a/1.png are one picture, which must not stand in two sets.
-        name = posixpath.normpath(row["path"].replace("\\", "/")) if row["path"] else ""
-        # NFC, like folder names: one class however an accent was typed.
-        label = unicodedata.normalize("NFC", row["label"])
+        name, label = row["path"], row["label"]
         split = row[given[0]].lower() if given else ""
         for fault in _faults(path.parent, name, label, split, seen):
             faults.setdefault(fault, []).append(f"line {line}" if not name else f"{name} (line {line})")
@@ -58,11 +54,7 @@ def open_table(path: Path, source: str) -> Dataset:
         splits.append(SPLIT_NAMES.get(split, ""))
         for column in row.keys() - {*COLUMNS, *given}:
             columns.setdefault(column, {})[name] = row[column]
-    if faults:
-        summary = "; ".join(
-            f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
-        )
-        raise DataError(f"{source} cannot be used: {summary}.", "Correct these rows.")
+    refuse_rows(source, faults)
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
@@ -74,6 +66,7 @@ def open_table(path: Path, source: str) -> Dataset:
         paths=tuple(paths[row] for row in order),
         labels=np.array(labels)[order],
         splits=np.array(splits)[order] if any(splits) else None,
+        split_name="your split column",
         root=path.parent,
         columns=dict(sorted(columns.items())),
         notes=(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.",) if none else (),
@@ -82,6 +75,8 @@ def open_table(path: Path, source: str) -> Dataset:
 
 def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dict[str, str]]]:
     """Return each row of a table with its line number, its values stripped, its columns in small letters.
+
+    A path is written with single slashes and without detours, a label composed (NFC).
 
     cure: what to do where the columns path and label are missing.
 
@@ -130,10 +125,25 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
             f"{counted(len(surplus), 'row')}: {listed(f'line {line}' for line in surplus)}.",
             f"Put a value with '{separator}' in quotation marks.",
         )
-    return [
-        (line, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)})
-        for line, row in rows
-    ]
+    for _, row in rows:
+        row.pop(None, None)
+        row |= {name: (value or "").strip() for name, value in row.items()}
+        if row["path"]:
+            # Tables made on Windows separate folders by backslashes; the file system here may not.
+            # a/../a/1.png and a/1.png are one picture, which must not stand in two sets.
+            row["path"] = posixpath.normpath(row["path"].replace("\\", "/"))
+        # NFC, like folder names: one class however an accent was typed.
+        row["label"] = unicodedata.normalize("NFC", row["label"])
+    return rows
+
+
+def refuse_rows(source: str, faults: dict[str, list[str]], cure: str = "Correct these rows.") -> None:
+    """Raise DataError for a table with faults, each with its count and first places; nothing where none."""
+    if faults:
+        summary = "; ".join(
+            f"{counted(len(places), 'row')} {fault}: {listed(places)}" for fault, places in faults.items()
+        )
+        raise DataError(f"{source} cannot be used: {summary}.", cure)
 
 
 def _faults(folder: Path, name: str, label: str, split: str, seen: set[str]) -> list[str]:

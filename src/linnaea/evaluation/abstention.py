@@ -121,9 +121,9 @@ def levels(predictions: Predictions, validation: Predictions) -> list[dict[str, 
     right, bounds = predictions.predicted == predictions.true, _bounds(validation)
     for wanted in WANTED:
         row = dict.fromkeys(("threshold", "answered", "accuracy", "low", "high"))
-        if (found := _threshold(validation, bounds, wanted)) is not None:
-            answered = predictions.confidence >= found["threshold"]
-            row |= {"threshold": found["threshold"], "answered": float(answered.mean())}
+        if (rule := _threshold(validation, bounds, wanted)) is not None:
+            answered = predictions.confidence >= rule["threshold"]
+            row |= {"threshold": rule["threshold"], "answered": float(answered.mean())}
             if answered.any():
                 low, high = clustered.share_interval(right[answered], predictions.groups_of(answered))
                 row |= {"accuracy": float(right[answered].mean()), "low": low, "high": high}

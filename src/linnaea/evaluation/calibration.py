@@ -56,17 +56,17 @@ def fit_temperature(validation: Predictions) -> float:
     log_p = np.log(np.where(p > 0, p, _SMALLEST))
     mistakes = int((p.argmax(axis=1) != true).sum())
     doubt = 1 / (n + 2) if mistakes < FEWEST_MISTAKES else 0.0
-    own = log_p[np.arange(n), true]
+    of_class = log_p[np.arange(n), true]
     # The mean log-probability under the targets, linear in 1 / temperature up to its normaliser.
-    aim = (1 - doubt) * own + doubt * (log_p.sum(axis=1) - own) / max(k - 1, 1)
+    aim = (1 - doubt) * of_class + doubt * (log_p.sum(axis=1) - of_class) / max(k - 1, 1)
 
     def log_loss(log_temperature: float) -> float:
         colder = np.exp(-log_temperature)
         return float((logsumexp(log_p * colder, axis=1) - aim * colder).mean())
 
     bounds = np.log(LOWEST), np.log(HIGHEST)
-    found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(optimum.x))
 
 
 def reliability(

@@ -181,8 +181,8 @@ def _times_drawn(groups: int, resamples: int, columns: slice, generator: np.rand
     at_once, one = max(1, _DRAWS // resamples), np.uint16(1)  # of the same type: ten times as fast
     for start in range(0, draws, at_once):
         number = min(at_once, draws - start)
-        found = generator.integers(groups, size=(number, resamples))[:, columns]
-        np.add.at(times, (found * width + np.arange(width)).ravel(), one)
+        drawn = generator.integers(groups, size=(number, resamples))[:, columns]
+        np.add.at(times, (drawn * width + np.arange(width)).ravel(), one)
     return times.reshape(groups, width)
 
 

@@ -12,6 +12,7 @@ from linnaea.evaluation import clustered
 from linnaea.evaluation.intervals import percentile_interval, wilson
 from linnaea.evaluation.predictions import Predictions
 from linnaea.random_streams import Purpose, stream
+from linnaea.text import option
 
 LEVEL = 0.95
 
@@ -53,7 +54,7 @@ class Comparison:
         return self.p_value < 1 - LEVEL and not self.low <= 0 <= self.high
 
 
-def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Comparison:
+def compare(a: Predictions, b: Predictions, *, common: bool = False) -> Comparison:
     """Compare two prediction tables picture by picture; their order and their class lists may differ.
 
     Pictures are known by their content where both tables have hashes, else by their path.
@@ -64,10 +65,10 @@ def compare(a: Predictions, b: Predictions, *, common_only: bool = False) -> Com
     either table), whole groups change sides and are drawn, and the interval is that of as many pictures as
     are independent.
 
-    Raises DataError where the tables hold different pictures (unless common_only, which compares those that
+    Raises DataError where the tables hold different pictures (unless common, which compares those that
     both hold) or give the same picture different labels.
     """
-    rows_a, rows_b = matching_rows(a, b, common_only)
+    rows_a, rows_b = matching_rows(a, b, common)
     _refuse_other_labels(a, b, rows_a, rows_b)
     right_a = (a.predicted == a.true)[rows_a]
     right_b = (b.predicted == b.true)[rows_b]
@@ -104,9 +105,9 @@ def sign_flip_test(gains: np.ndarray) -> float:
     sizes.pop(0, None)
     law = np.ones(1)  # of the sum of those that kept their sign, from 0
     for size, number in sizes.items():
-        own = np.zeros(size * number + 1)
-        own[::size] = binom.pmf(np.arange(number + 1), number, 0.5)
-        law = np.convolve(law, own)
+        of_group = np.zeros(size * number + 1)
+        of_group[::size] = binom.pmf(np.arange(number + 1), number, 0.5)
+        law = np.convolve(law, of_group)
     sums = 2 * np.arange(len(law)) - (len(law) - 1)
     return float(min(law[np.abs(sums) >= abs(round(float(gains.sum())))].sum(), 1.0))
 
@@ -151,7 +152,7 @@ def _joined(side_a: float, side_b: float, phi: float) -> float:
     return math.sqrt(max(side_a**2 - 2 * phi * side_a * side_b + side_b**2, 0.0))
 
 
-def matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np.ndarray, np.ndarray]:
+def matching_rows(a: Predictions, b: Predictions, common: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of a and of b that hold the same pictures, in the order of a.
 
     The same picture: the same content where both tables know it, whatever the path; else the same path.
@@ -166,14 +167,14 @@ def matching_rows(a: Predictions, b: Predictions, common_only: bool) -> tuple[np
     in_pairs = set(pairs.values())
     alone_b = [path for row, path in enumerate(b.paths) if row not in in_pairs]
     changed = set(alone_a) & set(alone_b)
-    if (alone_a or alone_b) and not common_only:
-        told = f", {_counted(sorted(changed))} under one path with different content" if changed else ""
+    if (alone_a or alone_b) and not common:
+        changes = f", {_counted(sorted(changed))} under one path with different content" if changed else ""
         raise DataError(
             "The two tables hold different pictures: "
             f"{_counted([path for path in alone_a if path not in changed])} only in the first, "
-            f"{_counted([path for path in alone_b if path not in changed])} only in the second{told}.",
-            "Give both models the same test set, or compare only the pictures that both have: --common "
-            "(from Python common_only=True).",
+            f"{_counted([path for path in alone_b if path not in changed])} only in the second{changes}.",
+            "Give both models the same test set, or compare only the pictures that both have: "
+            f"{option('common', True)}.",
         )
     if not pairs:
         raise DataError("The two tables have no picture in common.", "Give both models the same test set.")

@@ -32,7 +32,7 @@ class Suspect:
 def find_suspects(predictions: Predictions) -> list[Suspect]:
     """Return the pictures whose labels are probably wrong, the most probable error first.
 
-    predictions: out of fold, each picture judged by a network that did not learn from it. Probabilities of
+    predictions: out of fold, each picture predicted by a network that did not learn from it. Probabilities of
     pictures that were learned from would agree with their labels, wrong ones included.
 
     Through cleanlab (Northcutt, Jiang and Chuang 2021, J. Artif. Intell. Res. 70:1373-1411): every picture

@@ -37,15 +37,15 @@ class Step:
 def points(steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
 
-    targets: int (m,), the true column of each judged picture. groups (m,): see clustered.
+    targets: int (m,), the true column of each evaluated picture. groups (m,): see clustered.
     """
-    found = []
+    curve = []
     for step in steps:
         right = step.probabilities.argmax(axis=1) == targets
         low, high = clustered.share_interval(right, groups)
         known = {"share": step.share, "pictures": step.pictures}
-        found.append({**known, "accuracy": float(right.mean()), "low": low, "high": high})
-    return found
+        curve.append({**known, "accuracy": float(right.mean()), "low": low, "high": high})
+    return curve
 
 
 def forecast(
@@ -60,13 +60,13 @@ def forecast(
     The error is taken to fall as a power of the number of pictures, error = a · n^-b (Cortes et al. 1994;
     Hestness et al. 2017, arXiv:1712.00409), fitted on logarithms, each point weighted by the mistakes that it
     rests on; from the largest step on it goes on as that slope says. The 95 % interval is a bootstrap over
-    the judged pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
+    the evaluated pictures, or their groups, the same ones at every step (Wilson's at 0 and 1): what the law
     itself gets wrong is not in it.
 
     steps: in rising order, at least two, of different numbers of pictures. classes: the name of each column.
 
     Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
-    now and then are the mean probability of the true class, in its judged pictures. "classes" holds only
+    now and then are the mean probability of the true class, in its evaluated pictures. "classes" holds only
     those whose own curve rose and goes on to, the first most; none where the forecast is no gain.
     """
     numbers = np.array([step.pictures for step in steps], np.float64)
@@ -128,15 +128,15 @@ def _gaining(steps: list[Step], targets: np.ndarray, classes: list[str]) -> list
     rows = np.arange(len(targets))
     missing = np.stack([1 - step.probabilities[rows, targets] for step in steps]).clip(1e-6, 1)
     errors = np.stack([missing[:, targets == column].mean(axis=1) for column in present])
-    judged = np.array([(targets == column).sum() for column in present])
+    pictures = np.array([(targets == column).sum() for column in present])
     numbers = np.array([step.pictures for step in steps], np.float64)
-    own = power_law(numbers, errors, np.ones_like(errors))
+    slopes_alone = power_law(numbers, errors, np.ones_like(errors))
     common = power_law(numbers, missing.mean(axis=1)[None], np.ones((1, len(steps))))
     # A class with few pictures borrows from all of them.
-    slopes = (judged * own + _TRUSTED * common) / (judged + _TRUSTED)
+    slopes = (pictures * slopes_alone + _TRUSTED * common) / (pictures + _TRUSTED)
     gains = errors[:, -1] * (1 - 2**-slopes)
     # What a class borrows may not make a gain of a curve that did not rise itself.
-    gains[own <= 0] = 0
+    gains[slopes_alone <= 0] = 0
     order = np.argsort(-gains, kind="stable")[:NAMED]
     return [
         {

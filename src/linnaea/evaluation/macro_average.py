@@ -97,9 +97,9 @@ def _resampled_groups(
             (pictures, true[rows], np.ones(len(rows))),
         ):
             # Only the classes that these pictures have: a thousand would make a thousand empty rows each.
-            own, place = np.unique(classes, return_inverse=True)
+            occurring, place = np.unique(classes, return_inverse=True)
             members = csr_array((counts.astype(np.float32), (place, np.arange(len(rows)))))
-            sums[own, columns] += members @ weights
+            sums[occurring, columns] += members @ weights
     return right[present].T, predicted[present].T, pictures[present].T
 
 

@@ -53,7 +53,7 @@ def compute_metrics(
     "fewest" beside one of these means over classes says why it has no interval: so few pictures has the
     smallest class, or groups, where they come in groups.
 
-    validation: the same model's table over the validation set. It fits and chooses what then is judged:
+    validation: the same model's table over the validation set. It fits and chooses what is then evaluated:
     set_coverage, set_size
         Prediction sets for SET_COVERAGE; see prediction_sets.PredictionSets, also for "p_value".
     answered, accuracy_answered
@@ -84,9 +84,9 @@ def compute_metrics(
     metrics["macro_auc"] = {"value": value, "low": low, "high": high, "left_out": left_out}
     fewest = clustered.fewest_in_a_class(true, groups)
     for name in ("balanced_accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auc"):
-        found = metrics[name]
-        if found["value"] is not None and found["low"] is None and fewest < FEWEST_PER_CLASS:
-            found["fewest"] = fewest
+        metric = metrics[name]
+        if metric["value"] is not None and metric["low"] is None and fewest < FEWEST_PER_CLASS:
+            metric["fewest"] = fewest
     metrics["log_loss"] = _mean(_losses(predictions.probabilities, true), groups)
     metrics["brier"] = _mean(_squared_errors(predictions.probabilities, true), groups)
     metrics |= _calibration_errors(predictions, temperature, seed)
@@ -173,14 +173,14 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
             return None, None
         return float(hits.mean()), list(clustered.share_interval(hits, predictions.groups_of(rows)))
 
-    found = []
+    rows = []
     for c, name in enumerate(predictions.classes):
         recall, recall_interval = share(np.flatnonzero(true == c))
         precision, precision_interval = share(np.flatnonzero(named == c))
         pictures, predicted = int((true == c).sum()), int((named == c).sum())
         right = int(((true == c) & (named == c)).sum())
         other, times = int(mistakes[c].argmax()), int(mistakes[c].max())
-        found.append(
+        rows.append(
             {
                 "class": name,
                 "pictures": pictures,
@@ -194,7 +194,7 @@ def per_class(predictions: Predictions) -> list[dict[str, Any]]:
                 "times": times,
             }
         )
-    return found
+    return rows
 
 
 def most_confused(predictions: Predictions, limit: int = 10) -> list[dict[str, Any]]:
@@ -255,9 +255,9 @@ def _mean(values: np.ndarray, groups: np.ndarray | None, least: float = 0.0) -> 
 
 def _rank_of_truth(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Return how many classes come before the true one, int (n,); the first of equals wins."""
-    own = np.take_along_axis(probabilities, true[:, None], axis=1)
+    of_truth = np.take_along_axis(probabilities, true[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < true[:, None]
-    return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return ((probabilities > of_truth) | ((probabilities == of_truth) & earlier)).sum(axis=1)
 
 
 def mean_log_loss(predictions: Predictions) -> float:
@@ -266,8 +266,8 @@ def mean_log_loss(predictions: Predictions) -> float:
 
 
 def _losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
-    own = probabilities[np.arange(len(true)), true]
-    return -np.log(np.clip(own.astype(np.float64), CLIP, 1 - CLIP))
+    of_truth = probabilities[np.arange(len(true)), true]
+    return -np.log(np.clip(of_truth.astype(np.float64), CLIP, 1 - CLIP))
 
 
 def _squared_errors(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:

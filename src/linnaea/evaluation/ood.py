@@ -124,14 +124,14 @@ class OutlierScore:
                 f"probabilities {probabilities.shape}.",
                 "Use it with the network that it was fitted to.",
             )
-        found = np.empty(len(features))
+        scores = np.empty(len(features))
         for start in range(0, len(features), _ROWS):
             rows = slice(start, start + _ROWS)
             distances = squared_distances(unit_length(features[rows]), self.means)
             claims = probabilities[rows] if self.doubt == "network" else _claims(distances, self.spread)
-            found[rows] = _doubts(claims) / self.doubt_scale
-            found[rows] += WEIGHT * distances.min(axis=1) / self.distance_scale
-        return found
+            scores[rows] = _doubts(claims) / self.doubt_scale
+            scores[rows] += WEIGHT * distances.min(axis=1) / self.distance_scale
+        return scores
 
     def is_ood(self, scores: np.ndarray) -> np.ndarray:
         """Return whether each picture is none of the classes, bool (n,)."""
@@ -197,9 +197,9 @@ def fit_outlier_score(
     np.add.at(means, targets, directions)
     means = (means / counts[:, None]).astype(np.float32)
     left_out = _leaving_itself_out(directions, targets, means, counts)
-    own = left_out[np.arange(len(targets)), targets]
+    to_mean = left_out[np.arange(len(targets)), targets]
     # Where no class has two pictures, nothing is known of the differences within one.
-    spread = float(own[np.isfinite(own)].mean()) if np.isfinite(own).any() else 1.0
+    spread = float(to_mean[np.isfinite(to_mean)].mean()) if np.isfinite(to_mean).any() else 1.0
     if validation is None:
         distances, doubts = left_out, _doubts(_claims(left_out, spread))
     else:
@@ -233,8 +233,8 @@ def conformal_threshold(scores: np.ndarray, asked: float, independent: int | Non
     are too few for that: with 5 %, below 59 pictures. It then holds on average, down to 19; below, the chance
     is that of guaranteed_rate.
     """
-    found = conformal.threshold(scores, 1 - asked, independent)
-    return float(scores.max()) if found is None else found
+    threshold = conformal.threshold(scores, 1 - asked, independent)
+    return float(scores.max()) if threshold is None else threshold
 
 
 def too_many(metrics: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -336,8 +336,8 @@ def _read_means(path: Path, shape: tuple[int, int]) -> np.ndarray:
         raise DataError(f"{path} could not be read ({error}).", _CURE) from error
     means = arrays.get("means")
     if means is None or means.shape != shape or means.dtype != np.float32:
-        found = "none" if means is None else f"{means.dtype} {means.shape}"
-        raise DataError(f"{path} should hold means, float32 {shape}; received {found}.", _CURE)
+        received = "none" if means is None else f"{means.dtype} {means.shape}"
+        raise DataError(f"{path} should hold means, float32 {shape}; received {received}.", _CURE)
     if not np.isfinite(means).all():
         raise DataError(f"{path} holds values that are not finite.", _CURE)
     return means

@@ -9,6 +9,7 @@ import numpy as np
 from linnaea.errors import DataError, SettingError
 from linnaea.evaluation import conformal
 from linnaea.evaluation.predictions import Predictions
+from linnaea.text import option
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PredictionSets:
             raise DataError(
                 f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
                 f"{conformal.fewest(coverage):,} validation pictures; there are {n:,}{alike}.",
-                "Ask for a lower coverage, or train with a larger --validation.",
+                f"Ask for a lower coverage, or train with a larger {option('validation')}.",
             )
         members = _members(validation.probabilities, threshold)
         held = int(members[np.arange(n), true].sum())

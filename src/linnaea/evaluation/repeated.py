@@ -43,7 +43,7 @@ def compare_repeats(
     b: Sequence[Predictions],
     learned: Sequence[int],
     *,
-    common_only: bool = False,
+    common: bool = False,
 ) -> RepeatedComparison:
     """Compare two recipes run by run: run i of a with run i of b, on the same pictures.
 
@@ -61,10 +61,10 @@ def compare_repeats(
     """
     if len(a) != len(b) or len(a) < 2:
         raise DataError(
-            f"There are {len(a)} and {len(b)} judged runs to compare.",
+            f"There are {len(a)} and {len(b)} evaluated runs to compare.",
             "Repeat both recipes equally often, twice or more.",
         )
-    results = [compare(x, y, common_only=common_only) for x, y in zip(a, b, strict=True)]
+    results = [compare(x, y, common=common) for x, y in zip(a, b, strict=True)]
     differences = np.array([result.difference for result in results])
     n, deviation = len(results), float(differences.std(ddof=1))
     if _one_test_set(a) and _one_test_set(b):
@@ -112,6 +112,6 @@ def _rows_in_order(x: Predictions, y: Predictions) -> tuple[np.ndarray, np.ndarr
 
     Each run lists the same pictures, though perhaps in another order.
     """
-    rows_x, rows_y = matching_rows(x, y, common_only=True)
+    rows_x, rows_y = matching_rows(x, y, common=True)
     order = sorted(range(len(rows_x)), key=lambda place: x.paths[rows_x[place]])
     return rows_x[order], rows_y[order]

@@ -196,7 +196,7 @@ def _pairings(entries: Sequence[Entry], *, common: bool) -> list[Pairing]:
         assert a.facts.predictions is not None
         assert b.facts.predictions is not None
         try:
-            result = compare(a.facts.predictions, b.facts.predictions, common_only=common)
+            result = compare(a.facts.predictions, b.facts.predictions, common=common)
             pairs.append(Pairing(a, b, result))
         except DataError as error:
             pairs.append(Pairing(a, b, None, error.message))

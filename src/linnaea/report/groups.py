@@ -17,7 +17,7 @@ from linnaea.report.templates import write_page
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
 from linnaea.runs.schema import Spread
-from linnaea.runs.tables import is_there, judged_table
+from linnaea.runs.tables import is_there, read_test_table
 
 
 def build_group(group: RunGroup) -> Path:
@@ -38,7 +38,7 @@ def build_group(group: RunGroup) -> Path:
         "eyebrow": [info.data.name or "", counted(len(entries), one)],
         "title": "No test result yet"
         if accuracy is None
-        else f"{percent(accuracy.mean, 2)} accuracy on average over {counted(info.judged or 0, one)}",
+        else f"{percent(accuracy.mean, 2)} accuracy on average over {counted(info.evaluated or 0, one)}",
         "verdict": sentences.spread(info, group.lost()),
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
@@ -93,10 +93,10 @@ def compare_groups(a: RunGroup, b: RunGroup, *, common: bool = False) -> Repeate
         first, second = [run for run, _ in pairs], [run for _, run in pairs]
     learned = [run.info.data.splits.get("train", 0) for run in first]
     return compare_repeats(
-        [judged_table(run) for run in first],
-        [judged_table(run) for run in second],
+        [read_test_table(run) for run in first],
+        [read_test_table(run) for run in second],
         learned,
-        common_only=common,
+        common=common,
     )
 
 
@@ -153,7 +153,7 @@ def _row(group: RunGroup, out: Path) -> dict[str, str]:
     row = {
         "name": group.path.resolve().name,
         "link": comparison.relative_link(group.path, out),
-        "runs": counted(len(group.judged()), group.kind.removesuffix("s")),
+        "runs": counted(len(group.evaluated()), group.kind.removesuffix("s")),
         "mean": "–",
         "deviation": "–",
         "range": "–",

@@ -264,8 +264,8 @@ def spread(info: GroupInfo, lost: Sequence[str]) -> str:
     """
     words = []
     if info.state != "finished":
-        were = "was" if info.judged == 1 else "were"
-        words.append(f"{info.judged or 0} of {info.asked} runs {were} evaluated: {info.state}.")
+        were = "was" if info.evaluated == 1 else "were"
+        words.append(f"{info.evaluated or 0} of {info.asked} runs {were} evaluated: {info.state}.")
     if lost:
         are = "is" if len(lost) == 1 else "are"
         words.append(f"Of {info.asked} runs, {formatting.listed(lost)} {are} missing.")

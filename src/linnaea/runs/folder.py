@@ -24,7 +24,7 @@ from linnaea.runs.schema import (
     check_metrics,
     read_info,
 )
-from linnaea.text import command
+from linnaea.text import command, elsewhere, option
 
 LOCK = "run.lock"
 """Stands in a run folder while it is written; see guard.py."""
@@ -33,7 +33,6 @@ RESERVE = ".reserve"
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 MAX_PAGE = 1 << 30  # bytes
 _HEAD = 1 << 16  # bytes of a page within which its title ends
-_OVERWRITE = "Pass --overwrite to replace it, or choose another --out."
 PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
@@ -80,20 +79,21 @@ class RunFolder:
         return "run.json"
 
     @staticmethod
-    def refuse_taken(path: str | Path, *, overwrite: bool = False, cure: str = _OVERWRITE) -> None:
+    def refuse_taken(path: str | Path, *, overwrite: bool = False, cure: str = "") -> None:
         """Raise RunError where no run can begin: path contains a run (unless overwrite) or other files.
 
-        A run that failed before its first line of history gives way. cure: what else to do about a run.
+        A run that failed before its first line of history gives way. cure: what else to do about a run; by
+        default to replace it, or to choose another folder.
         """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
-            raise RunError(f"{path} is a file, not a folder.", "Choose another place with --out.")
-        if folder.is_dir() and not all(_is_left_over(found.name) for found in folder.iterdir()):
+            raise RunError(f"{path} is a file, not a folder.", elsewhere())
+        if folder.is_dir() and not all(_is_left_over(entry.name) for entry in folder.iterdir()):
             if not any((folder / name).exists() for name in ("run.json", *GROUP_FILES)):
-                raise RunError(
-                    f"{path} contains other files and no run.", "Choose an empty folder with --out."
-                )
+                raise RunError(f"{path} contains other files and no run.", elsewhere("an empty folder"))
             if not overwrite and not _came_to_nothing(folder):
+                overwriting = f"Pass {option('overwrite', True)} to replace it, or choose"
+                cure = cure or elsewhere("another folder", begin=overwriting)
                 # A finished run has no checkpoint any more.
                 if (folder / "checkpoint").is_dir():
                     cure = (
@@ -120,9 +120,7 @@ class RunFolder:
                 run.flush()
                 run.sync()
         except OSError as error:
-            raise RunError(
-                f"{path} cannot be made or cleared ({error.strerror}).", "Choose another place with --out."
-            ) from error
+            raise RunError(f"{path} cannot be made or cleared ({error.strerror}).", elsewhere()) from error
         return run
 
     @classmethod
@@ -432,13 +430,11 @@ def _came_to_nothing(folder: Path) -> bool:
 
 def refuse_own_file(path: Path) -> None:
     """Raise RunError where a page to be written would replace a file of a run, or no page of Linnaea's."""
-    own = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
-    if own and path.name in ("run.json", *GROUP_FILES, *FILES):
-        raise RunError(f"{path} is a file of the run in {path.parent}.", "Choose another place with --out.")
+    in_run = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
+    if in_run and path.name in ("run.json", *GROUP_FILES, *FILES):
+        raise RunError(f"{path} is a file of the run in {path.parent}.", elsewhere())
     if path.is_file() and not _is_page(path):
-        raise RunError(
-            f"{path} exists already and is not a page of Linnaea's.", "Choose another place with --out."
-        )
+        raise RunError(f"{path} exists already and is not a page of Linnaea's.", elsewhere())
 
 
 def _is_page(path: Path) -> bool:

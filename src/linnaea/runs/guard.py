@@ -9,6 +9,7 @@ from pathlib import Path
 from linnaea import files
 from linnaea.errors import RunError
 from linnaea.runs.folder import LOCK, RESERVE
+from linnaea.text import elsewhere
 
 RESERVED = 1 << 20  # bytes; run.json and the report of a run without evaluation take a fifth of it
 
@@ -25,13 +26,13 @@ def refuse_claimed(path: str | Path) -> None:
 
 
 @contextmanager
-def claimed(
-    path: str | Path, *, cure: str = "Wait for it to finish, or choose another folder with --out."
-) -> Iterator[Path]:
+def claimed(path: str | Path, *, cure: str = "") -> Iterator[Path]:
     """Make the folder path, if need be, and keep other processes from writing it while the context lasts.
 
     Yields the folder. The lock dies with its owner, however that ends. A folder that is still empty then is
     removed again, with those above it that were made for it.
+
+    cure: what to do about another process; by default to wait, or to choose another folder.
 
     Raises RunError where another process writes it, or where the folder cannot be made or written.
     """
@@ -43,7 +44,8 @@ def claimed(
         made = files.make_folder(folder)
         lock.acquire()
     except Timeout as error:
-        raise _Claimed(f"{path} is being written by another process.", cure) from error
+        wait = elsewhere("another folder", begin="Wait for it to finish, or choose")
+        raise _Claimed(f"{path} is being written by another process.", cure or wait) from error
     except OSError as error:
         raise RunError(
             f"{path} cannot be made or written ({error.strerror or error}).",

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from linnaea import machine
 from linnaea.data import sources
 from linnaea.errors import LinnaeaError
-from linnaea.machine import usable_cores
 from linnaea.runs.schema import RunInfo
 
 PACKAGES = (
@@ -52,22 +52,21 @@ def versions() -> dict[str, str]:
     return known
 
 
-def hardware() -> dict[str, Any]:
-    """Return the processor, its cores, the threads in use and the memory in GiB.
+def hardware(device: str | None = "cpu") -> dict[str, Any]:
+    """Return the processor, its cores, the threads in use, the memory in GiB, and what computed.
 
-    The accelerator is named only where torch is already imported: asking would cost seconds.
+    device: of the training, as torch names it, such as "cuda:1"; None where it is not known
     """
     import psutil
 
-    torch = sys.modules.get("torch")
-    accelerator = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
     return {
-        "processor": _processor(),
+        "processor": machine.processor(),
         "system": f"{platform.system()} {platform.release()}",
-        "cores": usable_cores(),
+        "cores": machine.usable_cores(),
         "threads": _threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "accelerator": accelerator,
+        "device": device,
+        "accelerator": None if device is None else machine.accelerator(device),
     }
 
 
@@ -169,18 +168,6 @@ def _threads() -> int:
     return max((pool["num_threads"] for pool in threadpool_info()), default=1)
 
 
-def _processor() -> str:
-    # platform.processor() is empty on most Linux systems; the kernel's own file has the name.
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 class Phases:
     """The stages of a run with their wall time and the peak memory of the process up to their end."""
 
@@ -211,7 +198,8 @@ def _peak_gpu_memory() -> dict[str, float]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return {}
-    return {"peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1)}
+    peak = max(torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count()))
+    return {"peak_gpu_memory_mib": round(peak / 2**20, 1)} if peak else {}
 
 
 def peak_memory_mib() -> float:
@@ -225,8 +213,8 @@ def peak_memory_mib() -> float:
     status = Path("/proc/self/status")
     # Linux hands ru_maxrss on from the process that started this one; this counter is its own, in KiB. Some
     # kernels (gVisor's, a container's of its own) do not count it.
-    if status.exists() and (own := re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)):
-        return round(int(own[1]) / 2**10, 1)
+    if status.exists() and (peak_kib := re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)):
+        return round(int(peak_kib[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # ru_maxrss counts bytes on macOS and KiB elsewhere.
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

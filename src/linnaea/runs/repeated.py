@@ -92,8 +92,7 @@ class RunGroup(RunFolder):
         """Return the folders of the runs. Raises RunError for what is no folder of this group's own."""
         for name in self.info.runs:
             # A path, or a link, would show and rewrite a run that lies somewhere else.
-            own = isinstance(name, str) and is_plain_name(name) and not (self.path / name).is_symlink()
-            if not own:
+            if not isinstance(name, str) or not is_plain_name(name) or (self.path / name).is_symlink():
                 raise RunError(
                     f"{self.path / self.file} lists the run {name!r}, which is not a folder in {self.path}.",
                     "Restore it, or train again.",
@@ -121,15 +120,15 @@ class RunGroup(RunFolder):
                 )
         return runs
 
-    def judged(self) -> list[RunFolder]:
+    def evaluated(self) -> list[RunFolder]:
         """Return the runs with an evaluated test set. Raises RunError for one that lost its numbers."""
         for run in self.runs():
             run.refuse_lost_numbers()
         return [run for run in self.runs() if (run.path / "metrics.json").exists()]
 
-    def refuse_unjudged(self, judged: Sequence[RunFolder]) -> None:
-        """Raise RunError where none of the runs has evaluated its test set; judged: those that have."""
-        if not judged:
+    def refuse_unevaluated(self, evaluated: Sequence[RunFolder]) -> None:
+        """Raise RunError where none of the runs has evaluated its test set; evaluated: those that have."""
+        if not evaluated:
             raise RunError(
                 f"None of the {self.kind} in {self.path} has evaluated a test set.",
                 f"Finish them: {command('linnaea', 'resume', self.path)}.",
@@ -137,7 +136,7 @@ class RunGroup(RunFolder):
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return the metrics of the evaluated runs taken together, computed again; see summary."""
-        return summary([run.metrics() for run in self.judged()])
+        return summary([run.metrics() for run in self.evaluated()])
 
     @property
     def label_issues(self) -> Path:

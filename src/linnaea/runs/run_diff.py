@@ -53,8 +53,11 @@ def reasons(first: RunFolder, second: RunFolder, *, ignored: tuple[str, ...] = (
 
 
 def _on_accelerator(info: dict[str, Any]) -> bool:
-    # A network's line ends with what computed it.
-    accelerator = (info.get("hardware") or {}).get("accelerator")
+    hardware = info.get("hardware") or {}
+    if hardware.get("device") is not None:
+        return bool(hardware["device"] != "cpu")
+    # Older runs name the first accelerator of the machine. A network's line ends with what computed it.
+    accelerator = hardware.get("accelerator")
     return bool(accelerator) and str(accelerator) in str((info.get("network") or {}).get("summary"))
 
 

@@ -275,7 +275,8 @@ class GroupInfo(RunInfo):
     kind: _Text | None = None
     runs: list[JsonValue] = Field(default_factory=list)
     asked: _Count | None = None
-    judged: _Count | None = None
+    # Older groups call them judged.
+    evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
     metrics: dict[str, Spread] = Field(default_factory=dict)
     classes: list[_Text] = Field(default_factory=list)
     broken_sets: list[_Text] = Field(default_factory=list)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Optional
 from cyclopts import Group, Parameter
 from pydantic import ConfigDict, PlainValidator, ValidationError, create_model
 
-from linnaea.errors import SettingError, did_you_mean
-from linnaea.settings import PERCEPTRONS, SECTIONS, SETTINGS, Setting
+from linnaea.errors import SettingError
+from linnaea.settings import PERCEPTRONS, SECTIONS, SETTINGS, Setting, unknown_setting
 
 # pydantic calls each setting on its own value, and collects what all of them refuse.
 _fields: Any = {
@@ -42,8 +42,7 @@ def make_recipe(settings: dict[str, Any]) -> Recipe:
 
 def _sentence(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        name = str(fault["loc"][0])
-        return f"There is no setting '{name}'. {did_you_mean(name, SETTINGS)}"
+        return unknown_setting(str(fault["loc"][0]))
     return str(fault["ctx"]["error"])
 
 

@@ -97,7 +97,7 @@ def read_table(run: RunFolder, name: str, split: Sequence[dict[str, str]] | None
     return replace(table, hashes=hashes if all(hashes) else (), groups=groups)
 
 
-def judged_table(run: RunFolder) -> Predictions:
+def read_test_table(run: RunFolder) -> Predictions:
     """Return the table of the test set, checked against the run's split. Raises DataError as the above."""
     return read_table(run, "test", split_of(run))
 

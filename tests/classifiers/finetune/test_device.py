@@ -121,7 +121,7 @@ def test_a_processor_computes_in_bfloat16_where_its_instructions_do() -> None:
 def test_nothing_is_measured_where_there_is_nothing_to_choose(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_cpuinfo", lambda: ICE_LAKE)
+    monkeypatch.setattr(device.machine, "cpuinfo", lambda: ICE_LAKE)
     assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
     assert not (own_cache / "precision.json").exists()
 
@@ -142,7 +142,7 @@ class WithoutBfloat16(nn.Module):
 def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
+    monkeypatch.setattr(device.machine, "cpuinfo", lambda: SAPPHIRE_RAPIDS)
     assert choose_precision(WithoutBfloat16(), 32, batch_size=2, name="refuses") == "float32"
     (measured,) = json.loads((own_cache / "precision.json").read_text()).values()
     assert list(measured["pictures_per_second"]) == ["float32"]
@@ -151,7 +151,7 @@ def test_a_network_that_cannot_compute_in_bfloat16_is_trained_in_float32(
 def test_a_first_measurement_that_does_not_fit_says_what_to_do(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_cpuinfo", lambda: SAPPHIRE_RAPIDS)
+    monkeypatch.setattr(device.machine, "cpuinfo", lambda: SAPPHIRE_RAPIDS)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
     network.register_forward_hook(greedy)
     with pytest.raises(LinnaeaError, match="no room for batches of 2 pictures at 32 pixels"):

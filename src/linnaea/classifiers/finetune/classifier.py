@@ -20,7 +20,7 @@ from linnaea.classifiers.common.saved import SavedModel, checked_model_args
 from linnaea.classifiers.contract import Classifier, OnEpoch, OnStep, TrainingState
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
-from linnaea.classifiers.finetune.device import Device, room_to_predict, room_to_train
+from linnaea.classifiers.finetune.device import Device, choose_device, room_to_predict, room_to_train
 from linnaea.classifiers.finetune.heads import logits_layer
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
@@ -340,6 +340,16 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
                 self.backbone, weights=self.weights, size=self.size, variant=self.preprocessing
             )
         )
+
+    @property
+    def compute_device(self) -> str | None:
+        """The device of the network; before fit, the one that fit will choose; None where it has none."""
+        if hasattr(self, "network_"):
+            return str(self._device().where)
+        try:
+            return str(choose_device(self.device).where)
+        except SettingError:
+            return None
 
     def _device(self) -> Device:
         return Device(next(self.network_.parameters()).device)

@@ -4,19 +4,18 @@
 this build of torch has no kernels for, and a backend that errs, are found before any picture is read.
 """
 
-import platform
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from linnaea import machine
 from linnaea.errors import LinnaeaError, SettingError
 
 _CPU = torch.device("cpu")
@@ -33,15 +32,13 @@ class Device:
     @property
     def name(self) -> str:
         """The GPU's name, or the processor's model with its widest instructions and its threads."""
-        if self.where.type == "cuda":
-            return torch.cuda.get_device_name(self.where)
-        return "Apple GPU (MPS)" if self.where.type == "mps" else _processor()
+        return machine.accelerator(str(self.where)) or _processor()
 
     @property
     def supports_bfloat16(self) -> bool:
         """Whether it computes in bfloat16 itself: emulated, it is slow, and convolutions may be missing."""
         if self.where.type == "cpu":
-            return processor_has_bfloat16(_cpuinfo())
+            return processor_has_bfloat16(machine.cpuinfo())
         if self.where.type == "mps":
             return False
         with torch.cuda.device(self.where):
@@ -88,16 +85,8 @@ class Device:
 
 
 def _processor() -> str:
-    model = _cpuinfo().get("model name") or platform.processor() or platform.machine()
-    return f"{model} ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says of the first core; nothing on other systems."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    pairs = [line.partition(":") for line in reversed(lines)]
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{machine.processor()} ({instructions}, {torch.get_num_threads()} threads)"
 
 
 def processor_has_bfloat16(cpuinfo: dict[str, str]) -> bool:

@@ -59,6 +59,14 @@ class KerasMLPClassifier(Perceptron):
 
     hidden_layer_sizes: tuple[int, ...] = (512,)
 
+    @property
+    def compute_device(self) -> str | None:
+        """The device that Keras computes on; None where that is not known, or where Keras is not there."""
+        try:
+            return keras_network().device()
+        except LinnaeaError:
+            return None
+
     def check_settings(self) -> None:
         """Raise SettingError that names every setting whose value is refused.
 

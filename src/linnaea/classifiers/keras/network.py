@@ -308,3 +308,8 @@ _LOSSES: dict[str, Callable[[], Any]] = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "squared_error": lambda: _squared_error,
 }
+
+
+def device() -> str | None:
+    """Return what Keras computes on, as torch names it; None for another backend than torch."""
+    return str(keras.ops.zeros(1).device) if keras.backend.backend() == "torch" else None

@@ -1,5 +1,6 @@
-"""What a trained network does with the validation set, and then with the test set: each predicted once."""
+"""The evaluation of a trained network: on the validation set, then on the test set, each predicted once."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,15 +8,25 @@ import numpy as np
 
 from linnaea.classifiers.common.saved import saved_temperature
 from linnaea.commands import ood
-from linnaea.commands.baselines import baselines
 from linnaea.commands.mistakes import keep_mistakes
 from linnaea.commands.recording import count_evaluation
-from linnaea.commands.study import Study
+from linnaea.commands.study import Study, spread
+from linnaea.data.flatten import BLOCK
 from linnaea.errors import DataError, RunError
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.predictions import Predictions
 from linnaea.runs import tables
 from linnaea.runs.folder import RunFolder
+
+# Of the linear classifier, which is a baseline and no competitor: so many training pictures and steps take
+# MNIST about a second.
+MOST_PICTURES, MOST_STEPS = 10_000, 30
+# pictures · values · classes, of which a step takes some multiple; MNIST has 8e7. Beyond, fewer pictures.
+MOST_WORK = 2e8
+# With fewer pictures a class than this the limit on the work has left nothing to learn from.
+FEWEST_PER_CLASS = 5
+# Inverse of the L2 penalty on the mean cross-entropy, for pixels of mean square one.
+STRENGTH = 30.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
     """Fit on the validation set what answers are given with, and give the classifier its temperature.
 
     Writes validation.csv and calibration.json (temperature, prediction sets, threshold), of which the
-    temperature is what `linnaea predict` uses from then on; and the outlier score.
+    temperature is what `linnaea predict` uses from then on.
     """
     table, untempered = None, None
     if len(study.rows("val")):
@@ -43,7 +54,7 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
         if np.isfinite(stated.probabilities).all():
             table = stated
             classifier.temperature_ = _fit_temperature(run, stated)
-    return Calibrated(table, ood.fit(run, classifier, study, untempered))
+    return Calibrated(table, ood.fit(classifier, study, untempered))
 
 
 def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
@@ -63,23 +74,22 @@ def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
 
 
 def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
-    """Predict the test set once; nothing where there is none.
+    """Predict the test set once.
 
-    Writes predictions.csv, metrics.json and the worst mistakes, and in run.json what the scores are compared
-    with, on what each choice was made, and how often this test set was evaluated before.
+    Writes predictions.csv, the outlier score, metrics.json and the worst mistakes, and in run.json what the
+    scores are compared with, on what each choice was made, and how often this test set was evaluated before.
     """
-    if len(study.rows("test")):
-        predictions, features = _predicted(classifier, study, "test")
-        tables.write_table(run, "test", predictions)
-        if calibrated.score is not None:
-            ood.judge(run, calibrated.score, classifier, features, predictions)
-        count_evaluation(run, study)
-        recompute(run)
-        run.update_info(
-            baselines=baselines(study, classifier, predictions.predicted),
-            chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
-        )
-        keep_mistakes(run, study, classifier, predictions)
+    predictions, features = _predicted(classifier, study, "test")
+    tables.write_table(run, "test", predictions)
+    if calibrated.score is not None:
+        ood.write(run, calibrated.score, classifier, features, predictions)
+    count_evaluation(run, study)
+    recompute(run)
+    run.update_info(
+        baselines=baselines(study, classifier, predictions.predicted),
+        chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
+    )
+    keep_mistakes(run, study, classifier, predictions)
 
 
 @dataclass(frozen=True)
@@ -205,6 +215,71 @@ def _predicted(classifier: Any, study: Study, split: str) -> tuple[Predictions, 
     return table, features
 
 
+def baselines(study: Study, classifier: Any, predicted: np.ndarray) -> dict[str, float]:
+    """Return run.json's "baselines": name → accuracy on the test set, the strongest kind first.
+
+    Of a pretrained network its probe alone, of networks on pixels a linear classifier, if one can be had in
+    a few seconds; always predicting the largest class.
+
+    predicted: the class names that the classifier gives the test pictures, (n,).
+    """
+    X, y = study.test
+    accuracies = {}
+    if classifier.probe_ is not None:
+        alone = predicted
+        if classifier.kept_ != "probe":
+            alone = classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
+        accuracies["the probe alone"] = float((y == alone).mean())
+    names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
+    if not classifier.takes_photographs:
+        learned, targets = _learned_from(study, len(names))
+        if len(learned):
+            # Of unequal classes alike many were taken: each counts as often as it is there.
+            weights = (counts / np.unique(targets, return_counts=True)[1])[np.searchsorted(names, targets)]
+            named = linear_classifier(learned, targets, weights, X)
+            of = f" of {len(learned):,} pictures" if len(learned) < counts.sum() else ""
+            accuracies[f"a linear classifier on the pixels{of}"] = float((y == named).mean())
+    return {**accuracies, "always the largest class": float((y == names[counts.argmax()]).mean())}
+
+
+def linear_classifier(X: np.ndarray, y: np.ndarray, weights: np.ndarray, X_new: np.ndarray) -> np.ndarray:
+    """Return the class names of X_new (m, features) by multinomial logistic regression on X and y.
+
+    X: float32 (n, features), 0..1; y: (n,), two classes or more; weights: of the pictures, (n,). L-BFGS from
+    zero weights: nothing is drawn by chance.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    # One scale for all pixels: each by its own would make much of those that are nearly always black.
+    mean = X.mean(axis=0)
+    scale = float(np.sqrt(np.square(X - mean).mean())) or 1.0
+    regression = LogisticRegression(C=STRENGTH / weights.sum(), max_iter=MOST_STEPS)
+    # Products as narrow as a few classes gain nothing from a second thread, which would wait, busily, for the
+    # first; and one thread's sums are the same on every machine of a kind.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # One that is stopped early is a little more regular, and no worse as a baseline.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit((X - mean) / scale, y, weights)
+    # In blocks: the test set is often the larger one.
+    return np.concatenate(
+        [regression.predict((X_new[at : at + BLOCK] - mean) / scale) for at in range(0, len(X_new), BLOCK)]
+    )
+
+
+def _learned_from(study: Study, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return X and y of what the linear classifier learns from; empty where that would take long."""
+    values = study.size**2 * (3 if study.colour else 1)
+    most = min(MOST_PICTURES, int(MOST_WORK / (values * classes)))
+    if most < FEWEST_PER_CLASS * classes:
+        return np.empty((0, values), np.float32), np.empty(0, str)
+    labels = study.dataset.labels
+    train = study.rows("train")
+    rows = train[spread(labels[train], most)]
+    return study.vectors(rows), labels[rows]
+
+
 def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any]:
     """Return calibration.json: what was fitted and chosen on the validation set, with its numbers there."""
     from linnaea.evaluation import abstention, calibration, prediction_sets
@@ -258,8 +333,8 @@ def _choices(
     return chosen
 
 
-def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str]:
-    """Say of temperature, sets and threshold on what they were chosen; found: calibration.json."""
+def _calibrated(validation: Predictions, calibration: dict[str, Any]) -> dict[str, str]:
+    """Say of temperature, sets and threshold on what they were chosen; calibration: calibration.json."""
     from linnaea.evaluation import abstention, prediction_sets
     from linnaea.evaluation.metrics import SET_COVERAGE
     from linnaea.report import sentences
@@ -271,7 +346,7 @@ def _calibrated(validation: Predictions, found: dict[str, Any]) -> dict[str, str
         "prediction sets": f"nothing: {sentences.why_none(no_sets)}" if no_sets else "validation coverage",
         "confidence threshold": (
             f"nothing: {sentences.why_none(abstention.why_none(validation))}"
-            if found.get("abstention") is None
+            if calibration.get("abstention") is None
             else "validation accuracy"
         ),
     }
