@@ -140,3 +140,23 @@ def test_a_run_whose_output_was_closed_says_so(bars, tmp_path):
         "failed",
         "Its output was piped to a program that has ended.",
     )
+
+
+@pytest.mark.parametrize("command", [["check"], ["train", *QUICK]])
+def test_a_place_that_is_not_unicode_is_refused_in_a_sentence(bars, tmp_path, capsys, monkeypatch, command):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(bars, place)
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    assert main([*command, str(place)]) == 2
+    assert "caf\\xe9 is not Unicode, and no run can record it." in told(capsys)
+    monkeypatch.chdir(place)
+    assert main([*command, "."]) == 2
+    assert "caf\\xe9 is not Unicode, and no run can record it." in told(capsys)
+
+
+def test_a_run_is_not_begun_in_a_place_that_is_not_unicode(bars, tmp_path, capsys):
+    out = str(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert main(["train", str(bars), *QUICK, "--out", out]) == 1
+    assert "caf\\xe9 is not Unicode. Choose another folder with --out." in told(capsys)

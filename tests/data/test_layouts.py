@@ -249,3 +249,20 @@ def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
     dataset = open_dataset(make_folder({"train/Cat": 3, "train/dog": 3, "test/cat": 2, "test/dog": 2}))
     with pytest.raises(DataError, match=r"Of other capitals is 'cat' \('Cat' in training\)\. Give each"):
         make_split(dataset, "official")
+
+
+def test_a_set_in_a_set_is_refused_and_a_class_called_train_in_every_set_is_read(make_folder):
+    told = refusal(make_folder({**filled("train/train"), "test/test": 5}))
+    assert "test/test and train/train are called like the set around, and would be a class." in told
+    trains = make_folder(filled("train", "test", inside=("bus", "train")), name="vehicles")
+    assert open_dataset(trains).class_names == ("bus", "train")
+
+
+def test_folders_inside_classes_are_told_not_to_be_classes(make_folder):
+    root = make_folder({"bird/robin": 2, "bird/wren": 2, "fish/cod": 2, "fish/eel": 2})
+    assert open_dataset(root).notes == (
+        "The classes are bird and fish; the folders inside (cod, eel, robin and 1 more) are not told apart. "
+        "If they are the classes: layout='folder/class'.",
+    )
+    assert open_dataset(root, layout="class").notes == ()
+    assert open_dataset(root, layout="folder/class").class_names == ("cod", "eel", "robin", "wren")

@@ -183,6 +183,7 @@ class _Reading:
         for folder in level:
             for inner in self.shape.below.get(folder, ()):
                 by_name[_name(inner)].append(inner)
+        self._refuse_sets_again(by_name)
         self._refuse_same_folders(prefix, by_name)
         return (*prefix, CLASS)
 
@@ -193,6 +194,26 @@ class _Reading:
             len(names) == 1 and self.shape.below.get(names[0]) and self.shape.is_outer(names)
             for names in inner
         )
+
+    def _refuse_sets_again(self, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where a set's folder holds one of its own name, and others do not alike.
+
+        A class may be called train, or test: it then lies in every set.
+        """
+        again = [
+            folder
+            for name, folders in by_name.items()
+            for folder in folders
+            if (one := set_name(name)) is not None
+            and all((top := set_name(path.split("/")[0])) and top.split == one.split for path in folders)
+        ]
+        if again:
+            asked, are = option("layout", "split/class"), plural(len(again), "is", "are")
+            raise DataError(
+                f"{self.source}: {listed(again, 5, last=' and ')} {are} called like the set around, and "
+                "would be a class.",
+                f"Move what lies there one folder up; if it is a class, pass {asked}.",
+            )
 
     def _refuse_flat_sets(self, flat: list[str]) -> None:
         pictures = counted(sum(self.shape.total[top] for top in flat), "picture")
