@@ -42,7 +42,7 @@ def test_val_is_the_test_set_of_a_tutorial(bars, tmp_path, capsys):
         shutil.copytree(bars, tmp_path / "bees" / split)
     assert main(["train", str(tmp_path / "bees"), *QUICK, "--out", str(tmp_path / "r")]) == 0
     said = told(capsys)
-    assert "There is no test set: val is used as the test set" in said
+    assert "There is no test set, so the validation set is used as one" in said
     assert "divide all anew (--split 0.7)" in said
     assert RunFolder.open(tmp_path / "r").info.data.splits == {"train": 32, "val": 4, "test": 36}
 

@@ -113,14 +113,14 @@ def test_val_is_the_test_set_where_there_is_no_other(make_folder):
     dataset = open_dataset(make_folder(filled("train", "val")))
     assert sets(dataset) == {"train": 4, "test": 4}
     (note,) = dataset.notes
-    assert note.startswith("There is no test set: val is used as the test set, and validation pictures")
+    assert note.startswith("There is no test set, so the validation set is used as one, and validation")
     assert "add a test set, or divide all anew (split=0.7)" in note
 
 
 REFUSED = {
     "two words for one set": (
         filled("train", "test", "holdout"),
-        ["holdout and test, which all mean the test set"],
+        ["holdout and test, which both mean the test set"],
     ),
     "sets without classes": (
         {"train": 4, "test": 2},

@@ -168,8 +168,10 @@ class _Reading:
         for split, several in words.items():
             if len(several) > 1:
                 names = [name for name, one in sets.items() if one.split == split]
+                called = {"train": "training", "val": "validation"}.get(split, split)
                 raise DataError(
-                    f"{self.source} contains {listed(names, last=' and ')}, which all mean the {split} set.",
+                    f"{self.source} contains {listed(names, last=' and ')}, which "
+                    f"{plural(len(names) - 1, 'both', 'all')} mean the {called} set.",
                     "Move one of them away, or rename it (train, val and test are known best).",
                 )
         flat = [top for top in self.tops if not self.shape.below.get(top)]
@@ -266,7 +268,9 @@ class _Reading:
         as_classes = f"if every folder is a class, pass {option('layout', CLASS)}"
         if others and any(self.shape.below.get(top) for top in like):
             of_sets = option("layout", "split/class")
-            cure = f"If {names} {are} {is_set}, pass {of_sets}, which leaves the others out"
+            cure = f"If {names} {are} {is_set}, pass {of_sets}"
+            if left_out := [top for top in others if set_name(top) is None]:
+                cure += f", which leaves {listed(left_out, 5, last=' and ')} out"
         elif others:
             cure = f"If {names} {are} no class, move {plural(len(like), 'it', 'them')} away"
         else:
