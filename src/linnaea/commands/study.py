@@ -120,7 +120,11 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
     # Before the pictures: a split that is not there is reported in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
     scanned = _usable(
-        data, data_dir, strict, {"side": size} if photographs else {"size": size, "colour": recipe.colour}
+        data,
+        data_dir,
+        strict,
+        {"copies": recipe.copies}
+        | ({"side": size} if photographs else {"size": size, "colour": recipe.colour}),
     )
     together = groups.find_groups(
         scanned.dataset,
