@@ -26,7 +26,7 @@ def photograph(name: str) -> Image.Image:
 
 
 def frame(scene: Image.Image, generator: np.random.Generator, width: float = 0.0) -> Image.Image:
-    """The scene in its own light, with noise, shifted by two pixels; with an ellipse of a share of its width."""
+    """The scene in its own light, with noise, shifted by two pixels; with an ellipse this wide in it."""
     image = scene.copy()
     if width:
         wide, high = width * image.width, width * image.width * (0.7 if width > 0.1 else 1)
@@ -175,7 +175,7 @@ def test_copies_that_fill_a_class_are_divided_and_leak():
 
 @pytest.fixture
 def camera(tmp_path):
-    images, labels = frames(0.25, "china.jpg")
+    images, labels = frames(0.15, "china.jpg")
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         part = tmp_path / "data" / ("train" if number % 10 < 7 else "test") / label
         part.mkdir(parents=True, exist_ok=True)

@@ -35,8 +35,8 @@ _ABOUT = {
     "same_scene": (
         "One background, in which something comes, goes or is another one: no copies, and not kept in one "
         "set. Where pictures of a scene lie in training and test, the score is that for new pictures of "
-        "these scenes. For new scenes, keep each in one set: name it in a column (--group-column) or by a pattern "
-        "on the path (--group-pattern)."
+        "these scenes. For new scenes, keep each in one set: name it in a column (--group-column) or by a "
+        "pattern on the path (--group-pattern)."
     ),
     "unreadable": "Left out of training.",
     "missing_file": "Left out of training.",
