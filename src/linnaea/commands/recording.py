@@ -78,14 +78,15 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
         verb, them = ("appears", "it") if len(test) == 1 else ("appear", "them")
-        why = "The split is used as given."
-        if whole := whole_class_groups(study.dataset.labels, ids):
-            why = f"A class of nothing but copies is divided all the same ({listed(whole)})."
+        why = "The split is used as given"
+        whole = whole_class_groups(study.dataset.labels, ids)
+        if whole and study.dataset.splits is None:
+            why = f"A class of nothing but copies is divided all the same ({listed(whole)})"
         terminal.print_line(
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} also {verb} in training or "
             f"validation, as a duplicate or through a shared group: {listed(test, 3)}",
-            f"{why} The accuracy is reported with and without {them}.",
+            f"{why}; the accuracy is reported with and without {them}.",
         )
     if val:
         verb = "appears" if len(val) == 1 else "appear"
