@@ -163,6 +163,19 @@ def test_copies_of_one_frame_are_found_among_the_frames():
     }  # fmt: skip
 
 
+def test_a_caption_makes_no_other_picture_unless_the_data_show_scenes():
+    plain = photograph("china.jpg")
+    captioned = plain.copy()
+    ImageDraw.Draw(captioned).text((180, 180), "China, 2008", fill=(255, 255, 255), font_size=24)
+    pair = [np.asarray(small(image)) for image in (plain, captioned)]
+    assert change(align(*pair)) > 3
+    others = [blossom(seed) for seed in range(6)]
+    for labels, kind in ((["a"] * 8, "near_duplicate"), (["a", "b"] * 4, "same_scene")):
+        assert kinds(found([plain, captioned, *others], labels)[3]) == {kind}
+    images, labels = frames(0.25, "flower.jpg", 4)
+    assert kinds(found([plain, captioned, *images], ["empty"] * 2 + labels)[3]) == {"same_scene"}
+
+
 def test_copies_that_fill_a_class_are_divided_and_leak():
     rare = photograph("flower.jpg")
     images = [rare, recompressed(rare, 60), *(blossom(seed) for seed in range(8))]

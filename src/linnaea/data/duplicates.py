@@ -153,6 +153,7 @@ def find_copies(
         views, thumbnails = (np.stack([small[row][which] for row in rows]) for which in (0, 1))
         near[rows], scene[rows] = (np.array(rows)[firsts] for firsts in near_copies(views, thumbnails))
     scenes = joined(len(dataset), [exact, scene])
+    near = _captioned(dataset, near, scene, joined(len(dataset), [exact, near]), scenes)
     frames = _frames(dataset, hashes, joined(len(dataset), [exact, near]), scenes)
     near[frames] = frames
     copies = joined(len(dataset), [exact, near])
@@ -175,6 +176,24 @@ def _together(ids: np.ndarray) -> list[list[int]]:
     for row, number in enumerate(ids.tolist()):
         groups[number].append(row)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _captioned(
+    dataset: Dataset, near: np.ndarray, scene: np.ndarray, copies: np.ndarray, scenes: np.ndarray
+) -> np.ndarray:
+    """Return near, where two pictures of one class are copies if no other picture shows their scene.
+
+    Published photographs are found with and without a caption. Where the data show scenes, in three pictures
+    or more, such a pair is a scene that was seen twice.
+    """
+    groups = _together(scenes)
+    kinds = [len(np.unique(copies[group])) for group in groups]
+    near = near.copy()
+    if max(kinds, default=0) < _SOME:
+        for group in groups:
+            if len(set(dataset.labels[group].tolist())) == 1:
+                near[group] = scene[group]
+    return near
 
 
 def _frames(dataset: Dataset, hashes: Sequence[str], copies: np.ndarray, scenes: np.ndarray) -> np.ndarray:
