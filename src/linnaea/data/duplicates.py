@@ -44,7 +44,7 @@ _CHANGED = 3.0
 _MOST_COMPARED = 20_000
 # So often a picture is compared within its scene: the frames of a camera do not take the square of their
 # number. A copy is among the nearest.
-_MOST_IN_A_SCENE = 8
+_MOST_IN_A_SCENE = 5
 # Frames of one scene in which nothing changes that can be seen so small are as alike as copies. They are
 # taken for frames from so many different pictures on …
 _MANY = 5
