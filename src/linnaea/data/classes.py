@@ -1,5 +1,10 @@
 """What is wrong with the classes of a data set: too small, unequal, missing from a set."""
 
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
 import numpy as np
 
 from linnaea.data.dataset import SPLITS, Dataset
@@ -14,6 +19,13 @@ SMALL = 20
 
 UNEQUAL = 10
 """The largest class over the smallest from which guessing the largest begins to pay."""
+
+# Letters of Greek and Cyrillic that look like those of Latin, and signs that keyboards confuse: the commonest
+# of Unicode's confusables (Technical Standard 39).
+_LOOK = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ‐‑–—−’‘`´ʼ",
+    "ABESIJKMHOPCTYXaesijopcyxdqwABEZHIKMNOPTYXovp-----'''''",
+)
 
 
 def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
@@ -30,6 +42,7 @@ def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     for name, size in sorted(sizes.items()):
         if size < TINY:
             problems.append(_tiny_class(dataset, usable, name, size))
+    problems += _similar_names(with_pictures)
     small = [f"{name} ({size})" for name, size in with_pictures.items() if TINY <= size < SMALL]
     if small:
         verb = "has" if len(small) == 1 else "have"
@@ -50,6 +63,44 @@ def _tiny_class(dataset: Dataset, usable: np.ndarray, name: str, size: int) -> P
         return Problem("tiny_class", "error", paths, message)
     message = f"The class '{name}' has {size} pictures, too few to evaluate it on."
     return Problem("tiny_class", "warning", paths, message)
+
+
+def similar_names(names: Iterable[str]) -> list[list[str]]:
+    """Return the names, by groups, that differ only in capitals, blanks, hyphens or the look of letters."""
+    alike = defaultdict(list)
+    for name in names:
+        alike[_as_read(name)].append(name)
+    return [sorted(group) for group in alike.values() if len(group) > 1]
+
+
+def _as_read(name: str) -> str:
+    """Return what somebody reads in a name: "Blue_Tit " as "bluetit"; "1-2" and "-1" not as "12" and "1"."""
+    seen = unicodedata.normalize("NFKC", name).translate(_LOOK).casefold().strip()
+    seen = "".join(letter for letter in seen if unicodedata.category(letter) != "Cf")
+    seen = re.sub(r"(?<=\d)[\s_-]+(?=\d)", "/", seen)
+    return re.sub(r"\s+|(?<=[^\W_])[\s_-]+(?=[^\W_])", "", seen)
+
+
+def _similar_names(sizes: dict[str, int]) -> list[Problem]:
+    groups = similar_names(sizes)
+    if not groups:
+        return []
+    pairs = (
+        " and ".join(f"{_spelled(name)} ({counted(sizes[name], 'picture')})" for name in group)
+        for group in groups
+    )
+    message = (
+        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens or the look of letters: "
+        f"{listed(pairs, 5)}. Each is learned as a class of its own: give those that are one the same name."
+    )
+    return [Problem("similar_names", "warning", (), message)]
+
+
+def _spelled(name: str) -> str:
+    """Return a name in quotation marks, with the letters that look like others named."""
+    strange = dict.fromkeys(c for c in name if ord(c) in _LOOK or unicodedata.category(c) == "Cf")
+    called = listed(unicodedata.name(letter, f"U+{ord(letter):04X}").lower() for letter in strange)
+    return f"'{name}'" + (f" with {called}" if strange else "")
 
 
 def _imbalance(sizes: dict[str, int]) -> list[Problem]:
