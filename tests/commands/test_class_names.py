@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import numpy as np
 from PIL import Image
 from tests.commands.conftest import SHORT, draw
 
+from linnaea import load
 from linnaea.cli import main
 from linnaea.evaluation.predictions import Predictions
 
@@ -55,3 +58,22 @@ def test_a_training_says_in_full_which_classes_may_be_one(tmp_path, capsys):
     (folder / "bar 2").rename(folder / "Bar_1")
     assert main(["train", str(folder), *SHORT, "--out", str(tmp_path / "run")]) == 0
     assert "2 classes differ only in capitals, blanks" in capsys.readouterr().err
+
+
+def test_people_read_classes_in_natural_order_and_the_network_keeps_its_own(tmp_path):
+    folder = draw(tmp_path / "pictures", classes=12, side=24)
+    run = tmp_path / "run"
+    code = main(["train", str(folder), *SHORT, "--size", "24", "--out", str(run)])
+    assert code == 0
+    names = [f"bar {number}" for number in range(12)]
+    assert load(run).classes_.tolist() == sorted(names)
+    assert Predictions.read_csv(run / "predictions.csv").classes == tuple(sorted(names))
+    page = (run / "report.html").read_text()
+    matrix = re.search('<table class="matrix.*?</table>', page, re.DOTALL)[0]
+    assert list(dict.fromkeys(re.findall(r"bar \d+", matrix))) == names
+    numbers = [re.findall(r"<td.*?>(?:<button.*?>)?(\d+)", row) for row in matrix.split("<tr>")[2:]]
+    rows = json.loads((run / "metrics.json").read_text())["accuracy"]["classes"]
+    right = {row["class"]: round(row["recall"] * row["pictures"]) for row in rows}
+    assert {name: int(numbers[place][place]) for place, name in enumerate(names)} == right
+    table = re.search('<table class="numbers classes".*?</table>', page, re.DOTALL)[0]
+    assert re.findall(r'<th scope="row">(bar \d+)', table) == names

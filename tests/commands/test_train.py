@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands.conftest import SHORT
 
 import linnaea
 from linnaea.classifiers.perceptron.classifier import MLPClassifier

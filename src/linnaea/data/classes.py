@@ -9,7 +9,7 @@ import numpy as np
 
 from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.problems import Problem
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, natural_order
 
 TINY = 5
 """A class with fewer pictures is pointed out: at 70/30 it is evaluated on one picture only."""
@@ -33,13 +33,14 @@ def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     names, counts = np.unique(dataset.labels[usable], return_counts=True)
     sizes = dict.fromkeys((*dataset.class_names, *dataset.empty_classes), 0)
     sizes.update(zip(names.tolist(), counts.tolist(), strict=True))
-    with_pictures = {name: size for name, size in sorted(sizes.items()) if size}
+    sizes = {name: sizes[name] for name in sorted(sizes, key=natural_order)}
+    with_pictures = {name: size for name, size in sizes.items() if size}
     problems = []
     if len(with_pictures) < 2:
         classes = f"one class only, '{next(iter(with_pictures))}'" if with_pictures else "no class"
         message = f"{dataset.source} has usable pictures of {classes}."
         problems.append(Problem("one_class", "error", (), message))
-    for name, size in sorted(sizes.items()):
+    for name, size in sizes.items():
         if size < TINY:
             problems.append(_tiny_class(dataset, usable, name, size))
     problems += _similar_names(with_pictures)
@@ -125,7 +126,7 @@ def split_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     everywhere = set.union(*known.values())
     problems = []
     for split in SPLITS:
-        lacking = sorted(everywhere - known[split])
+        lacking = sorted(everywhere - known[split], key=natural_order)
         # A set that is not there at all is a matter of the layout, not of the classes.
         if lacking and known[split]:
             classes = counted(len(lacking), "class", "classes")

@@ -219,7 +219,7 @@ def confusion_figure(matrix: np.ndarray) -> Figure:
     """Return the heat map of a confusion matrix too large for numbers."""
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
-        f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
+        f"{len(matrix)} by {len(matrix)} classes, in the order of their names; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes contains the same."
     )
