@@ -175,7 +175,7 @@ def test_marks_around_a_value_after_a_blank_are_no_part_of_it(pictures):
 
 
 def test_paths_may_start_from_where_the_command_runs(make_folder, monkeypatch, tmp_path):
-    make_folder({"one/a": 1, "one/b": 1}, name="work/pictures")
+    make_folder({"pictures/one/a": 1, "pictures/one/b": 1}, name="work")
     table = tmp_path / "work" / "tables" / "some.csv"
     table.parent.mkdir()
     table.write_text("path,label\npictures/one/a/0.png,a\npictures/one/b/0.png,b\n")

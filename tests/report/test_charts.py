@@ -113,7 +113,7 @@ def test_very_many_epochs_are_thinned_and_no_spike_is_lost():
     values[[12_345, 150_000]] = 1, 99
     lines = [
         Line("training", "blue", list(enumerate(values.tolist()))),
-        Line("validation", "red", [(epoch, 50.0) for epoch in range(100_001)]),
+        Line("validation", "vermillion", [(epoch, 50.0) for epoch in range(100_001)]),
     ]
     drawn = chart_figure("curve", "Accuracy per epoch", "accuracy (%)", lines, share=True, chosen=777)
     epochs = [int(row[0]) for row in drawn.rows]
