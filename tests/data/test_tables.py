@@ -42,8 +42,8 @@ def test_what_spreadsheets_write_is_read(pictures, separator):
     )
     dataset = open_dataset(write(pictures, text.replace(";", separator), encoding="utf-8-sig"))
     assert dataset.paths == ("files/0.png", "files/1.png", "files/2.png")
-    assert dataset.splits.tolist() == ["train", "val", ""]
-    assert dataset.notes == ("1 picture has no split.",)
+    assert dataset.splits.tolist() == ["train", "test", ""]
+    assert dataset.notes[0] == "1 picture has no split."
 
 
 def test_every_fault_is_told_at_once(pictures):
@@ -123,6 +123,13 @@ SPLIT_ROWS = [
     "files/2.png,rose,test",
     "files/3.png,lily,test",
 ]
+
+
+def test_train_and_val_alone_and_other_words_for_sets_are_read_as_in_folders(pictures):
+    text = "path,label,split\nfiles/0.png,rose,Training set\nfiles/1.png,lily,dev\nfiles/2.png,rose,\n"
+    dataset = open_dataset(write(pictures, text))
+    assert dataset.splits.tolist() == ["train", "test", ""]
+    assert dataset.notes[-1].startswith("There is no test set: val is used as the test set")
 
 
 @pytest.mark.parametrize("column", ["set", "subset", "Partition", "which one"])

@@ -24,6 +24,7 @@ def check(
     /,
     *,
     data_dir: Path | None = None,
+    layout: str | None = None,
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
 ) -> list[Any]:
@@ -38,6 +39,9 @@ def check(
         Data set: digits, mnist, flowers102, a folder with one folder for each class, or a CSV.
     data_dir
         Folder of a named data set. Default: the cache.
+    layout
+        What the folders of a folder are, from the outside in, such as split/class or folder/class. Default:
+        found by their names and by what they hold.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
         "message"}.
@@ -55,7 +59,7 @@ def check(
         page = page / PAGE
     if page is not None:
         refuse_own_file(page)
-    dataset = open_dataset(data, data_dir=data_dir)
+    dataset = open_dataset(data, data_dir=data_dir, layout=layout)
     problems = list(scan(dataset).problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])

@@ -70,11 +70,11 @@ def similar_names(names: Iterable[str]) -> list[list[str]]:
     """Return the names, by groups, that differ only in capitals, blanks, hyphens or the look of letters."""
     alike = defaultdict(list)
     for name in names:
-        alike[_as_read(name)].append(name)
+        alike[as_read(name)].append(name)
     return [sorted(group) for group in alike.values() if len(group) > 1]
 
 
-def _as_read(name: str) -> str:
+def as_read(name: str) -> str:
     """Return what somebody reads in a name: "Blue_Tit " as "bluetit"; "1-2" and "-1" not as "12" and "1"."""
     seen = unicodedata.normalize("NFKC", name).translate(_LOOK).casefold().strip()
     seen = "".join(letter for letter in seen if unicodedata.category(letter) != "Cf")

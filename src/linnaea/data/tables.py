@@ -6,13 +6,14 @@ import os
 import posixpath
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from linnaea import reading
-from linnaea.data.dataset import Dataset
-from linnaea.data.folders import SPLIT_NAMES
+from linnaea.data.dataset import Dataset, with_test_set
+from linnaea.data.layouts import as_sets, set_name
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 
@@ -52,13 +53,13 @@ def open_table(path: Path, source: str) -> Dataset:
     seen: dict[str, tuple[int, str, str]] = {}
     for line, row in rows:
         name, label = row["path"], row["label"]
-        split = row[given].lower() if given else ""
+        split = row[given] if given else ""
         for fault in _faults(root, name, label, split, seen):
             faults.setdefault(fault, []).append(_place(line, name, label, seen))
-        seen.setdefault(name, (line, label, SPLIT_NAMES.get(split, "")))
+        seen.setdefault(name, (line, label, _set_of(split)))
         paths.append(name)
         labels.append(label)
-        splits.append(SPLIT_NAMES.get(split, ""))
+        splits.append(_set_of(split))
         for column in row.keys() - {*COLUMNS, *SPLIT, given}:
             columns.setdefault(column, {})[name] = row[column]
     where = f" Files were looked for in {path.parent}, {Path.cwd()} and the folders above the table."
@@ -72,6 +73,8 @@ def open_table(path: Path, source: str) -> Dataset:
         splits, split_name = _sets_of_folders(paths, labels)
     if any(splits) and (none := splits.count("")):
         notes.append(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.")
+    divided, note = with_test_set(np.array(splits)[order]) if any(splits) else (None, "")
+    notes += [note] if note else []
     if root != path.parent:
         notes.append(f"Paths start from {root}: the table's own folder has no such files.")
     return Dataset(
@@ -79,12 +82,19 @@ def open_table(path: Path, source: str) -> Dataset:
         source=source,
         paths=tuple(paths[row] for row in order),
         labels=np.array(labels)[order],
-        splits=np.array(splits)[order] if any(splits) else None,
+        splits=divided,
         split_name=split_name,
         root=root,
         columns=dict(sorted(columns.items())),
         notes=tuple(notes),
     )
+
+
+@lru_cache(1024)
+def _set_of(value: str) -> str:
+    """Return the set that a value of a column names and nothing else beside, as folders do; "" for none."""
+    name = set_name(value)
+    return name.split if name is not None and not name.rest else ""
 
 
 def _split_column(rows: list[Row], source: str) -> str | None:
@@ -97,13 +107,13 @@ def _split_column(rows: list[Row], source: str) -> str | None:
     """
     certain, likely, possible = [], [], []
     for column in rows[0][1].keys() - set(COLUMNS) if rows else ():
-        values = {row[column].lower() for _, row in rows} - {""}
-        sets = {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
+        values = {row[column] for _, row in rows} - {""}
+        sets = {_set_of(value) for value in values} - {""}
         if column in SPLIT and values:
             certain.append(column)
         elif column in SETS and sets:
             likely.append(column)
-        elif len(sets) > 1 and values <= SPLIT_NAMES.keys():
+        elif len(sets) > 1 and all(map(_set_of, values)):
             possible.append(column)
     given = certain or likely or possible
     if len(given) > 1:
@@ -121,8 +131,9 @@ def _sets_of_folders(paths: list[str], labels: list[str]) -> tuple[list[str], st
     shared = next(i for i, names in enumerate(zip(*parts, strict=False)) if len(set(names)) > 1)
     # A picture beside such folders lies in none.
     folders = [part[shared] if len(part) > shared + 1 else "" for part in parts]
-    sets = [SPLIT_NAMES.get(folder.lower(), "") for folder in folders]
-    if not all(sets) or len(set(sets)) < 2 or not set(folders).isdisjoint(labels):
+    known = as_sets(set(folders))
+    sets = [known[folder].split for folder in folders] if known else []
+    if len(set(sets)) < 2 or not known.keys().isdisjoint(labels):
         return [], ""
     return sets, f"your folders {listed(sorted(set(folders)), last=' and ')}"
 
@@ -239,7 +250,7 @@ def _faults(
         _, other, in_set = seen[name]
         if label != other:
             faults.append(_OTHER_LABEL)
-        elif in_set != SPLIT_NAMES.get(split, ""):
+        elif in_set != _set_of(split):
             faults.append("with a path listed before in another set")
         else:
             faults.append("with a path listed before")
@@ -247,6 +258,6 @@ def _faults(
         faults.append(_MISSING)
     if not label:
         faults.append("without a label")
-    if split and split not in SPLIT_NAMES:
+    if split and not _set_of(split):
         faults.append(f"with the unknown split '{split}' (known: train, val, test)")
     return faults
