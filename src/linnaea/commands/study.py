@@ -122,7 +122,8 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
     scanned = _usable(
         data,
         {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
-        {"side": size} if photographs else {"size": size, "colour": recipe.colour},
+        {"copies": recipe.copies}
+        | ({"side": size} if photographs else {"size": size, "colour": recipe.colour}),
     )
     together = groups.find_groups(
         scanned.dataset,

@@ -15,6 +15,7 @@ KINDS = {
     "exact_duplicate": "Exact copies",
     "near_duplicate": "Near copies",
     "similar_names": "Classes of similar names",
+    "same_scene": "Pictures of one scene",
     "missing_from_split": "Classes missing from a set",
     "empty_class": "Classes without pictures",
     "tiny_class": "Classes too small to evaluate",
@@ -43,6 +44,10 @@ both are two problems: either cure leaves the other."""
 TOLD = ("similar_names",)
 """The kinds that a training says in full beside their number: they concern what it learns to tell apart."""
 
+GROUPED = (*DUPLICATES, "same_scene")
+"""The kinds whose paths are one group, to be seen side by side: copies, or pictures of one background in
+which something comes, goes or is another one."""
+
 UNUSABLE = ("unreadable", "missing_file")
 """The kinds whose pictures cannot be used at all."""
 
@@ -58,7 +63,7 @@ class Problem:
         training can use them, and should not; "note": worth knowing.
     paths: tuple of str
         The pictures, by their path in the data set; none where it is about classes, or about all
-        pictures. Of a kind in DUPLICATES: all of one group.
+        pictures. Of a kind in GROUPED: all of one group.
     message: str
         One sentence for the user.
     """

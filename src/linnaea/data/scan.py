@@ -12,7 +12,7 @@ from linnaea.data.cache import DecodedPictures, Store, from_store
 from linnaea.data.classes import class_problems, split_problems
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import decode_picture, fit_picture, read_content
-from linnaea.data.duplicates import find_copies
+from linnaea.data.duplicates import NEAR, find_copies
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.flatten import ENOUGH_FOR, pixel_array
 from linnaea.data.headers import PECULIARITIES
@@ -35,6 +35,8 @@ class Scan:
         Of the content of each: of its file's bytes, or of its pixels in memory; "" where it cannot be used.
     copies: ndarray of int64, (n,)
         Equal for pictures that are the same, exactly or nearly.
+    scenes: ndarray of int64, (n,)
+        Equal for pictures of one scene: of one background with other things in it, or copies.
     problems: tuple of Problem
         What is wrong with the data set, errors first. A selection keeps those of the whole.
     taken: tuple of (str, float) or None, (n,)
@@ -49,6 +51,7 @@ class Scan:
     dataset: Dataset
     hashes: tuple[str, ...]
     copies: np.ndarray
+    scenes: np.ndarray
     problems: tuple[Problem, ...]
     taken: tuple[tuple[str, float] | None, ...]
     photographs: DecodedPictures | None = None
@@ -62,13 +65,21 @@ class Scan:
             dataset=self.dataset.select(rows),
             hashes=tuple(self.hashes[row] for row in rows.tolist()),
             copies=self.copies[rows],
+            scenes=self.scenes[rows],
             taken=tuple(self.taken[row] for row in rows.tolist()),
             photographs=None if self.photographs is None else self.photographs.select(rows),
             squares=None if self.squares is None else self.squares[rows],
         )
 
 
-def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, colour: bool = False) -> Scan:
+def scan(
+    dataset: Dataset,
+    *,
+    side: int | None = None,
+    size: int | None = None,
+    colour: bool = False,
+    copies: str = NEAR,
+) -> Scan:
     """Read every picture of a data set once: what it is, what is wrong with it, and what training will take.
 
     Pictures that cannot be used do not count towards their class, so a class of damaged pictures is an empty
@@ -81,6 +92,8 @@ def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, 
         cache.Store); those that are kept already are not decoded here either.
     size, colour: int, optional, and bool
         For `squares`: see fit_picture.
+    copies: str
+        What counts as a copy (duplicates.COPIES).
     """
     if dataset.pixels is not None:
         read = _Read(content_hashes(dataset), [None] * len(dataset))
@@ -94,7 +107,7 @@ def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, 
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
     usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
     small = {row: look.small for row, look in read.looks.items() if look.small is not None}
-    copies, copy_problems = find_copies(dataset, read.hashes, small)
+    same, scenes, copy_problems = find_copies(dataset, read.hashes, small, copies)
     problems = [
         *read.problems,
         *class_problems(dataset, usable),
@@ -105,7 +118,8 @@ def scan(dataset: Dataset, *, side: int | None = None, size: int | None = None, 
     return Scan(
         dataset,
         tuple(read.hashes),
-        copies,
+        same,
+        scenes,
         tuple(by_severity(problems)),
         tuple(read.taken),
         read.photographs,
