@@ -123,7 +123,7 @@ def test_a_signal_ends_the_run_as_interrupted_with_a_readable_report(sent, code,
     assert info["state"] == "interrupted"
     assert "nterrupted" in (run / "report.html").read_text()
     epochs = len((run / "history.jsonl").read_text().splitlines()) - 1
-    assert info["message"] == f"Interrupted by the user after epoch {epochs}."
+    assert info["message"] == f"Interrupted after epoch {epochs}."
     # What was learned so far is there and can be used.
     assert linnaea.load(run).predict_proba([[0.0] * 784]).shape == (1, 10)
     assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.3

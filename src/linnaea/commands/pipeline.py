@@ -191,8 +191,8 @@ def _print_how_to_continue(run: RunFolder, state: str) -> None:
 def _how_far(run: RunFolder) -> str:
     history = run.history()
     if not history:
-        return "Interrupted by the user before the first epoch."
-    return f"Interrupted by the user after epoch {history[-1]['epoch']}."
+        return "Interrupted before the first epoch."
+    return f"Interrupted after epoch {history[-1]['epoch']}."
 
 
 def show_result(run: RunFolder) -> None:

@@ -189,7 +189,7 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
     try:
         yield
     except KeyboardInterrupt:
-        state, message = "interrupted", "Interrupted by the user."
+        state, message = "interrupted", "Interrupted."
         raise
     except BaseException as error:
         state, message = "failed", str(error)

@@ -168,8 +168,7 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
 
 def _why_no_tuning(work: Work, seconds: float, took: float) -> str:
     if took > seconds:
-        least, left = text.duration(took), text.duration(seconds)
-        return f"Even a probe on one view takes about {least} here, more than the {left} that there are."
+        return f"Even a probe on one view takes about {text.duration(took)} here, more than is left."
     fewest = work.least_epochs("the last stages")
     if fewest > MAX_EPOCHS:
         return f"{text.counted(work.train, 'picture')} are too few for fine-tuning to pay."
