@@ -24,6 +24,7 @@ def check(
     /,
     *,
     data_dir: Path | None = None,
+    value_range: str = "auto",
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
 ) -> list[Any]:
@@ -38,6 +39,9 @@ def check(
         Data set: digits, mnist, flowers102, a folder with one folder for each class, or a CSV.
     data_dir
         Folder of a named data set. Default: the cache.
+    value_range
+        Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; as in `linnaea
+        train`.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
         "message"}.
@@ -46,6 +50,7 @@ def check(
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
+    from linnaea.data.value_range import parse
     from linnaea.report.checking import build_check
     from linnaea.text import counted
 
@@ -55,8 +60,9 @@ def check(
         page = page / PAGE
     if page is not None:
         refuse_own_file(page)
-    dataset = open_dataset(data, data_dir=data_dir)
-    problems = list(scan(dataset).problems)
+    read_with = parse(value_range)
+    scanned = scan(open_dataset(data, data_dir=data_dir), value_range=read_with)
+    dataset, problems = scanned.dataset, list(scanned.problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])
     else:

@@ -1,7 +1,7 @@
 """linnaea predict: name new pictures."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from cyclopts import Parameter
@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.evaluating import temperature_of
+from linnaea.data.decoding import ValueRange
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, option, percent
@@ -16,6 +17,14 @@ from linnaea.text import counted, option, percent
 # Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
 # memory.
 BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
+
+
+class TakenAs(NamedTuple):
+    """How a network takes a picture: side in pixels, colour, and the range of more than 8 bits."""
+
+    size: int
+    colour: bool
+    value_range: ValueRange | None
 
 
 def load(run: str | Path) -> Any:
@@ -74,12 +83,12 @@ def predict(
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     broken = [] if sets is None else _broken(folder)
     classifier = load(run)
-    side, colour = _side_and_colour(folder, classifier)
+    taken_as = _taken_as(folder, classifier)
     score = ood.load(folder)
     answers: list[dict[str, Any]] = []
-    block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
+    block = max(1, min(BLOCK, BLOCK_PIXELS // taken_as.size**2))
     for start in range(0, len(pictures), block):
-        answers += _answer(classifier, pictures[start : start + block], side, colour, score)
+        answers += _answer(classifier, pictures[start : start + block], taken_as, score)
     if sets is not None:
         _add_sets(answers, sets)
     classes = [str(name) for name in classifier.classes_]
@@ -97,8 +106,8 @@ def predict(
     return answers
 
 
-def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
-    """Return the side in pixels, and whether there is colour, of the pictures that the network takes.
+def _taken_as(folder: RunFolder, classifier: Any) -> TakenAs:
+    """Return how the network takes a picture.
 
     Raises RunError where it does not go with the network, before a picture is read to that size.
     """
@@ -108,14 +117,14 @@ def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
             f"{folder.path / 'run.json'} does not record the size of the pictures.", "Train again."
         )
     if classifier.takes_photographs:
-        return int(classifier.kept_side()), True
+        return TakenAs(int(classifier.kept_side()), True, classifier.preprocessing_.value_range)
     if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
         raise RunError(
             f"{folder.path / 'run.json'} is not valid: data.pixels is {pixels.model_dump()}, and the "
             f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
-    return pixels.size, pixels.colour
+    return TakenAs(pixels.size, pixels.colour, pixels.decoded_with)
 
 
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
@@ -164,22 +173,21 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
             answer["set"] = [names[c] for c in order if members[c]]
 
 
-def _answer(
-    classifier: Any, paths: tuple[Path, ...], side: int, colour: bool, score: Any
-) -> list[dict[str, Any]]:
+def _answer(classifier: Any, paths: tuple[Path, ...], taken_as: TakenAs, score: Any) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.decoding import fit_picture, read_picture
 
     photographs = classifier.takes_photographs
+    side, colour, value_range = taken_as
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:
         answer: dict[str, Any] = {"path": str(path)}
         try:
             if photographs:
-                readable.append(read_picture(path, shortest_side=side))
+                readable.append(read_picture(path, shortest_side=side, value_range=value_range))
             else:
-                picture = fit_picture(read_picture(path), side, colour)
+                picture = fit_picture(read_picture(path, value_range=value_range), side, colour)
                 readable.append(picture.reshape(-1).astype(np.float32) / 255)
         except LinnaeaError as error:
             answer["error"] = str(error)

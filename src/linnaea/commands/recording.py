@@ -15,7 +15,7 @@ from linnaea.text import classes_have, counted, listed
 
 def record_study(run: RunFolder, study: Study) -> None:
     """Write split.csv and the data section of run.json, and print what will be trained and evaluated on."""
-    dataset = study.dataset
+    dataset, value_range = study.dataset, study.dataset.value_range
     rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
     run.write_csv("split.csv", list(split_file.COLUMNS), rows)
     counts = {split: len(study.rows(split)) for split in SPLITS}
@@ -36,7 +36,11 @@ def record_study(run: RunFolder, study: Study) -> None:
             "notes": list(dataset.notes),
             "splits": counts,
             "per_class": per_class,
-            "pixels": {"size": study.size, "colour": study.colour},
+            "pixels": {
+                "size": study.size,
+                "colour": study.colour,
+                "value_range": list(value_range) if isinstance(value_range, tuple) else value_range,
+            },
         }
     )
     sizes = [int((dataset.labels == name).sum()) for name in per_class]

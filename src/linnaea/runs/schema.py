@@ -4,11 +4,14 @@ Unknown keys, those of a newer version, are kept and let pass.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from linnaea.errors import RunError
+
+if TYPE_CHECKING:
+    from linnaea.data.decoding import ValueRange
 
 FORMAT_VERSION = 1
 MAX_PIXELS_A_SIDE = 4096
@@ -41,10 +44,23 @@ class _Strict(BaseModel):
 
 
 class Pixels(_Strict):
-    """The pictures that a network of vectors takes: size × size pixels, in colour or in grey."""
+    """The pictures that a network takes: squares, or, of photographs, their shorter side; grey or colour.
+
+    value_range: what numbers of more than 8 bits are read with (see decoding.read_picture); older runs have
+    none.
+    """
 
     size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     colour: bool = False
+    value_range: _Interval | Literal["picture"] | None = None
+
+    @property
+    def decoded_with(self) -> "ValueRange | None":
+        """value_range as read_picture takes it."""
+        if isinstance(self.value_range, list):
+            low, high = self.value_range
+            return low, high
+        return self.value_range
 
 
 class DataInfo(_Strict):
