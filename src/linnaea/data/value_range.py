@@ -21,6 +21,8 @@ _HEAD = 26  # bytes: those of PNG up to the bits of a channel
 _WHOLE = {255.0: 1 / 2, 1023.0: 1 / 2, 4095.0: 1 / 2, 16383.0: 1 / 2, 65535.0: 1 / 4}
 _FLOAT = {1.0: 1 / 4, 255.0: 1 / 4, 65535.0: 1 / 4}
 
+_LARGEST = 1e300  # twice as much is still a number
+
 Asked = ValueRange | Literal["auto"]
 
 
@@ -35,7 +37,7 @@ def parse(text: str) -> Asked:
         low, high = map(float, text.split(","))
     except ValueError:
         low = high = 0.0
-    if not -np.inf < low < high < np.inf:
+    if not -_LARGEST < low < high < _LARGEST:
         raise SettingError(
             f"value_range is '{text}'.",
             f"Give the number that is black and the one that is white, such as {option('value_range')} "

@@ -6,7 +6,16 @@ Unknown keys, those of a newer version, are kept and let pass.
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from linnaea.errors import RunError
 
@@ -21,11 +30,22 @@ MAX_THREADS = 4096
 
 Info = TypeVar("Info", bound="RunInfo")
 _Model = TypeVar("_Model", bound="_Strict")
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] >= values[1]:
+        raise ValueError("the lower number must come first")
+    return values
+
+
 _Text = Annotated[str, Field(max_length=100_000)]
 _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
+# Of a picture's numbers: so far apart, their difference is still a number.
+_Value = Annotated[float, Field(ge=-1e300, le=1e300)]
+_ValueRange = Annotated[list[_Value], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 _Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -52,7 +72,7 @@ class Pixels(_Strict):
 
     size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     colour: bool = False
-    value_range: _Interval | Literal["picture"] | None = None
+    value_range: _ValueRange | Literal["picture"] | None = None
 
     @property
     def decoded_with(self) -> "ValueRange | None":

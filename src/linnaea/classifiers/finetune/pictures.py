@@ -58,7 +58,8 @@ def value_range_of(X: Any) -> ValueRange | None:
     """
     if isinstance(X, DecodedPictures):
         return X.value_range
-    paths = [] if isinstance(X, np.ndarray) else [item for item in X if isinstance(item, (str, Path))]
+    in_memory = isinstance(X, np.ndarray) and X.dtype == np.uint8
+    paths = [] if in_memory else [item for item in X if isinstance(item, (str, Path))]
     found = find_range(paths)
     return None if found is None else found[0]
 
