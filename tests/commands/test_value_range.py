@@ -121,7 +121,7 @@ def test_a_run_that_is_continued_reads_its_pictures_as_it_began(counts):
 
 def test_check_tells_the_range_and_takes_another(counts, tmp_path, capsys):
     assert main(["check", str(counts), "--out", str(tmp_path / "check.html")]) == 0
-    assert "read on one scale" in " ".join(capsys.readouterr().out.split())
+    assert "read on one scale" in " ".join(capsys.readouterr().err.split())
     arguments = ["check", str(counts), "--format", "json", "--value-range", "0,400"]
     assert main(arguments) == 0
     problems = json.loads(capsys.readouterr().out)

@@ -48,7 +48,7 @@ def test_12_bits_in_a_16_bit_file_use_all_levels(microscope):
     assert not {"blank", "dark"} & set(kinds(scanned))
     assert scanned.dataset.notes == (
         "Pictures of more than 8 bits are read on one scale, 0 to 4,095 from black to white (found from 24 "
-        "of them; --value-range sets another).",
+        "of them; value_range sets another).",
     )
     [converted] = [problem for problem in scanned.problems if problem.kind == "converted"]
     assert "read with 8, 0 to 4,095 from black to white" in converted.message
