@@ -310,6 +310,12 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("validation", "number", scope="run", default=0.1, low=0, below=1, option=True, late=True,
                 help="Share of the training set that is held out as validation set, to choose the epoch "
                      "and calibrate on; 0: none."),
+        Setting("layout", "text", scope="run", default="auto", option=True,
+                pattern="auto|(folder/|split/){0,4}class(/split)?",
+                expected="auto, class, split/class, class/split, folder/class and the like",
+                help="What the folders of a folder are, from the outside in: class, split/class, "
+                     "class/split, folder/class (folder: neither, such as a place; a column to group by); "
+                     "auto: found by their names and by what they hold."),
         Setting("size", "integer", scope="run", default=_each(28, 28, None), low=_each(4, 4, 32),
                 high=MAX_SIDE, option=True,
                 help="Side of the square picture that the network sees, in pixels; of a pretrained network, "

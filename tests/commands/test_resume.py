@@ -76,6 +76,18 @@ def copied(cut, tmp_path) -> Path:
     return Path(shutil.copytree(cut, tmp_path / "run"))
 
 
+def test_a_run_in_its_pictures_own_folder_is_gone_on_with(bars, tmp_path, monkeypatch, capsys):
+    photos = Path(shutil.copytree(bars, tmp_path / "photos"))
+    monkeypatch.chdir(photos)
+    run = photos / "bar 0" / "run"
+    assert stopped(["train", ".", *SETTINGS, "--out", "bar 0/run"], run, after=5) == 130
+    # Thumbnails of its test pictures, as a run has that was stopped while its report was drawn.
+    shutil.copytree(photos / "bar 1", run / "mistakes", dirs_exist_ok=True)
+    assert main(["resume", "bar 0/run"]) == 0
+    assert RunFolder.open(run).info.state == "finished"
+    assert "1 folder of runs left out (bar 0/run)." in " ".join(capsys.readouterr().err.split())
+
+
 KILLED = """
 import os, sys
 from linnaea.cli import main

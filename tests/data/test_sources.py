@@ -84,11 +84,6 @@ def test_part_folders_hold_class_folders(make_folder, names):
     ]
 
 
-def test_classes_that_are_called_like_parts_stay_classes(make_folder):
-    dataset = open_dataset(make_folder({"train": 2, "test": 2}))
-    assert (dataset.class_names, dataset.splits) == (("test", "train"), None)
-
-
 def test_a_lone_training_folder_is_no_division(make_folder):
     dataset = open_dataset(make_folder({"train/a": 2, "train/b": 2}))
     assert (dataset.class_names, dataset.splits) == (("a", "b"), None)

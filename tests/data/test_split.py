@@ -201,7 +201,7 @@ def test_a_class_with_one_picture_is_named():
     )
     with pytest.raises(DataError, match=r"2 classes \('b', 'c'\) have only one picture"):
         make_split(in_memory({"a": 9, "b": 1, "c": 1}), "0.7")
-    with pytest.raises(DataError, match="only one picture to divide between training and validation"):
+    with pytest.raises(DataError, match="only one picture outside the test set"):
         make_split(in_memory({"a": 9, "b": 2}), "0.7", validation=0.2)
 
 

@@ -25,6 +25,7 @@ def check(
     *,
     data_dir: Path | None = None,
     value_range: str = "auto",
+    layout: str | None = None,
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
 ) -> list[Any]:
@@ -42,6 +43,9 @@ def check(
     value_range
         Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; as in `linnaea
         train`.
+    layout
+        What the folders of a folder are, from the outside in, such as split/class or folder/class. Default:
+        found by their names and by what they hold.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
         "message"}.
@@ -61,7 +65,7 @@ def check(
     if page is not None:
         refuse_own_file(page)
     read_with = parse(value_range)
-    scanned = scan(open_dataset(data, data_dir=data_dir), value_range=read_with)
+    scanned = scan(open_dataset(data, data_dir=data_dir, layout=layout), value_range=read_with)
     dataset, problems = scanned.dataset, list(scanned.problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])

@@ -5,6 +5,7 @@ from typing import Any
 
 from linnaea.commands import terminal
 from linnaea.data.dataset import Dataset
+from linnaea.data.layouts import AUTO
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import command, counted
 
@@ -12,10 +13,10 @@ SHOWN = 200  # suspects with a thumbnail: the page stays under 5 MB, and nobody 
 SIDE = 192  # pixels of a thumbnail's longer side
 
 
-def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
+def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str = AUTO) -> None:
     """Write folds.csv, label_issues.csv, label_issues/ and label_issues.html, and print how many there are.
 
-    opened: how the pictures were asked for, as in Chosen.
+    opened, layout: how the pictures were asked for, as in Chosen and its recipe.
     """
     from linnaea.evaluation import label_issues
     from linnaea.evaluation.predictions import Predictions
@@ -32,7 +33,7 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     rows = {path: row for row, path in enumerate(dataset.paths)}
     for place, suspect in enumerate(issues[:SHOWN], start=1):
         group.write_bytes(f"label_issues/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
-    command = relabel_command(dataset, opened)
+    command = relabel_command(dataset, opened, layout)
     group.update_info(suspects=len(issues), classes=list(table.classes), relabel=command)
     group.flush()
     page = build_label_issues(group)
@@ -41,11 +42,12 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any]) -> None:
     terminal.print_line("Labels", *_summary(len(issues), len(table), terminal.shown_path(page), command))
 
 
-def relabel_command(dataset: Dataset, opened: dict[str, Any]) -> str | None:
+def relabel_command(dataset: Dataset, opened: dict[str, Any], layout: str = AUTO) -> str | None:
     """Return what a shell takes to lay decisions over this data set; None where no file has its labels."""
     if dataset.root is None:
         return None
     where = [] if opened.get("data_dir") is None else ["--data-dir", str(opened["data_dir"])]
+    where += [] if layout == AUTO else ["--layout", layout]
     return command("linnaea", "relabel", dataset.source, "decisions.csv", *where)
 
 

@@ -66,7 +66,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
         curve[-1]["test_accuracy"] = tested
     run.update_info(
         learning_curve=curve,
-        learning_forecast={**ahead, "of": kind, "judged_on": "validation", "judged": len(targets)},
+        learning_forecast={**ahead, "of": kind, "evaluated_on": "validation", "evaluated": len(targets)},
     )
     _print(curve, ahead, kind)
 

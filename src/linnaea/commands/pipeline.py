@@ -106,6 +106,10 @@ def recorded(run: RunFolder, chosen: Chosen, classifier: Any, phases: provenance
         except KeyboardInterrupt:
             state, message = "interrupted", _how_far(run)
             raise
+        except (BrokenPipeError, SystemExit):
+            # The console answers a closed pipe by leaving with code 1.
+            state, message = "failed", "Its output was piped to a program that has ended."
+            raise
         except BaseException as error:
             state, message = "failed", str(error)
             raise

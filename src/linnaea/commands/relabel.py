@@ -7,7 +7,15 @@ from linnaea.commands import terminal
 from linnaea.errors import DataError, UsageError
 
 
-def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir: Path | None = None) -> Path:
+def relabel(
+    data: str,
+    decisions: Path,
+    /,
+    *,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    layout: str | None = None,
+) -> Path:
     """Write a new table of a data set, with corrected labels.
 
     Nothing that exists is changed: neither the pictures nor their folders, nor an older table.
@@ -24,13 +32,15 @@ def relabel(data: str, decisions: Path, /, *, out: Path | None = None, data_dir:
         folder.
     data_dir
         Folder of a named data set. Default: the cache.
+    layout
+        What the folders of a folder are, as train was told.
     """
 
     from linnaea import files
     from linnaea.data import sources
     from linnaea.data.decisions import read_decisions, relabelled
 
-    dataset = sources.open_dataset(data, data_dir=data_dir)
+    dataset = sources.open_dataset(data, data_dir=data_dir, layout=layout)
     target = out or Path(f"{dataset.name}-relabelled.csv")
     if target.suffix.lower() != ".csv":
         raise UsageError(

@@ -104,7 +104,7 @@ def _train_each(
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
-        label_issues.find(group, pictures.dataset, chosen.opened)
+        label_issues.find(group, pictures.dataset, chosen.opened, chosen.recipe.layout)
     print_summary(group)
     return group
 

@@ -133,7 +133,11 @@ def open_study(
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
     value_range = parse(recipe.value_range) if recorded is None else recorded.decoded_with
     taken_as = {"side": size} if photographs else {"size": size, "colour": recipe.colour}
-    scanned = _usable(data, data_dir, strict, {**taken_as, "value_range": value_range})
+    scanned = _usable(
+        data,
+        {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
+        {**taken_as, "value_range": value_range},
+    )
     together = groups.find_groups(
         scanned.dataset,
         copies=scanned.copies,
@@ -147,8 +151,10 @@ def open_study(
     return Study(scanned, split, size, recipe.colour or photographs, together)
 
 
-def _usable(data: str, data_dir: Path | None, strict: bool, taken_as: dict[str, Any]) -> Scan:
-    """Return the scan of the data set without what cannot be used; taken_as: see scan.
+def _usable(data: str, opened_as: dict[str, Any], taken_as: dict[str, Any]) -> Scan:
+    """Return the scan of the data set without what cannot be used.
+
+    opened_as, taken_as: see sources.open_dataset and scan.scan.
 
     Raises DataError, where strict, for everything at once that would be left out.
     """
@@ -156,12 +162,12 @@ def _usable(data: str, data_dir: Path | None, strict: bool, taken_as: dict[str, 
 
     foreign: DataError | None = None
     try:
-        dataset = sources.open_dataset(data, data_dir=data_dir, strict=strict)
+        dataset = sources.open_dataset(data, **opened_as)
     except DataError as error:
         # Where it is not for being strict, the same error comes again.
-        foreign, dataset = error, sources.open_dataset(data, data_dir=data_dir)
+        foreign, dataset = error, sources.open_dataset(data, **{**opened_as, "strict": False})
     try:
-        usable = scan.leave_out_unusable(scan.scan(dataset, **taken_as), strict=strict)
+        usable = scan.leave_out_unusable(scan.scan(dataset, **taken_as), strict=opened_as["strict"])
     except DataError as error:
         if foreign is None:
             raise

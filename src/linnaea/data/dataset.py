@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from linnaea.text import option
+
 if TYPE_CHECKING:
     from linnaea.data.decoding import ValueRange
 
@@ -96,6 +98,20 @@ class Dataset:
         if self.root is None:
             raise TypeError(f"{self!r} lives in memory and has no files")
         return [self.root / self.paths[row] for row in rows]
+
+
+def with_test_set(splits: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return splits (n,) with the validation set as the test set where there is no other, and a note of it.
+
+    Tutorials divide into train and val alone, and evaluate on val. The note is "" where nothing changed.
+    """
+    if set(splits.tolist()) - {""} != {"train", "val"}:
+        return splits, ""
+    note = (
+        "There is no test set: val is used as the test set, and validation pictures are taken from training. "
+        f"To keep val for validation, add a test set, or divide all anew ({option('split', 0.7)})."
+    )
+    return np.where(splits == "val", "test", splits), note
 
 
 def path_order(path: str) -> tuple[str, str]:

@@ -1,269 +1,321 @@
-"""A folder of pictures becomes a Dataset: one folder a class, perhaps below train/, val/ and test/."""
+"""A folder of pictures becomes a Dataset: what its folders mean is found (layouts.py), then applied."""
 
-import os
 import unicodedata
-from collections import deque
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from linnaea.data.dataset import Dataset
-from linnaea.data.decoding import SUFFIXES
+from linnaea.data import layouts
+from linnaea.data.dataset import Dataset, with_test_set
+from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
+from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
-from linnaea.text import counted, listed, option
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""The folder names (and CSV values) that mean a set, and the set they mean."""
+from linnaea.text import command, counted, listed, option, plural
 
 _LAYOUT = "Give each class a folder of its own (photos/rose/1.jpg, photos/tulip/2.jpg)."
-# Written by systems and viewers, not by people: counted as hidden files.
-_SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}
+
+UNREAD = {
+    **dict.fromkeys(
+        (
+            *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
+            *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+        ),
+        "a camera's raw data",
+    ),
+    **dict.fromkeys((".jxl",), "JPEG XL"),
+    **dict.fromkeys((".jxr", ".hdp", ".wdp"), "JPEG XR"),
+    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
+    **dict.fromkeys((".svg", ".svgz", ".eps", ".ai", ".pdf"), "drawings and documents"),
+    **dict.fromkeys((".exr", ".hdr"), "high dynamic range"),
+    **dict.fromkeys((".dcm", ".dicom", ".nii", ".nrrd", ".mha"), "medical images"),
+    **dict.fromkeys((".czi", ".lif", ".nd2", ".ndpi", ".oib", ".svs", ".vsi"), "a microscope's files"),
+    **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".hdf5"), "arrays"),
+    **dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"), "films"),
+    **dict.fromkeys((".7z", ".gz", ".rar", ".tar", ".zip"), "archives"),
+}
+"""Endings of files that people mean as pictures and that are not read, with what they are."""
 
 
 @dataclass
-class _Listing:
-    """What a walk through the folder found."""
+class _Meaning:
+    """What a layout makes of a tree.
 
-    pictures: list[tuple[str, str, str]] = field(default_factory=list)  # path below root, label, split
-    folders: set[str] = field(default_factory=set)  # every class that has a folder
-    hidden: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    pictures: (path, label, split, folder) of each
+    loose: pictures outside any class folder
+    strange: pictures in a folder that should name a set, and does not
+    sets: the names of the folders that are sets
+    """
+
+    pictures: list[tuple[str, str, str, str]] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
-    unnamed: list[str] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)  # links to what is read under another name
-    upward: list[str] = field(default_factory=list)  # links back to the root or above
-    above: set[object] = field(default_factory=set)  # the root and all that it lies in, as _identity tells
-    seen: set[object] = field(default_factory=set)
+    strange: list[str] = field(default_factory=list)
+    sets: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class _Branch:
-    """A folder to walk through, and what its pictures are; linked: reached by a link, perhaps from afar."""
-
-    folder: Path
-    label: str
-    split: str
-    linked: bool
-
-
-def open_folder(root: Path, source: str, *, strict: bool = False) -> Dataset:
+def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = AUTO) -> Dataset:
     """Return the pictures below root, sorted by path; class names are folder names.
 
     A class folder may hold folders of its own; their pictures belong to the class. Links to folders are
-    followed, but no folder is read twice, and none that the root lies in. Such links, hidden files, files
-    that are not pictures by their ending, and pictures outside any class folder are left out and counted in
-    the notes (strict: refused, hidden files apart).
+    followed, but no folder is read twice, and none that the root lies in. Folders of runs and of other
+    programs (tree.PROGRAMS) are left out. They, and all else that is left out, are counted in the notes;
+    strict refuses links, files that are not pictures, and pictures outside any class folder.
 
-    Raises DataError for a folder without pictures, without class folders or with one class only.
+    layout: what the folders are, from the outside in (layouts.parsed); "auto": see layouts.find_layout. The
+    names of folders that are neither class nor set become the column "folder", to group by.
+
+    Raises DataError for a folder without pictures, without class folders or with one class only, and where
+    its folders may mean more than one thing.
     """
-    tops = _class_folders(root)
-    whole = root.resolve()
-    listing = _Listing(above={_identity(place) for place in (whole, *whole.parents)})
-    is_split = _are_splits(tops)
-    branches: list[_Branch] = []
-    for top in tops:
-        linked = _is_link(top)
-        if linked and _identity(top) in listing.above:
-            listing.upward.append(top.relative_to(root).as_posix())
-            continue
-        split = SPLIT_NAMES[top.name.lower()] if is_split else ""
-        # NFC: macOS stores é as two characters, Linux as one; the class must not depend on where it was
-        # copied.
-        branches += [
-            _Branch(folder, unicodedata.normalize("NFC", folder.name), split, linked or _is_link(folder))
-            for folder in (_class_folders(top) if is_split else [top])
-        ]
-        if is_split:
-            _sort_loose(top, root, listing)
-    # Own folders first: of a folder and a link to it, the link is the copy.
-    waiting = deque(sorted(branches, key=lambda branch: branch.linked))
-    while waiting:
-        waiting.extend(_walk(waiting.popleft(), root, listing))
-    _sort_loose(root, root, listing)
-    _check(root, source, listing, strict=strict)
-    if is_split:
-        _check_splits(tops, source, listing)
-    listing.pictures.sort()
-    paths, labels, splits = zip(*listing.pictures, strict=True)
-    # Only train/ there: a data set without a split, whose classes happen to lie one level
-    # deeper.
-    divided = len(set(splits)) > 1
-    empty = tuple(sorted(listing.folders - set(labels)))
+    tree = walk(root)
+    shape = Shape(tree.pictures)
+    _refuse_nothing(source, tree)
+    found = layouts.find_layout(source, shape) if layout == AUTO else layouts.parsed(layout)
+    meaning = _apply(found, tree)
+    _check(source, tree, shape, meaning, found, strict=strict)
+    meaning.pictures.sort()
+    paths, labels, splits, folders = zip(*meaning.pictures, strict=True)
+    divided, note = with_test_set(np.array(splits))
+    empty, without = _empty(found, tree, meaning)
     return Dataset(
         name=root.resolve().name,
         source=source,
         paths=paths,
         labels=np.array(labels),
-        splits=np.array(splits) if divided else None,
-        split_name=f"your folders {listed((top.name for top in tops), last=' and ')}",
+        # Only train/ there: a data set without a split, whose classes happen to lie one level deeper.
+        splits=divided if len(set(splits)) > 1 else None,
+        split_name=f"your folders {listed(sorted(meaning.sets), last=' and ')}",
         root=root,
-        notes=tuple(_notes(listing, empty)),
+        notes=(*_notes(tree, meaning, empty, without), *_wrapped(found), *filter(None, [note])),
         empty_classes=empty,
+        columns={FOLDER: dict(zip(paths, folders, strict=True))} if FOLDER in found else {},
     )
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(
-            f"The folder {folder} could not be listed ({error.strerror}).", "Check its permissions."
-        ) from error
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if os.path.isdir(entry) and not _is_hidden(entry.name)]
-
-
-def _are_splits(tops: list[Path]) -> bool:
-    """Tell train/, val/ and test/ with class folders below from classes that happen to be called so."""
-    named = bool(tops) and all(top.name.lower() in SPLIT_NAMES for top in tops)
-    return named and any(_class_folders(top) for top in tops)
-
-
-def _walk(branch: _Branch, root: Path, listing: _Listing) -> list[_Branch]:
-    """List the pictures of a folder; return the links to folders below it, which come after all others."""
-
-    def refuse(error: OSError) -> None:
-        # os.walk would pass over a folder that it may not read, and the class would quietly shrink.
-        raise DataError(
-            f"The folder {error.filename} could not be listed ({error.strerror}).", "Check its permissions."
-        ) from error
-
-    links = []
-    for place, inner, names in os.walk(branch.folder, onerror=refuse):
-        identity = _identity(place)
-        # Only behind a link: a plain tree has no loops, whatever its file system says of its folders.
-        if branch.linked and (identity in listing.above or identity in listing.seen):
-            left_out = listing.upward if identity in listing.above else listing.again
-            left_out.append(Path(place).relative_to(root).as_posix())
-            inner.clear()
+def _apply(layout: Layout, tree: Tree) -> _Meaning:
+    meaning, depth = _Meaning(), len(layout)
+    splits: dict[str, str] = {}
+    for path in tree.pictures:
+        parts = path.split("/")[:-1]
+        if len(parts) < depth:
+            meaning.loose.append(path)
             continue
-        listing.seen.add(identity)
-        listing.folders.add(branch.label)
-        inner[:] = sorted(name for name in inner if not _is_hidden(name))
-        linked = [name for name in inner if _is_link(Path(place, name))]
-        links += [replace(branch, folder=Path(place, name), linked=True) for name in linked]
-        for name in names:
-            path = (Path(place) / name).relative_to(root).as_posix()
-            kind = _kind(name)
-            if kind == "picture":
-                listing.pictures.append((path, branch.label, branch.split))
-            else:
-                getattr(listing, kind).append(path)
-    return links
+        split = ""
+        if SPLIT in layout:
+            name = parts[layout.index(SPLIT)]
+            if name not in splits:
+                known = layouts.set_name(name)
+                splits[name] = "" if known is None else known.split
+            split = splits[name]
+            if not split:
+                meaning.strange.append(path)
+                continue
+            meaning.sets.add(name)
+        folder = "/".join(parts[level] for level in range(depth) if layout[level] == FOLDER)
+        meaning.pictures.append((path, _label(parts, layout), split, folder))
+    return meaning
 
 
-def _is_link(path: Path) -> bool:
-    # A junction is what Windows has for a link to a folder; Python knows of it since 3.12.
-    return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
+def _label(parts: list[str], layout: Layout) -> str:
+    # NFC: macOS stores é as two characters, Linux as one; the class must not depend on where it was copied.
+    return unicodedata.normalize("NFC", parts[layout.index(CLASS)])
 
 
-def _identity(path: Path | str) -> object:
-    """Return what two names of one folder have in common."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return os.path.realpath(path)
-    # File systems without such numbers give 0 for all.
-    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+def _in_set(parts: list[str], layout: Layout) -> bool:
+    """Tell a folder that lies in a set's, or in a layout without sets above it."""
+    inside = SPLIT in layout[: len(parts)]
+    return not inside or layouts.set_name(parts[layout.index(SPLIT)]) is not None
 
 
-def _kind(name: str) -> str:
-    if _is_hidden(name):
-        return "hidden"
-    if Path(name).suffix.lower() not in SUFFIXES:
-        return "others"
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        # Such a name (bytes of another encoding) could not be written into split.csv and read again.
-        return "unnamed"
-    return "picture"
+def _refuse_nothing(source: str, tree: Tree) -> None:
+    """Raise DataError where there is no picture at all, with what there is instead."""
+    if tree.pictures:
+        return
+    links = _links_left_out(tree)
+    if tree.unnamed:
+        pictures = counted(len(tree.unnamed), "picture")
+        _refuse_unnamed(source, tree.unnamed, f"{pictures}, all with names that are not Unicode")
+    if tree.others:
+        named = all(PurePosixPath(path).suffix for path in tree.others)
+        endings = "" if named else "Give pictures the ending of their format (.jpg). "
+        converted = "Convert pictures to JPEG, PNG or TIFF. " if _unread(tree.others) else ""
+        raise DataError(
+            f"{source} contains no picture in a format that is read, but {_endings(tree.others)}{links}.",
+            converted + endings + _LAYOUT,
+        )
+    # A run's folder, or another program's, is none that the user made for pictures.
+    left_out = {*tree.left_out_runs(), *tree.runs, ""}
+    folders = [folder for folder in tree.folders - left_out if "/" not in folder]
+    if folders:
+        count = counted(len(folders), "class folder")
+        raise DataError(f"{source} contains {count} and no picture in any of them{links}.", _LAYOUT)
+    raise DataError(f"{source} contains no pictures{links}.", _LAYOUT)
 
 
-def _sort_loose(folder: Path, root: Path, listing: _Listing) -> None:
-    for entry in _entries(folder):
-        if os.path.isdir(entry):
-            continue
-        kind = _kind(entry.name)
-        getattr(listing, "loose" if kind == "picture" else kind).append(entry.relative_to(root).as_posix())
+def _endings(paths: list[str]) -> str:
+    """Return "24 .cr2 (a camera's raw data), 2 without an ending", the commonest first."""
+    count = Counter(PurePosixPath(path).suffix.lower() for path in paths)
+    words = []
+    for ending, number in sorted(count.items(), key=lambda pair: (-pair[1], pair[0])):
+        what = f" ({UNREAD[ending]})" if ending in UNREAD else ""
+        words.append(f"{number:,} {_shown(ending) or 'without an ending'}{what}")
+    return listed(words, 5)
 
 
-def _check(root: Path, source: str, listing: _Listing, *, strict: bool) -> None:
-    labels = sorted({label for _, label, _ in listing.pictures})
-    links = _links_left_out(listing)
+def _unread(paths: list[str]) -> list[str]:
+    """Return the files that were probably meant as pictures."""
+    return [path for path in paths if PurePosixPath(path).suffix.lower() in UNREAD]
+
+
+def _refuse_unnamed(source: str, names: list[str], what: str) -> None:
+    raise DataError(
+        f"{source} contains {what} ({_listed(names)}), which no table can contain.",
+        "Rename them and their folders, for example: "
+        + command("convmv", "-r", "-f", "latin1", "-t", "utf8", "--notest", source),
+    )
+
+
+def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Layout, *, strict: bool) -> None:
+    labels = sorted({label for _, label, _, _ in meaning.pictures})
+    lost = _apply(layout, Tree(pictures=tree.unnamed))
+    if gone := sorted({label for _, label, _, _ in lost.pictures} - set(labels)):
+        named = plural(len(gone), "class with a name", "classes with names")
+        what = f"{len(gone):,} {named} that {plural(len(gone), 'is', 'are')} not Unicode"
+        if any(_shown(label) == label for label in gone):
+            what = f"{counted(len(gone), 'class', 'classes')} of pictures whose names are not Unicode"
+        _refuse_unnamed(source, gone, what)
+    links = _links_left_out(tree)
     if not labels:
         # The commonest mistake first: all pictures in one folder, the labels in their names or nowhere.
-        if listing.loose:
-            pictures = counted(len(listing.loose), "picture")
+        if meaning.strange:
+            raise DataError(
+                f"{source} contains no folder that is called like a set: {listed(meaning.strange, 3)}.",
+                f"Call them train, val and test, or leave {option('layout')} out.",
+            )
+        pictures, depth = counted(len(meaning.loose), "picture"), counted(len(layout), "folder")
+        if layout == (CLASS,):
             raise DataError(f"{source} contains {pictures} and no class folders.", _LAYOUT)
-        if listing.folders:
-            count = counted(len(listing.folders), "class folder")
-            raise DataError(f"{source} contains {count} and no picture in any of them{links}.", _LAYOUT)
-        raise DataError(f"{source} contains no pictures{links}.", _LAYOUT)
+        raise DataError(
+            f"{source} contains {pictures}, none of them {depth} deep.",
+            f"The layout {'/'.join(layout)} needs that: correct it, or leave {option('layout')} out.",
+        )
     if len(labels) == 1:
+        inner = layouts.wrapper(source, shape)
+        if inner is not None and len(layout) == 1:
+            raise DataError(
+                f"{source} contains pictures in one folder only, '{labels[0]}', which holds "
+                f"{counted(len(inner[1]), 'folder')} with pictures ({listed(inner[1], 5)}).",
+                f"Name the folder that holds the class folders, {inner[0]}; or, if '{labels[0]}' is a "
+                "class, add a folder for another one.",
+            )
         raise DataError(
             f"{source} contains pictures of one class only, '{labels[0]}'{links}.",
             "Classification needs two classes or more: add a folder for another class.",
         )
     # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
-    left_out = listing.others + listing.loose + listing.unnamed + listing.again + listing.upward
+    left_out = [
+        *(tree.others + meaning.loose + meaning.strange + tree.unnamed + tree.again + tree.upward),
+    ]
     if strict and left_out:
         raise DataError(
             f"{source} contains {counted(len(left_out), 'file')} that would be left out "
-            f"({listed(left_out)}).",
+            f"({_listed(left_out, 10)}).",
             f"Move them away, or leave {option('strict')} out.",
         )
+    if layout[0] == SPLIT:
+        _check_sets(source, tree, meaning)
 
 
-def _check_splits(tops: list[Path], source: str, listing: _Listing) -> None:
+def _check_sets(source: str, tree: Tree, meaning: _Meaning) -> None:
     """Refuse a set's folder without pictures: the user meant to have that set."""
-    filled = {split for _, _, split in listing.pictures}
-    empty = sorted(top.name for top in tops if SPLIT_NAMES[top.name.lower()] not in filled)
+    filled = {split for _, _, split, _ in meaning.pictures}
+    left_out = {*tree.left_out_runs(), *tree.runs}
+    # A link to another set's folder was left out, with all that it leads to.
+    tops = [name for name in (*tree.folders, *tree.again, *tree.upward) if name and "/" not in name]
+    meant = {name: layouts.set_name(name) for name in tops}
+    empty = sorted(
+        name
+        for name, known in meant.items()
+        if known is not None and known.split not in filled and name not in left_out
+    )
     if empty:
-        verb, links = "contain" if len(empty) > 1 else "contains", _links_left_out(listing)
+        verb, links = "contain" if len(empty) > 1 else "contains", _links_left_out(tree)
         raise DataError(
             f"{listed(f'{Path(source) / name}' for name in empty)} {verb} no pictures{links}.",
             "Add pictures in class folders, or remove the empty folder to have its set drawn from others.",
         )
 
 
-def _links_left_out(listing: _Listing) -> str:
+def _empty(layout: Layout, tree: Tree, meaning: _Meaning) -> tuple[tuple[str, ...], list[str]]:
+    """Return (the classes without a picture, the folders that hold other files and so are no classes)."""
+    labels = {label for _, label, _, _ in meaning.pictures}
+    left_out = {*tree.left_out_runs(), *tree.runs}
+    holds_pictures = {above for path in tree.pictures for above in parents(path)}
+    # A folder with files that nobody means as pictures (annotations/) is no class; one of raw data is.
+    meant = {above for path in _unread(tree.others) for above in parents(path)}
+    others = {above for path in tree.others for above in parents(path)} - meant
+    empty, without = set(), []
+    for folder in sorted(tree.folders - left_out - holds_pictures - {""}):
+        parts = folder.split("/")
+        is_class = len(parts) == layout.index(CLASS) + 1 and _in_set(parts, layout)
+        if is_class and folder not in others:
+            empty |= {_label(parts, layout)} - labels
+        elif is_class or (len(parts) == 1 and not _in_set(parts, layout)):
+            without.append(folder)
+    return tuple(sorted(empty)), without
+
+
+def _links_left_out(tree: Tree) -> str:
     """Return the notes on links as the end of another sentence; "" where none was left out."""
-    sentences = [
-        note.rstrip(".") for note in _notes(_Listing(again=listing.again, upward=listing.upward), ())
-    ]
-    return "".join(f"; {note}" for note in sentences)
+    only = Tree(again=tree.again, upward=tree.upward)
+    return "".join(f"; {note.rstrip('.')}" for note in _notes(only, _Meaning(), (), []))
 
 
-def _notes(listing: _Listing, empty: tuple[str, ...]) -> list[str]:
+def _wrapped(layout: Layout) -> list[str]:
+    """Return a note where classes were found in a folder that each set holds (train/images/rose)."""
+    if layout[0] != SPLIT or FOLDER not in layout:
+        return []
+    return ["The classes are the folders inside the one folder that each set holds."]
+
+
+def _notes(tree: Tree, meaning: _Meaning, empty: tuple[str, ...], without: list[str]) -> list[str]:
     notes = []
+    unread = _unread(tree.others)
+    meant = set(unread)
     kinds = [
-        (listing.again, "link to a folder that is read already", "links to folders that are read already"),
-        (listing.upward, "link back to this folder or above it", "links back to this folder or above it"),
-        (listing.hidden, "hidden file", "hidden files"),
-        (listing.others, "file that is not a picture", "files that are not pictures"),
-        (listing.loose, "picture outside any class folder", "pictures outside any class folder"),
-        (listing.unnamed, "picture whose name is not Unicode", "pictures whose names are not Unicode"),
+        (tree.again, "link to a folder that is read already", "links to folders that are read already"),
+        (tree.upward, "link back to this folder or above it", "links back to this folder or above it"),
+        (tree.left_out_runs(), "folder of runs", "folders of runs"),
+        (tree.programs, "folder of another program", "folders of other programs"),
+        (tree.hidden, "hidden file", "hidden files"),
+        (
+            [path for path in tree.others if path not in meant],
+            "file that is not a picture",
+            "files that are not pictures",
+        ),
+        (meaning.loose, "picture outside any class folder", "pictures outside any class folder"),
+        (meaning.strange, "picture outside any set", "pictures outside any set"),
+        (tree.unnamed, "picture whose name is not Unicode", "pictures whose names are not Unicode"),
+        (without, "folder without pictures", "folders without pictures"),
     ]
     for paths, one, many in kinds:
         if paths:
-            names = listed((path.encode("utf-8", "replace").decode() for path in paths), 3)
-            notes.append(f"{counted(len(paths), one, many)} left out ({names}).")
+            notes.append(f"{counted(len(paths), one, many)} left out ({_listed(paths)}).")
+    if unread:
+        them = plural(len(unread), "it", "them")
+        notes.append(
+            f"{counted(len(unread), 'file')} in a format that is not read left out ({_endings(unread)}); "
+            f"convert {them} to JPEG or PNG."
+        )
     if empty:
         notes.append(f"{counted(len(empty), 'empty class folder')} left out ({listed(empty)}).")
     return notes
+
+
+def _listed(paths: list[str], limit: int = 3) -> str:
+    return listed((_shown(path) for path in paths), limit)
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()

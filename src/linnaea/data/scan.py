@@ -139,19 +139,21 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
     """
     unusable = [problem for problem in scan.problems if problem.kind in UNUSABLE]
     reasons = listed(problem.message.rstrip(".") for problem in unusable)
+    pictures = counted(sum(len(problem.paths) for problem in unusable), "picture")
     if strict and unusable:
         raise DataError(
-            f"{counted(len(unusable), 'picture')} cannot be read: {reasons}.",
+            f"{pictures} cannot be read: {reasons}.",
             f"Restore or remove them, or leave {option('strict')} out to continue without them.",
         )
     for problem in scan.problems:
         if problem.kind == "one_class":
-            raise DataError(problem.message, "Classification needs two classes or more.")
+            why = f" {pictures} cannot be read: {reasons}." if unusable else ""
+            raise DataError(f"{problem.message}{why}", "Classification needs two classes or more.")
     if not unusable:
         return scan
     whole = scan.select([row for row, picture_hash in enumerate(scan.hashes) if picture_hash])
     paths = listed(sorted(path for problem in unusable for path in problem.paths), 3)
-    notes = f"{counted(len(unusable), 'picture')} left out as unreadable ({paths}).", f"{reasons}."
+    notes = f"{pictures} left out as unreadable ({paths}).", f"{reasons}."
     return replace(whole, dataset=replace(whole.dataset, notes=(*whole.dataset.notes, *notes)))
 
 
@@ -212,6 +214,7 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
                 for name in result.look.header.peculiarities:
                     peculiar[name].append(dataset.paths[row])
             bar.update()
+    read.problems = _joined(read.problems)
     if store is not None:
         read.photographs = from_store(store, files, read.hashes)
     for name, paths in peculiar.items():
@@ -223,6 +226,22 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
             message = f"{counted(len(paths), 'picture')} {verb} {done} ({listed(paths)})."
             read.problems.append(Problem("converted", "note", tuple(paths), message))
     return read
+
+
+def _joined(problems: list[Problem]) -> list[Problem]:
+    """Return the problems with those of the same words as one: what must be installed is said once."""
+    paths: dict[str, list[str]] = {}
+    for problem in problems:
+        paths.setdefault(problem.message, []).extend(problem.paths)
+    joined = []
+    for problem in problems:
+        if (same := paths.pop(problem.message, None)) is None:
+            continue
+        if len(same) > 1:
+            message = f"{counted(len(same), 'picture')}, {listed(same, 3)}: {problem.message}"
+            problem = replace(problem, paths=tuple(same), message=message)
+        joined.append(problem)
+    return joined
 
 
 @dataclass(frozen=True)
@@ -268,7 +287,8 @@ def _read_one(
     except OSError as error:
         problem = Problem("unreadable", "error", (path,), f"{path} could not be read ({error.strerror}).")
     except MissingExtraError as error:
-        problem = Problem("unreadable", "error", (path,), f"{path} is a HEIC picture. {error}")
+        # The same words for each, so that they are said once (_joined).
+        problem = Problem("unreadable", "error", (path,), str(error))
     except DataError as error:
         problem = Problem("unreadable", "error", (path,), error.message)
     return _Result(problem=problem)

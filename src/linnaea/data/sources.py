@@ -4,6 +4,7 @@ from pathlib import Path
 
 from linnaea.data import flowers102, folders, mnist, tables
 from linnaea.data.dataset import Dataset
+from linnaea.data.layouts import AUTO
 from linnaea.errors import UsageError, did_you_mean
 
 NAMES = ("digits", "mnist", "flowers102")
@@ -21,20 +22,26 @@ def check_source(source: str | Path) -> None:
         raise _unknown(str(source), path)
 
 
-def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bool = False) -> Dataset:
+def open_dataset(
+    source: str | Path, *, data_dir: Path | None = None, strict: bool = False, layout: str | None = None
+) -> Dataset:
     """Return the labelled pictures of a named data set, a folder or a CSV file, without decoding them.
 
     Parameters
     ----------
     source: str or Path
         "digits" (5,000 MNIST digits that come with a dependency), "mnist" (all 70,000, found or fetched),
-        "flowers102" (8,189 photographs or some of them, found or fetched), a folder (one folder a class; or
-        train/, val/ and test/ that each hold one folder a class), or a CSV file with the columns path, label
-        and perhaps split. A name wins over a folder of that name, which is written ./mnist.
+        "flowers102" (8,189 photographs or some of them, found or fetched), a folder (one folder a class,
+        perhaps in train/, val/ and test/), or a CSV file with the columns path, label and perhaps split. A
+        name wins over a folder of that name, which is written ./mnist.
     data_dir: Path, optional
         Where the files of a named data set lie.
     strict: bool
         Refuse a source from which files would be left out, rather than noting them.
+    layout: str, optional
+        What the folders of a folder are, from the outside in: "class", "split/class", "class/split",
+        "folder/class" and the like. Default: found by their names and by what they hold, and asked for where
+        they may mean more than one thing.
 
     Raises UsageError for an unknown name, DataError for a source that cannot be used.
     """
@@ -49,7 +56,7 @@ def open_dataset(source: str | Path, *, data_dir: Path | None = None, strict: bo
             return flowers102.open_flowers102(folder, strict=strict)
     path = Path(source).expanduser()
     if path.is_dir():
-        return folders.open_folder(path, str(source), strict=strict)
+        return folders.open_folder(path, str(source), strict=strict, layout=layout or AUTO)
     if path.exists():
         # A pipe or a device with a table's name is the reader's to refuse.
         if path.suffix.lower() in {".csv", ".tsv"}:

@@ -11,7 +11,7 @@ from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
-from linnaea.text import classes_have, counted, listed, option
+from linnaea.text import classes_have, counted, listed, option, plural
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"
@@ -240,9 +240,12 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
     instead = f", or set nothing aside with {option('validation', 0)}" if name == "validation" else ""
     small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
     if small:
+        one = "only one picture to divide between training and test"
+        if name == "validation":
+            # Of a class of two, one is in the test set.
+            one = "only one picture outside the test set, and none to spare for validation"
         raise DataError(
-            f"{classes_have(small)} only one picture to divide between training and {name}.",
-            f"Add pictures of such a class, or leave it out{instead}.",
+            f"{classes_have(small)} {one}.", f"Add pictures of such a class, or leave it out{instead}."
         )
     if groups is None:
         return
@@ -313,7 +316,15 @@ def check_sets(dataset: Dataset, split: Split) -> None:
     for name, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
+            learned = {label.casefold(): label for label in known}
+            other = [
+                f"'{label}' ('{learned[label.casefold()]}' in training)"
+                for label in strange
+                if label.casefold() in learned
+            ]
+            hint = f" Of other capitals {plural(len(other), 'is', 'are')} {listed(other)}." if other else ""
+            cure = "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
             raise DataError(
-                f"{classes_have(strange)} pictures in the {name} set and none in the training set.",
-                "A network cannot learn a class that it never sees: add pictures of it, or leave it out.",
+                f"{classes_have(strange)} pictures in the {name} set and none in the training set.{hint}",
+                "Give each class one name in all sets." if len(other) == len(strange) else cure,
             )

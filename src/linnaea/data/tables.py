@@ -12,7 +12,7 @@ import numpy as np
 
 from linnaea import reading
 from linnaea.data.dataset import Dataset
-from linnaea.data.folders import SPLIT_NAMES
+from linnaea.data.layouts import SPLIT_NAMES
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 

@@ -89,8 +89,8 @@ def _whose(ahead: Forecast) -> str:
     """Return what was trained and evaluated: of a pretrained network, the probe alone."""
     probe = ahead.of == "probe"
     which = "The linear probe, not the fine-tuned network," if probe else "The same recipe"
-    pictures = f"{ahead.judged_on or 'validation'} picture"
-    on = "" if ahead.judged is None else f", evaluated on {formatting.counted(ahead.judged, pictures)}"
+    pictures = f"{ahead.evaluated_on or 'validation'} picture"
+    on = "" if ahead.evaluated is None else f", evaluated on {formatting.counted(ahead.evaluated, pictures)}"
     return f"{which} trained on subsets of the training set{on}."
 
 

@@ -222,8 +222,11 @@ class Forecast(_Strict):
     exponent: float | None = None
     classes: list[Gain] = Field(default_factory=list)
     of: _Text | None = None
-    judged_on: _Text | None = None
-    judged: _Count | None = None
+    # Runs of earlier versions say judged.
+    evaluated_on: _Text | None = Field(
+        default=None, validation_alias=AliasChoices("evaluated_on", "judged_on")
+    )
+    evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
 
 
 class Looks(_Strict):

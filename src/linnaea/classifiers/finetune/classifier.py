@@ -443,7 +443,9 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
         y = samples.labels(y, count_pictures(X))
-        return inference.judged(self._logits(X), torch.from_numpy(samples.class_numbers(y, self.classes_)))
+        return inference.loss_and_accuracy(
+            self._logits(X), torch.from_numpy(samples.class_numbers(y, self.classes_))
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return {"summary": one line, "parameters": count, …}, for the terminal and the report."""

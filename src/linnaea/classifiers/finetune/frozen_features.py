@@ -56,10 +56,10 @@ class FrozenFeatures:
             and returns the number of views.
         """
         how, n = (pictures.preprocessing, precision), len(pictures)
-        judged = 0 if held is None else len(held)
+        held_out = 0 if held is None else len(held)
         seen = pictures_seen(n, number_of_views, seed)
         rows = torch.empty((len(seen), feature_width(network)))
-        with Stage("probe", len(seen) + judged, on_step, bar=bar) as stage:
+        with Stage("probe", len(seen) + held_out, on_step, bar=bar) as stage:
             done, seconds = 0.0, 0.0
             while done < number_of_views:
                 started, ready = time.perf_counter(), len(pictures_seen(n, done, seed))
@@ -72,9 +72,9 @@ class FrozenFeatures:
                     seen = pictures_seen(n, number_of_views, seed)
                     if len(seen) > len(rows):
                         rows = torch.cat([rows, rows.new_empty((len(seen) - len(rows), rows.shape[1]))])
-                    stage.expect(len(seen) + judged)
+                    stage.expect(len(seen) + held_out)
             rows = rows[: len(seen)]
-            val = None if held is None else torch.empty((judged, rows.shape[1]))
+            val = None if held is None else torch.empty((held_out, rows.shape[1]))
             if held is not None and val is not None:
                 inference.features(network, stage.over(held), *how, out=val)
         return cls(rows, seen, val)

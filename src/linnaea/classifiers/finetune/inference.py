@@ -171,7 +171,7 @@ def head_logits(network: Any, features: Tensor) -> Tensor:
     return network.get_classifier()(features.to(where)).cpu()
 
 
-def judged(logits: Tensor, targets: Tensor) -> tuple[float, float]:
+def loss_and_accuracy(logits: Tensor, targets: Tensor) -> tuple[float, float]:
     """Return the mean cross-entropy in nats and the accuracy of logits (n, classes) for targets (n,)."""
     loss = float(cross_entropy(logits.double(), targets))
     return loss, float((logits.argmax(1) == targets).double().mean())

@@ -189,7 +189,7 @@ def _weight_and_bias(regression: Any) -> tuple[Tensor, Tensor]:
 
 def _judged(features: Tensor, weight: Tensor, bias: Tensor, targets: np.ndarray) -> tuple[float, float]:
     logits = nn.functional.linear(features, weight.float(), bias.float())
-    return inference.judged(logits, torch.from_numpy(targets))
+    return inference.loss_and_accuracy(logits, torch.from_numpy(targets))
 
 
 def _score(probe: Probe) -> tuple[float, float]:

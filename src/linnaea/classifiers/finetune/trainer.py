@@ -264,7 +264,7 @@ class Trainer:
             self._take_weights()
             centres = self.train.pictures.centres(inference.BATCH)
             logits = inference.logits(self.network, centres, self.preprocessing, self.precision)
-            train = inference.judged(logits, self.train.targets.cpu())
+            train = inference.loss_and_accuracy(logits, self.train.targets.cpu())
             val = self._validate()
         return EpochRecord(0, seconds, self.session.rate(0), *train, *val)
 
@@ -320,7 +320,7 @@ class Trainer:
         else:
             pictures = self.validation.pictures
             logits = inference.logits(self.network, pictures, self.preprocessing, self.precision)
-        return inference.judged(logits, torch.from_numpy(self.validation.targets))
+        return inference.loss_and_accuracy(logits, torch.from_numpy(self.validation.targets))
 
     def _hold_kept_epoch(self) -> None:
         if self.kept != "probe":

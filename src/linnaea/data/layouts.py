@@ -1,0 +1,309 @@
+"""What the folders of a data set mean: classes, sets, or neither; by name, by shape, or as asked."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from linnaea.data.tree import parent, parents
+from linnaea.errors import DataError, SettingError
+from linnaea.text import counted, listed, option, plural
+
+AUTO = "auto"
+FOLDER, CLASS, SPLIT = "folder", "class", "split"
+"""What a level of folders is: a class, a set, or neither, such as a place or a year."""
+
+Layout = tuple[str, ...]
+"""What each level is, from the outside in: ("split", "class") for train/rose/1.jpg."""
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
+    **dict.fromkeys(("eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}
+"""The names of folders (and values of a table) that mean a set, and the set they mean."""
+
+# What is added to such a name without changing what it means: train_images, test-set, TrainingData.
+_AFFIXES = {
+    *("set", "sets", "split", "data", "dataset", "folder", "dir", "images", "image", "imgs", "img"),
+    *("pictures", "picture", "pics", "photos", "photo", "samples", "sample", "files", "the", "my"),
+}
+_GLUED = re.compile(rf"\b({'|'.join(SPLIT_NAMES)})({'|'.join(sorted(_AFFIXES))})\b")
+# Half of the folders, and more than half of what lies in them, are alike: no accident.
+_ALIKE = 0.5
+
+
+@dataclass(frozen=True)
+class SetName:
+    """A folder's name that means a set: which, by which word, and what else the name says."""
+
+    split: str
+    word: str
+    rest: tuple[str, ...]
+
+
+def set_name(name: str) -> SetName | None:
+    """Return what a name says of a set; None where no word of it does, or two do.
+
+    Words are told apart by signs and capitals; numbers, words of one or two letters and such as "images" and
+    "set" say nothing.
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
+    parted = re.sub(r"\b(hold|held)[\W_]+out\b", r"\1out", parted)
+    words = [_GLUED.sub(r"\1", word.rstrip("0123456789")) for word in re.findall(r"[^\W_]+", parted)]
+    sets = [word for word in words if word in SPLIT_NAMES]
+    rest = tuple(word for word in words if len(word) > 2 and word not in {*SPLIT_NAMES, *_AFFIXES})
+    if [SPLIT_NAMES[word] for word in sets] == ["train", "val"]:
+        return SetName("train", "trainval", rest)
+    return SetName(SPLIT_NAMES[sets[0]], sets[0], rest) if len(sets) == 1 else None
+
+
+def as_sets(names: Iterable[str]) -> dict[str, SetName]:
+    """Return {name: the set it means} where each of the names means one, in the same manner; else nothing."""
+    meant = {name: set_name(name) for name in names}
+    known = {name: one for name, one in meant.items() if one is not None}
+    alike = len({one.rest for one in known.values()}) == 1
+    return known if alike and len(known) == len(meant) else {}
+
+
+def called_like_sets(names: Iterable[str]) -> list[str]:
+    """Return the names that may mean a set: that say nothing else, or stand beside one of another set."""
+    known = {name: one for name in names if (one := set_name(name)) is not None}
+    several = len({one.split for one in known.values()}) > 1
+    return [name for name, one in known.items() if several or not one.rest]
+
+
+def parsed(words: str) -> Layout:
+    """Return the layout that "split/class" asks for. Raises SettingError for what is none."""
+    layout = tuple(word.strip().lower() for word in words.split("/"))
+    if set(layout) - {FOLDER, CLASS, SPLIT} or layout.count(CLASS) != 1 or layout.count(SPLIT) > 1:
+        raise SettingError(
+            f"The layout '{words}' is not known.",
+            "Allowed are auto, or what each level of folders is, from the outside in: class, split/class, "
+            "class/split, folder/class and the like, with class once and split once at most.",
+        )
+    return layout
+
+
+class Shape:
+    """Where the pictures of a tree lie, by folder.
+
+    below: {folder: the folders in it that hold pictures, or folders with pictures}, "" being the root
+    direct: {folder: number of pictures right in it}
+    total: {folder: number of pictures in it and below}
+    """
+
+    def __init__(self, pictures: Sequence[str]) -> None:
+        self.direct = Counter(parent(path) for path in pictures)
+        self.total: Counter[str] = Counter()
+        folders = set(self.direct)
+        for folder, count in self.direct.items():
+            self.total[folder] += count
+            for above in parents(folder):
+                self.total[above] += count
+                folders.add(above)
+        self.below: dict[str, list[str]] = defaultdict(list)
+        for folder in sorted(folders - {""}):
+            self.below[parent(folder)].append(folder)
+
+    def names(self, folders: Iterable[str]) -> list[str]:
+        """Return the names of the filled folders in these folders, each once."""
+        return sorted({_name(inner) for folder in folders for inner in self.below.get(folder, ())})
+
+    def is_outer(self, folders: Iterable[str]) -> bool:
+        """Tell folders whose pictures lie for the most part in folders of their own."""
+        folders = list(folders)
+        return sum(self.direct[folder] for folder in folders) * 2 < sum(self.total[f] for f in folders)
+
+
+def _name(folder: str) -> str:
+    return folder.rpartition("/")[2]
+
+
+def find_layout(source: str, shape: Shape) -> Layout:
+    """Return what the folders of a data set mean, by their names and by what they hold.
+
+    In this order: all folders are called like sets (split/class); each holds folders called like sets
+    (class/split); they hold the same folders, or some are called like sets, which is refused; otherwise each
+    is a class.
+
+    Raises DataError, saying what it looks like and how each meaning is asked for, where more than one is
+    possible.
+    """
+    return _Reading(source, shape).layout()
+
+
+@dataclass
+class _Reading:
+    """The search for a layout: each step either knows, or refuses, or leaves it to the next."""
+
+    source: str
+    shape: Shape
+
+    @cached_property
+    def tops(self) -> list[str]:
+        return self.shape.below.get("", [])
+
+    def layout(self) -> Layout:
+        if as_sets(self.tops):
+            return self._of_sets()
+        if inner := self._sets_inside():
+            return inner
+        self._refuse_called_like_sets()
+        by_name = {top: [top] for top in self.tops}
+        self._refuse_same_folders((), by_name)
+        self._refuse_sets_inside()
+        return (CLASS,)
+
+    def _of_sets(self) -> Layout:
+        """Return split/class, after looking that each set holds classes, perhaps in one more folder."""
+        sets = as_sets(self.tops)
+        words: dict[str, set[str]] = defaultdict(set)
+        for one in sets.values():
+            words[one.split].add(one.word)
+        for split, several in words.items():
+            if len(several) > 1:
+                names = [name for name, one in sets.items() if one.split == split]
+                raise DataError(
+                    f"{self.source} contains {listed(names, last=' and ')}, which all mean the {split} set.",
+                    "Move one of them away, or rename it (train, val and test are known best).",
+                )
+        flat = [top for top in self.tops if not self.shape.below.get(top)]
+        if flat:
+            self._refuse_flat_sets(flat)
+        prefix: Layout = (SPLIT,)
+        level = list(self.tops)
+        while self._is_wrapped(level):
+            prefix, level = (*prefix, FOLDER), [self.shape.below[folder][0] for folder in level]
+        by_name: dict[str, list[str]] = defaultdict(list)
+        for folder in level:
+            for inner in self.shape.below.get(folder, ()):
+                by_name[_name(inner)].append(inner)
+        self._refuse_same_folders(prefix, by_name)
+        return (*prefix, CLASS)
+
+    def _is_wrapped(self, level: list[str]) -> bool:
+        """Tell folders that hold one folder each, which holds all the others: train/images/rose."""
+        inner = [self.shape.below.get(folder, []) for folder in level]
+        return all(
+            len(names) == 1 and self.shape.below.get(names[0]) and self.shape.is_outer(names)
+            for names in inner
+        )
+
+    def _refuse_flat_sets(self, flat: list[str]) -> None:
+        pictures = counted(sum(self.shape.total[top] for top in flat), "picture")
+        names, hold = listed(flat, last=" and "), plural(len(flat), "holds", "hold")
+        sorted_in = f"Sort them into class folders ({flat[0]}/rose/1.jpg)"
+        filled = [top for top in self.tops if top not in flat]
+        if not filled:
+            raise DataError(
+                f"{self.source} contains no class folders: {names} {plural(len(flat), 'is', 'are')} called "
+                f"like {plural(len(flat), 'a set', 'sets')} and {hold} {pictures}.",
+                f"{sorted_in}, or list them in a CSV with the columns path,label,split; if "
+                f"{names} are the classes, pass {option('layout', CLASS)}.",
+            )
+        without = f"move {names} away, train, and name the pictures with linnaea predict"
+        raise DataError(
+            f"{self.source}: {names} {hold} {pictures} and no class folders, so that their classes are "
+            "not known.",
+            f"{sorted_in}; or, if nobody knows their classes, {without}.",
+        )
+
+    def _sets_inside(self) -> Layout | None:
+        """Return class/split where each folder holds nothing but folders called like sets."""
+        inner = self.shape.names(self.tops)
+        sets = as_sets(inner)
+        if len({one.split for one in sets.values()}) < 2 or any(self.shape.direct[top] for top in self.tops):
+            return None
+        if len(self.tops) < 2:
+            return None
+        lowest = [folder for top in self.tops for folder in self.shape.below[top]]
+        if self.shape.is_outer(lowest):
+            classes = self.shape.names(lowest)
+            tops = listed(map(_name, self.tops), 5, last=" and ")
+            raise DataError(
+                f"{self.source} contains {tops}, which hold {listed(inner, last=' and ')}, which hold "
+                f"folders with pictures ({listed(classes, 5)}).",
+                f"If {listed(classes, 5, last=' and ')} are the classes, pass "
+                f"{option('layout', 'folder/split/class')}; if {tops} are, pass "
+                f"{option('layout', 'class/split')}.",
+            )
+        return (CLASS, SPLIT)
+
+    def _refuse_called_like_sets(self) -> None:
+        like = called_like_sets(self.tops)
+        if not like:
+            return
+        names, others = listed(like, last=" and "), [top for top in self.tops if top not in like]
+        is_set, are = plural(len(like), "a set", "sets"), plural(len(like), "is", "are")
+        beside = f", beside {listed(others, 5, last=' and ')}" if others else ""
+        message = f"{self.source} contains {names}, called like {is_set}{beside}."
+        as_classes = f"if every folder is a class, pass {option('layout', CLASS)}"
+        if others and any(self.shape.below.get(top) for top in like):
+            of_sets = option("layout", "split/class")
+            cure = f"If {names} {are} {is_set}, pass {of_sets}, which leaves the others out"
+        elif others:
+            cure = f"If {names} {are} no class, move {plural(len(like), 'it', 'them')} away"
+        else:
+            cure = "If each name says a set and a class, sort the pictures into train/rose/ and the like"
+        raise DataError(message, f"{cure}; {as_classes}.")
+
+    def _refuse_same_folders(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where most classes would hold the same folders, which may be the classes."""
+        inner = {
+            name: {inner.casefold() for inner in self.shape.names(folders)}
+            for name, folders in by_name.items()
+            if self.shape.is_outer(folders)
+        }
+        every = set().union(*inner.values())
+        if len(inner) < 2 or len(every) < 2 or len(inner) < _ALIKE * len(by_name):
+            return
+        if sum(len(names) for names in inner.values()) <= _ALIKE * len(every) * len(inner):
+            return
+        outside = listed(sorted(inner), 5, last=" and ")
+        folders = [folder for name in inner for folder in by_name[name]]
+        names = self.shape.names(folders)
+        inside = listed(names, 5, last=" and ")
+        outer, deeper = "/".join((*prefix, CLASS)), "/".join((*prefix, FOLDER, CLASS))
+        cure = (
+            f"If {outside} are the classes, pass {option('layout', outer)}; if {inside} are, pass "
+            f"{option('layout', deeper)}, and {option('group_column', FOLDER)} to keep each of "
+            f"{outside} in one set."
+        )
+        inmost = [below for folder in folders for below in self.shape.below.get(folder, ())]
+        if self.shape.is_outer(inmost):
+            cure += f" What lies in those is {option('layout', '/'.join((*prefix, FOLDER, FOLDER, CLASS)))}."
+        raise DataError(
+            f"{self.source} contains folders that hold the same folders: {outside} hold {inside}; either may "
+            "be the classes.",
+            cure,
+        )
+
+    def _refuse_sets_inside(self) -> None:
+        """Raise DataError for a class with a folder inside that says nothing but the name of a set."""
+        inside = [
+            folder
+            for top in self.tops
+            for folder in self.shape.below.get(top, ())
+            if (one := set_name(_name(folder))) is not None and not one.rest
+        ]
+        if inside and len(self.tops) > 1:
+            raise DataError(
+                f"{self.source} contains {listed(inside, 5)}, called like "
+                f"{plural(len(inside), 'a set', 'sets')}, and pictures in no such folder.",
+                f"If all pictures of a class are to be divided anew, pass {option('layout', CLASS)}; if only "
+                f"those in such folders are to be used, {option('layout', 'class/split')}.",
+            )
+
+
+def wrapper(source: str, shape: Shape) -> tuple[str, list[str]] | None:
+    """Return (the folder that holds the class folders, their names) where it lies in others alone."""
+    folder = ""
+    while len(shape.below.get(folder, ())) == 1 and (folder == "" or not shape.direct[folder]):
+        folder = shape.below[folder][0]
+    inner = [_name(name) for name in shape.below.get(folder, ())]
+    return (str(Path(source) / folder), inner) if folder and len(inner) > 1 else None

@@ -1,0 +1,251 @@
+"""Folders as people have them: which layouts are understood, and which are said to mean two things."""
+
+import numpy as np
+import pytest
+
+from linnaea.data.layouts import set_name
+from linnaea.data.sources import open_dataset
+from linnaea.errors import DataError, SettingError
+from linnaea.text import command_line
+
+KINDS = ("cat", "dog")
+
+
+def filled(*tops, inside=KINDS, count=2):
+    """{top/class: pictures} for each of these folders."""
+    return {f"{top}/{name}": count for top in tops for name in inside}
+
+
+def sets(dataset):
+    """{set: number of pictures}; None where there is no split."""
+    if dataset.splits is None:
+        return None
+    names, counts = np.unique(dataset.splits, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def refusal(root, **settings):
+    """What a person at a shell is told."""
+    token = command_line.set("linnaea train photos")
+    try:
+        with pytest.raises(DataError) as caught:
+            open_dataset(root, **settings)
+    finally:
+        command_line.reset(token)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("train", "dev", "test"), ("train", "val", "test")),
+        (("train", "eval", "test"), ("train", "val", "test")),
+        (("training", "validation", "testing"), ("train", "val", "test")),
+        (("Train", "Valid", "Hold-out"), ("train", "val", "test")),
+        (("train", "holdout"), ("train", "test")),
+        (("trainval", "test"), ("train", "test")),
+        (("train_val", "test"), ("train", "test")),
+        (("train_images", "test_images"), ("train", "test")),
+        (("trainset", "testset"), ("train", "test")),
+        (("TrainingData", "TestData"), ("train", "test")),
+        (("images-train", "images-test"), ("train", "test")),
+        (("train2017", "val2017", "test2017"), ("train", "val", "test")),
+        (("1 train", "2 test"), ("train", "test")),
+        (("asl_alphabet_train", "asl_alphabet_test"), ("train", "test")),
+        (("train.X1", "train.X2", "test.X"), ("train", "train", "test")),
+    ],
+)
+def test_sets_are_known_by_many_names(make_folder, names, expected):
+    dataset = open_dataset(make_folder(filled(*names)))
+    assert dataset.class_names == KINDS
+    found = dict(zip(names, expected, strict=True))
+    assert {path.split("/")[0]: split for path, split in zip(dataset.paths, dataset.splits, strict=True)} == (
+        found
+    )
+
+
+@pytest.mark.parametrize("name", ["test tube", "crash_test", "train station", "valley", "contest", "devil"])
+def test_a_word_in_a_name_makes_no_set(make_folder, name):
+    assert open_dataset(make_folder({name: 2, "dog": 2})).class_names == tuple(sorted((name, "dog")))
+
+
+def test_a_name_of_two_sets_is_none():
+    assert set_name("train or test") is None
+
+
+def test_folders_without_pictures_beside_the_sets_are_left_out(make_folder):
+    root = make_folder(filled("train", "test"))
+    (root / "annotations").mkdir()
+    (root / "annotations" / "a.xml").write_text("<a/>")
+    dataset = open_dataset(root)
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"train": 4, "test": 4})
+    assert dataset.notes == (
+        "1 file that is not a picture left out (annotations/a.xml).",
+        "1 folder without pictures left out (annotations).",
+    )
+
+
+def test_a_folder_of_other_files_is_no_class_and_an_empty_one_is(make_folder):
+    root = make_folder({"cat": 2, "dog": 2, "labels": 0, "fox": 0})
+    (root / "labels" / "a.txt").write_text("0 0 0")
+    dataset = open_dataset(root)
+    assert dataset.empty_classes == ("fox",)
+    assert "1 folder without pictures left out (labels)." in dataset.notes
+
+
+@pytest.mark.parametrize("inside", ["images", "{top}"])
+def test_one_folder_more_within_each_set_is_passed_through(make_folder, inside):
+    root = make_folder(
+        filled(*(f"{top}/{inside.format(top=top)}" for top in ("seg_train", "seg_test")), count=3)
+    )
+    dataset = open_dataset(root)
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"train": 6, "test": 6})
+    assert dataset.notes == ("The classes are the folders inside the one folder that each set holds.",)
+
+
+def test_classes_outside_and_sets_inside(make_folder):
+    dataset = open_dataset(make_folder(filled(*KINDS, inside=("train", "dev", "test"))))
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"train": 4, "val": 4, "test": 4})
+    assert dataset.split_name == "your folders dev, test and train"
+
+
+def test_val_is_the_test_set_where_there_is_no_other(make_folder):
+    dataset = open_dataset(make_folder(filled("train", "val")))
+    assert sets(dataset) == {"train": 4, "test": 4}
+    (note,) = dataset.notes
+    assert note.startswith("There is no test set: val is used as the test set, and validation pictures")
+    assert "add a test set, or divide all anew (split=0.7)" in note
+
+
+REFUSED = {
+    "two words for one set": (
+        filled("train", "test", "holdout"),
+        ["holdout and test, which all mean the test set"],
+    ),
+    "sets without classes": (
+        {"train": 4, "test": 2},
+        ["test and train are called like sets and hold 6 pictures", "pass --layout class."],
+    ),
+    "a test set without labels": (
+        filled("train") | {"test": 6},
+        ["test holds 6 pictures and no class folders", "test/rose/1.jpg", "linnaea predict"],
+    ),
+    "sets and another folder": (
+        filled("train", "test") | {"unlabelled": 3},
+        ["test and train, called like sets, beside unlabelled", "--layout split/class", "--layout class"],
+    ),
+    "a class called like a set": (
+        {"bus": 2, "car": 2, "train": 2},
+        ["train, called like a set, beside bus and car", "if every folder is a class, pass --layout class"],
+    ),
+    "classes and a test folder": ({"cat": 2, "dog": 2, "test": 2}, ["test, called like a set, beside cat"]),
+    "class and set in one name": (
+        {f"{kind}_{part}": 2 for kind in KINDS for part in ("train", "test")},
+        ["cat_test, cat_train, dog_test and dog_train, called like sets", "train/rose/"],
+    ),
+    "places outside": (
+        filled("site1", "site2", "site3"),
+        [
+            "site1, site2 and site3 hold cat and dog; either may be the classes",
+            "If site1, site2 and site3 are the classes, pass --layout class",
+            "if cat and dog are, pass --layout folder/class, and --group-column folder",
+        ],
+    ),
+    "a place without one class": (filled("2021", "2022") | {"2023/cat": 2}, ["--layout folder/class"]),
+    "a place without folders": (filled("a", "b") | {"unsorted": 2}, ["--layout folder/class"]),
+    "pictures and masks": (filled(*KINDS, inside=("images", "masks")), ["cat and dog hold images and masks"]),
+    "places inside the sets": (
+        filled("train/north", "train/south", "test/north", "test/south"),
+        ["north and south hold cat and dog", "--layout split/class", "--layout split/folder/class"],
+    ),
+    "places outside the sets": (
+        filled("north/train", "north/test", "south/train", "south/test"),
+        ["which hold test and train, which hold folders with pictures", "--layout folder/split/class"],
+    ),
+    "places and years": (filled("n/2020", "n/2021", "s/2020", "s/2021"), ["--layout folder/folder/class"]),
+    "a set in one class": (
+        {"cat/train": 2, "cat/test": 2, "dog": 4},
+        ["cat/test, cat/train, called like sets, and pictures in no such folder", "--layout class/split"],
+    ),
+    "a folder around": (filled("pictures"), ["which holds 2 folders with pictures (cat, dog)"]),
+    "two folders around": (filled("a/b"), ["Name the folder that holds the class folders, "]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_may_mean_two_things_is_said_with_both_commands(make_folder, case):
+    spec, sentences = REFUSED[case]
+    told = refusal(make_folder(spec))
+    assert all(sentence in told for sentence in sentences), told
+
+
+def test_the_folder_to_name_is_named(make_folder):
+    root = make_folder(filled("a/b"))
+    assert f"Name the folder that holds the class folders, {root}/a/b; or" in refusal(root)
+    assert open_dataset(root / "a" / "b").class_names == KINDS
+
+
+@pytest.mark.parametrize(
+    ("spec", "layout", "classes", "split"),
+    [
+        ({"bus": 2, "train": 2}, "class", ("bus", "train"), None),
+        (filled("site1", "site2"), "class", ("site1", "site2"), None),
+        (filled("site1", "site2"), "folder/class", KINDS, None),
+        (filled("site1", "site2"), " Folder/Class", KINDS, None),
+        (filled("n/2020", "s/2021"), "folder/folder/class", KINDS, None),
+        (filled("train/n", "train/s", "test/n"), "split/folder/class", KINDS, {"train": 8, "test": 4}),
+        (filled("n/train", "n/test", "s/train"), "folder/split/class", KINDS, {"train": 8, "test": 4}),
+        (filled("train", "test"), "class", ("test", "train"), None),
+        (filled("pictures"), "folder/class", KINDS, None),
+    ],
+)
+def test_a_layout_that_is_asked_for(make_folder, spec, layout, classes, split):
+    dataset = open_dataset(make_folder(spec), layout=layout)
+    assert (dataset.class_names, sets(dataset)) == (classes, split)
+
+
+def test_folders_that_are_neither_become_a_column(make_folder):
+    dataset = open_dataset(make_folder(filled("n/2020", "s/2021", count=1)), layout="folder/folder/class")
+    assert dataset.columns == {
+        "folder": {
+            "n/2020/cat/0.png": "n/2020",
+            "n/2020/dog/0.png": "n/2020",
+            "s/2021/cat/0.png": "s/2021",
+            "s/2021/dog/0.png": "s/2021",
+        }
+    }
+
+
+def test_what_a_layout_does_not_reach_is_left_out_and_told(make_folder):
+    root = make_folder(filled("train", "test") | {"extra": 1, "more/cat": 1, "train": 1})
+    dataset = open_dataset(root, layout="split/class")
+    assert dataset.notes == (
+        "2 pictures outside any class folder left out (extra/0.png, train/0.png).",
+        "1 picture outside any set left out (more/cat/0.png).",
+    )
+
+
+@pytest.mark.parametrize("layout", ["classes", "class/class", "split/split/class", "", "folder"])
+def test_an_unknown_layout_is_refused(make_folder, layout):
+    with pytest.raises(SettingError, match="is not known"):
+        open_dataset(make_folder({"a": 1, "b": 1}), layout=layout or " ")
+
+
+def test_a_layout_deeper_than_the_folders_is_refused(make_folder):
+    told = refusal(make_folder({"a": 1, "b": 1}), layout="folder/class")
+    assert "contains 2 pictures, none of them 2 folders deep" in told
+    told = refusal(make_folder({"a/x": 1, "b/x": 1}), layout="split/class")
+    assert "contains no folder that is called like a set: a/x/0.png, b/x/0.png" in told
+
+
+def test_classes_may_hold_folders_of_their_own(make_folder):
+    dataset = open_dataset(make_folder({"rose/red": 2, "rose/white": 2, "tulip": 3, "lily/x": 1}))
+    assert dataset.class_names == ("lily", "rose", "tulip")
+
+
+def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
+    from linnaea.data.split import make_split
+
+    dataset = open_dataset(make_folder({"train/Cat": 3, "train/dog": 3, "test/cat": 2, "test/dog": 2}))
+    with pytest.raises(DataError, match=r"Of other capitals is 'cat' \('Cat' in training\)\. Give each"):
+        make_split(dataset, "official")
