@@ -151,3 +151,25 @@ def test_a_classifier_in_python_finds_the_range_of_its_files(counts):
     np.testing.assert_allclose(
         classifier.predict_proba([Image.open(content)]), classifier.predict_proba(files[:1]), atol=1e-3
     )
+
+
+def test_predict_names_pictures_of_a_brightness_that_was_not_learned(trained, bars, tmp_path, capsys):
+    levels = np.asarray(Image.open(bars / "bar 1" / "03.png"))
+    for name, changed in {"dark": levels // 5, "light": 255 - levels // 4, "near": levels + 3}.items():
+        Image.fromarray(changed.astype(np.uint8)).save(tmp_path / f"{name}.png")
+    files = [tmp_path / name for name in ("dark.png", "light.png", "near.png")] + [bars / "bar 1" / "03.png"]
+    capsys.readouterr()
+    assert main(["predict", str(trained), *map(str, files), "--format", "json"]) == 0
+    printed = capsys.readouterr()
+    remarks = [answer.get("brightness") for answer in json.loads(printed.out)]
+    assert remarks == ["darker", "brighter", None, None]
+    assert "2 pictures are far darker or brighter than any that the network learned" in printed.err
+
+
+def test_predict_names_numbers_of_another_kind(counts, tmp_path, capsys):
+    train(counts, tmp_path / "run", *PERCEPTRON)
+    counted = np.asarray(Image.open(next(counts.glob("*/*.tif"))))
+    Image.fromarray((counted / 300).astype(np.float32)).save(tmp_path / "shares.tif")
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "shares.tif"), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["brightness"] == "darker"

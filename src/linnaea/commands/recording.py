@@ -39,6 +39,7 @@ def record_study(run: RunFolder, study: Study) -> None:
             "pixels": {
                 "size": study.size,
                 "colour": study.colour,
+                "brightness": _brightness(study),
                 "value_range": list(value_range) if isinstance(value_range, tuple) else value_range,
             },
         }
@@ -56,6 +57,12 @@ def record_study(run: RunFolder, study: Study) -> None:
     _print_missing_classes(per_class)
     _record_leaks(run, study)
     record_check(run, dataset, study.scan.problems)
+
+
+def _brightness(study: Study) -> list[float] | None:
+    """Return the brightness of the darkest and of the brightest training picture."""
+    of_each = study.scan.brightness[study.rows("train")]
+    return [round(float(of_each.min()), 1), round(float(of_each.max()), 1)] if len(of_each) else None
 
 
 def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:

@@ -60,6 +60,8 @@ class Look:
         1st, 5th and 99th percentile of its grey levels, 0 to 255.
     colour: float
         Mean difference between the strongest and the weakest of R, G and B.
+    brightness: float
+        Mean of its levels, 0 to 255.
     softness: float
         Change of the gradient over the gradient, on the strongest edges: small where edges are wide.
     small: (ndarray of uint64, (8,); ndarray of uint8, (64, 64)) or None
@@ -72,6 +74,7 @@ class Look:
     dark: float
     high: float
     colour: float
+    brightness: float
     softness: float
     small: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
@@ -105,6 +108,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
         dark=dark,
         high=high,
         colour=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
+        brightness=float(colours.mean()),
         softness=_softness(image) if comparable else np.inf,
         small=(view_hashes(grey), thumbnail) if comparable else None,
     )

@@ -40,6 +40,8 @@ class Scan:
         What is wrong with the data set, errors first. A selection keeps those of the whole.
     taken: tuple of (str, float) or None, (n,)
         Camera and moment of each photograph (see headers.Header); None where its file does not say.
+    brightness: ndarray of float, (n,)
+        Mean of the levels of each, 0 to 255; NaN where it cannot be used.
     photographs: DecodedPictures or None
         The pictures as a network takes them that sees them at any size: where a side was asked for.
     squares: ndarray of uint8, (n, size, size) or (n, size, size, 3), or None
@@ -52,6 +54,7 @@ class Scan:
     copies: np.ndarray
     problems: tuple[Problem, ...]
     taken: tuple[tuple[str, float] | None, ...]
+    brightness: np.ndarray
     photographs: DecodedPictures | None = None
     squares: np.ndarray | None = None
 
@@ -64,6 +67,7 @@ class Scan:
             hashes=tuple(self.hashes[row] for row in rows.tolist()),
             copies=self.copies[rows],
             taken=tuple(self.taken[row] for row in rows.tolist()),
+            brightness=self.brightness[rows],
             photographs=None if self.photographs is None else self.photographs.select(rows),
             squares=None if self.squares is None else self.squares[rows],
         )
@@ -124,6 +128,7 @@ def scan(
         copies,
         tuple(by_severity(problems)),
         tuple(read.taken),
+        _brightness(dataset, read),
         read.photographs,
         read.squares,
     )
@@ -171,6 +176,13 @@ def _with_value_range(dataset: Dataset, asked: Asked | None) -> Dataset:
         f"(found from {pictures:,} of them; {option('value_range')} sets another)."
     )
     return replace(dataset, value_range=value_range, notes=(*dataset.notes, note))
+
+
+def _brightness(dataset: Dataset, read: "_Read") -> np.ndarray:
+    if dataset.pixels is not None:
+        return dataset.pixels.mean(axis=tuple(range(1, dataset.pixels.ndim)))
+    means = [read.looks[row].brightness if row in read.looks else np.nan for row in range(len(dataset))]
+    return np.array(means, dtype=np.float64)
 
 
 @dataclass

@@ -67,12 +67,13 @@ class Pixels(_Strict):
     """The pictures that a network takes: squares, or, of photographs, their shorter side; grey or colour.
 
     value_range: what numbers of more than 8 bits are read with (see decoding.read_picture); older runs have
-    none.
+    none. brightness: of the darkest and of the brightest training picture, the mean of its levels, 0 to 255.
     """
 
     size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     colour: bool = False
     value_range: _ValueRange | Literal["picture"] | None = None
+    brightness: _Interval | None = None
 
     @property
     def decoded_with(self) -> "ValueRange | None":
