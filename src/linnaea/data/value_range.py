@@ -15,6 +15,8 @@ from linnaea.text import option
 # Files whose first bytes are looked at, and pictures that are decoded for the numbers in them.
 LOOKED_AT, SAMPLE = 1000, 200
 _HEAD = 26  # bytes: those of PNG up to the bits of a channel
+# No other file is opened before the pass over all of them.
+_ENDINGS = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".jp2")
 # The largest numbers of 8, 10, 12, 14 and 16 bits; floats come as shares, or as numbers of 8 or 16 bits. And
 # what share of such a range must be used, or the numbers are something else: counts, degrees. A dark scan of
 # 16 bits, or a dark float, still has the levels that it needs.
@@ -60,7 +62,8 @@ def find_range(files: Sequence[Path | str]) -> tuple[tuple[float, float], int] |
     None where there are none among a sample of the files, or none with anything to be seen in it. The same
     files in the same order give the same range.
     """
-    deep = [file for file in _evenly(files, LOOKED_AT) if _may_be_deep(file)]
+    may_be = [file for file in files if str(file).lower().endswith(_ENDINGS)]
+    deep = [file for file in _evenly(may_be, LOOKED_AT) if _may_be_deep(file)]
     found = [each for each in in_order(_extremes, _evenly(deep, SAMPLE)) if each is not None]
     if not found:
         return None
