@@ -139,8 +139,9 @@ def _taken_as(folder: RunFolder, classifier: Any) -> TakenAs:
         side, value_range = int(classifier.kept_side()), classifier.preprocessing_.value_range
         return TakenAs(side, True, value_range, low_high)
     if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
+        shown = pixels.model_dump(include={"size", "colour"})
         raise RunError(
-            f"{folder.path / 'run.json'} is not valid: data.pixels is {pixels.model_dump()}, and the "
+            f"{folder.path / 'run.json'} is not valid: data.pixels is {shown}, and the "
             f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
