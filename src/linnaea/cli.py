@@ -77,7 +77,7 @@ def _run(tokens: list[str]) -> int:
     debug = "--debug" in tokens
     if debug:
         tokens.remove("--debug")
-    typed = command_line.set(command("linnaea", *tokens))
+    typed = command_line.set(printable(command("linnaea", *tokens)))
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -331,6 +331,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                      "each picture's darkest to its brightest."),
         Setting("split_from", "text", scope="run", fixed_by_rerun=True,
                 help="Run folder or split.csv whose split is used again, unchanged."),
+        Setting("copies", "choice", scope="run", default="near", choices=("near", "exact", "off"),
+                help="What counts as a copy, which stays in one set with its original: near (the picture "
+                     "recompressed, resized, cropped, mirrored or brightened, too), exact (equal files "
+                     "only), or off."),
         Setting("group_column", "text", scope="run",
                 help="Column of the CSV that names each picture's group, such as a person or a place; "
                      "the pictures of a group stay in one set."),

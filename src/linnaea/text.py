@@ -40,6 +40,15 @@ def classes_have(names: Sequence[str]) -> str:
     return f"The class {quoted} has" if len(names) == 1 else f"{len(names):,} classes ({quoted}) have"
 
 
+def is_unicode(text: str) -> bool:
+    """Tell text that can be written as UTF-8 from a file's name with bytes of another encoding (PEP 383)."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def percent(share: float | None, decimals: int = 1) -> str:
     """Return 0.967 as "96.7 %"; a missing value as an en dash."""
     return "–" if share is None else f"{100 * share:.{decimals}f} %"

@@ -42,7 +42,7 @@ def test_val_is_the_test_set_of_a_tutorial(bars, tmp_path, capsys):
         shutil.copytree(bars, tmp_path / "bees" / split)
     assert main(["train", str(tmp_path / "bees"), *QUICK, "--out", str(tmp_path / "r")]) == 0
     said = told(capsys)
-    assert "There is no test set: val is used as the test set" in said
+    assert "There is no test set, so the validation set is used as one" in said
     assert "divide all anew (--split 0.7)" in said
     assert RunFolder.open(tmp_path / "r").info.data.splits == {"train": 32, "val": 4, "test": 36}
 
@@ -140,3 +140,23 @@ def test_a_run_whose_output_was_closed_says_so(bars, tmp_path):
         "failed",
         "Its output was piped to a program that has ended.",
     )
+
+
+@pytest.mark.parametrize("command", [["check"], ["train", *QUICK]])
+def test_a_place_that_is_not_unicode_is_refused_in_a_sentence(bars, tmp_path, capsys, monkeypatch, command):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(bars, place)
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    assert main([*command, str(place)]) == 2
+    assert "caf\\xe9 is not Unicode, and no run can record it." in told(capsys)
+    monkeypatch.chdir(place)
+    assert main([*command, "."]) == 2
+    assert "caf\\xe9 is not Unicode, and no run can record it." in told(capsys)
+
+
+def test_a_run_is_not_begun_in_a_place_that_is_not_unicode(bars, tmp_path, capsys):
+    out = str(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert main(["train", str(bars), *QUICK, "--out", out]) == 1
+    assert "caf\\xe9 is not Unicode. Choose another folder with --out." in told(capsys)

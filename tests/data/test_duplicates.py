@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from linnaea.data import duplicates
+from linnaea.data import duplicates, likeness
 from linnaea.data.dataset import Dataset
 
 
@@ -45,14 +45,14 @@ CHANGES = {
 
 
 def thumbnail(image: Image.Image) -> Image.Image:
-    side = duplicates.THUMBNAIL
+    side = likeness.THUMBNAIL
     return image.resize((side, side), Image.Resampling.BILINEAR).convert("L")
 
 
 def near(images: list[Image.Image]) -> list[int]:
     small = [thumbnail(image) for image in images]
     hashes = np.stack([duplicates.view_hashes(image) for image in small])
-    return duplicates.near_copies(hashes, np.stack([np.asarray(image) for image in small])).tolist()
+    return duplicates.near_copies(hashes, np.stack([np.asarray(image) for image in small]))[0].tolist()
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -76,19 +76,20 @@ def test_one_strong_outline_does_not_make_pictures_the_same():
         discs.append(np.asarray(thumbnail(Image.fromarray(picture.astype(np.uint8)))))
     plain = [np.gradient(one.astype(float))[0].ravel() for one in discs]
     assert np.corrcoef(plain)[0, 1] > 0.75  # what the outline alone would say
-    assert duplicates.likeness(discs[0], discs[1]) < 0.7
-    assert duplicates.likeness(discs[0], discs[2]) < 0.7
+    assert likeness.align(discs[0], discs[1]).likeness < 0.7
+    assert likeness.align(discs[0], discs[2]).likeness < 0.7
 
 
 def test_even_pictures_are_like_nothing():
     even = np.full((64, 64), 128, np.uint8)
-    assert duplicates.likeness(even, even) == 0.0
+    assert likeness.align(even, even).likeness == 0.0
 
 
 def test_likeness_is_one_for_a_picture_and_its_mirror_image_and_symmetric():
     first, second = (np.asarray(thumbnail(scene(seed))) for seed in (1, 2))
-    assert duplicates.likeness(first, first[:, ::-1]) == pytest.approx(1, abs=1e-5)
-    assert duplicates.likeness(first, second) == pytest.approx(duplicates.likeness(second, first), abs=1e-6)
+    assert likeness.align(first, first[:, ::-1]).likeness == pytest.approx(1, abs=1e-5)
+    both = likeness.align(first, second), likeness.align(second, first)
+    assert both[0].likeness == pytest.approx(both[1].likeness, abs=1e-6)
 
 
 def test_the_first_view_is_imagehashs_phash():
@@ -110,7 +111,7 @@ def test_copies_pass_over_what_could_not_be_read_and_join_what_is_near():
         row: (duplicates.view_hashes(look), np.asarray(look))
         for row, look in zip((0, 2, 5), looks, strict=True)
     }
-    ids, problems = duplicates.find_copies(dataset, hashes, small)
+    ids, _, problems = duplicates.find_copies(dataset, hashes, small)
     assert [row for row in range(7) if ids[row] == ids[0]] == [0, 3, 5, 6]
     assert len(set(ids.tolist())) == 4
     assert [(problem.kind, problem.paths) for problem in problems] == [
@@ -119,4 +120,4 @@ def test_copies_pass_over_what_could_not_be_read_and_join_what_is_near():
 
 
 def test_no_pictures_no_copies():
-    assert duplicates.near_copies(np.zeros((0, 8), np.uint64), np.zeros((0, 64, 64), np.uint8)).size == 0
+    assert duplicates.near_copies(np.zeros((0, 8), np.uint64), np.zeros((0, 64, 64), np.uint8))[0].size == 0

@@ -113,14 +113,14 @@ def test_val_is_the_test_set_where_there_is_no_other(make_folder):
     dataset = open_dataset(make_folder(filled("train", "val")))
     assert sets(dataset) == {"train": 4, "test": 4}
     (note,) = dataset.notes
-    assert note.startswith("There is no test set: val is used as the test set, and validation pictures")
+    assert note.startswith("There is no test set, so the validation set is used as one, and validation")
     assert "add a test set, or divide all anew (split=0.7)" in note
 
 
 REFUSED = {
     "two words for one set": (
         filled("train", "test", "holdout"),
-        ["holdout and test, which all mean the test set"],
+        ["holdout and test, which both mean the test set"],
     ),
     "sets without classes": (
         {"train": 4, "test": 2},
@@ -249,3 +249,20 @@ def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
     dataset = open_dataset(make_folder({"train/Cat": 3, "train/dog": 3, "test/cat": 2, "test/dog": 2}))
     with pytest.raises(DataError, match=r"Of other capitals is 'cat' \('Cat' in training\)\. Give each"):
         make_split(dataset, "official")
+
+
+def test_a_set_in_a_set_is_refused_and_a_class_called_train_in_every_set_is_read(make_folder):
+    told = refusal(make_folder({**filled("train/train"), "test/test": 5}))
+    assert "test/test and train/train are called like the set around, and would be a class." in told
+    trains = make_folder(filled("train", "test", inside=("bus", "train")), name="vehicles")
+    assert open_dataset(trains).class_names == ("bus", "train")
+
+
+def test_folders_inside_classes_are_told_not_to_be_classes(make_folder):
+    root = make_folder({"bird/robin": 2, "bird/wren": 2, "fish/cod": 2, "fish/eel": 2})
+    assert open_dataset(root).notes == (
+        "The classes are bird and fish; the folders inside (cod, eel, robin and 1 more) are not told apart. "
+        "If they are the classes: layout='folder/class'.",
+    )
+    assert open_dataset(root, layout="class").notes == ()
+    assert open_dataset(root, layout="folder/class").class_names == ("cod", "eel", "robin", "wren")

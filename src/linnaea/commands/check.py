@@ -28,6 +28,7 @@ def check(
     layout: str | None = None,
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
+    copies: Literal["near", "exact", "off"] = "near",
 ) -> list[Any]:
     """Find a data set's problems before any training.
 
@@ -51,6 +52,9 @@ def check(
         "message"}.
     out
         Page with the problem pictures, or a folder for it. Default: check.html, or none with json.
+    copies
+        What counts as a copy: near (recompressed, resized, cropped, mirrored, brightened), exact (equal
+        files only) or off.
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
@@ -65,7 +69,7 @@ def check(
     if page is not None:
         refuse_own_file(page)
     read_with = parse(value_range)
-    scanned = scan(open_dataset(data, data_dir=data_dir, layout=layout), value_range=read_with)
+    scanned = scan(open_dataset(data, data_dir=data_dir, layout=layout), copies=copies, value_range=read_with)
     dataset, problems = scanned.dataset, list(scanned.problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])

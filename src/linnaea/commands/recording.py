@@ -8,9 +8,10 @@ from linnaea.commands.study import Study
 from linnaea.data import split_file
 from linnaea.data.dataset import SPLITS
 from linnaea.data.fingerprints import fingerprint
+from linnaea.data.groups import joined, numbered, whole_class_groups
 from linnaea.runs import test_reuse
 from linnaea.runs.folder import RunFolder
-from linnaea.text import classes_have, counted, listed
+from linnaea.text import classes_have, counted, listed, plural
 
 
 def record_study(run: RunFolder, study: Study) -> None:
@@ -23,6 +24,7 @@ def record_study(run: RunFolder, study: Study) -> None:
         name: {split: int((dataset.labels[study.rows(split)] == name).sum()) for split in SPLITS}
         for name in dataset.class_names
     }
+    scenes = _shared_scenes(study)
     run.update_info(
         data={
             "source": dataset.source,
@@ -42,6 +44,7 @@ def record_study(run: RunFolder, study: Study) -> None:
                 "brightness": _brightness(study),
                 "value_range": list(value_range) if isinstance(value_range, tuple) else value_range,
             },
+            **scenes,
         }
     )
     sizes = [int((dataset.labels == name).sum()) for name in per_class]
@@ -56,6 +59,8 @@ def record_study(run: RunFolder, study: Study) -> None:
     terminal.print_line("Split", f"{sets} · {study.split.protocol}")
     _print_missing_classes(per_class)
     _record_leaks(run, study)
+    if scenes:
+        _print_scenes(study, **scenes)
     record_check(run, dataset, study.scan.problems)
 
 
@@ -78,17 +83,21 @@ def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:
 
 def _record_leaks(run: RunFolder, study: Study) -> None:
     """Write run.json's key "leaks", and print what a given split lets through; a drawn one has none."""
-    ids = np.arange(len(study.dataset)) if study.groups is None else study.groups.ids
+    ids = _belonging(study)
     leaks = study.split.leaks(ids)
     test, val = ([study.dataset.paths[row] for row in leaks[split]] for split in ("test", "val"))
     run.update_info(leaks={"pictures": test, "n": len(test), "validation": len(val)})
     if test:
         verb, them = ("appears", "it") if len(test) == 1 else ("appear", "them")
+        why = "The split is used as given"
+        whole = whole_class_groups(study.dataset.labels, ids)
+        if whole and study.dataset.splits is None:
+            why = f"A class of nothing but copies is divided all the same ({listed(whole)})"
         terminal.print_line(
             "LEAK",
             f"{len(test):,} of {counted(len(study.rows('test')), 'test picture')} also {verb} in training or "
             f"validation, as a duplicate or through a shared group: {listed(test, 3)}",
-            f"The split is used as given; the accuracy is reported with and without {them}.",
+            f"{why}; the accuracy is reported with and without {them}.",
         )
     if val:
         verb = "appears" if len(val) == 1 else "appear"
@@ -97,6 +106,34 @@ def _record_leaks(run: RunFolder, study: Study) -> None:
             f"{len(val):,} of {counted(len(study.rows('val')), 'validation picture')} also {verb} in "
             "training: choices made on validation are optimistically biased.",
         )
+
+
+def _belonging(study: Study) -> np.ndarray:
+    """Return ids (n,), equal for pictures of which one in another set is a leak; equal files always are."""
+    together = [numbered(study.scan.hashes)] + ([] if study.groups is None else [study.groups.ids])
+    return joined(len(study.dataset), together)
+
+
+def _shared_scenes(study: Study) -> dict[str, int]:
+    """Return run.json's data: test pictures that show a scene of training or validation, and how many scenes.
+
+    What leaks is not among them; {} where there are none.
+    """
+    scenes = study.scan.scenes
+    leaked = study.split.leaks(_belonging(study))["test"]
+    rows = np.setdiff1d(study.split.leaks(scenes)["test"], leaked)
+    return {"scene_pictures": len(rows), "scenes": len(np.unique(scenes[rows]))} if len(rows) else {}
+
+
+def _print_scenes(study: Study, scene_pictures: int, scenes: int) -> None:
+    tested = counted(len(study.rows("test")), "test picture")
+    show = plural(scene_pictures, "shows", "show")
+    terminal.print_line(
+        "Scenes",
+        f"{scene_pictures:,} of {tested} {show} {plural(scenes, 'a scene', f'{scenes:,} scenes')} that "
+        "training or validation pictures show, too, with something else in it: the accuracy is that for new "
+        f"pictures of {plural(scenes, 'this scene', 'these scenes')}.",
+    )
 
 
 def count_evaluation(run: RunFolder, study: Study) -> None:

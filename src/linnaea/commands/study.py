@@ -136,7 +136,7 @@ def open_study(
     scanned = _usable(
         data,
         {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
-        {**taken_as, "value_range": value_range},
+        {**taken_as, "value_range": value_range, "copies": recipe.copies},
     )
     together = groups.find_groups(
         scanned.dataset,

@@ -108,8 +108,8 @@ def with_test_set(splits: np.ndarray) -> tuple[np.ndarray, str]:
     if set(splits.tolist()) - {""} != {"train", "val"}:
         return splits, ""
     note = (
-        "There is no test set: val is used as the test set, and validation pictures are taken from training. "
-        f"To keep val for validation, add a test set, or divide all anew ({option('split', 0.7)})."
+        "There is no test set, so the validation set is used as one, and validation pictures are taken from "
+        f"training. To keep it for validation, add a test set, or divide all anew ({option('split', 0.7)})."
     )
     return np.where(splits == "val", "test", splits), note
 

@@ -1,25 +1,29 @@
 """The same picture more than once: byte for byte, or resized, recompressed, cropped, mirrored, brightened.
 
-Perceptual hashes of several views (Zauner 2010, pHash) propose pairs of pictures; what a pair has in common
-is then measured on small copies, brought into line: the correlation of their gradients, each over its
-neighbours'. Hashes alone flag pictures that are only composed alike, a bright flower in the middle of a green
-ground, and one strong outline would rule plain gradients; fine edges everywhere do not coincide by chance.
+Perceptual hashes of several views (Zauner 2010, pHash) propose pairs of pictures; only these are looked at.
+Hashes alone flag pictures that are only composed alike, a bright flower in the middle of a green ground. So a
+pair is aligned (see likeness): where its edges coincide it shows one scene, and where nothing stands out from
+what is left over, it is one picture.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.groups import joined, numbered
+from linnaea.data.likeness import align, change
 from linnaea.data.problems import Problem
-from linnaea.text import listed
+from linnaea.text import counted, listed, option
 
-THUMBNAIL = 64
-"""Side of the small grey copies that are compared, in pixels, whatever the shape of the picture."""
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
+
+NEAR, EXACT, OFF = COPIES = ("near", "exact", "off")
+"""What may count as a copy: near copies as well, equal files only, nothing."""
 
 SMALLEST = 64
 """Shorter side in pixels below which pictures are compared byte for byte only: two digits 3 in 28 x 28 pixels
@@ -28,11 +32,24 @@ are as alike as a photograph and its copy."""
 # Bits of 64 that may differ for a pair to be looked at. Of 150 flowers cropped by up to 5 % at random, all
 # are within 10, and 4 of 100,000 pairs of different flowers; at 12 these would be 33.
 _NEAR_BITS = 10
-# Correlation from which two pictures are the same. Copies of those flowers, cropped by up to 5 %, reached
+# Correlation from which two pictures show one scene. Copies of those flowers, cropped by up to 5 %, reached
 # 0.89 or more; of 1,469 pairs of different flowers within 14 bits the most alike 0.39.
-_SAME = 0.75
-# A pair takes 3 ms. Of data in which more pairs look alike (scans, X-rays), the nearest are compared.
+_ALIKE = 0.75
+# Change from which two pictures of one scene are two. Of photographs, 0.2 to 2.4 is left by compression,
+# crops, blur, contrast and brightness; an ellipse of a quarter of the width makes 10 or more, a visible spot
+# of 4 % or a caption 4 or more.
+_CHANGED = 3.0
+# A pair takes 3 ms, of one scene 6. Of data in which more pairs look alike (scans, X-rays), the nearest are
+# compared.
 _MOST_COMPARED = 20_000
+# So often a picture is compared within its scene: the frames of a camera do not take the square of their
+# number. A copy is among the nearest.
+_MOST_IN_A_SCENE = 5
+# Frames of one scene in which nothing changes that can be seen so small are as alike as copies. They are
+# taken for frames from so many different pictures on …
+_MANY = 5
+_LARGE = 0.2  # … if they are more than this share of all pictures, a whole class, or several classes
+_SOME = 3  # … or from so many on, if so many different pictures in all are known of the scene
 MOST_WITH_VIEWS = 40_000
 """Up to so many pictures crops are looked for: every view is compared with every picture, in some 20 s."""
 _BLOCK = 4_000_000  # distances held at a time: 32 MB as uint64
@@ -47,22 +64,6 @@ _VIEWS = (
     (0.0, 0.05, 0.95, 1.0),
     (0.05, 0.05, 1.0, 1.0),
 )
-# The same for one side alone, as pairs are aligned: every combination of two is tried.
-_SPANS = (
-    (0, 1),
-    (0, 0.975),
-    (0.025, 1),
-    (0.025, 0.975),
-    (0, 0.95),
-    (0.05, 1),
-    (0.05, 0.95),
-    (0, 0.9),
-    (0.1, 1),
-)
-_ALIGNED = 32  # pixels a side of the copies that are correlated
-_NEIGHBOURS = 5  # pixels a side of the square whose gradients a gradient is measured against
-# Least strength of such a square, as a share of the picture's: noise in an even sky is not blown up.
-_FAINT = 0.1
 
 
 def view_hashes(thumbnail: Image.Image) -> np.ndarray:
@@ -82,8 +83,8 @@ def view_hashes(thumbnail: Image.Image) -> np.ndarray:
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
-    """Return for each picture the first that it is the same as, but for the changes named above: int (n,).
+def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each picture the first that it is a near copy of, and the first of its scene: int (n,) each.
 
     A pair that others have joined is not compared, so that the frames of a film do not take the square of
     their number.
@@ -92,64 +93,73 @@ def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     thumbnails: ndarray of uint8, (n, 64, 64), grey
     """
     from scipy.cluster.hierarchy import DisjointSet
+    from threadpoolctl import threadpool_limits
 
-    alike = DisjointSet(range(len(hashes)))
+    copies, scenes = DisjointSet(range(len(hashes))), DisjointSet(range(len(hashes)))
     compared = 0
-    for first, second in _candidates(hashes).tolist():
-        if compared == _MOST_COMPARED:
-            break
-        if not alike.connected(first, second):
+    in_scene = [0] * len(hashes)
+    candidates = _candidates(hashes).tolist()
+    # The matrices are so small that threads would wait for one another.
+    with threadpool_limits(1, user_api="blas"):
+        for first, second in candidates:
+            if compared == _MOST_COMPARED:
+                break
+            enough = min(in_scene[first], in_scene[second]) >= _MOST_IN_A_SCENE
+            if copies.connected(first, second) or (enough and scenes.connected(first, second)):
+                continue
             compared += 1
-            if likeness(thumbnails[first], thumbnails[second]) >= _SAME:
-                alike.merge(first, second)
-    same = np.arange(len(hashes))
+            pair = align(thumbnails[first], thumbnails[second])
+            if pair.likeness < _ALIKE:
+                continue
+            in_scene[first] += 1
+            in_scene[second] += 1
+            scenes.merge(first, second)
+            if change(pair) < _CHANGED:
+                copies.merge(first, second)
+    return _firsts(copies), _firsts(scenes)
+
+
+def _firsts(alike: "DisjointSet") -> np.ndarray:
+    firsts = np.arange(len(alike))
     for subset in alike.subsets():
-        same[list(subset)] = min(subset)
-    return same
-
-
-def likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how well the edges of two grey thumbnails (64, 64) coincide once they are aligned: -1 to 1.
-
-    Either may be a crop of the other, or of its mirror image: the best of all is what counts.
-    """
-    best = 0.0
-    for whole, part in ((first, second), (second, first)):
-        views = _unit_gradients(_crops(whole))
-        for seen in (part, part[:, ::-1]):
-            # The first crop is the whole.
-            best = max(best, float((views @ _unit_gradients(_crops(seen)[:1])[0]).max()))
-    return best
+        firsts[list(subset)] = min(subset)
+    return firsts
 
 
 def find_copies(
-    dataset: Dataset, hashes: Sequence[str], small: Mapping[int, tuple[np.ndarray, np.ndarray]]
-) -> tuple[np.ndarray, list[Problem]]:
-    """Return which pictures are the same, and what is wrong with that.
+    dataset: Dataset,
+    hashes: Sequence[str],
+    small: Mapping[int, tuple[np.ndarray, np.ndarray]],
+    counts: str = NEAR,
+) -> tuple[np.ndarray, np.ndarray, list[Problem]]:
+    """Return which pictures are the same, which show one scene, and what is wrong with that.
 
     hashes: of each picture's content; "" for one that cannot be used, which is nobody's copy.
     small: row → (view_hashes, thumbnail of uint8 (64, 64)) of each picture that can be compared.
+    counts: what counts as a copy, one of COPIES.
 
-    Returns (ids, problems): int64 (n,), equal for pictures that are the same; one problem or two for each
-    group of them.
+    Returns (copies, scenes, problems): int64 (n,), equal for pictures that are the same; the same for
+    pictures of one scene, copies among them; one problem or two for each group of either.
     """
+    apart = np.arange(len(dataset))
+    if counts == OFF:
+        return apart, apart, []
     exact = numbered(hashes)
     first = set(np.unique(exact, return_index=True)[1].tolist())
     # Of a picture that is there several times, one is compared with the others.
-    rows = [row for row in small if row in first]
-    near = np.arange(len(dataset))
+    rows = [row for row in small if row in first] if counts == NEAR else []
+    near, scene = apart.copy(), apart.copy()
     if rows:
         views, thumbnails = (np.stack([small[row][which] for row in rows]) for which in (0, 1))
-        near[rows] = np.array(rows)[near_copies(views, thumbnails)]
-    ids = joined(len(dataset), [exact, near])
-    groups: dict[int, list[int]] = defaultdict(list)
-    for row, number in enumerate(ids.tolist()):
-        groups[number].append(row)
-    problems = [
-        problem
-        for group in groups.values()
-        if len(group) > 1
-        for problem in _copy_problems(dataset, hashes, group)
+        near[rows], scene[rows] = (np.array(rows)[firsts] for firsts in near_copies(views, thumbnails))
+    scenes = joined(len(dataset), [exact, scene])
+    near = _captioned(dataset, near, scene, joined(len(dataset), [exact, near]), scenes)
+    frames = _frames(dataset, hashes, joined(len(dataset), [exact, near]), scenes)
+    near[frames] = frames
+    copies = joined(len(dataset), [exact, near])
+    problems = [problem for group in _together(copies) for problem in _copy_problems(dataset, hashes, group)]
+    problems += [
+        _scene_problem(dataset, group) for group in _together(scenes) if len(np.unique(copies[group])) > 1
     ]
     if len(rows) > MOST_WITH_VIEWS:
         message = (
@@ -157,15 +167,84 @@ def find_copies(
             f"there are {len(rows):,} different pictures, and crops are compared up to {MOST_WITH_VIEWS:,}."
         )
         problems.append(Problem("crops_not_searched", "note", (), message))
-    return ids, problems
+    return copies, scenes, problems
+
+
+def _together(ids: np.ndarray) -> list[list[int]]:
+    """Return the rows of each group of two or more, in the order of their first rows."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(ids.tolist()):
+        groups[number].append(row)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _captioned(
+    dataset: Dataset, near: np.ndarray, scene: np.ndarray, copies: np.ndarray, scenes: np.ndarray
+) -> np.ndarray:
+    """Return near, where two pictures of one class are copies if no other picture shows their scene.
+
+    Published photographs are found with and without a caption. Where the data show scenes, in three pictures
+    or more, such a pair is a scene that was seen twice.
+    """
+    groups = _together(scenes)
+    kinds = [len(np.unique(copies[group])) for group in groups]
+    near = near.copy()
+    if max(kinds, default=0) < _SOME:
+        for group in groups:
+            if len(set(dataset.labels[group].tolist())) == 1:
+                near[group] = scene[group]
+    return near
+
+
+def _frames(dataset: Dataset, hashes: Sequence[str], copies: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+    """Return the rows of near copies that are frames of one scene, so many are they or so different is it.
+
+    What fills a class or a good part of the data set, or stands in several classes time and again, is how
+    the pictures were taken: one background, in which nothing could be seen to change.
+    """
+    # How many different pictures are known of a scene.
+    kinds = {int(scenes[group[0]]): len(np.unique(copies[group])) for group in _together(scenes)}
+    pictures = len(set(filter(None, hashes)))
+    in_class = Counter(dataset.labels.tolist())
+    frames: list[int] = []
+    for group in _together(copies):
+        different = len({hashes[row] for row in group})
+        of_class = Counter(dataset.labels[group].tolist())
+        many = different >= _MANY and (
+            different > _LARGE * pictures
+            or any(of_class[name] == in_class[name] for name in of_class)
+            or sum(number >= _SOME for number in of_class.values()) > 1
+        )
+        if many or (different >= _SOME and kinds[int(scenes[group[0]])] >= _SOME):
+            frames += group
+    return np.array(frames, dtype=np.int64)
+
+
+def _scene_problem(dataset: Dataset, rows: list[int]) -> Problem:
+    paths, labels, splits = _described(dataset, rows)
+    message = f"{len(rows):,} pictures show one scene: {listed(paths)}"
+    if len(labels) > 1:
+        message += f"; of {counted(len(labels), 'class', 'classes')} ({listed(labels)})"
+    if len(splits) > 1:
+        message += f"; in different sets ({listed(splits)})"
+    offer = (
+        "To know how well a network does in new scenes, keep each scene in one set "
+        f"({option('group_column')} or {option('group_pattern')})."
+    )
+    return Problem("same_scene", "note", paths, f"{message}. {offer}")
+
+
+def _described(dataset: Dataset, rows: list[int]) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """Return the paths, the labels and the given sets of these rows, each sorted."""
+    paths = tuple(sorted(dataset.paths[row] for row in rows))
+    labels = sorted({str(dataset.labels[row]) for row in rows})
+    held = {str(dataset.splits[row]) for row in rows} if dataset.splits is not None else set()
+    return paths, labels, sorted(filter(None, held))
 
 
 def _copy_problems(dataset: Dataset, hashes: Sequence[str], rows: list[int]) -> list[Problem]:
     """Return what is wrong with copies of one picture: a leak, a doubtful label, both, or just copies."""
-    paths = tuple(sorted(dataset.paths[row] for row in rows))
-    labels = sorted({str(dataset.labels[row]) for row in rows})
-    held = {str(dataset.splits[row]) for row in rows} if dataset.splits is not None else set()
-    splits = sorted(filter(None, held))
+    paths, labels, splits = _described(dataset, rows)
     exact = len({hashes[row] for row in rows}) == 1
     kind = "exact_duplicate" if exact else "near_duplicate"
     same = "are the same, byte for byte" if exact else "are the same picture, nearly"
@@ -204,49 +283,3 @@ def _candidates(hashes: np.ndarray) -> np.ndarray:
     pairs = pairs[np.argsort(pairs[:, 2], kind="stable")]
     _, kept = np.unique(pairs[:, :2], axis=0, return_index=True)
     return pairs[np.sort(kept), :2]
-
-
-@cache
-def _sampling() -> np.ndarray:
-    """Return the matrix that resamples a line of a thumbnail: _ALIGNED pixels of each span, in a column.
-
-    A triangle filter as wide as a target pixel, as Pillow's bilinear resize.
-    """
-    centres = np.arange(THUMBNAIL) + 0.5
-    rows = []
-    for low, high in _SPANS:
-        step = (high - low) * THUMBNAIL / _ALIGNED
-        targets = low * THUMBNAIL + (np.arange(_ALIGNED) + 0.5) * step
-        weights = np.clip(1 - np.abs(centres - targets[:, None]) / step, 0, None)
-        rows.append(weights / weights.sum(axis=1, keepdims=True))
-    return np.concatenate(rows).astype(np.float32)
-
-
-def _crops(thumbnail: np.ndarray) -> np.ndarray:
-    """Return every crop of a thumbnail, (81, _ALIGNED, _ALIGNED) float32; the first is the whole."""
-    spans = len(_SPANS)
-    resampled = _sampling() @ thumbnail.astype(np.float32) @ _sampling().T
-    tiles = resampled.reshape(spans, _ALIGNED, spans, _ALIGNED).swapaxes(1, 2)
-    return tiles.reshape(spans * spans, _ALIGNED, _ALIGNED)
-
-
-def _unit_gradients(pictures: np.ndarray) -> np.ndarray:
-    """Return horizontal and vertical differences as one row a picture, of mean 0 and length 1.
-
-    Each is divided by the strength of its neighbourhood first, so that no single outline outweighs the rest.
-    An even picture has none, and is like nothing: its row is zero.
-    """
-    from scipy.ndimage import uniform_filter
-
-    across = pictures[:, 1:, 1:] - pictures[:, 1:, :-1]
-    down = pictures[:, 1:, 1:] - pictures[:, :-1, 1:]
-    power = across**2 + down**2
-    around = uniform_filter(power, size=(0, _NEIGHBOURS, _NEIGHBOURS), mode="nearest")
-    # 1: a level of grey, below which a difference is rounding. The filter's running sums may fall below 0.
-    strength = np.sqrt(np.maximum(around, 0) + _FAINT**2 * power.mean(axis=(1, 2), keepdims=True) + 1)
-    rows = np.concatenate(
-        [(across / strength).reshape(len(pictures), -1), (down / strength).reshape(len(pictures), -1)], axis=1
-    )
-    rows -= rows.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-3)

@@ -87,7 +87,11 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
         splits=divided if len(set(splits)) > 1 else None,
         split_name=f"your folders {listed(sorted(meaning.sets), last=' and ')}",
         root=root,
-        notes=(*_notes(tree, meaning, empty, without), *_wrapped(found), *filter(None, [note])),
+        notes=(
+            *_notes(tree, meaning, empty, without),
+            *_passed_over(found, shape, layout),
+            *filter(None, [note]),
+        ),
         empty_classes=empty,
         columns={FOLDER: dict(zip(paths, folders, strict=True))} if FOLDER in found else {},
     )
@@ -272,11 +276,21 @@ def _links_left_out(tree: Tree) -> str:
     return "".join(f"; {note.rstrip('.')}" for note in _notes(only, _Meaning(), (), []))
 
 
-def _wrapped(layout: Layout) -> list[str]:
-    """Return a note where classes were found in a folder that each set holds (train/images/rose)."""
-    if layout[0] != SPLIT or FOLDER not in layout:
+def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
+    """Return a note on folders with names of their own that were found to be no classes."""
+    if asked != AUTO:
         return []
-    return ["The classes are the folders inside the one folder that each set holds."]
+    if layout[0] == SPLIT and FOLDER in layout:
+        return ["The classes are the folders inside the one folder that each set holds."]
+    outer = shape.below.get("", [])
+    inner = shape.names(outer)
+    if layout == (CLASS,) and len(inner) > 1 and all(shape.is_outer([top]) for top in outer):
+        names = plural(len(inner), "folder", "folders")
+        return [
+            f"The classes are {listed(outer, 3, last=' and ')}; the {names} inside ({listed(inner, 3)}) are "
+            f"not told apart. If they are the classes: {option('layout', 'folder/class')}."
+        ]
+    return []
 
 
 def _notes(tree: Tree, meaning: _Meaning, empty: tuple[str, ...], without: list[str]) -> list[str]:

@@ -59,7 +59,9 @@ def make_folds(
         raise SettingError(
             f"{counted(len(rows), 'picture')} cannot be divided into {number} folds.", "Ask for fewer."
         )
-    together = np.arange(len(dataset)) if groups is None else groups.ids
+    together = np.arange(len(dataset))
+    if groups is not None:
+        together[rows] = groups.divisible(dataset.labels[rows], rows)
     _check_divisible(dataset.labels[rows], together[rows])
     if number > (distinct := len(np.unique(together[rows]))):
         raise SettingError(

@@ -24,11 +24,26 @@ class Groups:
         else the group's first path; "" for a picture that stands alone.
     words: str
         By what they were found, for the report: "31 groups by patient, 2 groups of copies".
+    asked_for: ndarray of int64, (n,), or None
+        As ids, of what the user asked for alone; None where that is all.
     """
 
     ids: np.ndarray
     names: tuple[str, ...]
     words: str = ""
+    asked_for: np.ndarray | None = None
+
+    def divisible(self, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the ids of these rows, (m,), by which a draw may divide them; labels (m,): theirs.
+
+        Copies that fill a whole class are taken apart, down to what the user asked for: without that, the
+        class could not be divided at all. What a draw then lets through, Split.leaks returns.
+        """
+        ids = self.ids[rows]
+        if self.asked_for is None:
+            return ids
+        filling = np.isin(ids, list(whole_class_groups(labels, ids).values()))
+        return np.where(filling, ids.max(initial=0) + 1 + self.asked_for[rows], ids)
 
 
 def find_groups(
@@ -75,6 +90,7 @@ def find_groups(
     relations = [(word, numbered(values)) for word, values in named]
     if seconds is not None:
         relations.append((f"of pictures taken within {seconds:g} s", _bursts(dataset, taken, seconds)))
+    asked_for = joined(len(dataset), [numbers for _, numbers in relations])
     if copies is not None:
         relations.append(("of copies", np.asarray(copies)))
     ids = joined(len(dataset), [numbers for _, numbers in relations])
@@ -86,7 +102,7 @@ def find_groups(
         alone = sum(not value for value in named[number][1]) if by_user else 0
         count = len(sizes) - alone if by_user else sum(size > 1 for size in sizes.values())
         words += [f"{counted(count, 'group')} {word}"] if count else []
-    return Groups(ids, _names(dataset, ids, [values for _, values in named]), ", ".join(words))
+    return Groups(ids, _names(dataset, ids, [values for _, values in named]), ", ".join(words), asked_for)
 
 
 def whole_class_groups(labels: np.ndarray, ids: np.ndarray) -> dict[str, int]:

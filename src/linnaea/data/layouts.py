@@ -168,8 +168,10 @@ class _Reading:
         for split, several in words.items():
             if len(several) > 1:
                 names = [name for name, one in sets.items() if one.split == split]
+                called = {"train": "training", "val": "validation"}.get(split, split)
                 raise DataError(
-                    f"{self.source} contains {listed(names, last=' and ')}, which all mean the {split} set.",
+                    f"{self.source} contains {listed(names, last=' and ')}, which "
+                    f"{plural(len(names) - 1, 'both', 'all')} mean the {called} set.",
                     "Move one of them away, or rename it (train, val and test are known best).",
                 )
         flat = [top for top in self.tops if not self.shape.below.get(top)]
@@ -183,6 +185,7 @@ class _Reading:
         for folder in level:
             for inner in self.shape.below.get(folder, ()):
                 by_name[_name(inner)].append(inner)
+        self._refuse_sets_again(by_name)
         self._refuse_same_folders(prefix, by_name)
         return (*prefix, CLASS)
 
@@ -193,6 +196,26 @@ class _Reading:
             len(names) == 1 and self.shape.below.get(names[0]) and self.shape.is_outer(names)
             for names in inner
         )
+
+    def _refuse_sets_again(self, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where a set's folder holds one of its own name, and others do not alike.
+
+        A class may be called train, or test: it then lies in every set.
+        """
+        again = [
+            folder
+            for name, folders in by_name.items()
+            for folder in folders
+            if (one := set_name(name)) is not None
+            and all((top := set_name(path.split("/")[0])) and top.split == one.split for path in folders)
+        ]
+        if again:
+            asked, are = option("layout", "split/class"), plural(len(again), "is", "are")
+            raise DataError(
+                f"{self.source}: {listed(again, 5, last=' and ')} {are} called like the set around, and "
+                "would be a class.",
+                f"Move what lies there one folder up; if it is a class, pass {asked}.",
+            )
 
     def _refuse_flat_sets(self, flat: list[str]) -> None:
         pictures = counted(sum(self.shape.total[top] for top in flat), "picture")
@@ -245,7 +268,9 @@ class _Reading:
         as_classes = f"if every folder is a class, pass {option('layout', CLASS)}"
         if others and any(self.shape.below.get(top) for top in like):
             of_sets = option("layout", "split/class")
-            cure = f"If {names} {are} {is_set}, pass {of_sets}, which leaves the others out"
+            cure = f"If {names} {are} {is_set}, pass {of_sets}"
+            if left_out := [top for top in others if set_name(top) is None]:
+                cure += f", which leaves {listed(left_out, 5, last=' and ')} out"
         elif others:
             cure = f"If {names} {are} no class, move {plural(len(like), 'it', 'them')} away"
         else:

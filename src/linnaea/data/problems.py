@@ -14,6 +14,7 @@ KINDS = {
     "near_duplicate_across_classes": "Near copies of several labels",
     "exact_duplicate": "Exact copies",
     "near_duplicate": "Near copies",
+    "same_scene": "Pictures of one scene",
     "missing_from_split": "Classes missing from a set",
     "empty_class": "Classes without pictures",
     "tiny_class": "Classes too small to evaluate",
@@ -39,6 +40,10 @@ DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
 trusted), across classes (a label is probably wrong), or within one class and set. Copies that lie across
 both are two problems: either cure leaves the other."""
 
+GROUPED = (*DUPLICATES, "same_scene")
+"""The kinds whose paths are one group, to be seen side by side: copies, or pictures of one background in
+which something comes, goes or is another one."""
+
 UNUSABLE = ("unreadable", "missing_file")
 """The kinds whose pictures cannot be used at all."""
 
@@ -54,7 +59,7 @@ class Problem:
         training can use them, and should not; "note": worth knowing.
     paths: tuple of str
         The pictures, by their path in the data set; none where it is about classes, or about all
-        pictures. Of a kind in DUPLICATES: all of one group.
+        pictures. Of a kind in GROUPED: all of one group.
     message: str
         One sentence for the user.
     """

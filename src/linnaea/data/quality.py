@@ -8,8 +8,9 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image
 
-from linnaea.data.duplicates import SMALLEST, THUMBNAIL, view_hashes
+from linnaea.data.duplicates import SMALLEST, view_hashes
 from linnaea.data.headers import Header, header
+from linnaea.data.likeness import THUMBNAIL
 from linnaea.data.problems import Problem
 from linnaea.text import counted, listed, option
 

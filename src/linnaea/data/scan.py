@@ -12,7 +12,7 @@ from linnaea.data.cache import DecodedPictures, Store, from_store
 from linnaea.data.classes import class_problems, split_problems
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import ValueRange, decode_picture, fit_picture, read_content
-from linnaea.data.duplicates import find_copies
+from linnaea.data.duplicates import NEAR, find_copies
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.flatten import ENOUGH_FOR, pixel_array
 from linnaea.data.headers import PECULIARITIES
@@ -36,6 +36,8 @@ class Scan:
         Of the content of each: of its file's bytes, or of its pixels in memory; "" where it cannot be used.
     copies: ndarray of int64, (n,)
         Equal for pictures that are the same, exactly or nearly.
+    scenes: ndarray of int64, (n,)
+        Equal for pictures of one scene: of one background with other things in it, or copies.
     problems: tuple of Problem
         What is wrong with the data set, errors first. A selection keeps those of the whole.
     taken: tuple of (str, float) or None, (n,)
@@ -52,6 +54,7 @@ class Scan:
     dataset: Dataset
     hashes: tuple[str, ...]
     copies: np.ndarray
+    scenes: np.ndarray
     problems: tuple[Problem, ...]
     taken: tuple[tuple[str, float] | None, ...]
     brightness: np.ndarray
@@ -66,6 +69,7 @@ class Scan:
             dataset=self.dataset.select(rows),
             hashes=tuple(self.hashes[row] for row in rows.tolist()),
             copies=self.copies[rows],
+            scenes=self.scenes[rows],
             taken=tuple(self.taken[row] for row in rows.tolist()),
             brightness=self.brightness[rows],
             photographs=None if self.photographs is None else self.photographs.select(rows),
@@ -80,6 +84,7 @@ def scan(
     size: int | None = None,
     colour: bool = False,
     value_range: Asked | None = "auto",
+    copies: str = NEAR,
 ) -> Scan:
     """Read every picture of a data set once: what it is, what is wrong with it, and what training will take.
 
@@ -96,6 +101,8 @@ def scan(
     value_range: "auto", (float, float), "picture" or None
         What numbers of more than 8 bits are read with (see read_picture); "auto": one range for all pictures,
         found from a sample of them, and told in the data set's notes.
+    copies: str
+        What counts as a copy (duplicates.COPIES).
     """
     dataset = _with_value_range(dataset, value_range)
     if dataset.pixels is not None:
@@ -110,7 +117,7 @@ def scan(
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
     usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
     small = {row: look.small for row, look in read.looks.items() if look.small is not None}
-    copies, copy_problems = find_copies(dataset, read.hashes, small)
+    same, scenes, copy_problems = find_copies(dataset, read.hashes, small, copies)
     problems = [
         *read.problems,
         *class_problems(dataset, usable),
@@ -125,7 +132,8 @@ def scan(
     return Scan(
         dataset,
         tuple(read.hashes),
-        copies,
+        same,
+        scenes,
         tuple(by_severity(problems)),
         tuple(read.taken),
         _brightness(dataset, read),

@@ -1,22 +1,34 @@
 """A name or a path becomes a Dataset."""
 
+import os
 from pathlib import Path
 
 from linnaea.data import flowers102, folders, mnist, tables
 from linnaea.data.dataset import Dataset
 from linnaea.data.layouts import AUTO
-from linnaea.errors import UsageError, did_you_mean
+from linnaea.errors import UsageError, did_you_mean, printable
+from linnaea.text import is_unicode
 
 NAMES = ("digits", "mnist", "flowers102")
 """The data sets that are known by name."""
 
 
 def check_source(source: str | Path) -> None:
-    """Raise UsageError, with the nearest names, for what is neither a name nor a path that exists."""
+    """Raise UsageError, with the nearest names, for what is neither a name nor a path that exists.
+
+    And for a name that is not Unicode, of a path or of the working directory.
+    """
     if not str(source).strip():
         raise UsageError(
             "The name of the data is empty.", f"Known are: {', '.join(NAMES)}, a folder, or a CSV file."
         )
+    # Of the data, and of where a command was given: a run records both.
+    for place in (str(source), os.getcwd()):
+        if not is_unicode(place):
+            raise UsageError(
+                f"The name of the folder {printable(place)} is not Unicode, and no run can record it.",
+                "Rename it, for example with convmv -f latin1 -t utf8 --notest.",
+            )
     path = Path(source).expanduser()
     if source not in NAMES and not path.exists():
         raise _unknown(str(source), path)

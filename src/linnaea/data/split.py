@@ -221,8 +221,9 @@ def _divide(
     groups: Groups | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (the rest, the share) of these rows, each class in proportion, both in the order of rows."""
-    labels, ids = dataset.labels[rows], _ids(groups, rows)
-    _check_divisible(labels, rows, groups, name)
+    labels = dataset.labels[rows]
+    ids = rows if groups is None else groups.divisible(labels, rows)
+    _check_divisible(labels, rows, ids, groups, name)
     if len(np.unique(ids)) < len(ids):
         taken = divide_groups(labels, ids, share, stream(seed, purpose))
         return rows[~taken], rows[taken]
@@ -231,11 +232,9 @@ def _divide(
     return _draw(labels, rows, share, int(stream(seed, purpose).integers(2**31)))
 
 
-def _ids(groups: Groups | None, rows: np.ndarray) -> np.ndarray:
-    return rows if groups is None else groups.ids[rows]
-
-
-def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None, name: str) -> None:
+def _check_divisible(
+    labels: np.ndarray, rows: np.ndarray, ids: np.ndarray, groups: Groups | None, name: str
+) -> None:
     # Checked here and not by scikit-learn, whose message does not name the class.
     instead = f", or set nothing aside with {option('validation', 0)}" if name == "validation" else ""
     small = sorted(name for name, count in Counter(labels.tolist()).items() if count < 2)
@@ -249,12 +248,11 @@ def _check_divisible(labels: np.ndarray, rows: np.ndarray, groups: Groups | None
         )
     if groups is None:
         return
-    whole = whole_class_groups(labels, groups.ids[rows])
+    whole = whole_class_groups(labels, ids)
     if whole:
-        names = dict(zip(groups.ids.tolist(), groups.names, strict=True))
         classes = listed(
-            f"'{name}' in '{names[group]}', {(labels == name).sum():,} pictures"
-            for name, group in whole.items()
+            f"'{name}' in '{groups.names[rows[labels == name][0]]}', {(labels == name).sum():,} pictures"
+            for name in whole
         )
         subject = "A class lies" if len(whole) == 1 else f"{len(whole):,} classes lie"
         # Of two reasons to belong together, the one that made this group may not be the one it is named by.

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from linnaea import reading
 from linnaea.data.decoding import SUFFIXES
 from linnaea.errors import DataError
+from linnaea.text import is_unicode
 
 # Written by systems and viewers, not by people: counted as hidden.
 _SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}
@@ -191,9 +192,5 @@ def _kind(name: str, path: str) -> str:
         return "hidden"
     if PurePosixPath(name).suffix.lower() not in SUFFIXES:
         return "others"
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        # Such a name (bytes of another encoding) could not be written into split.csv and read again.
-        return "unnamed"
-    return "pictures"
+    # A name in another encoding could not be written into split.csv and read again.
+    return "pictures" if is_unicode(path) else "unnamed"

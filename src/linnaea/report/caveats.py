@@ -26,7 +26,7 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [_leaks(facts), _easy_validation(facts), _reuse(facts), _chosen_on_test(facts)]
+    found = [_leaks(facts), _scenes(facts), _easy_validation(facts), _reuse(facts), _chosen_on_test(facts)]
     return [caveat for caveat in found if caveat is not None]
 
 
@@ -55,6 +55,22 @@ def _leaks(facts: RunFacts) -> Caveat | None:
     elif len(paths) == facts.tested:
         text += " No test picture is free of leaks, so the score says nothing about new pictures."
     return Caveat("Test pictures leak into training.", text, paths, "Which pictures")
+
+
+def _scenes(facts: RunFacts) -> Caveat | None:
+    """Tell where test pictures show the background of training pictures, with something else in it."""
+    pictures, scenes = facts.info.data.scene_pictures, facts.info.data.scenes
+    if not pictures:
+        return None
+    show = "shows" if pictures == 1 else "show"
+    those = "a scene" if scenes == 1 else f"one of {scenes:,} scenes"
+    return Caveat(
+        "Training and test pictures show the same scenes.",
+        f"{counted(pictures, 'test picture')} {show} {those} of the training or validation set, with "
+        "something else in it or in another light: the score is that for new pictures of these scenes, and "
+        "says little about others. To measure those, keep each scene in one set with --group-column or "
+        "--group-pattern.",
+    )
 
 
 def _easy_validation(facts: RunFacts) -> Caveat | None:

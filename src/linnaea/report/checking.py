@@ -9,7 +9,7 @@ from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import read_picture
-from linnaea.data.problems import DUPLICATES, KINDS, SEVERITIES, UNUSABLE, Problem
+from linnaea.data.problems import GROUPED, KINDS, SEVERITIES, UNUSABLE, Problem
 from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
 from linnaea.report.thumbnails import TINY, data_uri
@@ -32,6 +32,12 @@ _ABOUT = {
         "Linnaea keeps them in one set when it makes the split."
     ),
     "exact_duplicate": "Each counts more than once. Linnaea keeps them in one set when it makes the split.",
+    "same_scene": (
+        "One background, in which something comes, goes or is another one: no copies, and not kept in one "
+        "set. Where pictures of a scene lie in training and test, the score is that for new pictures of "
+        "these scenes. For new scenes, keep each in one set: name it in a column (--group-column) or by a "
+        "pattern on the path (--group-pattern)."
+    ),
     "unreadable": "Left out of training.",
     "missing_file": "Left out of training.",
     "blurred": "Measured on the sharpest edges, so that a soft background does not count.",
@@ -147,7 +153,7 @@ def by_kind(problems: Iterable[Problem]) -> list[tuple[str, str, list[Problem]]]
 def how_many(kind: str, problems: Sequence[Problem]) -> str:
     """Return what was found of a kind: "8 groups of 17 pictures", "3 pictures"; "" where none is named."""
     pictures = sum(len(found.paths) for found in problems)
-    if kind in DUPLICATES:
+    if kind in GROUPED:
         return f"{formatting.counted(len(problems), 'group')} of {formatting.counted(pictures, 'picture')}"
     return formatting.counted(pictures, "picture") if pictures else ""
 
@@ -160,7 +166,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
         pictures: list[Shown] = []
         messages: list[str] = []
         left = ""
-        if kind in DUPLICATES:
+        if kind in GROUPED:
             groups = [
                 [album.show(path) for path in found.paths[:MOST_OF_A_GROUP]] for found in same[:MOST_GROUPS]
             ]

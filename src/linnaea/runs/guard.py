@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 
 from linnaea import files
-from linnaea.errors import RunError
+from linnaea.errors import RunError, printable
 from linnaea.runs.folder import LOCK, RESERVE
-from linnaea.text import elsewhere
+from linnaea.text import elsewhere, is_unicode
 
 RESERVED = 1 << 20  # bytes; run.json and the report of a run without evaluation take a fifth of it
 
@@ -38,6 +38,9 @@ def claimed(path: str | Path, *, cure: str = "") -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
+    if not is_unicode(str(path)):
+        # Its report names it, after all the work.
+        raise RunError(f"The name {printable(str(path))} is not Unicode.", elsewhere("another folder"))
     folder = Path(path)
     lock = FileLock(folder / LOCK, timeout=0)
     try:

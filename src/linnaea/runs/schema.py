@@ -97,6 +97,9 @@ class DataInfo(_Strict):
     splits: dict[str, _Count] = Field(default_factory=dict, validation_alias=AliasChoices("splits", "parts"))
     per_class: dict[str, dict[str, _Count]] = Field(default_factory=dict)
     protocol: _Text | None = None
+    # Test pictures of scenes that training or validation pictures show as well, and how many scenes.
+    scene_pictures: _Count | None = None
+    scenes: _Count | None = None
     fingerprint: _Text | None = None
     split_hash: _Text | None = None
     groups_hash: _Text | None = None
