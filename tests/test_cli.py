@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import json
 import os
@@ -126,3 +127,41 @@ def test_a_signal_ends_the_run_as_interrupted_with_a_readable_report(sent, code,
     # What was learned so far is there and can be used.
     assert linnaea.load(run).predict_proba([[0.0] * 784]).shape == (1, 10)
     assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.3
+
+
+SETTINGS_PAGE = ["settings", "--format", "markdown"]
+
+
+def test_files_and_pipes_get_utf_8_whatever_the_console_is_of():
+    """As on Windows, where a pipe is of the old code page."""
+    for encoding in ("cp1252", "ascii"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        ran = subprocess.run([*LINNAEA, *SETTINGS_PAGE], capture_output=True, env=environment, check=False)
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert "–" in ran.stdout.decode("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="consoles there have all letters")
+def test_a_console_gets_what_it_can_show():
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        [*LINNAEA, "train", "digits", "--μ", "1"], stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # the end, on Linux
+        while piece := os.read(ours, 1 << 16):
+            told += piece
+    os.close(ours)
+    assert process.wait() == 2
+    assert b"There is no setting '\\u03bc'" in told
+
+
+def test_a_warning_is_a_line_without_the_source_of_a_library():
+    code = (
+        "import sys, linnaea.cli as cli\ndef fault(tokens):\n import warnings\n warnings.warn('few  of it')\n"
+    )
+    code += " return 0\ncli._run = fault\nsys.exit(cli.main())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "Note      few of it\n")

@@ -103,6 +103,21 @@ def test_who_is_closed_hears_nothing():
         signal.raise_signal(signal.SIGINT)
 
 
+def test_what_can_be_done_again_is_ended_by_one_signal_after_a_while():
+    done = []
+    with Stops() as stops:
+        stops.close()
+        stops.reopen(60)
+        signal.raise_signal(signal.SIGINT)
+        done.append("still meant for what was stopped")
+        stops.reopen(0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        done.append("closed again")
+    assert done == ["still meant for what was stopped", "closed again"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_two_that_come_during_one_operation_of_a_library_are_two():
     send = getattr(ctypes.PyDLL(None), "raise")

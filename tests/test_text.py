@@ -38,6 +38,12 @@ def test_a_long_list_is_cut_and_the_rest_counted(names, sentence, table):
     assert text.listed(names, 3) == table
 
 
+def test_people_count_2_before_10():
+    names = ["a10", "a2", "a", "10", "a2 b", "a02", "9" * 5000, "B"]
+    assert sorted(names, key=text.natural_order) == ["10", "9" * 5000, "B", "a", "a02", "a2", "a2 b", "a10"]
+    assert text.classes_have(["c10", "c9"]) == "2 classes ('c9', 'c10') have"
+
+
 def test_classes_begin_a_sentence():
     assert text.classes_have(["rose"]) == "The class 'rose' has"
     assert text.classes_have(["rose", "tulip"]) == "2 classes ('rose', 'tulip') have"

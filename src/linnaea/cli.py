@@ -1,5 +1,6 @@
 """The list of commands, each loaded when it is called; nothing else."""
 
+import io
 import os
 import shutil
 import sys
@@ -55,10 +56,31 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_pillow()
     if arguments is not None:
         return _run(list(arguments))
+    _write_what_can_be_shown()
+    warnings.showwarning = _tell_warning
     code = _run(sys.argv[1:])
     # As a process: a signal would only make noisy what is left.
     signals.ignore_interrupts()
     return code
+
+
+def _write_what_can_be_shown() -> None:
+    """Let files and pipes get UTF-8, and a console what it has letters for: what it lacks is written out.
+
+    Windows gives a file the letters of its old code page, which ends a long command at the first other name.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # None where there is no console at all, as under pythonw.
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _tell_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """Show what a library or our own code warns of as a line, without the place in its source."""
+    from linnaea.commands import terminal
+
+    terminal.print_line("Note", " ".join(str(message).split()))
 
 
 def _quiet_pillow() -> None:

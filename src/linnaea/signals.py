@@ -9,6 +9,7 @@ Signals reach Python's main thread only. Elsewhere, and for signals without a Py
 nothing.
 """
 
+import math
 import signal
 import threading
 import time
@@ -71,7 +72,8 @@ class Stops:
     While `patient`, the first signal only waits: whoever goes through steps calls poll() between two of them,
     which raises what the signal would have raised. The second raises at once, wherever the step is (`hasty`).
     Without patience the first raises at once. What comes after that is ignored, and so is anything
-    after close(): what was begun is being closed, which takes seconds and should leave it readable.
+    after close(): what was begun is being closed, which takes seconds and should leave it readable. What can
+    be done again later may be stopped once more (reopen).
 
     before_stopping: called by poll() before it raises; a second signal does not wait for it either.
     """
@@ -86,6 +88,7 @@ class Stops:
         self.before_stopping: Callable[[], None] | None = None
         self._since = 0.0  # when the signal that waits came
         self._closed = False
+        self._opens = math.inf  # when a signal raises again although all is closed
         self._handlers: dict[int, Any] = {}  # those that stood before
         self._counter: tuple[socket, socket] | None = None
         self._outer: Stops | None = None
@@ -127,12 +130,19 @@ class Stops:
 
     def close(self) -> None:
         """Ignore signals from now on."""
-        self._closed = True
+        self._closed, self._opens = True, math.inf
+
+    def reopen(self, seconds: float) -> None:
+        """Let the first signal after so many seconds raise, until close() is called again.
+
+        Those that come before are still meant for what was stopped.
+        """
+        self._opens = time.monotonic() + seconds
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Answer a signal: the handler that Python calls."""
         both = self._came(number) > 1 and number == signal.SIGINT
-        if self._closed:
+        if self._closed and time.monotonic() < self._opens:
             return
         if self.patient:
             if self.pending is None and not both:
@@ -141,7 +151,7 @@ class Stops:
             if number != signal.SIGINT and time.monotonic() - self._since < TOGETHER:
                 return
             self.hasty, self.pending = True, None
-        self._closed = True
+        self.close()
         self._handlers[number](number, frame)
 
     def _count_signals(self) -> None:

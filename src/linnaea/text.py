@@ -1,9 +1,10 @@
 """Numbers, counts, lists, commands and options in words: the one place that says how they are written."""
 
 import os
+import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextvars import ContextVar
 
 command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
@@ -34,8 +35,17 @@ def listed(names: Iterable[object], limit: int = 10, last: str = ", ") -> str:
     return last.join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def classes_have(names: Sequence[str]) -> str:
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return what names are sorted by where people read them: "class 2" before "class 10"."""
+    # A number by its digits, however many: as an int, thousands of them would be refused.
+    pieces = re.split("([0-9]+)", name)
+    pieces[1::2] = [piece.lstrip("0") for piece in pieces[1::2]]
+    return [*((len(piece) if place % 2 else 0, piece) for place, piece in enumerate(pieces)), (0, name)]
+
+
+def classes_have(names: Iterable[str]) -> str:
     """Return "The class 'rose' has" or "2 classes ('rose', 'tulip') have", to begin a sentence with."""
+    names = sorted(names, key=natural_order)
     quoted = listed(f"'{name}'" for name in names)
     return f"The class {quoted} has" if len(names) == 1 else f"{len(names):,} classes ({quoted}) have"
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands.conftest import SHORT
 
 import linnaea
 from linnaea.classifiers.perceptron.classifier import MLPClassifier
 from linnaea.classifiers.registry import classifier_class
 from linnaea.cli import main
+from linnaea.commands import pipeline
 from linnaea.data.flatten import vectors
 from linnaea.errors import DivergenceError
 from linnaea.evaluation.predictions import Predictions
+from linnaea.report import page
 from linnaea.runs.folder import NETWORK
 
 
@@ -168,6 +171,20 @@ def test_ctrl_c_in_the_learning_curve_leaves_the_run_finished(bars, tmp_path, mo
     assert "Curve not measured: it was interrupted; the run itself is finished" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+def test_a_signal_ends_the_drawing_and_the_run_is_whole_without_its_page(bars, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pipeline, "DRAWING", 0.0)
+    monkeypatch.setattr(page, "read_run", lambda run: signal.raise_signal(signal.SIGINT))
+    assert main(["train", str(bars), *SHORT, "--out", str(tmp_path / "run")]) == 130
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (info["state"], info["message"]) == ("finished", None)
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Report not drawn: it was interrupted; nothing else is missing draw it: linnaea report" in told
+    monkeypatch.undo()
+    assert main(["report", str(tmp_path / "run")]) == 0
 
 
 def test_a_learning_curve_that_diverges_costs_the_curve_and_not_the_run(bars, tmp_path, monkeypatch, capsys):

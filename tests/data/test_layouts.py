@@ -247,7 +247,7 @@ def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
     from linnaea.data.split import make_split
 
     dataset = open_dataset(make_folder({"train/Cat": 3, "train/dog": 3, "test/cat": 2, "test/dog": 2}))
-    with pytest.raises(DataError, match=r"Of other capitals is 'cat' \('Cat' in training\)\. Give each"):
+    with pytest.raises(DataError, match=r"Spelled otherwise: 'cat' \('Cat' in training\)\. Give each"):
         make_split(dataset, "official")
 
 

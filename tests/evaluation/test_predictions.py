@@ -84,3 +84,29 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 def test_shapes_must_agree():
     with pytest.raises(DataError, match=r"needs 1 labels and probabilities of shape \(1, 2\)"):
         Predictions(("a.png",), np.array(["x"]), ("x", "y"), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (("cat", "dog"), ["cat", "dog"]),
+        (("false", "true"), ["p_false", "p_true"]),
+        (("Error", "path", "predicted"), ["p_Error", "p_path", "p_predicted"]),
+        # Not taken for the columns of classes false and true.
+        (("p_false", "p_true"), ["p_p_false", "p_p_true"]),
+        (("p_cat", "p_dog"), ["p_cat", "p_dog"]),
+    ],
+)
+def test_no_two_columns_have_one_name_and_the_classes_come_back(tmp_path, classes, columns):
+    probabilities = np.eye(len(classes))
+    paths = tuple(f"{name}.png" for name in classes)
+    text = Predictions(paths, np.array(classes), classes, probabilities).to_csv()
+    assert text.splitlines()[0].split(",") == ["path", "true", "predicted", *columns]
+    (tmp_path / "p.csv").write_text(text)
+    again = Predictions.read_csv(tmp_path / "p.csv")
+    assert (again.classes, again.predicted.tolist()) == (classes, list(classes))
+
+
+def test_a_table_older_than_the_prefix_is_read(tmp_path):
+    (tmp_path / "p.csv").write_text("path,true,predicted,false,true\n1.png,true,false,0.75,0.25\n")
+    assert Predictions.read_csv(tmp_path / "p.csv").classes == ("false", "true")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Line, epoch_ticks, frame, level, nice_step, spread
+from linnaea.report.figures import MOST_EPOCHS, chart_figure, thinned
 from linnaea.report.svg import both_widths
 
 
@@ -104,3 +105,22 @@ def test_every_colour_of_a_chart_is_one_of_the_page():
     assert re.findall(r'(?:fill|stroke)="(#[^"]*|white|black)"', drawn) == []
     assert 'fill="var(--ink)"' in drawn
     assert drawn.count('role="img"') == 6
+
+
+def test_very_many_epochs_are_thinned_and_no_spike_is_lost():
+    generator = np.random.default_rng(0)
+    values = generator.uniform(40, 60, 200_000)
+    values[[12_345, 150_000]] = 1, 99
+    lines = [
+        Line("training", "blue", list(enumerate(values.tolist()))),
+        Line("validation", "vermillion", [(epoch, 50.0) for epoch in range(100_001)]),
+    ]
+    drawn = chart_figure("curve", "Accuracy per epoch", "accuracy (%)", lines, share=True, chosen=777)
+    epochs = [int(row[0]) for row in drawn.rows]
+    assert epochs == sorted(set(epochs))
+    assert {0, 777, 12_345, 100_000, 150_000, 199_999} <= set(epochs)
+    assert MOST_EPOCHS / 2 < len(epochs) < 1.2 * MOST_EPOCHS
+    assert drawn.caption.startswith(f"{len(epochs):,} of 200,000 epochs are shown")
+    assert len(drawn.svg) < 200_000
+    few = [Line("training", "blue", list(enumerate(values[:MOST_EPOCHS].tolist())))]
+    assert thinned(few) is few

@@ -112,9 +112,11 @@ def show_problems(problems: Sequence["Problem"]) -> None:
 
 def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem"]) -> None:
     """Write check.json and check.html into a run, and print their content in one line."""
+    from linnaea.data.problems import TOLD
     from linnaea.report.checking import build_check, verdict
 
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     summary = verdict(problems).rstrip(".")
-    terminal.print_line("Check", f"{summary} · {terminal.shown_path(page)}" if problems else summary)
+    shown = f"{summary} · {terminal.shown_path(page)}" if problems else summary
+    terminal.print_line("Check", shown, *(found.message for found in problems if found.kind in TOLD))

@@ -18,6 +18,9 @@ from linnaea.runs.repeated import RunGroup
 from linnaea.signals import Stops
 from linnaea.text import command, command_line, counted, percent
 
+DRAWING = 3.0
+"""Seconds of drawing a report before a signal ends it: most take less, and nobody meant them."""
+
 
 def run(
     folder: RunFolder,
@@ -116,15 +119,21 @@ def recorded(run: RunFolder, chosen: Chosen, classifier: Any, phases: provenance
         finally:
             stops.close()
             guard.release(reserve)
-            _close(run, state, message, classifier.compute_device, phases)
+            _close(run, state, message, classifier.compute_device, phases, stops)
 
 
 def _close(
-    run: RunFolder, state: str, message: str | None, device: str | None, phases: provenance.Phases
+    run: RunFolder,
+    state: str,
+    message: str | None,
+    device: str | None,
+    phases: provenance.Phases,
+    stops: Stops,
 ) -> None:
-    """Write down how a run ended, and draw its report.
+    """Write down how a run ended, and draw its report, which a signal may end: the run is whole without it.
 
-    Raises LinnaeaError where the disk refuses, unless that, or something else, is being reported already.
+    Raises LinnaeaError where the disk refuses, and what interrupted the drawing, unless that, or something
+    else, is being reported already.
     """
     from linnaea.report.page import build_report
 
@@ -141,13 +150,25 @@ def _close(
         )
         run.flush()
         with phases.measure("report"):
-            build_report(run)
+            stops.reopen(DRAWING)
+            try:
+                build_report(run)
+            finally:
+                stops.close()
         run.update_info(phases=phases.finished)
         run.flush()
     except (LinnaeaError, OSError) as error:
         if state == "finished":
             raise
         terminal.print_line("Report", f"not drawn: {error}")
+    except KeyboardInterrupt:
+        again = command("linnaea", "report", terminal.shown_path(run.path))
+        terminal.print_line(
+            "Report", "not drawn: it was interrupted; nothing else is missing", f"draw it: {again}"
+        )
+        if state == "finished":
+            Checkpoints(run).remove()
+            raise
     _print_how_to_continue(run, state)
 
 

@@ -11,6 +11,7 @@ from linnaea.commands import ood, terminal
 from linnaea.commands.evaluating import temperature_of
 from linnaea.data.decoding import ValueRange
 from linnaea.errors import DataError, LinnaeaError, RunError
+from linnaea.evaluation.predictions import columns_of
 from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.text import counted, listed, option, percent, plural
 
@@ -257,7 +258,7 @@ def _show(
         return
     if format == "csv":
         more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if with_score else [])]
-        table = [["path", "predicted", "probability", *more, *classes, "error"]]
+        table = [["path", "predicted", "probability", *more, *columns_of(classes), "error"]]
         for answer in answers:
             row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
             cells = [

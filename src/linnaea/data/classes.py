@@ -1,10 +1,15 @@
 """What is wrong with the classes of a data set: too small, unequal, missing from a set."""
 
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
 import numpy as np
 
 from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.problems import Problem
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, natural_order
 
 TINY = 5
 """A class with fewer pictures is pointed out: at 70/30 it is evaluated on one picture only."""
@@ -15,21 +20,30 @@ SMALL = 20
 UNEQUAL = 10
 """The largest class over the smallest from which guessing the largest begins to pay."""
 
+# Letters of Greek and Cyrillic that look like those of Latin, and signs that keyboards confuse: the commonest
+# of Unicode's confusables (Technical Standard 39).
+_LOOK = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧονρ‐‑–—−’‘`´ʼ",
+    "ABESIJKMHOPCTYXaesijopcyxdqwABEZHIKMNOPTYXovp-----'''''",
+)
+
 
 def class_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     """Return what is wrong with the classes, counting usable pictures only; usable: bool (n,)."""
     names, counts = np.unique(dataset.labels[usable], return_counts=True)
     sizes = dict.fromkeys((*dataset.class_names, *dataset.empty_classes), 0)
     sizes.update(zip(names.tolist(), counts.tolist(), strict=True))
-    with_pictures = {name: size for name, size in sorted(sizes.items()) if size}
+    sizes = {name: sizes[name] for name in sorted(sizes, key=natural_order)}
+    with_pictures = {name: size for name, size in sizes.items() if size}
     problems = []
     if len(with_pictures) < 2:
         classes = f"one class only, '{next(iter(with_pictures))}'" if with_pictures else "no class"
         message = f"{dataset.source} has usable pictures of {classes}."
         problems.append(Problem("one_class", "error", (), message))
-    for name, size in sorted(sizes.items()):
+    for name, size in sizes.items():
         if size < TINY:
             problems.append(_tiny_class(dataset, usable, name, size))
+    problems += _similar_names(with_pictures)
     small = [f"{name} ({size})" for name, size in with_pictures.items() if TINY <= size < SMALL]
     if small:
         verb = "has" if len(small) == 1 else "have"
@@ -50,6 +64,44 @@ def _tiny_class(dataset: Dataset, usable: np.ndarray, name: str, size: int) -> P
         return Problem("tiny_class", "error", paths, message)
     message = f"The class '{name}' has {size} pictures, too few to evaluate it on."
     return Problem("tiny_class", "warning", paths, message)
+
+
+def similar_names(names: Iterable[str]) -> list[list[str]]:
+    """Return the names, by groups, that differ only in capitals, blanks, hyphens or the look of letters."""
+    alike = defaultdict(list)
+    for name in names:
+        alike[as_read(name)].append(name)
+    return [sorted(group) for group in alike.values() if len(group) > 1]
+
+
+def as_read(name: str) -> str:
+    """Return what somebody reads in a name: "Blue_Tit " as "bluetit"; "1-2" and "-1" not as "12" and "1"."""
+    seen = unicodedata.normalize("NFKC", name).translate(_LOOK).casefold().strip()
+    seen = "".join(letter for letter in seen if unicodedata.category(letter) != "Cf")
+    seen = re.sub(r"(?<=\d)[\s_-]+(?=\d)", "/", seen)
+    return re.sub(r"\s+|(?<=[^\W_])[\s_-]+(?=[^\W_])", "", seen)
+
+
+def _similar_names(sizes: dict[str, int]) -> list[Problem]:
+    groups = similar_names(sizes)
+    if not groups:
+        return []
+    pairs = (
+        " and ".join(f"{_spelled(name)} ({counted(sizes[name], 'picture')})" for name in group)
+        for group in groups
+    )
+    message = (
+        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens or the look of letters: "
+        f"{listed(pairs, 5)}. Each is learned as a class of its own: give those that are one the same name."
+    )
+    return [Problem("similar_names", "warning", (), message)]
+
+
+def _spelled(name: str) -> str:
+    """Return a name in quotation marks, with the letters that look like others named."""
+    strange = dict.fromkeys(c for c in name if ord(c) in _LOOK or unicodedata.category(c) == "Cf")
+    called = listed(unicodedata.name(letter, f"U+{ord(letter):04X}").lower() for letter in strange)
+    return f"'{name}'" + (f" with {called}" if strange else "")
 
 
 def _imbalance(sizes: dict[str, int]) -> list[Problem]:
@@ -74,7 +126,7 @@ def split_problems(dataset: Dataset, usable: np.ndarray) -> list[Problem]:
     everywhere = set.union(*known.values())
     problems = []
     for split in SPLITS:
-        lacking = sorted(everywhere - known[split])
+        lacking = sorted(everywhere - known[split], key=natural_order)
         # A set that is not there at all is a matter of the layout, not of the classes.
         if lacking and known[split]:
             classes = counted(len(lacking), "class", "classes")

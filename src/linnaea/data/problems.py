@@ -14,6 +14,7 @@ KINDS = {
     "near_duplicate_across_classes": "Near copies of several labels",
     "exact_duplicate": "Exact copies",
     "near_duplicate": "Near copies",
+    "similar_names": "Classes of similar names",
     "same_scene": "Pictures of one scene",
     "missing_from_split": "Classes missing from a set",
     "empty_class": "Classes without pictures",
@@ -39,6 +40,9 @@ DUPLICATES = tuple(kind for kind in KINDS if "duplicate" in kind)
 """The kinds whose paths are one picture, found more than once: across sets (leakage: the score cannot be
 trusted), across classes (a label is probably wrong), or within one class and set. Copies that lie across
 both are two problems: either cure leaves the other."""
+
+TOLD = ("similar_names",)
+"""The kinds that a training says in full beside their number: they concern what it learns to tell apart."""
 
 GROUPED = (*DUPLICATES, "same_scene")
 """The kinds whose paths are one group, to be seen side by side: copies, or pictures of one background in

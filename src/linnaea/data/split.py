@@ -7,11 +7,12 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
+from linnaea.data.classes import as_read
 from linnaea.data.dataset import SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
-from linnaea.text import classes_have, counted, listed, option, plural
+from linnaea.text import classes_have, counted, listed, option
 
 OFFICIAL = "official"
 TRAINVAL = "trainval"
@@ -314,13 +315,13 @@ def check_sets(dataset: Dataset, split: Split) -> None:
     for name, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
-            learned = {label.casefold(): label for label in known}
+            learned = {as_read(label): label for label in known}
             other = [
-                f"'{label}' ('{learned[label.casefold()]}' in training)"
+                f"'{label}' ('{learned[as_read(label)]}' in training)"
                 for label in strange
-                if label.casefold() in learned
+                if as_read(label) in learned
             ]
-            hint = f" Of other capitals {plural(len(other), 'is', 'are')} {listed(other)}." if other else ""
+            hint = f" Spelled otherwise: {listed(other)}." if other else ""
             cure = "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
             raise DataError(
                 f"{classes_have(strange)} pictures in the {name} set and none in the training set.{hint}",

@@ -6,74 +6,151 @@ import os
 import posixpath
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from linnaea import reading
-from linnaea.data.dataset import Dataset
-from linnaea.data.layouts import SPLIT_NAMES
+from linnaea.data.dataset import Dataset, with_test_set
+from linnaea.data.layouts import as_sets, set_name
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 
 COLUMNS = ("path", "label")
 SPLIT = ("split", "part")
-"""The column that says which set a picture belongs to; the second name is that of older tables."""
+"""The column that says which set a picture belongs to, whatever its values; the second name is that of older
+tables."""
+
+SETS = ("set", "subset", "partition", "phase", "usage")
+"""Columns that say it where any of their values is the name of a set: a set may be a series as well."""
 
 _CURE = "The first line must name the columns: path,label or path,label,split."
+_SAMPLE = 50  # paths that tell from which folder all start
+
+Row = tuple[int, dict[str, str]]
+"""A line's number, and its values by column."""
 
 
 def open_table(path: Path, source: str) -> Dataset:
-    """Return the pictures that a CSV file lists; paths are relative to the file's folder.
+    """Return the pictures that a CSV file lists.
 
-    Comma, semicolon and tab separate columns; the first line names them; other columns are kept to group by.
-    An empty split means that a picture belongs to no set, which the notes count.
+    Paths start from the file's folder, the working directory or a folder above the file (_root). Comma,
+    semicolon and tab separate columns; the first line names them. The column that holds the names of sets
+    (_split_column) is the split, or else such folders are (_sets_of_folders); other columns are kept to group
+    by. An empty split means that a picture belongs to no set, which the notes count.
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
     rows = read_rows(path, source)
-    given = [name for name in SPLIT if rows and name in rows[0][1]]
-    if len(given) > 1:
-        raise DataError(
-            f"{source} has a column split and a column part, which mean the same.", "Rename or remove one."
-        )
+    given = _split_column(rows, source)
+    root = _root(rows, path)
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
     faults: dict[str, list[str]] = {}
     paths, labels, splits = [], [], []
     columns: dict[str, dict[str, str]] = {}
-    seen: set[str] = set()
+    seen: dict[str, tuple[int, str, str]] = {}
     for line, row in rows:
         name, label = row["path"], row["label"]
-        split = row[given[0]].lower() if given else ""
-        for fault in _faults(path.parent, name, label, split, seen):
-            faults.setdefault(fault, []).append(f"line {line}" if not name else f"{name} (line {line})")
-        seen.add(name)
+        split = row[given] if given else ""
+        for fault in _faults(root, name, label, split, seen):
+            faults.setdefault(fault, []).append(_place(line, name, label, seen))
+        seen.setdefault(name, (line, label, _set_of(split)))
         paths.append(name)
         labels.append(label)
-        splits.append(SPLIT_NAMES.get(split, ""))
-        for column in row.keys() - {*COLUMNS, *given}:
+        splits.append(_set_of(split))
+        for column in row.keys() - {*COLUMNS, *SPLIT, given}:
             columns.setdefault(column, {})[name] = row[column]
-    refuse_rows(source, faults)
+    where = f" Files were looked for in {path.parent}, {Path.cwd()} and the folders above the table."
+    refuse_rows(source, faults, f"Correct these rows.{where if _MISSING in faults else ''}")
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    none = splits.count("") if any(splits) else 0
+    notes, split_name = [], f"your {given} column"
+    if not any(splits):
+        splits, split_name = _sets_of_folders(paths, labels)
+    if any(splits) and (none := splits.count("")):
+        notes.append(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.")
+    divided, note = with_test_set(np.array(splits)[order]) if any(splits) else (None, "")
+    notes += [note] if note else []
+    if root != path.parent:
+        notes.append(f"Paths start from {root}: the table's own folder has no such files.")
     return Dataset(
         name=path.stem,
         source=source,
         paths=tuple(paths[row] for row in order),
         labels=np.array(labels)[order],
-        splits=np.array(splits)[order] if any(splits) else None,
-        split_name="your split column",
-        root=path.parent,
+        splits=divided,
+        split_name=split_name,
+        root=root,
         columns=dict(sorted(columns.items())),
-        notes=(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.",) if none else (),
+        notes=tuple(notes),
     )
 
 
-def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dict[str, str]]]:
+@lru_cache(1024)
+def _set_of(value: str) -> str:
+    """Return the set that a value of a column names and nothing else beside, as folders do; "" for none."""
+    name = set_name(value)
+    return name.split if name is not None and not name.rest else ""
+
+
+def _split_column(rows: list[Row], source: str) -> str | None:
+    """Return the column that says which set each picture belongs to, None where there is none.
+
+    One of SPLIT; else one of SETS in which the name of a set stands; else whichever holds the names of
+    several sets, and nothing else.
+
+    Raises DataError where two have the same right to it.
+    """
+    certain, likely, possible = [], [], []
+    for column in rows[0][1].keys() - set(COLUMNS) if rows else ():
+        values = {row[column] for _, row in rows} - {""}
+        sets = {_set_of(value) for value in values} - {""}
+        if column in SPLIT and values:
+            certain.append(column)
+        elif column in SETS and sets:
+            likely.append(column)
+        elif len(sets) > 1 and all(map(_set_of, values)):
+            possible.append(column)
+    given = certain or likely or possible
+    if len(given) > 1:
+        columns = listed((f"a column {column}" for column in sorted(given, reverse=True)), last=" and ")
+        raise DataError(f"{source} has {columns}, which mean the same.", "Rename or remove one.")
+    return given[0] if given else None
+
+
+def _sets_of_folders(paths: list[str], labels: list[str]) -> tuple[list[str], str]:
+    """Return the set of each path by the folder in which it leaves the others, and what the split is called.
+
+    ([], "") where those folders are not called like several sets, or classes are.
+    """
+    parts = [path.split("/") for path in paths]
+    shared = next(i for i, names in enumerate(zip(*parts, strict=False)) if len(set(names)) > 1)
+    # A picture beside such folders lies in none.
+    folders = [part[shared] if len(part) > shared + 1 else "" for part in parts]
+    known = as_sets(set(folders))
+    sets = [known[folder].split for folder in folders] if known else []
+    if len(set(sets)) < 2 or not known.keys().isdisjoint(labels):
+        return [], ""
+    return sets, f"your folders {listed(sorted(set(folders)), last=' and ')}"
+
+
+def _root(rows: list[Row], path: Path) -> Path:
+    """Return the folder from which the paths of a table start, as far as a sample of them tells.
+
+    Its own, the working directory, or one above the table: the working directory of the first command, for
+    one that goes on with its run from elsewhere. The one in which most are files, the first of equals.
+    """
+    names = [row["path"] for _, row in rows[:: -(-len(rows) // _SAMPLE) or 1] if row["path"]]
+    folders = [path.parent, Path.cwd(), *path.parent.resolve().parents]
+    there = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
+    return folders[there.index(max(there))]
+
+
+def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
     """Return each row of a table with its line number, its values stripped, its columns in small letters.
 
     A path is written with single slashes and without detours, a label composed (NFC).
@@ -96,7 +173,10 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[tuple[int, dic
     first = text.split("\n", 1)[0]
     # The one that the first line uses most: a German spreadsheet saves "CSV" with semicolons.
     separator = max(",;\t", key=first.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True)
+    # A blank after the separator, as people type it, must not make the quotation marks part of a name.
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True, skipinitialspace=True
+    )
     try:
         names = [name.strip().lower() for name in reader.fieldnames or []]
         missing = [name for name in COLUMNS if name not in names]
@@ -146,16 +226,38 @@ def refuse_rows(source: str, faults: dict[str, list[str]], cure: str = "Correct 
         raise DataError(f"{source} cannot be used: {summary}.", cure)
 
 
-def _faults(folder: Path, name: str, label: str, split: str, seen: set[str]) -> list[str]:
+_MISSING = "with a file that does not exist"
+_OTHER_LABEL = "with a path listed before with another label"
+
+
+def _place(line: int, name: str, label: str, seen: dict[str, tuple[int, str, str]]) -> str:
+    if not name:
+        return f"line {line}"
+    before, other, _ = seen.get(name, (line, label, ""))
+    if label != other:
+        return f"{name} (line {before} '{other}', line {line} '{label}')"
+    return f"{name} (line {line})"
+
+
+def _faults(
+    folder: Path, name: str, label: str, split: str, seen: dict[str, tuple[int, str, str]]
+) -> list[str]:
+    """Return what is wrong with a row; seen: the line, label and set of each path before it."""
     faults = []
     if not name:
         faults.append("without a path")
     elif name in seen:
-        faults.append("with a path listed before")
+        _, other, in_set = seen[name]
+        if label != other:
+            faults.append(_OTHER_LABEL)
+        elif in_set != _set_of(split):
+            faults.append("with a path listed before in another set")
+        else:
+            faults.append("with a path listed before")
     elif not os.path.isfile(folder / name):
-        faults.append("with a file that does not exist")
+        faults.append(_MISSING)
     if not label:
         faults.append("without a label")
-    if split and split not in SPLIT_NAMES:
+    if split and not _set_of(split):
         faults.append(f"with the unknown split '{split}' (known: train, val, test)")
     return faults

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import numpy as np
 
 from linnaea import reading
 from linnaea.errors import DataError, did_you_mean
+
+OTHER_COLUMNS = ("path", "true", "predicted", "probability", "set", "ood", "ood_score", "error")
+"""The columns beside those of the classes, in any table that Linnaea writes; in small letters."""
+
+_PREFIX = "p_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +103,13 @@ class Predictions:
         return self.probabilities.max(axis=1)
 
     def to_csv(self) -> str:
-        """Return the table as CSV: path, true, predicted, then one probability column a class.
+        """Return the table as CSV: path, true, predicted, then one probability column a class (columns_of).
 
         Probabilities are written with nine significant digits, so that a float32 comes back exactly.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "true", "predicted", *self.classes])
+        writer.writerow(["path", "true", "predicted", *columns_of(self.classes)])
         for path, true, predicted, row in zip(
             self.paths, self.true, self.predicted, self.probabilities, strict=True
         ):
@@ -128,14 +134,36 @@ class Predictions:
             ) from error
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path} is damaged ({error}).", "Restore the file, or train again.") from error
+        classes = _classes_of(header[3:])
         _check_rows(path, probabilities)
-        _check_names(path, header[3:], names, probabilities)
+        _check_names(path, classes, names, probabilities)
         return cls(
             paths=tuple(row[0] for row in names),
             true=np.array([row[1] for row in names], dtype=str),
-            classes=tuple(header[3:]),
+            classes=tuple(classes),
             probabilities=probabilities,
         )
+
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """Return the names of the columns of probabilities: those of the classes.
+
+    Where one of them is called like another column (a class "true", "path" or "Error"), all begin with p_, so
+    that no table has two columns of one name, and those of the classes look alike.
+    """
+    return [f"{_PREFIX}{name}" for name in classes] if _collide(classes) else list(classes)
+
+
+def _classes_of(columns: list[str]) -> list[str]:
+    """Return the classes whose columns_of these are; older tables have names that collide as they are."""
+    if _collide(columns) and all(name.startswith(_PREFIX) for name in columns):
+        return [name.removeprefix(_PREFIX) for name in columns]
+    return columns
+
+
+def _collide(names: Sequence[str]) -> bool:
+    # Whatever stands before it: else the classes p_true and p_false would come back as true and false.
+    return any(re.sub(f"^({_PREFIX})+", "", name.casefold()) in OTHER_COLUMNS for name in names)
 
 
 def _parsed(path: Path, rows: Iterator[list[str]]) -> tuple[list[str], list[list[str]], np.ndarray]:

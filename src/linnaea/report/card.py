@@ -8,6 +8,7 @@ from linnaea.evaluation.metrics import SURE
 from linnaea.report import caveats, formatting, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
+from linnaea.text import natural_order
 
 WEAKEST = 5
 UNEVEN = 3.0  # times as many training pictures in the largest class as in the smallest: worth a word
@@ -67,9 +68,10 @@ def _purpose(facts: RunFacts) -> list[str]:
     table = facts.predictions
     if table is None:
         return []
+    classes = sorted(table.classes, key=natural_order)
     return [
-        f"Assigning one of {counted(len(table.classes), 'class', 'classes')} "
-        f"({formatting.listed(table.classes, 6)}) to pictures like those of its test set.",
+        f"Assigning one of {counted(len(classes), 'class', 'classes')} ({formatting.listed(classes, 6)}) "
+        "to pictures like those of its test set.",
         "It was tested on nothing else: its accuracy with other cameras, places or times is unknown.",
     ]
 
@@ -157,7 +159,7 @@ def _blind_spots(facts: RunFacts) -> list[str]:
         lines.append(f"{some} had far fewer training pictures than others: {named}.")
     table = facts.predictions
     if table is not None:
-        unseen = sorted(set(table.classes) - set(table.true.tolist()))
+        unseen = sorted(set(table.classes) - set(table.true.tolist()), key=natural_order)
         if unseen:
             verb, them = ("has", "it") if len(unseen) == 1 else ("have", "them")
             lines.append(

@@ -15,6 +15,7 @@ from linnaea.report.figures import Figure, confusion_figure
 from linnaea.report.formatting import count, counted, percent
 from linnaea.report.gallery import probability
 from linnaea.report.thumbnails import Album, Thumbnail
+from linnaea.text import natural_order
 
 # A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
 MOST_NUMBERED = 20
@@ -91,8 +92,10 @@ def confusion_section(facts: RunFacts) -> Confusion | None:
     table = facts.predictions
     if table is None or not len(table):
         return None
-    matrix = confusion(table)
-    classes = table.classes
+    place = _places(table.classes)
+    back = np.argsort(place)
+    matrix = confusion(table)[np.ix_(back, back)]
+    classes = [table.classes[column] for column in back]
     small = len(classes) <= MOST_NUMBERED
     different = int((matrix > 0).sum() - (matrix.diagonal() > 0).sum())
     pairs = _cells_of_mistakes(facts, table)
@@ -106,8 +109,14 @@ def confusion_section(facts: RunFacts) -> Confusion | None:
         pairs_left=different - len(pairs),
         described=f"{counted(len(classes), 'class', 'classes')}, {counted(len(table), 'test picture')}",
         opens=any(cell.shown for cell in pairs),
-        side_by_side=_side_by_side(facts, table, matrix),
+        side_by_side=_side_by_side(facts, table, matrix, classes),
     )
+
+
+def _places(classes: Sequence[str]) -> np.ndarray:
+    """Return the place (k,) of each column of a table where people read the classes: 2 before 10."""
+    order = sorted(range(len(classes)), key=lambda column: natural_order(classes[column]))
+    return np.argsort(order)
 
 
 def _grid(matrix: np.ndarray, opening: set[str]) -> list[list[dict[str, Any]]]:
@@ -131,7 +140,7 @@ def _ident(row: int, column: int) -> str:
 
 def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
     """Return the kinds of mistakes, the most frequent first; those get the room for pictures first."""
-    columns = {name: column for column, name in enumerate(table.classes)}
+    columns = dict(zip(table.classes, _places(table.classes).tolist(), strict=True))
     rows = _rows_of_mistakes(table)
     album, examples = Album(CELL_BYTES), Album(EXAMPLE_BYTES)
     cells = []
@@ -156,8 +165,13 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
 
 
 def _rows_of_mistakes(table: Predictions) -> dict[tuple[int, int], list[int]]:
-    """Return (true, predicted) columns → rows of the table, the most confident first; right ones too."""
-    confidence, said, true = table.confidence, table.probabilities.argmax(axis=1), table.true_index
+    """Return (true, predicted) places → rows of the table, the most confident first; right ones too."""
+    place = _places(table.classes)
+    confidence, said, true = (
+        table.confidence,
+        place[table.probabilities.argmax(axis=1)],
+        place[table.true_index],
+    )
     rows: dict[tuple[int, int], list[int]] = {}
     for row in np.argsort(-confidence, kind="stable").tolist():
         rows.setdefault((int(true[row]), int(said[row])), []).append(row)
@@ -175,7 +189,9 @@ def _shown(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int
     return shown
 
 
-def _side_by_side(facts: RunFacts, table: Predictions, matrix: np.ndarray) -> list[tuple[Side, Side]]:
+def _side_by_side(
+    facts: RunFacts, table: Predictions, matrix: np.ndarray, classes: Sequence[str]
+) -> list[tuple[Side, Side]]:
     """Return the pairs of classes that are most often mistaken for each other, both ways counted together."""
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind="stable")[: SIDE_BY_SIDE * 3]
@@ -188,7 +204,7 @@ def _side_by_side(facts: RunFacts, table: Predictions, matrix: np.ndarray) -> li
             break
         sides = tuple(
             Side(
-                name=table.classes[own],
+                name=classes[own],
                 taken=int(matrix[own, other]),
                 of=int(matrix[own].sum()),
                 right=_examples(facts, table, album, rows.get((own, own), [])),

@@ -1,7 +1,7 @@
 """Charts with everything around them: a heading, both drawings, a caption, and the same data as a table."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -13,6 +13,8 @@ from linnaea.report.formatting import count, counted, number, percent
 from linnaea.report.svg import both_widths
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+MOST_EPOCHS = 1000
+"""Drawn and listed, about; a chart has fewer pixels, and a page of a hundred thousand rows opens nowhere."""
 SPLIT_COLOURS = {"train": "blue", "val": "vermillion", "test": "green"}
 
 
@@ -110,7 +112,18 @@ def chart_figure(
     chosen: int | None = None,
     note: str = "",
 ) -> Figure:
-    """Return curves over epochs with their caption and their table; share: the values are per cent."""
+    """Return curves over epochs with their caption and their table; share: the values are per cent.
+
+    Of very many epochs, some are drawn and listed: see thinned.
+    """
+    epochs = len({epoch for line in lines for epoch, _ in line.points})
+    lines = thinned(lines, chosen)
+    shown = len({epoch for line in lines for epoch, _ in line.points})
+    if shown < epochs:
+        note += (
+            f"{shown:,} of {epochs:,} epochs are shown, among them the highest and lowest of each stretch; "
+            "history.jsonl has all. "
+        )
     return figure(
         ident,
         title,
@@ -120,6 +133,26 @@ def chart_figure(
         headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
         rows=curve_rows(lines, share),
     )
+
+
+def thinned(lines: Sequence[Line], chosen: int | None = None) -> Sequence[Line]:
+    """Return the lines at about MOST_EPOCHS epochs, the same for all of them.
+
+    Of each stretch of epochs the highest and the lowest point of each line stay, so that no spike is lost;
+    so do its first and last point, and the chosen epoch.
+    """
+    if len({epoch for line in lines for epoch, _ in line.points}) <= MOST_EPOCHS:
+        return lines
+    kept = {chosen}
+    stretches = max(MOST_EPOCHS // (2 * len(lines)), 1)
+    for line in lines:
+        values = np.array([value for _, value in line.points])
+        rows = {0, len(values) - 1}
+        for stretch in np.array_split(np.arange(len(values)), stretches):
+            if len(stretch):
+                rows |= {int(stretch[values[stretch].argmin()]), int(stretch[values[stretch].argmax()])}
+        kept |= {line.points[row][0] for row in rows}
+    return [replace(line, points=[point for point in line.points if point[0] in kept]) for line in lines]
 
 
 def describe_curves(lines: Sequence[Line], share: bool) -> str:
@@ -186,7 +219,7 @@ def confusion_figure(matrix: np.ndarray) -> Figure:
     """Return the heat map of a confusion matrix too large for numbers."""
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
-        f"{len(matrix)} by {len(matrix)} classes, in the order of the class list; "
+        f"{len(matrix)} by {len(matrix)} classes, in the order of their names; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes contains the same."
     )

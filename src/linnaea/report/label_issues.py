@@ -8,6 +8,7 @@ from linnaea.report.gallery import probability
 from linnaea.report.templates import write_page
 from linnaea.report.thumbnails import Album, Thumbnail
 from linnaea.runs.repeated import RunGroup
+from linnaea.text import natural_order
 
 THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB
 SIDE = 192  # pixels of a thumbnail's longer side, at most
@@ -37,6 +38,6 @@ def build_label_issues(group: RunGroup) -> Path:
         left=len(suspects) - len(shown),
         total=len(suspects),
         table=f"{group.label_issues.name}.csv",
-        classes=info.classes,
+        classes=sorted(info.classes, key=natural_order),
         relabel=info.relabel,
     )

@@ -11,7 +11,7 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
-from linnaea.text import command
+from linnaea.text import command, natural_order
 
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
 # The headline, the section on trust, and a second name of balanced accuracy.
@@ -145,7 +145,7 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
     """Return the per-class table: counts, recall, precision, F1, and what it is most often mistaken for."""
     rows = []
-    for entry in facts.rows("accuracy", "classes"):
+    for entry in sorted(facts.rows("accuracy", "classes"), key=lambda row: natural_order(str(row["class"]))):
         rows.append(
             {
                 **entry,
@@ -192,7 +192,7 @@ def data_section(facts: RunFacts) -> dict[str, Any] | None:
         "per_class_headers": ["Class", *(names.get(split, split).capitalize() for split in splits)],
         "per_class": [
             [name, *(count(counts.get(split, 0)) for split in splits)]
-            for name, counts in data.per_class.items()
+            for name, counts in sorted(data.per_class.items(), key=lambda pair: natural_order(pair[0]))
         ],
         "looked": facts.problems is not None,
         "problems": kinds_of_problems(facts),

@@ -121,7 +121,13 @@ def _git(folder: Path | None, *arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         ran = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=10
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # names of files, as they are there
+            timeout=10,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -72,7 +72,10 @@ def labels(y: Any, n: int, what: str = "y") -> np.ndarray:
     if len(y) != n:
         raise DataError(f"X has {n} rows and {what} has {len(y)} labels.", "Give one label for each row.")
     check_array(y, ensure_2d=False, dtype=None)
-    check_classification_targets(y)
+    # Names are classes, however few pictures each has; of numbers, so many may be measurements, of which
+    # scikit-learn warns.
+    if not all(isinstance(label, str) for label in y):
+        check_classification_targets(y)
     return y
 
 

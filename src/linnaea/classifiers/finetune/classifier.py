@@ -48,6 +48,9 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     Pictures that are on the disk stay there: paths are decoded once, into the cache of linnaea.data.cache.
     y: labels, class names as a rule.
 
+    Where it has computed, no forked process can: a fork does not copy PyTorch's threads, and would hang
+    (multiprocessing's "spawn" does not).
+
     Parameters
     ----------
     backbone : str, default="efficientnet_lite0"

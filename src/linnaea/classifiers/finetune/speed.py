@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from linnaea.classifiers.finetune import inference, loop
@@ -83,7 +82,7 @@ def probe_seconds(network: Any, classes: int, pictures: int) -> tuple[float, flo
     features = np.cos(np.arange(rows * width, dtype=np.float32) ** 2).reshape(rows, width)
     few = LogisticRegression(max_iter=_FEW)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UserWarning)  # as for the probe itself
         iteration = _seconds(lambda: few.fit(features, np.arange(rows) % classes)) / int(few.n_iter_[0])
     # A row is multiplied three times by a matrix of width x width in float64: for the covariance, and to be
     # whitened.
