@@ -323,6 +323,12 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("colour", "switch", scope="run", default=False,
                 help="Whether a perceptron sees the three colours of a picture and not only its "
                      "brightness."),
+        Setting("value_range", "text", scope="run", default="auto",
+                pattern=r"auto|picture|\s*[-+.\deE]+\s*,\s*[-+.\deE]+\s*",
+                expected="auto, picture, or the numbers that are black and white, such as 0,4095",
+                help="Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; "
+                     "auto: one range for the whole data set, found from a sample of it; picture: from "
+                     "each picture's darkest to its brightest."),
         Setting("split_from", "text", scope="run", fixed_by_rerun=True,
                 help="Run folder or split.csv whose split is used again, unchanged."),
         Setting("copies", "choice", scope="run", default="near", choices=("near", "exact", "off"),

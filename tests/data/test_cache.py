@@ -246,7 +246,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_work(photos):
     total = sum(int(read_picture(file, shortest_side=SIDE).sum()) for file in files)
     assert ran.stdout == (
         "8 of 8 pictures are decoded anew each time they are needed: "
-        f"{cache_folder()}/pictures/v1-16 cannot be used (only a part of a picture could be written; "
+        f"{cache_folder()}/pictures/v2-16 cannot be used (only a part of a picture could be written; "
         f"free some space, or name another folder in LINNAEA_CACHE).|{total}\n"
     ), ran.stderr
     # What was taken is given back. The lock of a set stays, and its name may begin with any: ".b*.lock".
@@ -269,7 +269,7 @@ def test_a_cache_that_cannot_be_written_is_told(photos, tmp_path, monkeypatch):
     assert same(pictures, photos)
     assert pictures.notes == (
         "8 of 8 pictures are decoded anew each time they are needed: "
-        f"{tmp_path}/file/pictures/v1-16 cannot be used (Not a directory; "
+        f"{tmp_path}/file/pictures/v2-16 cannot be used (Not a directory; "
         "free some space, or name another folder in LINNAEA_CACHE).",
     )
 

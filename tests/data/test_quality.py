@@ -80,9 +80,19 @@ def test_another_ending_and_a_turned_picture_are_told(folder):
 
 def test_what_many_pictures_share_is_how_they_were_made(folder):
     for number in range(16):
-        even(photograph(1)).save(folder / "a" / f"even{number}.png")
+        night = photograph(900 + number).point(lambda level: level // 6)
+        night.save(folder / "a" / f"night{number}.png")
     found = {problem.kind: problem.severity for problem in scan(open_dataset(folder)).problems}
-    assert found["blank"] == "note"
+    assert found["dark"] == "note"
+
+
+def test_blank_pictures_in_more_than_a_fifth_of_a_class_are_an_error(folder):
+    for number in range(8):
+        even(photograph(1)).resize((100, 80 + number)).save(folder / "a" / f"even{number}.png")
+    even(photograph(1)).resize((99, 80)).save(folder / "b" / "even.png")
+    blank = [found for found in scan(open_dataset(folder)).problems if found.kind == "blank"]
+    assert [(found.severity, len(found.paths)) for found in blank] == [("error", 8), ("warning", 1)]
+    assert blank[0].message.startswith("8 pictures are of one even colour: 8 of 32 of 'a' (")
 
 
 def test_even_pictures_in_memory_are_found(digits):
@@ -91,7 +101,10 @@ def test_even_pictures_in_memory_are_found(digits):
     pixels = digits.pixels.copy()
     pixels[7] = 0
     found = [problem for problem in scan(replace(digits, pixels=pixels)).problems if problem.kind == "blank"]
-    assert [problem.paths for problem in found] == [("digits/00007",)]
+    assert [(problem.severity, problem.paths) for problem in found] == [("warning", ("digits/00007",))]
+    pixels[digits.labels == "3"] = 0
+    found = [problem for problem in scan(replace(digits, pixels=pixels)).problems if problem.kind == "blank"]
+    assert [(problem.severity, len(problem.paths)) for problem in found] == [("error", 500), ("warning", 1)]
 
 
 def test_softness_does_not_depend_on_contrast():

@@ -24,6 +24,7 @@ def check(
     /,
     *,
     data_dir: Path | None = None,
+    value_range: str = "auto",
     layout: str | None = None,
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
@@ -40,6 +41,9 @@ def check(
         Data set: digits, mnist, flowers102, a folder with one folder for each class, or a CSV.
     data_dir
         Folder of a named data set. Default: the cache.
+    value_range
+        Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; as in `linnaea
+        train`.
     layout
         What the folders of a folder are, from the outside in, such as split/class or folder/class. Default:
         found by their names and by what they hold.
@@ -54,6 +58,7 @@ def check(
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
+    from linnaea.data.value_range import parse
     from linnaea.report.checking import build_check
     from linnaea.text import counted
 
@@ -63,8 +68,9 @@ def check(
         page = page / PAGE
     if page is not None:
         refuse_own_file(page)
-    dataset = open_dataset(data, data_dir=data_dir, layout=layout)
-    problems = list(scan(dataset, copies=copies).problems)
+    read_with = parse(value_range)
+    scanned = scan(open_dataset(data, data_dir=data_dir, layout=layout), copies=copies, value_range=read_with)
+    dataset, problems = scanned.dataset, list(scanned.problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])
     else:

@@ -68,7 +68,8 @@ def _thumbnail(dataset: Dataset, row: int) -> bytes:
     if dataset.pixels is not None:
         picture = Image.fromarray(dataset.pixels[row])
     else:
-        picture = Image.fromarray(read_picture(dataset.files([row])[0], enough=SIDE))
+        file = dataset.files([row])[0]
+        picture = Image.fromarray(read_picture(file, enough=SIDE, value_range=dataset.value_range))
         picture.thumbnail((SIDE, SIDE))
     content = io.BytesIO()
     picture.save(content, format="JPEG", quality=80)

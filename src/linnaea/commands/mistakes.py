@@ -156,7 +156,8 @@ def _picture(study: Study, row: int) -> Image.Image:
         picture = Image.fromarray(study.photographs[at])
     else:
         file, known = study.dataset.files([at])[0], study.scan.hashes[at]
-        picture = Image.fromarray(read_picture(file, longest_side=SIDE, known=known))
+        value_range = study.dataset.value_range
+        picture = Image.fromarray(read_picture(file, longest_side=SIDE, known=known, value_range=value_range))
     picture.thumbnail((SIDE, SIDE))
     return picture
 

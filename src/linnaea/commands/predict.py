@@ -1,7 +1,7 @@
 """linnaea predict: name new pictures."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from cyclopts import Parameter
@@ -9,14 +9,36 @@ from cyclopts import Parameter
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.evaluating import temperature_of
+from linnaea.data.decoding import ValueRange
 from linnaea.errors import DataError, LinnaeaError, RunError
 from linnaea.evaluation.predictions import columns_of
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import counted, option, percent
+from linnaea.text import counted, listed, option, percent, plural
 
 # Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
 # memory.
 BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
+_LEAST_MARGIN = 8  # levels of 255 beyond what was learned from: less is the exposure of another day
+
+
+class TakenAs(NamedTuple):
+    """How a network takes a picture: side in pixels, colour, and the range of more than 8 bits.
+
+    brightness: of the darkest and the brightest picture that it learned from; None in older runs.
+    """
+
+    size: int
+    colour: bool
+    value_range: ValueRange | None
+    brightness: tuple[float, float] | None
+
+    def remark(self, picture: np.ndarray) -> str | None:
+        """Return "darker" or "brighter" of a decoded picture that is so by far than any learned from."""
+        if self.brightness is None:
+            return None
+        low, high = self.brightness
+        margin, mean = max(_LEAST_MARGIN, (high - low) / 4), float(picture.mean())
+        return "darker" if mean < low - margin else "brighter" if mean > high + margin else None
 
 
 def load(run: str | Path) -> Any:
@@ -56,6 +78,9 @@ def predict(
     false-alarm rate of the threshold. Fewer than 59 validation pictures cannot guarantee so low a rate with
     confidence; what they can guarantee is then printed.
 
+    A picture far darker or brighter than any that the network learned from is named: its numbers may be of
+    another kind (0 to 1 instead of 0 to 255), or its exposure.
+
     A picture that cannot be read is reported as such and does not stop the others; the exit code is then 1.
 
     Parameters
@@ -75,12 +100,12 @@ def predict(
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     broken = [] if sets is None else _broken(folder)
     classifier = load(run)
-    side, colour = _side_and_colour(folder, classifier)
+    taken_as = _taken_as(folder, classifier)
     score = ood.load(folder)
     answers: list[dict[str, Any]] = []
-    block = max(1, min(BLOCK, BLOCK_PIXELS // side**2))
+    block = max(1, min(BLOCK, BLOCK_PIXELS // taken_as.size**2))
     for start in range(0, len(pictures), block):
-        answers += _answer(classifier, pictures[start : start + block], side, colour, score)
+        answers += _answer(classifier, pictures[start : start + block], taken_as, score)
     if sets is not None:
         _add_sets(answers, sets)
     classes = [str(name) for name in classifier.classes_]
@@ -89,6 +114,8 @@ def predict(
         from linnaea.report.sentences import guarantee
 
         terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
+    if unusual := [answer["path"] for answer in answers if "brightness" in answer]:
+        terminal.print_line("Light", _of_light(unusual, taken_as))
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.print_line("Alarms", *_of_alarms(folder, score, answers))
@@ -98,8 +125,8 @@ def predict(
     return answers
 
 
-def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
-    """Return the side in pixels, and whether there is colour, of the pictures that the network takes.
+def _taken_as(folder: RunFolder, classifier: Any) -> TakenAs:
+    """Return how the network takes a picture.
 
     Raises RunError where it does not go with the network, before a picture is read to that size.
     """
@@ -108,15 +135,18 @@ def _side_and_colour(folder: RunFolder, classifier: Any) -> tuple[int, bool]:
         raise RunError(
             f"{folder.path / 'run.json'} does not record the size of the pictures.", "Train again."
         )
+    low_high = None if pixels.brightness is None else (pixels.brightness[0], pixels.brightness[1])
     if classifier.takes_photographs:
-        return int(classifier.kept_side()), True
+        side, value_range = int(classifier.kept_side()), classifier.preprocessing_.value_range
+        return TakenAs(side, True, value_range, low_high)
     if pixels.size is None or pixels.size**2 * (3 if pixels.colour else 1) != classifier.n_features_in_:
+        shown = pixels.model_dump(include={"size", "colour"})
         raise RunError(
-            f"{folder.path / 'run.json'} is not valid: data.pixels is {pixels.model_dump()}, and the "
+            f"{folder.path / 'run.json'} is not valid: data.pixels is {shown}, and the "
             f"network takes {classifier.n_features_in_:,} numbers a picture.",
             "Restore it, or train again.",
         )
-    return pixels.size, pixels.colour
+    return TakenAs(pixels.size, pixels.colour, pixels.decoded_with, low_high)
 
 
 def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
@@ -155,6 +185,16 @@ def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> 
     return words
 
 
+def _of_light(unusual: list[str], taken_as: TakenAs) -> str:
+    low, high = taken_as.brightness or (0.0, 0.0)
+    verb = plural(len(unusual), "is", "are")
+    return (
+        f"{counted(len(unusual), 'picture')} {verb} far darker or brighter than any that the network learned "
+        f"from, whose mean level is {low:.0f} to {high:.0f} of 255 ({listed(unusual, 3)}): stored in other "
+        "numbers, perhaps, or taken in another light"
+    )
+
+
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
     """Give each answer its "set": class names, the most probable first."""
     for answer in answers:
@@ -165,23 +205,23 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
             answer["set"] = [names[c] for c in order if members[c]]
 
 
-def _answer(
-    classifier: Any, paths: tuple[Path, ...], side: int, colour: bool, score: Any
-) -> list[dict[str, Any]]:
+def _answer(classifier: Any, paths: tuple[Path, ...], taken_as: TakenAs, score: Any) -> list[dict[str, Any]]:
     """Return one answer a path, in order: a prediction, or {"path", "error"}."""
     from linnaea.data.decoding import fit_picture, read_picture
 
     photographs = classifier.takes_photographs
+    side, colour, value_range = taken_as.size, taken_as.colour, taken_as.value_range
     answers: list[dict[str, Any]] = []
     readable: list[np.ndarray] = []
     for path in paths:
         answer: dict[str, Any] = {"path": str(path)}
         try:
-            if photographs:
-                readable.append(read_picture(path, shortest_side=side))
-            else:
-                picture = fit_picture(read_picture(path), side, colour)
-                readable.append(picture.reshape(-1).astype(np.float32) / 255)
+            picture = read_picture(path, shortest_side=side if photographs else None, value_range=value_range)
+            if remark := taken_as.remark(picture):
+                answer["brightness"] = remark
+            if not photographs:
+                picture = fit_picture(picture, side, colour).reshape(-1).astype(np.float32) / 255
+            readable.append(picture)
         except LinnaeaError as error:
             answer["error"] = str(error)
         answers.append(answer)

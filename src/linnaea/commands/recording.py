@@ -16,7 +16,7 @@ from linnaea.text import classes_have, counted, listed, plural
 
 def record_study(run: RunFolder, study: Study) -> None:
     """Write split.csv and the data section of run.json, and print what will be trained and evaluated on."""
-    dataset = study.dataset
+    dataset, value_range = study.dataset, study.dataset.value_range
     rows = split_file.split_rows(dataset, study.split, study.scan.hashes)
     run.write_csv("split.csv", list(split_file.COLUMNS), rows)
     counts = {split: len(study.rows(split)) for split in SPLITS}
@@ -38,7 +38,12 @@ def record_study(run: RunFolder, study: Study) -> None:
             "notes": list(dataset.notes),
             "splits": counts,
             "per_class": per_class,
-            "pixels": {"size": study.size, "colour": study.colour},
+            "pixels": {
+                "size": study.size,
+                "colour": study.colour,
+                "brightness": _brightness(study),
+                "value_range": list(value_range) if isinstance(value_range, tuple) else value_range,
+            },
             **scenes,
         }
     )
@@ -57,6 +62,12 @@ def record_study(run: RunFolder, study: Study) -> None:
     if scenes:
         _print_scenes(study, **scenes)
     record_check(run, dataset, study.scan.problems)
+
+
+def _brightness(study: Study) -> list[float] | None:
+    """Return the brightness of the darkest and of the brightest training picture."""
+    of_each = study.scan.brightness[study.rows("train")]
+    return [round(float(of_each.min()), 1), round(float(of_each.max()), 1)] if len(of_each) else None
 
 
 def _print_missing_classes(per_class: dict[str, dict[str, int]]) -> None:

@@ -112,7 +112,12 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
     chosen = replace(chosen, opened={**chosen.opened, **here})
     with provenance.with_threads(_threads_of_group(group)):
         pictures = study.open_study(
-            where, chosen.recipe, classifier, data_dir=data_dir, strict=bool(group.info.opened.strict)
+            where,
+            chosen.recipe,
+            classifier,
+            data_dir=data_dir,
+            strict=bool(group.info.opened.strict),
+            recorded=next((run.info.data.pixels for run in group.runs() if run.info.data.pixels), None),
         )
         return repeating.go_on(group, chosen, pictures)
 
@@ -158,7 +163,12 @@ def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.
     where, data_dir = provenance.opened_from(folder.info)
     again = recipe.model_copy(update={"split": None, "split_from": str(folder.path)}) if known else recipe
     pictures = study.open_study(
-        where, again, classifier, data_dir=data_dir, strict=bool(folder.info.opened.strict)
+        where,
+        again,
+        classifier,
+        data_dir=data_dir,
+        strict=bool(folder.info.opened.strict),
+        recorded=data.pixels if known else None,
     )
     if not known:
         return pictures

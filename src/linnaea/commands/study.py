@@ -13,8 +13,10 @@ from linnaea.data.dataset import Dataset
 from linnaea.data.groups import Groups
 from linnaea.data.scan import Scan
 from linnaea.data.split import Split
+from linnaea.data.value_range import parse
 from linnaea.errors import DataError, RunError, SettingError
 from linnaea.runs.folder import RunFolder
+from linnaea.runs.schema import Pixels
 from linnaea.runs.settings import Recipe
 from linnaea.settings import MLP, SETTINGS
 from linnaea.text import option
@@ -108,10 +110,20 @@ def spread(labels: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate(chosen)
 
 
-def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | None, strict: bool) -> Study:
+def open_study(
+    data: str,
+    recipe: Recipe,
+    classifier: Any,
+    *,
+    data_dir: Path | None,
+    strict: bool,
+    recorded: Pixels | None = None,
+) -> Study:
     """Open the data set, leave out what cannot be read, and divide it.
 
     Each picture is read once: for what is wrong with it, and as training will take it.
+
+    recorded: how a run that is continued has read its pictures so far.
     """
     from linnaea.data import groups, split_file
 
@@ -119,11 +131,12 @@ def open_study(data: str, recipe: Recipe, classifier: Any, *, data_dir: Path | N
     size = classifier.kept_side() if photographs else recipe.size or PICTURE_SIZE
     # Before the pictures: a split that is not there is reported in a moment.
     kept = None if recipe.split_from is None else earlier_split(recipe.split_from)[0]
+    value_range = parse(recipe.value_range) if recorded is None else recorded.decoded_with
+    taken_as = {"side": size} if photographs else {"size": size, "colour": recipe.colour}
     scanned = _usable(
         data,
         {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
-        {"copies": recipe.copies}
-        | ({"side": size} if photographs else {"size": size, "colour": recipe.colour}),
+        {**taken_as, "value_range": value_range, "copies": recipe.copies},
     )
     together = groups.find_groups(
         scanned.dataset,

@@ -1,6 +1,7 @@
 """Decoded pictures, kept on the disk, bounded: a picture that many epochs and runs need is decoded once.
 
-They are known by the hash of their file's bytes, so renamed, moved or reordered files and parts of a data set
+They are known by the hash of their file's bytes, the side, and the range that numbers of more than 8 bits
+are read with, so renamed, moved or reordered files and parts of a data set
 find what is there, and a changed file does not. The least recently used make room for new ones.
 
 Many pictures lie in one shard, which is two files: NAME.bin holds them one after another as raw RGB,
@@ -25,13 +26,13 @@ from typing import Any, overload
 import numpy as np
 
 from linnaea import files
-from linnaea.data.decoding import decode_picture, read_content, read_picture
+from linnaea.data.decoding import ValueRange, decode_picture, read_content, read_picture
 from linnaea.data.downloads import cache_folder
 from linnaea.errors import DataError, LinnaeaError, SettingError
 from linnaea.hashing import content_hash
 from linnaea.machine import in_order
 
-VERSION = 1
+VERSION = 2
 """Of the files and of how pictures are decoded: another number never reads what this one wrote."""
 
 LIMIT_VARIABLE = "LINNAEA_CACHE_GIB"
@@ -88,16 +89,19 @@ class Store:
         Of which the pictures are (see decode_picture's shortest_side).
     paths: sequence of Path
         The files of the data set: two passes over the same wait for each other.
+    value_range: (float, float), "picture" or None
+        What their numbers of more than 8 bits are read with (see read_picture).
 
     All shards of all sizes together have at most LINNAEA_CACHE_GIB, or 4 GiB.
     """
 
-    def __init__(self, side: int, paths: Sequence[Path]) -> None:
+    def __init__(self, side: int, paths: Sequence[Path], value_range: ValueRange | None = None) -> None:
         if side < 1:
             raise ValueError(f"side must be at least 1 pixel; got {side}")
         self.side = side
+        self.value_range = value_range
         self.root = cache_folder() / "pictures"
-        self.folder = self.root / f"v{VERSION}-{side}"
+        self.folder = self.root / f"v{VERSION}-{side}{_ending(value_range)}"
         self.limit = _limit()
         self.places: dict[str, Place] = {}
         self.refusal = ""
@@ -157,7 +161,7 @@ class Store:
         """
         if picture_hash in self or self.refusal:
             return None
-        return decode_picture(content, name, shortest_side=self.side)
+        return decode_picture(content, name, shortest_side=self.side, value_range=self.value_range)
 
     def kept(self, picture_hash: str) -> np.ndarray | None:
         """Return a picture that is kept; None where it is not, or is lost."""
@@ -283,6 +287,8 @@ class DecodedPictures(Sequence[np.ndarray]):
         Size of those.
     notes: tuple of str
         What the user should read: why pictures are not kept.
+    value_range: (float, float), "picture" or None
+        What their numbers of more than 8 bits were read with (see read_picture).
     """
 
     def __init__(
@@ -292,8 +298,10 @@ class DecodedPictures(Sequence[np.ndarray]):
         side: int | None = None,
         hashes: Sequence[str] = (),
         notes: Sequence[str] = (),
+        value_range: ValueRange | None = None,
     ) -> None:
         self.side = side
+        self.value_range: ValueRange | None = value_range
         self.hashes = tuple(hashes)
         self.notes = tuple(notes)
         self._places = list(places)
@@ -328,7 +336,9 @@ class DecodedPictures(Sequence[np.ndarray]):
             self._lose(place)
         # The same arithmetic as for a picture that is kept: full or empty, a cache changes no result.
         known = self.hashes[index] if self.hashes else None
-        return read_picture(self._paths[index], shortest_side=self.side, known=known)
+        return read_picture(
+            self._paths[index], shortest_side=self.side, known=known, value_range=self.value_range
+        )
 
     def select(self, rows: Iterable[int]) -> "DecodedPictures":
         """Return these pictures, in this order, without reading them."""
@@ -339,6 +349,7 @@ class DecodedPictures(Sequence[np.ndarray]):
             self.side,
             [self.hashes[row] for row in rows] if self.hashes else (),
             self.notes,
+            self.value_range,
         )
 
     @property
@@ -368,12 +379,13 @@ class DecodedPictures(Sequence[np.ndarray]):
             )
 
 
-def decoded(files: Sequence[str | Path], side: int) -> DecodedPictures:
+def decoded(files: Sequence[str | Path], side: int, value_range: ValueRange | None = None) -> DecodedPictures:
     """Return the pictures in these files, each decoded at most once.
 
     Memory holds a few of them for each core, however many there are.
 
     side: pixels of the shorter side that pictures are reduced to; smaller ones stay as they are.
+    value_range: what numbers of more than 8 bits are read with (see read_picture).
 
     Raises DataError for a picture that cannot be read, before training and not in the middle of it.
     """
@@ -395,7 +407,7 @@ def decoded(files: Sequence[str | Path], side: int) -> DecodedPictures:
             decode_picture(content, str(path), enough=1)
         return picture_hash, picture
 
-    with Store(side, paths) as store:
+    with Store(side, paths, value_range) as store:
         for picture_hash, picture in in_order(read, paths):
             hashes.append(picture_hash)
             # Only this thread writes, one picture after the other, so a shard needs no order but this one.
@@ -418,7 +430,14 @@ def from_store(store: Store, paths: Sequence[Path], hashes: Sequence[str]) -> De
         notes.append(
             f"{missing:,} of {usable:,} pictures are decoded anew each time they are needed: {reason}."
         )
-    return DecodedPictures(places, paths, store.side, hashes, notes)
+    return DecodedPictures(places, paths, store.side, hashes, notes, store.value_range)
+
+
+def _ending(value_range: ValueRange | None) -> str:
+    """Return what sets pictures that are read with this range apart from others, in the name of a folder."""
+    if value_range is None:
+        return ""
+    return "-" + (value_range if isinstance(value_range, str) else "_".join(map(repr, value_range)))
 
 
 def _limit() -> int:

@@ -4,10 +4,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnaea.text import option
+
+if TYPE_CHECKING:
+    from linnaea.data.decoding import ValueRange
 
 SPLITS = ("train", "val", "test")
 OFFICIAL_SPLIT = "official split"
@@ -41,6 +45,9 @@ class Dataset:
         that it holds for any selection of the data set.
     split_name: str
         What a report calls splits, such as OFFICIAL_SPLIT or "your split column".
+    value_range: (float, float), "picture" or None
+        What numbers of more than 8 bits are read with (see decoding.read_picture): whoever opens a file of
+        the data set passes it on.
     """
 
     name: str
@@ -54,6 +61,7 @@ class Dataset:
     empty_classes: tuple[str, ...] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     split_name: str = "the data set's own split"
+    value_range: "ValueRange | None" = None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from linnaea import reading
 from linnaea.data import damage
-from linnaea.data.headers import open_image, orientation
+from linnaea.data.headers import more_than_8_bits, open_image, orientation
 from linnaea.errors import DataError, LinnaeaError
 from linnaea.hashing import content_hash
 
@@ -51,6 +52,12 @@ SUFFIXES = frozenset(
 STRIP = 1 << 22
 """Pixels converted at a time: a photograph of 4 million goes whole, a scan of 100 million needs 1/25 more."""
 
+ValueRange = tuple[float, float] | Literal["picture"]
+"""Which numbers of more than 8 bits are black and white; "picture": those of each picture itself."""
+
+_FULL = (0.0, 65535.0)
+_EVEN = 10  # levels of 255 between the 1st and the 99th percentile: less, and there is nothing to be seen
+
 _ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 
 # EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
@@ -72,11 +79,13 @@ def read_picture(
     longest_side: int | None = None,
     shortest_side: int | None = None,
     known: str | None = None,
+    value_range: ValueRange | None = None,
 ) -> np.ndarray:
     """Return a picture as a viewer shows it: upright by its EXIF orientation, RGB, first frame.
 
-    Transparency lies on white, 16-bit and float values are scaled to 8 bits, CMYK is converted. Colour
-    profiles are not applied: pretrained networks learned from pictures read that way.
+    Transparency lies on white, or on black where nothing could be seen on white; 16-bit and float values are
+    scaled to 8 bits, CMYK is converted. Colour profiles are not applied: pretrained networks learned from
+    pictures read that way.
 
     Parameters
     ----------
@@ -93,6 +102,11 @@ def read_picture(
         resize does.
     known: str, optional
         The hash that the file had when it was scanned (see hashing.content_hash).
+    value_range: (float, float) or "picture", optional
+        The numbers of more than 8 bits that are black and white; those beyond are cut off. "picture": the
+        darkest and the brightest of this picture, but for a thousandth of its pixels. None: 16 bits by their
+        high byte, others from the first usual range that holds them all. Pictures of 8 bits have no use for
+        it.
 
     Returns
     -------
@@ -119,7 +133,12 @@ def read_picture(
             "Restore it, or begin a new run with the pictures as they are now.",
         )
     return decode_picture(
-        content, str(path), enough=enough, longest_side=longest_side, shortest_side=shortest_side
+        content,
+        str(path),
+        enough=enough,
+        longest_side=longest_side,
+        shortest_side=shortest_side,
+        value_range=value_range,
     )
 
 
@@ -139,6 +158,7 @@ def decode_picture(
     enough: int | None = None,
     longest_side: int | None = None,
     shortest_side: int | None = None,
+    value_range: ValueRange | None = None,
 ) -> np.ndarray:
     """Return the picture in the bytes of a file; name is what errors call it. Otherwise like read_picture."""
     if not content:
@@ -152,7 +172,7 @@ def decode_picture(
                 raise _unreadable(name, reason)
             _draft(image, enough, longest_side, shortest_side)
             with _ALLOWANCE.taken(image.width * image.height):
-                array = to_array(_prepared(image, longest_side, shortest_side))
+                array = to_array(_prepared(image, longest_side, shortest_side, value_range))
                 # Its pixels go before the next picture may come.
                 image.close()
             return array
@@ -193,12 +213,58 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     return np.asarray(image)
 
 
-def _prepared(image: Image.Image, longest_side: int | None, shortest_side: int | None) -> Image.Image:
+def value_extremes(content: bytes) -> tuple[float, float, bool] | None:
+    """Return the lowest and highest number in a file's picture, but for hot pixels, and whether it is whole.
+
+    None for a picture of 8 bits, and for one that cannot be read: decoding reports what is wrong with it.
+    """
+    try:
+        with open_image(content) as image:
+            if not more_than_8_bits(image) or image.width * image.height > MAX_PIXELS:
+                return None
+            with _ALLOWANCE.taken(image.width * image.height):
+                image.load()
+                if image.mode.startswith(("I", "F")):
+                    numbers = np.asarray(image)
+                else:
+                    numbers = _colours(np.asarray(image), image.mode) * np.uint16(257)
+                found = extremes(numbers)
+            return None if found is None else (*found, numbers.dtype.kind != "f")
+    except Exception:
+        # As many kinds of exception as in decode_picture.
+        return None
+
+
+def extremes(numbers: np.ndarray) -> tuple[float, float] | None:
+    """Return the lowest and the highest finite number but for one in a thousand at either end, and one more.
+
+    A sensor's dead and hot pixels are so many. None where no number is finite.
+    """
+    flat = numbers.reshape(-1)
+    # A million are enough.
+    flat = flat[:: max(1, len(flat) >> 20)]
+    if flat.dtype.kind == "f":
+        flat = flat[np.isfinite(flat)]
+    if not len(flat):
+        return None
+    left_out = min(len(flat) // 1000 + 1, (len(flat) - 1) // 2)
+    ordered = np.partition(flat, [left_out, len(flat) - 1 - left_out])
+    return float(ordered[left_out]), float(ordered[-1 - left_out])
+
+
+def _prepared(
+    image: Image.Image,
+    longest_side: int | None,
+    shortest_side: int | None,
+    value_range: ValueRange | None,
+) -> Image.Image:
+    # Before it is loaded: Pillow reads colour of 16 bits by its high byte, and forgets that it did.
+    high_bytes = value_range is not None and more_than_8_bits(image)
     image.load()
     # Only now: the orientation of a TIFF is applied by Pillow itself while loading, and that of a PNG may
     # stand after the pixels.
     turn = _UPRIGHT.get(orientation(image))
-    image = to_rgb(image)
+    image = to_rgb(image, value_range, high_bytes=high_bytes)
     if longest_side is not None and max(image.size) > longest_side:
         image.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
     if shortest_side is not None and min(image.size) > shortest_side:
@@ -228,15 +294,22 @@ def _draft(
         )
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture)."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
+def to_rgb(
+    image: Image.Image, value_range: ValueRange | None = None, *, high_bytes: bool = False
+) -> Image.Image:
+    """Return a Pillow image of any mode as RGB, the way a viewer shows it (see read_picture).
+
+    high_bytes: whether an image of 8 bits holds the high bytes of numbers of 16, which value_range is of.
+    """
     # Pillow itself would cut these off at 255 instead of scaling them: a 16-bit scan would come out white.
     if image.mode.startswith(("I", "F")):
-        return _in_strips(image, _to_8_bits(image))
+        return _in_strips(image, _to_8_bits(image, value_range))
+    if high_bytes and value_range is not None and value_range != _FULL:
+        image = _spread(image, value_range)
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode in _ALPHA or "transparency" in image.info:
-        return _in_strips(image, _on_white)
+        return _on_a_ground(image)
     # The one mode for which Pillow has no formula of its own.
     if image.mode == "LAB":
         return _in_strips(image, _from_lab)
@@ -269,11 +342,32 @@ def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
     return whole
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _on_a_ground(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency on white, or on black where it has nothing to show on white."""
+    on_white = _in_strips(image, lambda strip: _laid_on(strip, "white"))
+    levels, deviation = _contrast(on_white)
+    if levels >= _EVEN:
+        return on_white
+    # White icons. What is even on both grounds stays on white.
+    on_black = _in_strips(image, lambda strip: _laid_on(strip, "black"))
+    return on_black if _contrast(on_black)[1] > deviation else on_white
+
+
+def _laid_on(image: Image.Image, colour: str) -> Image.Image:
     # Dropping the alpha channel would show whatever colour hides under the transparent pixels, often black.
     layer = image.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
+    ground = Image.new("RGBA", layer.size, colour)
+    return Image.alpha_composite(ground, layer).convert("RGB")
+
+
+def _contrast(image: Image.Image) -> tuple[int, float]:
+    """Return the levels of grey between the 1st and the 99th percentile, and the standard deviation."""
+    counts = np.array(image.convert("L").histogram())
+    shares = np.cumsum(counts) / counts.sum()
+    low, high = np.searchsorted(shares, (0.01, 0.99)).tolist()
+    levels = np.arange(256)
+    mean = np.average(levels, weights=counts)
+    return high - low, float(np.sqrt(np.average((levels - mean) ** 2, weights=counts)))
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
@@ -282,32 +376,60 @@ def _from_lab(image: Image.Image) -> Image.Image:
     )
 
 
-def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Scale 16-bit numbers by their high byte, others from the first usual range that holds them all."""
+def _to_8_bits(image: Image.Image, value_range: ValueRange | None) -> Callable[[Image.Image], Image.Image]:
+    """Scale the numbers of the range to 0 to 255; without one, see _usual_range."""
     kind = np.asarray(image.crop((0, 0, 1, 1))).dtype
     # Pillow reads colour of 16 bits by its high byte too, so grey and colour agree.
-    if kind.kind == "u" and kind.itemsize == 2:
+    if kind.kind == "u" and kind.itemsize == 2 and value_range in (None, _FULL):
         return lambda strip: Image.fromarray((np.asarray(strip) >> 8).astype(np.uint8)).convert("RGB")
+    if value_range is None:
+        low, high = _usual_range(image, kind)
+        beyond = 0.0, 0.0, 0.0
+    else:
+        low, high = _of_one(np.asarray(image), value_range)
+        beyond = low, high, low
+
+    def scaled(strip: Image.Image) -> Image.Image:
+        values = (_finite(strip, *beyond) - low) * (255.0 / max(high - low, 1e-12))
+        return Image.fromarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8)).convert("RGB")
+
+    return scaled
+
+
+def _of_one(numbers: np.ndarray, value_range: ValueRange) -> tuple[float, float]:
+    """Return the range for one picture."""
+    return (extremes(numbers) or (0.0, 1.0)) if value_range == "picture" else value_range
+
+
+def _usual_range(image: Image.Image, kind: np.dtype) -> tuple[float, float]:
+    """Return the first usual range that holds all numbers of a picture, or from its lowest to its highest."""
     usual = (1.0, 255.0, 65535.0) if kind.kind == "f" else (65535.0,)
     ranges = [(float(values.min()), float(values.max())) for values in map(_finite, _all_strips(image))]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     fitting = [top for top in usual if low >= 0 and high <= top]
-    if fitting:
-        low, high = 0.0, fitting[0]
+    return (0.0, fitting[0]) if fitting else (low, high)
 
-    def scaled(strip: Image.Image) -> Image.Image:
-        values = (_finite(strip) - low) * (255.0 / max(high - low, 1e-12))
-        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
-    return scaled
+def _spread(image: Image.Image, value_range: ValueRange) -> Image.Image:
+    """Scale the high bytes of numbers of 16 bits; transparency stays what it is."""
+    low, high = _of_one(_colours(np.asarray(image), image.mode) * np.uint16(257), value_range)
+    numbers = (np.arange(256) * 257 - low) * (255.0 / max(high - low, 1e-12))
+    table = np.rint(np.clip(numbers, 0, 255)).astype(np.uint8).tolist()
+    bands = image.getbands()
+    return image.point([level for band in bands for level in (range(256) if band == "A" else table)])
+
+
+def _colours(array: np.ndarray, mode: str) -> np.ndarray:
+    """Return an image's array as uint16 without its transparency."""
+    return (array[..., :-1] if mode in _ALPHA else array).astype(np.uint16)
 
 
 def _all_strips(image: Image.Image) -> Iterator[Image.Image]:
     return (strip for _, strip in _strips(image))
 
 
-def _finite(image: Image.Image) -> np.ndarray:
-    return np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(image: Image.Image, nan: float = 0.0, above: float = 0.0, below: float = 0.0) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), nan=nan, posinf=above, neginf=below)
 
 
 class Allowance:

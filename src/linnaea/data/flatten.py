@@ -69,4 +69,5 @@ def vectors(
 def _picture(dataset: Dataset, row: int, size: int) -> np.ndarray:
     if dataset.pixels is not None:
         return dataset.pixels[row]
-    return read_picture(dataset.files([row])[0], enough=ENOUGH_FOR * size)
+    file = dataset.files([row])[0]
+    return read_picture(file, enough=ENOUGH_FOR * size, value_range=dataset.value_range)

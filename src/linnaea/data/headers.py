@@ -94,6 +94,11 @@ def orientation(image: Image.Image) -> int:
         return 1
 
 
+def more_than_8_bits(image: Image.Image) -> bool:
+    """Return whether the numbers of a picture that is not loaded yet have more than 8 bits."""
+    return image.mode.startswith(("I", "F")) or _raw_mode(image).find("16") > 0
+
+
 def _peculiarities(image: Image.Image) -> tuple[str, ...]:
     peculiarities = []
     try:
@@ -105,7 +110,7 @@ def _peculiarities(image: Image.Image) -> tuple[str, ...]:
         return ()
     if image.mode == "CMYK":
         peculiarities.append("CMYK")
-    if image.mode.startswith(("I", "F")) or _raw_mode(image).find("16") > 0:
+    if more_than_8_bits(image):
         peculiarities.append("16-bit")
     if image.mode in {"P", "PA"}:
         peculiarities.append("palette")

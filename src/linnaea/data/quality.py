@@ -1,5 +1,6 @@
 """What a picture looks like at a glance, and which pictures stand out: blank, dark, blurred, odd."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -11,7 +12,7 @@ from linnaea.data.duplicates import SMALLEST, view_hashes
 from linnaea.data.headers import Header, header
 from linnaea.data.likeness import THUMBNAIL
 from linnaea.data.problems import Problem
-from linnaea.text import counted, listed
+from linnaea.text import counted, listed, option
 
 ENOUGH = 192
 """Shorter side in pixels at which a picture is looked at: blur is measured against this size."""
@@ -25,6 +26,7 @@ _GREY = 2.0  # mean difference between the strongest and the weakest of R, G, B:
 _BLURRED = 0.40
 _ODD_SIZE = 4  # times smaller or larger than half of the pictures
 _ODD_ASPECT = 3  # the longer side over the shorter
+_MOST_BLANK = 0.2  # of a class: beyond that, something reads its pictures wrongly, or made them wrongly
 _USUAL = 0.2  # a share of all pictures from which a trait is how they were made, and nobody's fault
 
 _FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
@@ -59,6 +61,8 @@ class Look:
         1st, 5th and 99th percentile of its grey levels, 0 to 255.
     colour: float
         Mean difference between the strongest and the weakest of R, G and B.
+    brightness: float
+        Mean of its levels, 0 to 255.
     softness: float
         Change of the gradient over the gradient, on the strongest edges: small where edges are wide.
     small: (ndarray of uint64, (8,); ndarray of uint8, (64, 64)) or None
@@ -71,6 +75,7 @@ class Look:
     dark: float
     high: float
     colour: float
+    brightness: float
     softness: float
     small: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
@@ -104,15 +109,17 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
         dark=dark,
         high=high,
         colour=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
+        brightness=float(colours.mean()),
         softness=_softness(image) if comparable else np.inf,
         small=(view_hashes(grey), thumbnail) if comparable else None,
     )
 
 
-def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
-    """Return one problem for each trait by which pictures stand out; looks[i] is of paths[i].
+def quality_problems(paths: Sequence[str], labels: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
+    """Return one problem for each trait by which pictures stand out; looks[i] is of paths[i] and labels[i].
 
-    A trait that a fifth of all pictures share (night shots, drawings on white) is reported as a note: it is
+    Blank pictures are an error where they are more than a fifth of a class, and else a warning. Any other
+    trait that a fifth of all pictures share (night shots, drawings on white) is reported as a note: it is
     how they were made. A few grey pictures among colour are reported, colour among grey not.
     """
     if not looks:
@@ -124,7 +131,8 @@ def quality_problems(paths: Sequence[str], looks: Sequence[Look]) -> list[Proble
             by_kind[kind].append(path)
     # What most pictures share makes none of them odd.
     common = {kind for kind in ("grey", "odd_aspect", "odd_size") if len(by_kind[kind]) > _USUAL * len(looks)}
-    problems = [
+    problems = _blank_pictures(by_kind.pop("blank"), paths, labels)
+    problems += [
         _stands_out(kind, named, len(looks))
         for kind, named in by_kind.items()
         if named and kind not in common
@@ -189,23 +197,43 @@ def _softness(image: Image.Image) -> float:
     return float(laplacian[edges].mean()) / strength if strength > 0 else np.inf
 
 
-def pixel_problems(paths: Sequence[str], pixels: np.ndarray) -> list[Problem]:
+def pixel_problems(paths: Sequence[str], labels: Sequence[str], pixels: np.ndarray) -> list[Problem]:
     """Return what is wrong with pictures in memory, uint8 (n, height, width[, 3]): even ones, small ones."""
     if not len(pixels):
         return []
     inside = tuple(range(1, pixels.ndim))
     even = pixels.max(axis=inside).astype(np.int16) - pixels.min(axis=inside) < _BLANK
     named = [paths[row] for row in np.flatnonzero(even).tolist()]
-    problems = [_stands_out("blank", named, len(paths))] if named else []
+    problems = _blank_pictures(named, paths, labels)
     if min(pixels.shape[1:3]) < SMALLEST:
         problems.append(_small_pictures(len(pixels)))
+    return problems
+
+
+def _blank_pictures(blank: Sequence[str], paths: Sequence[str], labels: Sequence[str]) -> list[Problem]:
+    """Return one error for the classes with too many blank pictures, and one warning for those of others."""
+    class_of = dict(zip(paths, labels, strict=True))
+    all_of, blank_of = Counter(labels), Counter(class_of[path] for path in blank)
+    worst = {name for name, number in blank_of.items() if number > _MOST_BLANK * all_of[name]}
+    others = [path for path in blank if class_of[path] not in worst]
+    problems = [_stands_out("blank", others, len(paths))] if others else []
+    if worst:
+        named = [path for path in blank if class_of[path] in worst]
+        shares = [f"{blank_of[name]:,} of {all_of[name]:,} of '{name}'" for name in sorted(worst)]
+        verb = "is" if len(named) == 1 else "are"
+        message = (
+            f"{counted(len(named), 'picture')} {verb} {_TRAITS['blank'][1]}: {listed(shares, 3)} "
+            f"({listed(named, 3)}). A network learns nothing from them: look at the files, and, if their "
+            f"numbers have more than 8 bits, name their lowest and highest with {option('value_range')}."
+        )
+        problems.insert(0, Problem("blank", "error", tuple(named), message))
     return problems
 
 
 def _stands_out(kind: str, named: list[str], pictures: int) -> Problem:
     severity, trait = _TRAITS[kind]
     # What many share is how they were made (night shots, drawings on white), and nobody's fault.
-    severity = "note" if len(named) > _USUAL * pictures else severity
+    severity = "note" if len(named) > _USUAL * pictures and kind != "blank" else severity
     verb = "is" if len(named) == 1 else "are"
     message = f"{counted(len(named), 'picture')} {verb} {trait} ({listed(named, 3)})."
     return Problem(kind, severity, tuple(named), message)

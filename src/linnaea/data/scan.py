@@ -11,13 +11,14 @@ import numpy as np
 from linnaea.data.cache import DecodedPictures, Store, from_store
 from linnaea.data.classes import class_problems, split_problems
 from linnaea.data.dataset import Dataset
-from linnaea.data.decoding import decode_picture, fit_picture, read_content
+from linnaea.data.decoding import ValueRange, decode_picture, fit_picture, read_content
 from linnaea.data.duplicates import NEAR, find_copies
 from linnaea.data.fingerprints import content_hashes
 from linnaea.data.flatten import ENOUGH_FOR, pixel_array
 from linnaea.data.headers import PECULIARITIES
 from linnaea.data.problems import UNUSABLE, Problem, by_severity
 from linnaea.data.quality import ENOUGH, Look, look_at, pixel_problems, quality_problems
+from linnaea.data.value_range import Asked, find_range, in_words
 from linnaea.errors import DataError, MissingExtraError
 from linnaea.hashing import content_hash
 from linnaea.machine import in_order
@@ -30,7 +31,7 @@ class Scan:
     """What one reading of each picture of a data set gave.
 
     dataset: Dataset
-        Of n pictures.
+        Of n pictures, with the range that those of more than 8 bits were read with.
     hashes: tuple of str, (n,)
         Of the content of each: of its file's bytes, or of its pixels in memory; "" where it cannot be used.
     copies: ndarray of int64, (n,)
@@ -41,6 +42,8 @@ class Scan:
         What is wrong with the data set, errors first. A selection keeps those of the whole.
     taken: tuple of (str, float) or None, (n,)
         Camera and moment of each photograph (see headers.Header); None where its file does not say.
+    brightness: ndarray of float, (n,)
+        Mean of the levels of each, 0 to 255; NaN where it cannot be used.
     photographs: DecodedPictures or None
         The pictures as a network takes them that sees them at any size: where a side was asked for.
     squares: ndarray of uint8, (n, size, size) or (n, size, size, 3), or None
@@ -54,6 +57,7 @@ class Scan:
     scenes: np.ndarray
     problems: tuple[Problem, ...]
     taken: tuple[tuple[str, float] | None, ...]
+    brightness: np.ndarray
     photographs: DecodedPictures | None = None
     squares: np.ndarray | None = None
 
@@ -67,6 +71,7 @@ class Scan:
             copies=self.copies[rows],
             scenes=self.scenes[rows],
             taken=tuple(self.taken[row] for row in rows.tolist()),
+            brightness=self.brightness[rows],
             photographs=None if self.photographs is None else self.photographs.select(rows),
             squares=None if self.squares is None else self.squares[rows],
         )
@@ -78,6 +83,7 @@ def scan(
     side: int | None = None,
     size: int | None = None,
     colour: bool = False,
+    value_range: Asked | None = "auto",
     copies: str = NEAR,
 ) -> Scan:
     """Read every picture of a data set once: what it is, what is wrong with it, and what training will take.
@@ -92,12 +98,16 @@ def scan(
         cache.Store); those that are kept already are not decoded here either.
     size, colour: int, optional, and bool
         For `squares`: see fit_picture.
+    value_range: "auto", (float, float), "picture" or None
+        What numbers of more than 8 bits are read with (see read_picture); "auto": one range for all pictures,
+        found from a sample of them, and told in the data set's notes.
     copies: str
         What counts as a copy (duplicates.COPIES).
     """
+    dataset = _with_value_range(dataset, value_range)
     if dataset.pixels is not None:
         read = _Read(content_hashes(dataset), [None] * len(dataset))
-        read.problems = pixel_problems(dataset.paths, dataset.pixels)
+        read.problems = pixel_problems(dataset.paths, dataset.labels.astype(str).tolist(), dataset.pixels)
         if side is not None:
             read.photographs = DecodedPictures(list(dataset.pixels))
         if size is not None:
@@ -113,7 +123,11 @@ def scan(
         *class_problems(dataset, usable),
         *split_problems(dataset, usable),
         *copy_problems,
-        *quality_problems([dataset.paths[row] for row in read.looks], list(read.looks.values())),
+        *quality_problems(
+            [dataset.paths[row] for row in read.looks],
+            [str(dataset.labels[row]) for row in read.looks],
+            list(read.looks.values()),
+        ),
     ]
     return Scan(
         dataset,
@@ -122,6 +136,7 @@ def scan(
         scenes,
         tuple(by_severity(problems)),
         tuple(read.taken),
+        _brightness(dataset, read),
         read.photographs,
         read.squares,
     )
@@ -155,6 +170,29 @@ def leave_out_unusable(scan: Scan, *, strict: bool = False) -> Scan:
     return replace(whole, dataset=replace(whole.dataset, notes=(*whole.dataset.notes, *notes)))
 
 
+def _with_value_range(dataset: Dataset, asked: Asked | None) -> Dataset:
+    """Return the data set with the range that numbers of more than 8 bits are read with."""
+    if asked != "auto":
+        return replace(dataset, value_range=asked)
+    # In the order in which every draw meets them: wherever the folder lies, the sample is the same.
+    found = None if dataset.root is None else find_range(dataset.files(dataset.by_path()))
+    if found is None:
+        return replace(dataset, value_range=None)
+    value_range, pictures = found
+    note = (
+        f"Pictures of more than 8 bits are read on one scale, {in_words(value_range)} from black to white "
+        f"(found from {pictures:,} of them; {option('value_range')} sets another)."
+    )
+    return replace(dataset, value_range=value_range, notes=(*dataset.notes, note))
+
+
+def _brightness(dataset: Dataset, read: "_Read") -> np.ndarray:
+    if dataset.pixels is not None:
+        return dataset.pixels.mean(axis=tuple(range(1, dataset.pixels.ndim)))
+    means = [read.looks[row].brightness if row in read.looks else np.nan for row in range(len(dataset))]
+    return np.array(means, dtype=np.float64)
+
+
 @dataclass
 class _Read:
     """What reading the pictures gave, in their order; looks by row, of those that can be used."""
@@ -174,10 +212,10 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
         read.squares = np.zeros((len(files), size, size, *([3] if colour else [])), np.uint8)
     peculiar: dict[str, list[str]] = {name: [] for name in PECULIARITIES}
     with (
-        contextlib.nullcontext() if side is None else Store(side, files) as store,
+        contextlib.nullcontext() if side is None else Store(side, files, dataset.value_range) as store,
         ProgressBar("Scan", len(files), unit="pictures", passing=True, patient=True) as bar,
     ):
-        read_one = functools.partial(_read_one, store, size, colour)
+        read_one = functools.partial(_read_one, store, size, colour, dataset.value_range)
         # Pillow lets go of the interpreter while it decodes, so threads share the work without copying
         # pictures.
         results = in_order(read_one, files, dataset.paths)
@@ -202,7 +240,10 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
     for name, paths in peculiar.items():
         if paths:
             verb = plural(len(paths), "is", "are")
-            message = f"{counted(len(paths), 'picture')} {verb} {PECULIARITIES[name]} ({listed(paths)})."
+            done = PECULIARITIES[name]
+            if name == "16-bit" and dataset.value_range is not None:
+                done += f", {in_words(dataset.value_range)} from black to white"
+            message = f"{counted(len(paths), 'picture')} {verb} {done} ({listed(paths)})."
             read.problems.append(Problem("converted", "note", tuple(paths), message))
     return read
 
@@ -234,7 +275,14 @@ class _Result:
     square: np.ndarray | None = None
 
 
-def _read_one(store: Store | None, size: int | None, colour: bool, file: Path, path: str) -> _Result:
+def _read_one(
+    store: Store | None,
+    size: int | None,
+    colour: bool,
+    value_range: ValueRange | None,
+    file: Path,
+    path: str,
+) -> _Result:
     """Read one file; safe from several threads."""
     if "\r" in path:
         # Python writes it into a CSV unquoted (before 3.13), and reads two lines from it.
@@ -248,10 +296,11 @@ def _read_one(store: Store | None, size: int | None, colour: bool, file: Path, p
         seen = picture if picture is not None or store is None else store.kept(picture_hash)
         if seen is None:
             # At 1/2 to 1/8 of its size, where a JPEG is decoded several times faster.
-            seen = decode_picture(content, path, enough=ENOUGH)
+            seen = decode_picture(content, path, enough=ENOUGH, value_range=value_range)
         square = None
         if size is not None:
-            square = fit_picture(decode_picture(content, path, enough=ENOUGH_FOR * size), size, colour)
+            whole = decode_picture(content, path, enough=ENOUGH_FOR * size, value_range=value_range)
+            square = fit_picture(whole, size, colour)
         return _Result(picture_hash, None, look_at(content, seen), picture, square)
     except FileNotFoundError:
         problem = Problem("missing_file", "error", (path,), f"{path} does not exist.")

@@ -93,7 +93,8 @@ class Album:
             if self.dataset.pixels is not None:
                 pixels = self.dataset.pixels[row]
             else:
-                pixels = read_picture(self.dataset.files([row])[0], longest_side=SIDE)
+                file, value_range = self.dataset.files([row])[0], self.dataset.value_range
+                pixels = read_picture(file, longest_side=SIDE, value_range=value_range)
         except LinnaeaError:
             return "", False
         tiny = max(pixels.shape[:2]) <= TINY

@@ -4,11 +4,23 @@ Unknown keys, those of a newer version, are kept and let pass.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from linnaea.errors import RunError
+
+if TYPE_CHECKING:
+    from linnaea.data.decoding import ValueRange
 
 FORMAT_VERSION = 1
 MAX_PIXELS_A_SIDE = 4096
@@ -18,11 +30,22 @@ MAX_THREADS = 4096
 
 Info = TypeVar("Info", bound="RunInfo")
 _Model = TypeVar("_Model", bound="_Strict")
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] >= values[1]:
+        raise ValueError("the lower number must come first")
+    return values
+
+
 _Text = Annotated[str, Field(max_length=100_000)]
 _Object = dict[str, JsonValue]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
+# Of a picture's numbers: so far apart, their difference is still a number.
+_Value = Annotated[float, Field(ge=-1e300, le=1e300)]
+_ValueRange = Annotated[list[_Value], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 _Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -41,10 +64,24 @@ class _Strict(BaseModel):
 
 
 class Pixels(_Strict):
-    """The pictures that a network of vectors takes: size × size pixels, in colour or in grey."""
+    """The pictures that a network takes: squares, or, of photographs, their shorter side; grey or colour.
+
+    value_range: what numbers of more than 8 bits are read with (see decoding.read_picture); older runs have
+    none. brightness: of the darkest and of the brightest training picture, the mean of its levels, 0 to 255.
+    """
 
     size: Annotated[int, Field(ge=1, le=MAX_PIXELS_A_SIDE)] | None = None
     colour: bool = False
+    value_range: _ValueRange | Literal["picture"] | None = None
+    brightness: _Interval | None = None
+
+    @property
+    def decoded_with(self) -> "ValueRange | None":
+        """value_range as read_picture takes it."""
+        if isinstance(self.value_range, list):
+            low, high = self.value_range
+            return low, high
+        return self.value_range
 
 
 class DataInfo(_Strict):

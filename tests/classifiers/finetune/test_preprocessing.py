@@ -71,6 +71,20 @@ def test_a_model_that_is_older_than_the_other_ways_cuts_out_the_middle() -> None
     assert Preprocessing.from_dict(values) == Preprocessing(size=160, crop_mode="center")
 
 
+@pytest.mark.parametrize("value_range", [(0.0, 4095.0), (-20.5, 60.0), "picture", None])
+def test_the_range_of_more_than_8_bits_survives_json(value_range):
+    values = json.loads(json.dumps(Preprocessing(value_range=value_range).as_dict()))
+    assert Preprocessing.from_dict(values) == Preprocessing(value_range=value_range)
+    del values["value_range"]
+    assert Preprocessing.from_dict(values).value_range is None
+
+
+@pytest.mark.parametrize("value_range", [[5, 5], [3, 1], [1], [0, float("nan")], ["0", "1"], "each", 7, True])
+def test_what_is_no_range_is_refused(value_range):
+    with pytest.raises(SettingError, match="value_range"):
+        Preprocessing.from_dict({**Preprocessing().as_dict(), "value_range": value_range})
+
+
 def test_the_mean_becomes_zero_and_one_deviation_becomes_one() -> None:
     ours = Preprocessing(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 0.125))
     pixels = torch.tensor([127.5, 63.75, 0.0]).view(1, 3, 1, 1)

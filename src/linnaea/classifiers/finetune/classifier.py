@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Self
@@ -29,6 +29,7 @@ from linnaea.classifiers.finetune.pictures import (
     batches,
     count_pictures,
     kept_side,
+    value_range_of,
 )
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
@@ -278,6 +279,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self.precision_ = construction.precision_for(*how) if begun is None else begun[1]
         suited = self.suited()
         self.learning_rate_ = suited["learning_rate"]
+        opened.preprocessing = replace(opened.preprocessing, value_range=value_range_of(X))
         where = next(opened.network.parameters()).device
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
         validation = None
@@ -408,8 +410,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         opened = self.first_network(len(self.classes_))
         self.probe_.load_into(logits_layer(opened.network))
         where = next(opened.network.parameters()).device
-        seen = batches(X, opened.preprocessing, where, inference.BATCH)
-        logits = inference.logits(opened.network, seen, opened.preprocessing, self.precision_, tta=self.tta)
+        seen = batches(X, self.preprocessing_, where, inference.BATCH)
+        logits = inference.logits(opened.network, seen, self.preprocessing_, self.precision_, tta=self.tta)
         return torch.softmax(logits.double(), dim=1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:

@@ -22,7 +22,8 @@ from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.data.cache import DecodedPictures
-from linnaea.data.decoding import read_picture, to_rgb
+from linnaea.data.decoding import ValueRange, read_picture, to_rgb
+from linnaea.data.value_range import find_range
 from linnaea.errors import DataError
 from linnaea.machine import in_order, usable_cores
 
@@ -48,6 +49,19 @@ def evaluated_side(preprocessing: Preprocessing) -> int:
 def kept_side(preprocessing: Preprocessing) -> int:
     """Return the shorter side that kept pictures have, in pixels: evaluation's, or a little more."""
     return max(evaluated_side(preprocessing), round(preprocessing.size * ROOM))
+
+
+def value_range_of(X: Any) -> ValueRange | None:
+    """Return what the numbers of more than 8 bits in a training set are decoded with, and later in others.
+
+    Of DecodedPictures, what they were decoded with; of paths, one range for all, found from a sample.
+    """
+    if isinstance(X, DecodedPictures):
+        return X.value_range
+    in_memory = isinstance(X, np.ndarray) and X.dtype == np.uint8
+    paths = [] if in_memory else [item for item in X if isinstance(item, (str, Path))]
+    found = find_range(paths)
+    return None if found is None else found[0]
 
 
 def count_pictures(X: Any) -> int:
@@ -85,8 +99,9 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
     if not len(items) or not all(isinstance(item, (str, Path)) for item in items):
         return items
     if not keep:
-        return DecodedPictures([None] * len(items), [Path(item) for item in items], side)
-    pictures = cache.decoded(items, side)
+        paths = [Path(item) for item in items]
+        return DecodedPictures([None] * len(items), paths, side, value_range=preprocessing.value_range)
+    pictures = cache.decoded(items, side, preprocessing.value_range)
     for note in pictures.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=2)
     return pictures
@@ -116,10 +131,10 @@ def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
     """Return one picture as uint8 (3, height, width), its shorter side kept_side(...) at most."""
     side = kept_side(preprocessing)
     if isinstance(item, (str, Path)):
-        array = read_picture(item, shortest_side=side)
+        array = read_picture(item, shortest_side=side, value_range=preprocessing.value_range)
     elif isinstance(item, Image.Image):
         # As from a file: upright, and every mode the way a viewer shows it.
-        array = np.asarray(to_rgb(ImageOps.exif_transpose(item)))
+        array = np.asarray(to_rgb(ImageOps.exif_transpose(item), preprocessing.value_range))
     else:
         array = np.asarray(item)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:

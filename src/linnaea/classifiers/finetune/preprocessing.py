@@ -11,6 +11,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from linnaea.data.decoding import ValueRange
 from linnaea.errors import DataError, SettingError, did_you_mean
 from linnaea.settings import MAX_SIDE
 
@@ -44,6 +45,9 @@ class Preprocessing:
     variant: str
         "weights": as above. "report": the original report's way: scaled only, squeezed to 150 x 150
         whatever its proportions, then enlarged to size x size; crop_pct and crop_mode are not used.
+    value_range: (float, float), "picture" or None
+        What a file's numbers of more than 8 bits are decoded with (see decoding.read_picture); the same for
+        every picture that the network was trained on.
     """
 
     size: int = 224
@@ -54,6 +58,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
     variant: str = "weights"
     crop_mode: str = "center"
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -118,16 +123,26 @@ class Preprocessing:
                 f"The preprocessing has no setting {_shown(unknown[0])}.",
                 _near(unknown[0], cls.__dataclass_fields__),
             )
-        # Older models were always cut out of the middle.
-        values = {"crop_mode": "center", **values}
+        # Older models were always cut out of the middle, and had no range.
+        values = {"crop_mode": "center", "value_range": None, **values}
         missing = [name for name in cls.__dataclass_fields__ if name not in values]
         if missing:
             raise SettingError(f"The preprocessing lacks {', '.join(missing)}.")
-        return cls(**{**values, "mean": _three(values["mean"]), "std": _three(values["std"])})
+        value_range = values["value_range"]
+        if isinstance(value_range, list):
+            value_range = tuple(value_range)
+        tuples = {"mean": _three(values["mean"]), "std": _three(values["std"]), "value_range": value_range}
+        return cls(**{**values, **tuples})
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, for model.json."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        value_range = list(self.value_range) if isinstance(self.value_range, tuple) else self.value_range
+        return {
+            **asdict(self),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "value_range": value_range,
+        }
 
     def apply(self, pictures: np.ndarray | Iterable[np.ndarray]) -> torch.Tensor:
         """Return float32 (n, 3, size, size) for evaluation: fit, then normalize.
@@ -218,6 +233,13 @@ def _are_three(low: float, high: float) -> Callable[[Any], bool]:
     return lambda v: isinstance(v, (list, tuple)) and len(v) == 3 and all(each(item) for item in v)
 
 
+def _is_value_range(value: Any) -> bool:
+    if value is None or value == "picture":
+        return True
+    number = _number(-_LARGEST_VALUE, _LARGEST_VALUE)
+    return isinstance(value, tuple) and len(value) == 2 and all(map(number, value)) and value[0] < value[1]
+
+
 def _is_side(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_SIDE
 
@@ -234,11 +256,13 @@ def _near(value: Any, known: Iterable[str]) -> str:
 # Far beyond what networks are trained with (0..1 or 0..255), and small enough that every quotient of two of
 # them, and of a pixel, is a finite float32.
 _LARGEST = 1e6
+_LARGEST_VALUE = 1e300  # of a picture's numbers
 _LEAST_CROP = 0.5  # timm's networks: 0.8 and more. Pictures are then resized to twice the size at most.
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "size": (f"an integer from 1 to {MAX_SIDE:,} pixels", _is_side),
     "mean": ("three numbers (red, green, blue) of at most 1e6", _are_three(-_LARGEST, _LARGEST)),
     "std": ("three numbers (red, green, blue) from 1e-6 to 1e6", _are_three(1 / _LARGEST, _LARGEST)),
     "scale": ("a number from 1e-6 to 1e6", _number(1 / _LARGEST, _LARGEST)),
+    "value_range": ("two numbers, the lower first, 'picture' or nothing", _is_value_range),
     "crop_pct": (f"a number from {_LEAST_CROP} to 1", _number(_LEAST_CROP, 1)),
 }
