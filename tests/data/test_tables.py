@@ -129,7 +129,7 @@ def test_train_and_val_alone_and_other_words_for_sets_are_read_as_in_folders(pic
     text = "path,label,split\nfiles/0.png,rose,Training set\nfiles/1.png,lily,dev\nfiles/2.png,rose,\n"
     dataset = open_dataset(write(pictures, text))
     assert dataset.splits.tolist() == ["train", "test", ""]
-    assert dataset.notes[-1].startswith("There is no test set: val is used as the test set")
+    assert dataset.notes[-1].startswith("There is no test set")
 
 
 @pytest.mark.parametrize("column", ["set", "subset", "Partition", "which one"])
