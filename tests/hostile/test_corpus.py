@@ -15,6 +15,7 @@ from tests.hostile.conftest import Commands, whole_pictures
 from linnaea.cli import main
 from linnaea.data import decoding
 from linnaea.data.decoding import Allowance
+from linnaea.data.problems import UNUSABLE
 from linnaea.errors import printable
 
 BOUND = 3 << 30
@@ -50,7 +51,7 @@ def test_check_train_and_predict_go_through_the_corpus(
         growth=BOUND,
     )
     problems = json.loads(check["out"])
-    told = {path: p["message"] for p in problems if p["severity"] == "error" for path in p["paths"]}
+    told = {path: p["message"] for p in problems if p["kind"] in UNUSABLE for path in p["paths"]}
     assert told.keys() == refused.keys()
     assert [path for path, reason in refused.items() if reason not in told[path]] == []
     assert (check["code"], train["code"]) == (0, 0)
@@ -109,7 +110,7 @@ def test_decoding_stays_below_its_bound(tmp_path: Path, commands: Commands) -> N
             corpus.flat_png(5000, 5000 + number, colour=colour)
         )
     (check,) = commands(["check", str(root), "--format", "json"], growth=(16 + 4 * 3) * pixels, pixels=pixels)
-    assert [p for p in json.loads(check["out"]) if p["severity"] == "error"] == []
+    assert [p for p in json.loads(check["out"]) if p["kind"] == "unreadable"] == []
 
 
 def test_pictures_that_are_too_large_together_are_decoded_one_after_the_other(

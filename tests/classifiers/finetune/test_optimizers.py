@@ -176,7 +176,7 @@ def test_the_choice_of_precision_is_measured_once_and_remembered(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whichever processor this is: it can compute in bfloat16, if slowly.
-    monkeypatch.setattr(device, "_cpuinfo", dict)
+    monkeypatch.setattr(device.machine, "cpuinfo", dict)
     network = timm.create_model("test_efficientnet", num_classes=3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     chosen = choose_precision(network, 32, batch_size=2, name="test")
