@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,17 @@ def draw(folder: Path, classes: int = 3, count: int = 12, side: int = 12) -> Pat
             start = number * side // classes
             pixels[:, start : start + side // classes] += 160
             Image.fromarray(pixels).save(folder / f"bar {number}" / f"{index:02}.png")
+    return folder
+
+
+def leaking_splits(bars: Path, folder: Path) -> Path:
+    """Divide the pictures into train/ and test/ below folder, one of train/ lying in test/ once more."""
+    for number in range(3):
+        for index, picture in enumerate(sorted((bars / f"bar {number}").iterdir())):
+            place = folder / ("test" if index > 7 else "train") / f"bar {number}"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, place)
+    shutil.copy(bars / "bar 0/03.png", folder / "test/bar 0/copy.png")
     return folder
 
 

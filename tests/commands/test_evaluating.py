@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from tests.commands.conftest import draw, forget_checksums
+from tests.commands.conftest import draw, forget_checksums, leaking_splits
 
 import linnaea
 from linnaea.cli import main
@@ -258,16 +258,11 @@ def test_groups_that_were_edited_are_refused(bars, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def leaking(bars, tmp_path_factory):
-    """A run on given parts, in which one picture of the test part is a copy of one of training."""
+    """A run on given splits, in which one picture of the test set is a copy of one of training."""
     folder = tmp_path_factory.mktemp("leaking")
-    for number in range(3):
-        for index, picture in enumerate(sorted((bars / f"bar {number}").iterdir())):
-            part = folder / "given" / ("test" if index > 7 else "train") / f"bar {number}"
-            part.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, part)
-    shutil.copy(bars / "bar 0/03.png", folder / "given/test/bar 0/copy.png")
+    given = leaking_splits(bars, folder / "given")
     asked = ["--hidden", "4", "--epochs", "1", "--size", "12", "--out", str(folder / "run")]
-    assert main(["train", str(folder / "given"), *asked]) == 0
+    assert main(["train", str(given), *asked]) == 0
     return folder / "run"
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from tests.commands.conftest import leaking_splits
 
 import linnaea
 from linnaea.cli import main
@@ -97,14 +98,9 @@ def test_copies_never_straddle_a_drawn_split(photos, tmp_path):
 
 
 def test_a_given_division_that_leaks_is_used_and_told_loudly(bars, tmp_path, capsys):
-    for number in range(3):
-        for index, picture in enumerate(sorted((bars / f"bar {number}").iterdir())):
-            part = tmp_path / "given" / ("test" if index > 7 else "train") / f"bar {number}"
-            part.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, part)
-    shutil.copy(bars / "bar 0/03.png", tmp_path / "given/test/bar 0/copy.png")
+    given = leaking_splits(bars, tmp_path / "given")
     run = tmp_path / "run"
-    assert main(["train", str(tmp_path / "given"), *SHORT, "--out", str(run)]) == 0
+    assert main(["train", str(given), *SHORT, "--out", str(run)]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert (
         "LEAK 1 of 13 test pictures also appears in training or validation, as a duplicate or through a "

@@ -9,6 +9,7 @@ from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
+from linnaea.errors import DataError
 
 MakeFolder = Callable[..., Path]
 
@@ -23,6 +24,13 @@ def digits() -> Dataset:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills a person's cache."""
     monkeypatch.setenv("LINNAEA_CACHE", str(tmp_path / "cache"))
+
+
+def refusal(source: Path) -> str:
+    """Return the sentence with which a data set is refused."""
+    with pytest.raises(DataError) as caught:
+        open_dataset(source)
+    return str(caught.value)
 
 
 @pytest.fixture

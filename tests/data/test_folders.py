@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from tests.data.conftest import refusal
 
 from linnaea.data.sources import open_dataset
 from linnaea.errors import DataError
@@ -168,21 +169,15 @@ def write(root, *paths):
     return root
 
 
-def message(root):
-    with pytest.raises(DataError) as caught:
-        open_dataset(root)
-    return str(caught.value)
-
-
 def test_what_is_there_instead_of_pictures_is_counted_with_its_cure(tmp_path):
-    told = message(write(tmp_path / "raw", "cat/1.CR2", "cat/2.cr2", "dog/1.jxl", "dog/2"))
+    told = refusal(write(tmp_path / "raw", "cat/1.CR2", "cat/2.cr2", "dog/1.jxl", "dog/2"))
     assert told == (
         f"{tmp_path}/raw contains no picture in a format that is read, but 2 .cr2 (a camera's raw data), "
         "1 without an ending, 1 .jxl (JPEG XL). Convert pictures to JPEG, PNG or TIFF. Give pictures the "
         "ending of their format (.jpg). Give each class a folder of its own (photos/rose/1.jpg, "
         "photos/tulip/2.jpg)."
     )
-    told = message(write(tmp_path / "words", "cat/1.txt"))
+    told = refusal(write(tmp_path / "words", "cat/1.txt"))
     assert "but 1 .txt. Give each class a folder" in told
 
 
@@ -209,7 +204,7 @@ def latin(root, *names):
 def test_a_class_whose_name_is_not_unicode_is_refused_with_the_cure(make_folder):
     root = make_folder({"caf": 2, "dog": 2, "cat": 1})
     latin(root, "caf")
-    told = message(root)
+    told = refusal(root)
     assert "contains 1 class with a name that is not Unicode (caf?), which no table can contain." in told
     assert f"convmv -r -f latin1 -t utf8 --notest {root}" in told
 
@@ -217,7 +212,7 @@ def test_a_class_whose_name_is_not_unicode_is_refused_with_the_cure(make_folder)
 def test_names_that_are_all_not_unicode_are_said_to_be(make_folder):
     root = make_folder({"caf": 2, "th": 2})
     latin(root, "caf", "th")
-    assert "contains 4 pictures, all with names that are not Unicode (caf?/0.png, " in message(root)
+    assert "contains 4 pictures, all with names that are not Unicode (caf?/0.png, " in refusal(root)
 
 
 def test_a_folder_in_a_class_whose_name_is_not_unicode_is_left_out(make_folder):

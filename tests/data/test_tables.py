@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+from tests.data.conftest import refusal
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.fingerprints import content_hashes
@@ -19,12 +20,6 @@ def write(folder, text, encoding="utf-8"):
     path = folder / "labels.csv"
     path.write_text(text, encoding=encoding)
     return path
-
-
-def message(path):
-    with pytest.raises(DataError) as caught:
-        open_dataset(path)
-    return str(caught.value)
 
 
 def test_rows_become_pictures_sorted_by_path(pictures):
@@ -52,7 +47,7 @@ def test_every_fault_is_told_at_once(pictures):
     text += ",tulip,\nfiles/1.png,,\nfiles/2.png,tulip,exam\n"
     path = write(pictures, text + missing)
     listed = ", ".join(f"files/x{number:02d}.png (line {number + 7})" for number in range(10))
-    assert message(path) == (
+    assert refusal(path) == (
         f"{path} cannot be used: "
         "1 row with a path listed before: files/0.png (line 3); "
         "1 row without a path: line 4; "
@@ -65,26 +60,26 @@ def test_every_fault_is_told_at_once(pictures):
 
 
 def test_missing_columns_are_all_named(pictures):
-    assert message(write(pictures, "file,class\nfiles/0.png,rose\n")).startswith(
+    assert refusal(write(pictures, "file,class\nfiles/0.png,rose\n")).startswith(
         f"{pictures}/labels.csv has no column 'path' and no column 'label'; its columns are: file, class. "
     )
-    assert "its columns are: none" in message(write(pictures, ""))
+    assert "its columns are: none" in refusal(write(pictures, ""))
 
 
 def test_tables_that_cannot_be_used(pictures):
-    assert "lists no pictures" in message(write(pictures, "path,label\n"))
-    assert "lists pictures of one class only, 'rose'" in message(
+    assert "lists no pictures" in refusal(write(pictures, "path,label\n"))
+    assert "lists pictures of one class only, 'rose'" in refusal(
         write(pictures, "path,label\nfiles/0.png,rose\n")
     )
-    assert "is not UTF-8 text" in message(
+    assert "is not UTF-8 text" in refusal(
         write(pictures, "path,label\nfiles/0.png,ros\u00e9\n", encoding="latin-1")
     )
-    assert "line 2, is not CSV" in message(write(pictures, 'path,label\n"files/0.png,rose\n'))
+    assert "line 2, is not CSV" in refusal(write(pictures, 'path,label\n"files/0.png,rose\n'))
 
 
 def test_a_label_with_an_unquoted_comma_is_not_cut(pictures):
     text = "path,label\nfiles/0.png,aster, blue\nfiles/1.png,aster, red\nfiles/2.png,rose\n"
-    assert message(write(pictures, text)) == (
+    assert refusal(write(pictures, text)) == (
         f"{pictures}/labels.csv has more values than the 2 columns of its first line in 2 rows: "
         "line 2, line 3. Put a value with ',' in quotation marks."
     )
@@ -142,7 +137,7 @@ def test_a_column_of_sets_is_the_split_whatever_it_is_called(pictures, column):
 
 def test_a_set_that_is_none_is_told_and_a_series_is_kept_to_group_by(pictures):
     rows = [*SPLIT_ROWS, "files/4.png,rose,exam"]
-    assert "1 row with the unknown split 'exam'" in message(
+    assert "1 row with the unknown split 'exam'" in refusal(
         write(pictures, "\n".join(["path,label,subset", *rows]))
     )
     text = "path,label,set,split\nfiles/0.png,rose,first,train\nfiles/1.png,lily,second,test\n"
@@ -156,7 +151,7 @@ def test_of_two_columns_of_sets_the_one_that_is_called_so_counts_and_no_class_is
     text = "path,label,old,split\nfiles/0.png,rose,test,train\nfiles/1.png,lily,train,test\n"
     dataset = open_dataset(write(pictures, text))
     assert (dataset.splits.tolist(), list(dataset.columns)) == (["train", "test"], ["old"])
-    assert "has a column subset and a column set, which mean the same" in message(
+    assert "has a column subset and a column set, which mean the same" in refusal(
         write(pictures, text.replace("old", "set").replace("split", "subset"))
     )
     text = "path,label\nfiles/0.png,train\nfiles/1.png,test\n"
@@ -197,7 +192,7 @@ def test_paths_may_start_from_where_the_command_runs(make_folder, monkeypatch, t
             f"Paths start from {tmp_path / 'work'}: the table's own folder has no such files.",
         )
     table.write_text("path,label\npictures/one/a/0.png,a\nnowhere/b.png,b\n")
-    assert "1 row with a file that does not exist: nowhere/b.png (line 3)" in message(table)
+    assert "1 row with a file that does not exist: nowhere/b.png (line 3)" in refusal(table)
 
 
 def test_a_path_with_two_labels_is_told_otherwise_than_a_double(pictures):
@@ -207,4 +202,4 @@ def test_a_path_with_two_labels_is_told_otherwise_than_a_double(pictures):
         "1 row with a path listed before with another label: files/0.png (line 2 'rose', line 4 'lily'); "
         "1 row with a path listed before in another set: files/1.png (line 5); "
         "1 row with a path listed before: files/0.png (line 6). Correct these rows."
-    ) in message(write(pictures, "\n".join(rows)))
+    ) in refusal(write(pictures, "\n".join(rows)))
