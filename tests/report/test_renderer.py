@@ -41,6 +41,8 @@ def test_where_address_space_is_limited_a_run_loses_its_charts_and_nothing_else(
     command = ["-m", "linnaea", "train", "digits", "--hidden", "8", "--epochs", "2", "--out", str(run)]
     ended = limited(*command)
     assert ended.returncode == 0, ended.stderr
+    told = " ".join(ended.stderr.split())
+    assert "Note report.html has no charts: the program that draws them ended with SIG" in told
     assert json.loads((run / "run.json").read_text())["state"] == "finished"
     assert json.loads((run / "metrics.json").read_text())["accuracy"]["pictures"] == 1500
     assert (run / "weights.safetensors").is_file()

@@ -1,5 +1,6 @@
 """The templates of this room → pages: one HTML file each that opens anywhere, without a connection."""
 
+import warnings
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -18,8 +19,14 @@ _HERE = Path(__file__).parent
 def write_page(path: Path, template: str, **context: Any) -> Path:
     """Fill one template of this room, write the page to path, and return path.
 
-    Everything in context is escaped unless it is Markup.
+    Everything in context is escaped unless it is Markup. A page whose charts could not be drawn says so, and
+    a RuntimeWarning does: in a batch job nobody opens it.
     """
+    problem = renderer.take_problem()
+    if problem:
+        warnings.warn(
+            f"{path.name} has no charts: the program that draws them {problem}.", RuntimeWarning, stacklevel=2
+        )
     page = (
         _environment()
         .get_template(template)
@@ -28,7 +35,7 @@ def write_page(path: Path, template: str, **context: Any) -> Path:
             js=_inlined("page.js"),
             inlined=_inlined,
             version=metadata.version("linnaea"),
-            without_charts=renderer.take_problem(),
+            without_charts=problem,
             drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
             **context,
         )
