@@ -29,7 +29,10 @@ def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
     # Aligned: the examples begin in one column.
     starts = {line.index("For example") for line in said.out.splitlines()[:1]}
     assert {said.out.splitlines()[1].index("bar 1/02.png is empty")} == starts
-    assert said.err.splitlines()[-1].split() == ["Page", "check.html"]
+    assert [" ".join(line.split()) for line in said.err.splitlines()[-2:]] == [
+        "Page check.html",
+        "Next look at them: linnaea open check.html",
+    ]
     assert "bar 2/copy.png" in (tmp_path / "check.html").read_text(encoding="utf-8")
 
 
