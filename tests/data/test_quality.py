@@ -63,8 +63,8 @@ FAULTS = {
     ),
     "odd_aspect": (
         lambda image: photograph(1, (300, 80)),
-        "1 picture is 3 times as long as wide, or more; a network's crop shows a part of it (a/fault.png with "
-        "300 x 80 pixels; most have 100 x 80).",
+        "1 picture is 3 times as long as wide, or more; a network's crop shows a part of it (a/fault.png "
+        "with 300 x 80 pixels; most have 100 x 80).",
     ),
     "grey": (
         lambda image: image.convert("L"),

@@ -14,11 +14,11 @@ from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
 from linnaea.report.thumbnails import TINY, data_uri
 
-SIDE = 144  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
+SIDE = 256  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
 ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
 MOST_GROUPS = 40  # of each kind of duplicates
-MOST_OF_A_GROUP = 6
-MOST_PICTURES = 24  # of every other kind
+MOST_OF_A_GROUP = 4
+MOST_PICTURES = 16  # of every other kind
 MOST_MESSAGES = 50
 
 _LEAK = "Leave one of them out, or let Linnaea draw the split: it keeps copies together."
