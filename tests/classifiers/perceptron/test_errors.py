@@ -77,7 +77,7 @@ def test_data(arguments, message):
     [
         ({"validation_data": (X, np.array(["a", "c"] * 10))}, "validation y holds classes that training does not know: c. Known are: a, b."),
         ({"validation_data": (X, y[:3])}, "X has 20 rows and validation y has 3 labels. Give one label for each row."),
-        ({"sample_weight": np.zeros(20)}, "Sample weights must contain at least one non-zero number. Give each row a weight of 0 or more, and not 0 to all."),
+        ({"sample_weight": np.zeros(20)}, "All sample weights are zero. Give each row a weight of 0 or more, and not 0 to all."),
     ],
 )  # fmt: skip
 def test_what_comes_beside_the_data(more, message):
