@@ -51,10 +51,47 @@ def test_version(capsys):
         (
             ["train", "digits", "--epochs", "many"],
             2,
-            'Invalid value for --epochs: unable to convert "many" into int.',
+            "epochs must be an integer of 0 or more; received 'many'.",
+        ),
+        (
+            ["train", "digits", "--epochs", "2.7"],
+            2,
+            "epochs must be an integer of 0 or more; received '2.7'.",
+        ),
+        (
+            ["train", "digits", "--epochs", "x", "--solver", "adm", "--dropout", "1"],
+            2,
+            "epochs must be an integer of 0 or more; received 'x'. solver 'adm' is not known. Did you mean "
+            "'adam' or 'adamw'? dropout must be a number from 0 to below 1; received 1.",
+        ),
+        (
+            ["train", "digits", "--model", "resnet50", "--size", "16", "--epochs=-1"],
+            2,
+            "epochs must be an integer of 0 or more; received -1.",
+        ),
+        (
+            ["train", "digits", "--model", "resnet50", "--size", "16"],
+            2,
+            "size must be an integer from 32 to 2,048; received 16.",
+        ),
+        (
+            ["predict", "run", "a.jpg", "--coverage", "much"],
+            2,
+            "--coverage must be a number; received 'much'.",
+        ),
+        (["describe", "resnet50", "--size", "big"], 2, "--size must be an integer; received 'big'."),
+        (
+            ["models", "--format", "xml"],
+            2,
+            'Invalid value "xml" for --format. Choose from: "table", "json".',
         ),
         (["train", "digits", "--epochs=-1"], 2, "epochs must be an integer of 0 or more; received -1."),
-        (["train", "digits", "--hidden", "-5"], 2, "hidden must be integers of 1 or more; received (-5,)."),
+        (
+            ["train", "digits", "--hidden", "-5"],
+            2,
+            "hidden must be integers of 1 or more; received -5. Give the units of each hidden layer, 500,500 for two "
+            "layers.",
+        ),
         (
             ["train", "digits", "--hidden", "500,,5"],
             2,

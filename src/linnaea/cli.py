@@ -11,7 +11,7 @@ from linnaea import __version__, signals
 
 # The imports take a tenth of a second.
 with signals.end_without_traceback():
-    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+    from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
     from linnaea.errors import LinnaeaError, printable
     from linnaea.text import command, command_line
@@ -138,7 +138,14 @@ def _asked_wrongly(error: CycloptsError) -> tuple[str, str]:
 
         if name not in SETTINGS:
             return unknown_setting(name), ""
-    return f"{error}", "Help: linnaea --help, or linnaea COMMAND --help."
+    help = "Help: linnaea --help, or linnaea COMMAND --help."
+    if isinstance(error, CoercionError) and error.token is not None and error.target_type in _NUMBERS:
+        must, word = _NUMBERS[error.target_type], error.token
+        return f"{word.keyword} must be {must}; received '{word.value}'.", help
+    return f"{error}", help
+
+
+_NUMBERS = {int: "an integer", float: "a number"}
 
 
 def _unexpected(error: Exception) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Recipe: the settings that somebody asked for, checked before any data is read."""
 
 from dataclasses import field, make_dataclass
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import ConfigDict, PlainValidator, ValidationError, create_model
@@ -71,27 +71,21 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
     return pairs
 
 
-def _type_of_option(setting: Setting) -> Any:
-    """Return what cyclopts makes of the word that a shell passes; what has a form of its own stays text."""
-    if setting.kind == "choice":
-        return Literal[setting.choices_of(None)]
-    return {"integer": int, "number": float, "switch": bool}.get(setting.kind, str)
+def _option(setting: Setting, group: Group) -> Parameter:
+    """Return how the help shows an option; its value stays the word that was typed."""
+    words = setting.choices_of(None) if setting.kind == "choice" else ()
+    choices = f" [choices: {', '.join(words)}]" if words else ""
+    kind = {"choice": "CHOICE", "integer": "INT", "number": "FLOAT"}.get(setting.kind)
+    return Parameter(help=setting.help + choices, group=group, metavar=kind)
 
 
 _GROUPS = {section: Group.create_ordered(section) for section in SECTIONS}  # panels of the help
-# The options of `linnaea train`: the common settings, all optional. Bounds are left to Recipe, which names
-# every fault at once.
+# The options of `linnaea train`: the common settings, all optional, as text. Reading them is left to Recipe,
+# which names every fault at once.
 CommonSettings: Any = make_dataclass(
     "CommonSettings",
     [
-        (
-            setting.name,
-            Annotated[
-                Optional[_type_of_option(setting)],  # noqa: UP045
-                Parameter(help=setting.help, group=_GROUPS[section]),
-            ],
-            field(default=None),
-        )
+        (setting.name, Annotated[str | None, _option(setting, _GROUPS[section])], field(default=None))
         for section, settings in SECTIONS.items()
         for setting in settings
         if setting.option

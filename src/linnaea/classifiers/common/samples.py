@@ -68,12 +68,13 @@ def count(X: Any, what: str = "X", cure: str = "Pass an array of shape (n, featu
         raise DataError(
             f"{what} is a {kind}, which can be gone through only once.", "Make a list of it first."
         )
-    if isinstance(X, (Mapping, Set)):
-        raise DataError(f"{what} is a {kind}, which is no sequence.", "Pass a list of what is in it.")
+    # One kind of them is a mapping, too.
     if sparse.issparse(X):
         raise DataError(
             f"{what} is a sparse array.", "Sparse data cannot be used: pass a dense array, toarray()."
         )
+    if isinstance(X, (Mapping, Set)):
+        raise DataError(f"{what} is a {kind}, which is no sequence.", "Pass a list of what is in it.")
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         masked = counted(int(np.ma.count_masked(X)), "masked value")
         raise DataError(f"{what} holds {masked}.", "Leave those rows out, or fill in the values first.")
