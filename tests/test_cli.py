@@ -89,8 +89,8 @@ def test_version(capsys):
         (
             ["train", "digits", "--hidden", "-5"],
             2,
-            "hidden must be integers of 1 or more; received -5. Give the units of each hidden layer, 500,500 for two "
-            "layers.",
+            "hidden must be integers of 1 or more; received -5. Give the units of each hidden layer, 500,500 "
+            "for two layers.",
         ),
         (
             ["train", "digits", "--hidden", "500,,5"],

@@ -114,3 +114,12 @@ def test_labels_partial_fit_was_not_told_of():
     with pytest.raises(DataError) as caught:
         network.partial_fit(X, np.array(["a", "z"] * 10))
     assert str(caught.value) == "y holds classes that training does not know: z. Known are: a, b."
+
+
+def test_weights_that_memory_cannot_hold():
+    with pytest.raises(SettingError) as caught:
+        MLPClassifier((10**6, 10**6)).fit(X, y)
+    assert str(caught.value).startswith(
+        "hidden_layer_sizes (1000000, 1000000) with 3 features would take 16,000 GB of memory, and "
+    )
+    assert str(caught.value).endswith(" are free. Choose fewer units, or fewer features.")
