@@ -202,3 +202,40 @@ def test_a_warning_is_a_line_without_the_source_of_a_library():
     code += " return 0\ncli._run = fault\nsys.exit(cli.main())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "Note      few of it\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system has no such limits")
+@pytest.mark.parametrize(
+    ("limit", "most", "arguments", "sentence"),
+    [
+        (
+            "RLIMIT_AS",
+            200 << 20,
+            ["train", "digits"],
+            "Error: There is not enough memory. Close other programs, or ",
+        ),
+        (
+            "RLIMIT_FSIZE",
+            0,
+            ["settings"],
+            "Error: What is printed could not be written (File too large). Raise the limit on the size of",
+        ),
+    ],
+)
+def test_a_limit_of_the_system_is_one_sentence(limit, most, arguments, sentence, tmp_path):
+    """As of ulimit -v and -f, while modules are loaded and where the output goes to a file."""
+    script = (
+        f"import resource, sys; resource.setrlimit(resource.{limit}, ({most}, resource.RLIM_INFINITY));"
+        "import linnaea.cli as cli; sys.exit(cli.main())"
+    )
+    with open(tmp_path / "output", "w", encoding="utf-8") as output:
+        ran = subprocess.run(
+            [sys.executable, "-c", script, *arguments, *(["--out", str(tmp_path / "r")] if most else [])],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert " ".join(ran.stderr.split()).startswith(sentence), ran.stderr
+    assert ran.stderr.count("\n") == 1
