@@ -176,7 +176,8 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
     Raises DataError as as_pictures does, for pictures that were kept too small for this network, and, where
     keep, for a file that cannot be read.
     """
-    side, items = kept_side(preprocessing), as_pictures(X)
+    side = kept_side(preprocessing)
+    items: Any = as_pictures(X)
     if isinstance(items, DecodedPictures):
         least = evaluated_side(preprocessing)
         if items.side is not None and items.side < least:
