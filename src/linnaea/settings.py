@@ -133,13 +133,13 @@ class Setting:
         if (value is None and can_be_none) or self._accepts(value, model):
             return
         name, received = name or self.name, _shortened(value)
-        if model is None and self.kind == "units" and isinstance(value, tuple):
-            received = ",".join(map(str, value))  # as it is written in a shell
+        python = command_line.get() is None
+        if self.kind == "units" and isinstance(value, tuple) and not python:
+            received = ",".join(map(str, value))
         if self.kind == "choice":
             words = self.choices_of(model)
             raise SettingError(f"{name} {received} is not known.", did_you_mean(str(value)[:100], words))
-        # In a shell and in a recipe an option that is left out means the same.
-        python = command_line.get() is None
+        # In a shell an option that is left out means the same.
         two = "(500, 500)" if python else "500,500"
         none = "None or " if can_be_none and python and self.kind != "class weights" else ""
         raise SettingError(

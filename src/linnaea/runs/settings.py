@@ -25,19 +25,21 @@ class Recipe(_Checked):
     """How a network is trained: every setting of linnaea.settings by its name.
 
     None means that nobody asked: the default is then the model's own, or found with the data.
-    """
-
-
-def make_recipe(settings: dict[str, Any]) -> Recipe:
-    """Return the checked recipe; None is what nobody asked for.
 
     Raises SettingError with every fault in one message: the setting, what was received, what is allowed.
     """
-    try:
-        return Recipe(**{name: value for name, value in settings.items() if value is not None})
-    except ValidationError as error:
-        sentences = [_sentence(fault) for fault in error.errors()]
-        raise SettingError(" ".join(dict.fromkeys(sentences))) from error
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**{name: value for name, value in settings.items() if value is not None})
+        except ValidationError as error:
+            sentences = [_sentence(fault) for fault in error.errors()]
+            raise SettingError(" ".join(dict.fromkeys(sentences))) from error
+
+
+def make_recipe(settings: dict[str, Any]) -> Recipe:
+    """Return the checked recipe of settings by name. Raises SettingError as Recipe does."""
+    return Recipe(**settings)
 
 
 def _sentence(fault: Any) -> str:
