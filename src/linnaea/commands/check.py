@@ -45,7 +45,7 @@ def check(
         Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; as in `linnaea
         train`.
     layout
-        What the folders of a folder are, from the outside in, such as split/class or folder/class. Default:
+        Meaning of the levels of folders, from the outside in, such as split/class or folder/class. Default:
         found by their names and by what they hold.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
@@ -53,8 +53,8 @@ def check(
     out
         Page with the problem pictures, or a folder for it. Default: check.html, or none with json.
     copies
-        What counts as a copy: near (recompressed, resized, cropped, mirrored, brightened), exact (equal
-        files only) or off.
+        Kind of copies that are looked for: near (recompressed, resized, cropped, mirrored, brightened), exact
+        (equal files only) or off.
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
