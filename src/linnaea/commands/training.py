@@ -49,7 +49,7 @@ def fit(
     if checkpoint is not None:
         bar.catch_up(checkpointing.go_on_from(checkpoint, classifier, run.info), len(X))
     stopped: BaseException | None = None
-    warned: list[None] = []
+    warned: list[bool] = []
     with ExitStack() as open_things:
         events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
 
@@ -67,7 +67,8 @@ def fit(
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
             if classifier.least_seconds_ is not None and not warned:
-                warned.append(_warn_of_budget(run, recipe, before + classifier.least_seconds_))
+                warned.append(True)
+                _warn_of_budget(run, recipe, before + classifier.least_seconds_)
             _show_plan(classifier, bar)
             if classifier.takes_photographs:  # the steps of others are too short to be shown
                 bar.step(stage, done, total, seconds)

@@ -27,6 +27,9 @@ KNOWN = {
     "efficientnet_lite0": Known(PACKAGED, PACKAGED),
     "mobilenetv1": Known("mobilenetv1_100", "mobilenetv1_100.ra4_e3600_r224_in1k"),
     "mobilenetv2": Known("mobilenetv2_100", "mobilenetv2_100.ra_in1k"),
-    **{f"resnet{depth}": Known(*[f"resnet{depth}.tv_in1k"] * 2) for depth in (18, 34, 50, 101, 152)},
+    **{
+        f"resnet{depth}": Known(f"resnet{depth}.tv_in1k", f"resnet{depth}.tv_in1k")
+        for depth in (18, 34, 50, 101, 152)
+    },
 }
 SHORT_NAMES = {name: known.timm for name, known in KNOWN.items()}
