@@ -33,7 +33,7 @@ RESERVE = ".reserve"
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 MAX_PAGE = 1 << 30  # bytes
 _HEAD = 1 << 16  # bytes of a page within which its title ends
-PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
+PICTURES = tuple(f"{name}/*.{end}" for name in ("mistakes", "doubtful", "cells") for end in ("png", "jpg"))
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
 # What the table, the page and the thumbnails of a group's label issues are called, in earlier versions last.
