@@ -119,6 +119,11 @@ def test_version(capsys):
         ),
         (["describe", "resnet50", "--size", "big"], 2, "--size must be an integer; received 'big'."),
         (
+            ["describe", "resnet50", "--format", "csv"],
+            2,
+            'Invalid value "csv" for --format. Choose from: "table", "json".',
+        ),
+        (
             ["models", "--format", "xml"],
             2,
             'Invalid value "xml" for --format. Choose from: "table", "json".',
