@@ -206,14 +206,13 @@ class Budget:
         X: Any,
         *,
         val: int,
-        precision: str,
         seed: int,
         first_view: float,
     ) -> Plan:
         """Measure the machine, and return the plan; the probe's first view took so many seconds.
 
         settings: dict
-            FineTuneClassifier's, with the learning rate resolved.
+            See Session.
         """
         after, feature = int(settings["pictures_after"]), first_view / len(train)
         tuned = settings["pictures_after_tuning"]
@@ -228,7 +227,7 @@ class Budget:
             for train_from in filter(None, ways):
                 # Full rates from the first step on, every layer in the mode that it will be in.
                 own = settings | {"train_from": train_from, "first_size": None, "head_first_epochs": 0}
-                session = construction.new_session(network, own, train, precision=precision, seed=seed)
+                session = construction.new_session(network, own, train, seed)
                 steps[train_from] = speed.step_seconds(session, train)
         self.work = Work(
             train=len(train),

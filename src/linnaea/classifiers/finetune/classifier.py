@@ -289,8 +289,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.weights_, self._model_args = opened.weights, opened.model_args
         train = construction.training_set(pictures, samples.class_numbers(y, classes), weights, len(classes))
-        settings = self.get_params(deep=False) | suited
-        return Trainer(opened, settings, train, validation, precision=self.precision_, seed=self.seed_)
+        settings = {**self.get_params(deep=False), **suited, "precision": self.precision_}
+        return Trainer(opened, settings, train, validation, self.seed_)
 
     def _show(self, trainer: Trainer) -> None:
         """Let how far the training is be seen in the attributes that end in an underscore."""
