@@ -84,7 +84,9 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
     if calibrated.score is not None:
         ood.write(run, calibrated.score, classifier, features, predictions)
     count_evaluation(run, study)
-    recompute(run)
+    # What else follows from the tables is written already: calibration.json by calibrate, the leaks with the
+    # data.
+    run.write_json("metrics.json", computed(run).metrics)
     run.update_info(
         baselines=baselines(study, classifier, predictions.predicted),
         chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
