@@ -9,7 +9,7 @@ from PIL import Image
 
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
-from linnaea.errors import DataError
+from linnaea.errors import DataError, WriteError
 from linnaea.runs.folder import RunFolder
 
 WRONG, DOUBTFUL = 48, 12
@@ -35,8 +35,17 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class;
     and one right answer of each class of the most confused pairs, to compare them with.
 
-    Heat maps are of the predicted class; run.json says how they were made ("heat_maps").
+    Heat maps are of the predicted class; run.json says how they were made ("heat_maps"). On a full disk none
+    of these stays: the room is needed for what the run cannot do without.
     """
+    try:
+        _keep(run, study, classifier, predictions)
+    except WriteError as error:
+        run.clear_pictures()
+        terminal.print_line("Pictures", f"none are shown in the report: {error.message}")
+
+
+def _keep(run: RunFolder, study: Study, classifier: Any, predictions: Any) -> None:
     wrong = np.flatnonzero(predictions.predicted != predictions.true)
     right = np.setdiff1d(np.arange(len(predictions)), wrong)
     confidence = predictions.confidence
