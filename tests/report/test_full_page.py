@@ -1,4 +1,4 @@
-"""A run with everything that later stages leave: pictures behind cells, heat maps, trust, leaks, looks."""
+"""A run with all that later stages leave: pictures of cells, heat maps, trust, leaks, earlier evaluations."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from linnaea.files import write_bytes
 from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
 from linnaea.report.facts import read_run
-from linnaea.report.learning_curve import growth_section
+from linnaea.report.learning_curve import learning_curve_section
 from linnaea.report.page import _heat_note, build_report
 from linnaea.report.trust import trust_section
 from linnaea.runs.schema import Forecast, HeatMapInfo
@@ -65,7 +65,7 @@ def leave_everything(run, *, shown=30, cells=None):
     run.update_info(
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
-        looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
+        test_reuse={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
         git={"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
         threads={"blas": 2, "torch": 1},
         chosen={"epoch": "validation accuracy", "none of the classes": "validation", "test part": "nothing"},
@@ -228,7 +228,7 @@ def test_a_coarse_heat_map_is_called_one(full, places, told):
     assert _heat_note(facts).replace(NBSP, " ").endswith(coarse) is told
 
 
-def test_leaks_and_looks_stand_before_the_result(full):
+def test_leaks_and_earlier_evaluations_stand_before_the_result(full):
     run, _, html, words = full
     clean = json.loads((run.path / "metrics.json").read_text())["accuracy_without_leaks"]["value"]
     assert "Test pictures leak into training. 3 test pictures have a duplicate" in words
@@ -280,7 +280,7 @@ def test_a_curve_that_has_levelled_off_names_no_class(full):
     level = {"accuracy": 0.9, "low": 0.87, "high": 0.92, "classes": [{"class": "b", "now": 0.5, "then": 0.5}]}
     forecast = facts.info.learning_forecast.model_dump(by_alias=True) | level
     facts.info.learning_forecast = Forecast.model_validate(forecast)
-    section = growth_section(facts)
+    section = learning_curve_section(facts)
     assert section.classes == ""
     assert section.outlook.replace(NBSP, " ").endswith(
         "More pictures have hardly lowered the error: twice as many would give about 90.0 %, no more than "
@@ -312,7 +312,7 @@ def test_an_older_run_leaves_out_what_it_does_not_have(tmp_path, make_run):
     html = build_report(make_run(tmp_path / "run", n=200)).read_text(encoding="utf-8")
     for word in (
         'id="doubtful"',
-        'id="growth"',
+        'id="learning-curve"',
         "has been evaluated",
         "leaks",
         "Data problems",

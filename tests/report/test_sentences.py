@@ -7,7 +7,7 @@ import pytest
 from linnaea.evaluation.ood import guaranteed_rate
 from linnaea.report import sentences
 from linnaea.runs.repeated import summary
-from linnaea.runs.schema import GroupInfo, Looks
+from linnaea.runs.schema import GroupInfo, Reuse
 
 SETS = {"value": 0.9, "wanted": 0.95, "p_value": 1e-7}
 ALARMS = {"value": 22 / 53, "wanted": 1 / 12, "p_value": 0.0062, "split": "validation"}
@@ -162,7 +162,7 @@ def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     ],
 )
 def test_how_often_the_test_set_was_evaluated_before(earlier, words):
-    assert sentences.earlier_evaluations(Looks(earlier=earlier)) == words
+    assert sentences.earlier_evaluations(Reuse(earlier=earlier)) == words
     assert sentences.earlier_evaluations(None) == ""
 
 

@@ -27,7 +27,7 @@ def test_runs_on_the_same_test_part_are_counted(make_run):
     run = make_run("d")
     # Another order is the same test set, another picture is another one.
     assert count(run, ["h2", "h1"]).runs == ["runs/a", "runs/b", "runs/c"]
-    assert run.info.looks.earlier == 3
+    assert run.info.test_reuse.earlier == 3
     assert count(make_run("e"), ["h1", "h3"]).earlier == 0
 
 

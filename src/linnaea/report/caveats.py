@@ -86,14 +86,14 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
 
 
 def _reuse(facts: RunFacts) -> Caveat | None:
-    looks = facts.info.looks
-    if looks is None or not looks.earlier:
+    reuse = facts.info.test_reuse
+    if reuse is None or not reuse.earlier:
         return None
     return Caveat(
-        f"This test set has been evaluated {formatting.times(looks.earlier)} before.",
+        f"This test set has been evaluated {formatting.times(reuse.earlier)} before.",
         "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
         "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
-        tuple(looks.runs or ()),
+        tuple(reuse.runs or ()),
         "Which runs",
     )
 
@@ -113,7 +113,7 @@ def choices(facts: RunFacts) -> list[tuple[str, str]]:
     """Return (what was chosen, on what), in words, from run.json; and earlier evaluations of the test set."""
     chosen = {_RENAMED.get(what, what): on for what, on in facts.info.chosen.items()}
     rows = [(what[:1].upper() + what[1:], on) for what, on in chosen.items()]
-    earlier = sentences.earlier_evaluations(facts.info.looks)
+    earlier = sentences.earlier_evaluations(facts.info.test_reuse)
     return [*rows, ("Earlier evaluations", earlier)] if earlier else rows
 
 

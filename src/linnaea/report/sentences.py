@@ -14,7 +14,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Looks
+from linnaea.runs.schema import GroupInfo, Reuse
 from linnaea.text import counted, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -295,17 +295,17 @@ def spread(info: GroupInfo, lost: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def earlier_evaluations(looks: Looks | None) -> str:
+def earlier_evaluations(reuse: Reuse | None) -> str:
     """Return how many runs evaluated the test set before, a sentence; "" where an older run did not count."""
-    if looks is None:
+    if reuse is None:
         return ""
-    if looks.earlier is None:
+    if reuse.earlier is None:
         return "Earlier evaluations on this test set could not be counted."
-    if looks.earlier == 0:
+    if reuse.earlier == 0:
         return "This is the first run on this computer that was evaluated on this test set."
-    one = looks.earlier == 1
+    one = reuse.earlier == 1
     return (
-        f"{counted(looks.earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
+        f"{counted(reuse.earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
         f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
     )
 

@@ -233,7 +233,7 @@ class Forecast(_Strict):
     evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
 
 
-class Looks(_Strict):
+class Reuse(_Strict):
     """How many runs evaluated this test set before, None where they could not be counted; see test_reuse.py.
 
     runs: their folders, the latest last, the first of very many left out. test_set: the hash they share.
@@ -277,7 +277,8 @@ class RunInfo(_Strict):
     plan: PlanInfo | None = None
     probe: _Object | None = None
     leaks: Leaks | None = None
-    looks: Looks | None = None
+    # Older runs call it looks.
+    test_reuse: Reuse | None = Field(default=None, validation_alias=AliasChoices("test_reuse", "looks"))
     heat_maps: HeatMapInfo | None = None
     learning_curve: list[LearningPoint] = Field(default_factory=list)
     learning_forecast: Forecast | None = None
@@ -318,13 +319,15 @@ class GroupInfo(RunInfo):
     kind: _Text | None = None
     runs: list[JsonValue] = Field(default_factory=list)
     asked: _Count | None = None
-    # Older groups call them judged.
+    # What older groups call judged, and suspects.
     evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
     metrics: dict[str, Spread] = Field(default_factory=dict)
     classes: list[_Text] = Field(default_factory=list)
     broken_sets: list[_Text] = Field(default_factory=list)
     broken_alarms: list[_Text] = Field(default_factory=list)
-    suspects: _Count | None = None
+    label_issues: _Count | None = Field(
+        default=None, validation_alias=AliasChoices("label_issues", "suspects")
+    )
     relabel: _Text | None = None
 
 

@@ -15,16 +15,17 @@ from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.hashing import text_hash
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.schema import Looks
+from linnaea.runs.schema import Reuse
 
 FORMAT_VERSION = 1
 MOST_LISTED = 100
 """So many earlier runs are listed in run.json, the latest; all are counted."""
+LEDGERS = "looks"  # the folder of the ledgers, and the key of their entries: other versions count there, too
 PATIENCE = 10.0  # seconds to wait for another process that writes the same ledger
 
 
-def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
-    """Count that this run was evaluated on these test pictures; set and return run.json's key "looks".
+def count(run: RunFolder, hashes: Sequence[str]) -> Reuse:
+    """Count that this run was evaluated on these test pictures; set and return run.json's key "test_reuse".
 
     hashes: of the content of each test picture, in any order
 
@@ -35,14 +36,14 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
     test_set = text_hash(sorted(hashes))
     entry = {"run": str(run.path.resolve()), "started": run.info.started}
     try:
-        earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
+        earlier = _entered(cache_folder() / LEDGERS / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks = Looks(earlier=None, runs=[], test_set=test_set)
+        reuse = Reuse(earlier=None, runs=[], test_set=test_set)
     else:
         folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
-        looks = Looks(earlier=len(earlier), runs=folders, test_set=test_set)
-    run.info.looks = looks
-    return looks
+        reuse = Reuse(earlier=len(earlier), runs=folders, test_set=test_set)
+    run.info.test_reuse = reuse
+    return reuse
 
 
 def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -55,7 +56,7 @@ def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
         entries = _read(ledger)
         earlier = [other for other in entries if other != entry]
         if len(earlier) == len(entries):
-            files.write_json(ledger, {"format_version": FORMAT_VERSION, "looks": [*entries, entry]})
+            files.write_json(ledger, {"format_version": FORMAT_VERSION, LEDGERS: [*entries, entry]})
     return earlier
 
 
@@ -65,7 +66,7 @@ def _read(ledger: Path) -> list[dict[str, Any]]:
         content = json.loads(ledger.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    entries = content.get("looks") if isinstance(content, dict) else None
+    entries = content.get(LEDGERS) if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "run" in e for e in entries):
         # Not overwritten: what somebody else's version counted would be lost.
         raise ValueError(f"{ledger} is not a ledger of evaluations")
