@@ -93,6 +93,8 @@ def _keep_shown(
     method = None
     if maps is not None:
         method = {"method": maps.method, "of": "predicted class", "places": list(maps.heat.shape[1:])}
+        if maps.heat.shape[1:] == (1, 1):
+            maps = None  # it is the same everywhere; the report says why there is none
     run.update_info(heat_maps=method)
     place = {int(row): number for number, row in enumerate(rows)}
     room = SHOWN_BYTES
