@@ -61,7 +61,7 @@ def test_folds_join_by_path_and_by_the_name_of_the_class():
 
 def test_a_picture_judged_twice_and_an_empty_table_are_refused():
     one = table(["cat"], [[0.7, 0.2, 0.1]])
-    with pytest.raises(DataError, match="Two folds judge the same picture"):
+    with pytest.raises(DataError, match="Two folds evaluate the same picture"):
         joined([one, one])
     with pytest.raises(DataError) as refused:
         find_issues(table(np.array([], dtype=str), np.empty((0, 3))))

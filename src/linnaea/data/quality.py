@@ -31,7 +31,7 @@ _USUAL = 0.2  # a share of all pictures from which a trait is how they were made
 
 _FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
 
-# Kind → severity, and what is said of the pictures: "is" or "are" comes before.
+# Kind → severity, and what the problem says of the pictures: "is" or "are" comes before.
 _TRAITS = {
     "blank": ("warning", "of one even colour"),
     "dark": ("warning", "nearly black"),

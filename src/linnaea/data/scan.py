@@ -106,7 +106,7 @@ def scan(
         For `squares`: see fit_picture.
     value_range: "auto", (float, float), "picture" or None
         What numbers of more than 8 bits are read with (see read_picture); "auto": one range for all pictures,
-        found from a sample of them, and told in the data set's notes.
+        found from a sample of them, and named in the data set's notes.
     copies: str
         What counts as a copy (duplicates.COPIES).
     """

@@ -36,7 +36,7 @@ def find_issues(predictions: Predictions) -> list[LabelIssue]:
     pictures that were learned from would agree with their labels, wrong ones included.
 
     Through cleanlab (Northcutt, Jiang and Chuang 2021, J. Artif. Intell. Res. 70:1373-1411): every picture
-    that would be called something else, ordered by the probability of its given label. The filters of
+    that is predicted as another class, ordered by the probability of its given label. The filters of
     confident learning are not used: with ten to forty pictures a class they pass over a third of the wrong
     labels (benchmarks/label_issues.py), and a person looks at the first of the list anyway.
 
@@ -71,7 +71,7 @@ def find_issues(predictions: Predictions) -> list[LabelIssue]:
 def joined(tables: list[Predictions]) -> Predictions:
     """Return the tables of all folds as one, sorted by path.
 
-    Raises DataError where they know different classes, or judge a picture twice.
+    Raises DataError where they know different classes, or evaluate a picture twice.
     """
     classes = tables[0].classes
     if any(set(table.classes) != set(classes) for table in tables):
@@ -79,7 +79,7 @@ def joined(tables: list[Predictions]) -> Predictions:
     paths = [path for table in tables for path in table.paths]
     order = sorted(range(len(paths)), key=paths.__getitem__)
     if len(set(paths)) != len(paths):
-        raise DataError("Two folds judge the same picture.", "Train them again with --folds.")
+        raise DataError("Two folds evaluate the same picture.", "Train them again with --folds.")
     columns = [[table.classes.index(name) for name in classes] for table in tables]
     probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
     return Predictions(

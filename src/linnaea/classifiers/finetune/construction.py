@@ -34,10 +34,7 @@ from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
 
 _NESTEROV_RATE = 0.01
-
-
-# Passes over the training part that suit most.
-EPOCHS = 12
+EPOCHS = 12  # that suit most
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Suited:
     epochs: int = EPOCHS
 
 
-# By the beginning of their names, "" is every other; chosen on the validation part of Flowers-102. Of
+# By the beginning of their names, "" is every other; chosen on the validation set of Flowers-102. Of
 # EfficientNet-Lite0 the last stages (nine tenths of its weights) reached 94.9 % in 25 epochs, everything 93.8
 # in 12 and 94.0 in 20, which take as long.
 _SUITED = {

@@ -324,8 +324,8 @@ def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
 
     Best is the higher accuracy on the validation set, and among equals the lower loss; the probe (epoch 0
     where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
-    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has learned
-    its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
+    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has
+    memorised its pictures. An epoch whose loss has exploded never is: what it gets right is luck.
     """
     if record.epoch > 0 and has_exploded(record.train_loss, classes):
         return None
