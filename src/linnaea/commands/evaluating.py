@@ -1,4 +1,4 @@
-"""The evaluation of a trained network: on the validation set, then on the test set, each predicted once."""
+"""The evaluation of a trained network: on the validation set, and when it is whole on the test set."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -44,9 +44,10 @@ class Calibrated:
 def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
     """Fit on the validation set what answers are given with, and give the classifier its temperature.
 
-    Writes validation.csv and calibration.json (temperature, prediction sets, threshold), of which the
-    temperature is what `linnaea predict` uses from then on.
+    Writes validation.csv, calibration.json (temperature, prediction sets, threshold) and the outlier score:
+    what `linnaea predict` answers with from then on. Nothing of the test set is seen.
     """
+    classifier.temperature_ = 1.0  # of one that was calibrated before and is opened again
     table, untempered = None, None
     if len(study.rows("val")):
         stated, features = _predicted(classifier, study, "val")
@@ -54,7 +55,10 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
         if np.isfinite(stated.probabilities).all():
             table = stated
             classifier.temperature_ = _fit_temperature(run, stated)
-    return Calibrated(table, ood.fit(classifier, study, untempered))
+    score = ood.fit(classifier, study, untempered)
+    if score is not None:
+        ood.write(run, score)
+    return Calibrated(table, score)
 
 
 def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
@@ -74,22 +78,22 @@ def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
 
 
 def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
-    """Predict the test set once.
+    """Open the test set: predict it, and count that.
 
-    Writes predictions.csv, the outlier score, metrics.json and the worst mistakes, and in run.json what the
-    scores are compared with, on what each choice was made, and how often this test set was evaluated before.
+    Writes predictions.csv, metrics.json and the worst mistakes, and in run.json what the scores are compared
+    with, on what each choice was made, and how often this test set was evaluated before.
     """
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if calibrated.score is not None:
-        ood.write(run, calibrated.score, classifier, features, predictions)
+        ood.write_test(run, calibrated.score, classifier, features, predictions)
     count_evaluation(run, study)
     # What else follows from the tables is written already: calibration.json by calibrate, the leaks with the
     # data.
     run.write_json("metrics.json", computed(run).metrics)
     run.update_info(
         baselines=baselines(study, classifier),
-        chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
+        chosen=_choices(run, calibrated.validation, calibrated.score),
     )
     keep_mistakes(run, study, classifier, predictions)
 
@@ -302,30 +306,32 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
     }
 
 
-def _choices(
-    run: RunFolder, classifier: Any, validation: Predictions | None, score: OutlierScore | None
-) -> dict[str, str]:
+def _choices(run: RunFolder, validation: Predictions | None, score: OutlierScore | None) -> dict[str, str]:
     """Return run.json's "chosen": what → by which set and quantity ("by …"), or why it was not chosen.
 
     validation: the set that the temperature, the sets and the thresholds come from; None: they do not exist.
     """
+    from linnaea.report import sentences
+
     by = f"by {run.info.chosen_on}" if run.info.chosen_on else ""
+    probe, lines = run.info.probe, len(run.history())
     chosen = {}
-    probed = classifier.probe_ is not None
-    if probed:
-        validated = classifier.probe_.val is not None
+    probed = probe is not None
+    if probe is not None:
+        validated = probe.get("split") == "validation"
         chosen["strength of the probe"] = "by validation accuracy" if validated else "not chosen: it is fixed"
-    if not probed or len(classifier.history_) > 1:
+    if not probed or lines > 1:
         chosen["epoch"] = by or "not chosen: the last one is kept"
     if probed:
-        only = "not chosen: there is only the probe" if len(classifier.history_) == 1 else ""
+        only = "not chosen: there is only the probe" if lines == 1 else ""
         chosen["probe or fine-tuning"] = by or only or "not chosen: fine-tuning is kept"
     if validation is None:
         chosen["temperature"] = "not chosen: it stays 1"
     else:
         chosen |= _calibrated(validation, run.calibration())
     chosen["out-of-distribution threshold"] = _threshold(score)
-    chosen["test set"] = "used for no choice: it was predicted once, after all of them"
+    before = sentences.own_evaluations(run.info.test_reuse)
+    chosen["test set"] = before or "used for no choice: it was predicted once, after all of them"
     if run.info.recipe.get("test_curve"):
         chosen["test curve"] = "used for no choice: it was only drawn"
     return chosen

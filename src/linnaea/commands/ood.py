@@ -59,10 +59,17 @@ def fit(
     return fit_outlier_score(made, targets, validation=validation, groups=study.grouped(setting))
 
 
-def write(
+def write(run: RunFolder, score: OutlierScore) -> None:
+    """Write outliers.safetensors and outliers.json, which new pictures are answered with."""
+    tensors, values = score.to_files()
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", values)
+
+
+def write_test(
     run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions
 ) -> None:
-    """Write outliers.safetensors and outliers.json, with how many test pictures are flagged as unfamiliar.
+    """Add to outliers.json how many test pictures are flagged as unfamiliar.
 
     features: of the test set, (n, width); table: its predictions
     """
@@ -71,8 +78,7 @@ def write(
     test: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
         test["independent"] = clustered.independent(above, table.groups)
-    tensors, values = score.to_files()
-    run.write_bytes("outliers.safetensors", tensors)
+    _, values = score.to_files()
     run.write_json("outliers.json", {**values, "test": test})
 
 

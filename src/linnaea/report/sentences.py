@@ -14,7 +14,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Reuse
+from linnaea.runs.schema import GroupInfo, Opening, Reuse
 from linnaea.text import counted, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -304,9 +304,26 @@ def earlier_evaluations(reuse: Reuse | None) -> str:
         return "This is the first run on this computer that was evaluated on this test set."
     one = reuse.earlier == 1
     return (
-        f"{counted(reuse.earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
-        f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
+        f"Other runs were evaluated {formatting.times(reuse.earlier)} on this test set before: if "
+        f"{'that score' if one else 'those scores'} influenced this run, the score is optimistic."
     )
+
+
+def own_evaluations(reuse: Reuse | None) -> str:
+    """Return when this run was evaluated on its test set before, in words; "" where it never was."""
+    before = openings(reuse)
+    return before and f"perhaps used to choose how long to train: evaluated {before}, and then trained on"
+
+
+def openings(reuse: Reuse | None) -> str:
+    """Return when this run was evaluated before it trained on, as "after epoch 3 (2026-01-01 10:00 UTC)"."""
+    before = [] if reuse is None else reuse.own[:-1]
+    return formatting.listed([_opened(opening) for opening in before]) if before else ""
+
+
+def _opened(opening: Opening) -> str:
+    after = f"after epoch {opening.epoch}" if opening.epoch else "before the first epoch was over"
+    return f"{after} ({formatting.moment(opening.at)})"
 
 
 def _better(result: Comparison | RepeatedComparison, name_a: str, name_b: str) -> tuple[str, str, str, str]:
