@@ -44,8 +44,8 @@ class Calibrated:
 def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
     """Fit on the validation set what answers are given with, and give the classifier its temperature.
 
-    Writes validation.csv, calibration.json (temperature, prediction sets, threshold) and the outlier score:
-    what `linnaea predict` answers with from then on. Nothing of the test set is seen.
+    Writes validation.csv and calibration.json (temperature, prediction sets, threshold), of which the
+    temperature is what `linnaea predict` uses from then on. Nothing of the test set is seen.
     """
     classifier.temperature_ = 1.0  # of one that was calibrated before and is opened again
     table, untempered = None, None
@@ -55,10 +55,7 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
         if np.isfinite(stated.probabilities).all():
             table = stated
             classifier.temperature_ = _fit_temperature(run, stated)
-    score = ood.fit(classifier, study, untempered)
-    if score is not None:
-        ood.write(run, score)
-    return Calibrated(table, score)
+    return Calibrated(table, ood.fit(classifier, study, untempered))
 
 
 def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
@@ -77,6 +74,12 @@ def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
     return temperature
 
 
+def leave_unopened(run: RunFolder, calibrated: Calibrated) -> None:
+    """Keep what a network that was stopped answers new pictures with; its test set stays unopened."""
+    if calibrated.score is not None:
+        ood.write(run, calibrated.score)
+
+
 def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
     """Open the test set: predict it, and count that.
 
@@ -86,7 +89,8 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if calibrated.score is not None:
-        ood.write_test(run, calibrated.score, classifier, features, predictions)
+        flagged = ood.flagged(calibrated.score, classifier, features, predictions)
+        ood.write(run, calibrated.score, flagged)
     count_evaluation(run, study)
     # What else follows from the tables is written already: calibration.json by calibrate, the leaks with the
     # data.

@@ -58,6 +58,8 @@ def run(
                 calibrated = evaluating.calibrate(folder, classifier, study)
                 if stopped is None:
                     evaluating.evaluate(folder, classifier, study, calibrated)
+                else:
+                    evaluating.leave_unopened(folder, calibrated)
             folder.flush()
             show_result(folder) if stopped is None else _show_stopped(folder, calibrated)
         if stopped is not None:
