@@ -59,7 +59,7 @@ def test_the_surest_mistakes_and_the_least_sure_right_answers_are_kept(small):
     run, table = small
     wrong = table.predicted != table.true
     kept = rows_in(run / "mistakes")
-    assert len(kept) == 48
+    assert len(kept) == 36
     assert wrong[kept].all()
     others = np.setdiff1d(np.flatnonzero(wrong), kept)
     assert table.confidence[kept].min() >= table.confidence[others].max()
@@ -147,16 +147,17 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     assert run.info.heat_maps.places == [size // 32, size // 32]
     if size == 32:
         # A map of one cell is the same everywhere.
-        assert list((run.path / "mistakes").glob("*.png"))
-        assert not list(run.path.glob("*/*.heat.png"))
+        assert list((run.path / "mistakes").glob("*.jpg"))
+        assert not list(run.path.glob("*/*.heat.*"))
         return
-    heat = next((run.path / "mistakes").glob("*.heat.png"))
+    heat = next((run.path / "mistakes").glob("*.heat.jpg"))
     with Image.open(heat) as picture:
-        assert picture.size == (160, 48)
+        assert picture.size == (200, 60)
         pixels = np.asarray(picture.convert("RGB"), int)
-    # The middle square is seen: outside it the picture is grey (up to the palette's rounding), and darker.
+    # The middle square is seen: outside it the picture is grey (up to the compression, in blocks of 16
+    # pixels), and darker.
     colourful = np.ptp(pixels, axis=2) > 24
-    assert not colourful[:, :50].any()
-    assert not colourful[:, 110:].any()
-    assert pixels[:, :50].mean() < pixels[:, 65:95].mean()
+    assert not colourful[:, :54].any()
+    assert not colourful[:, 146:].any()
+    assert pixels[:, :54].mean() < pixels[:, 80:120].mean()
     assert run.info.heat_maps.method == "Grad-CAM on the last map"

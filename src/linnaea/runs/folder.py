@@ -44,8 +44,10 @@ FILES = (
     *("check.json", "check.html", "folds.csv"),
     *(f"{name}{end}" for name in LABEL_ISSUES for end in (".csv", ".html")),
 )
-PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
-PICTURES += tuple(f"{name}/*.jpg" for name in LABEL_ISSUES)
+# Thumbnails, by their patterns.
+PICTURES = tuple(
+    f"{name}/*.{end}" for name in ("mistakes", "doubtful", "cells", *LABEL_ISSUES) for end in ("png", "jpg")
+)
 NETWORK = ("weights.safetensors", "model.json")
 """What a classifier saves."""
 # What a run's numbers and answers rest on: each is used only as it was written.
@@ -73,6 +75,10 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    def __fspath__(self) -> str:
+        """Return the path: what linnaea.train returns may be given to linnaea.load, predict and compare."""
+        return str(self.path)
 
     @property
     def file(self) -> str:
