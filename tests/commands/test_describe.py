@@ -103,7 +103,7 @@ def test_models_lists_the_short_names_and_where_weights_come_from(capsys: pytest
     }
     shown = capsys.readouterr()
     assert "resnet50               224  hub: timm/resnet50.tv_in1k" in shown.out
-    assert "more of timm's: linnaea models --search WORD" in shown.err
+    assert "and more than a thousand of timm's: linnaea models --search WORD" in shown.err
 
 
 @pytest.mark.parametrize(
