@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 
 import numpy as np
@@ -58,15 +59,15 @@ def test_a_folder_a_pattern_a_list_and_names_have_the_same_answers(trained, new,
         ["new/bar*"],
         ["--list", "names.txt"],
         ["--list", "names.csv"],
-        ["new/bar 0", "new/bar 1/*", "--list", "names.txt"],
     ):
         rows, _ = table(capsys, trained, *words)
-        assert [row["path"].replace(os.sep, "/") for row in rows[:9]] == given()
-        for row, expected in zip(rows, one_by_one, strict=False):
+        assert [row["path"].replace(os.sep, "/") for row in rows] == given()
+        for row, expected in zip(rows, one_by_one, strict=True):
             # Which pictures a block holds may change the last digits.
             assert row["predicted"] == expected["predicted"]
             assert float(row["probability"]) == pytest.approx(float(expected["probability"]), rel=1e-5)
-    assert len(rows) == 6 + 9
+    rows, _ = table(capsys, trained, "new/bar 2", given()[3], "--list", "names.txt")
+    assert paths(rows) == [*given()[6:], given()[3], *given()]
     assert linnaea.predict(trained, new)[0]["predicted"] == one_by_one[0]["predicted"]
 
 
@@ -128,8 +129,7 @@ def test_pictures_that_cannot_be_read_have_their_row_and_one_sentence(trained, n
     ("words", "code", "sentence"),
     [
         ([], 2, "No pictures are named. Name files, folders or patterns, or a list of names with --list."),
-        (["-"], 2, "- is no picture. For the names in standard input: --list -."),
-        (["names.txt"], 2, "names.txt is no picture. For the names in names.txt: --list names.txt."),
+        (["names.txt"], 2, "names.txt is no picture. For the names in it: --list names.txt."),
         ([""], 2, "The name of a picture is empty."),
         (["new/**/*.tif"], 1, "No picture matches new/**/*.tif. Check its spelling."),
         (["nwe/*.png"], 1, "No picture matches nwe/*.png: there is no folder nwe."),
@@ -333,8 +333,8 @@ def test_whoever_stops_it_keeps_what_was_answered(trained, new, how, sent, code)
     # It has answered, and waits for more names.
     first = [process.stdout.readline() for _ in range(BLOCK)]
     process.send_signal(sent)
-    rest, told = process.communicate(timeout=60)
-    assert process.returncode == code, told
+    rest, told = process.stdout.read(), process.stderr.read()
+    assert process.wait(timeout=60) == code, told
     text = "".join(first) + rest
     if how == "json":
         answers = json.loads(text)
@@ -353,15 +353,26 @@ def test_a_person_who_waits_sees_how_far_it_is(trained, new):
     ours, theirs = os.openpty()
     process = begun(trained, "csv", stderr=theirs)
     os.close(theirs)
+    told = []
+
+    def listen():
+        with contextlib.suppress(OSError):  # the end, on Linux
+            while piece := os.read(ours, 1 << 16):
+                told.append(piece)
+
+    # A terminal that nobody looks at is soon full.
+    listener = threading.Thread(target=listen)
+    listener.start()
     process.stdout.readline()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.1)
-    process.communicate("".join(f"{name}\n" for name in given() * 30))
-    told = os.read(ours, 1 << 16).decode()
+    process.communicate("".join(f"{name}\n" for name in given() * 30), timeout=60)
+    listener.join(timeout=60)
     os.close(ours)
     assert process.returncode == 0
-    assert "Predict" in told
-    assert "pictures" in told
+    shown = b"".join(told).decode()
+    assert "Predict" in shown
+    assert "pictures" in shown
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes there end otherwise")

@@ -5,9 +5,10 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from cyclopts import Parameter
 
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
@@ -145,7 +146,7 @@ def predict(
     run: Path,
     /,
     *pictures: str | Path,
-    list: Path | None = None,
+    list: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     coverage: float | None = None,
     device: str | None = None,
     format: Format = "table",

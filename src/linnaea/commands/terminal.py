@@ -27,9 +27,16 @@ LABEL_WIDTH = 10
 # Columns where nobody looks: a file or a pipe has no edge, and rich would take it for 80 wide.
 UNBOUNDED = 200
 
+
+class _Results(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would leave with exit code 1; that a reader (head, say) has gone is no fault.
+        raise BrokenPipeError
+
+
 # Messages go to stderr and results to stdout, so that `linnaea predict … --format json | jq` works.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(
+results = _Results(
     highlight=False,
     soft_wrap=True,
     width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED,

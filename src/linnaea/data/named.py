@@ -60,7 +60,9 @@ class NamedPictures:
         self._parts: list[Iterable[Named]] = []
         self._named = 0
         if len(names) == 1 and _is_list(str(names[0])):
-            raise _no_picture(str(names[0]), str(names[0]))
+            raise UsageError(
+                f"{names[0]} is no picture.", f"For the names in it: {option('list', names[0])}."
+            )
         for name in names:
             self._add(str(name))
         self.total: int | None = self._named
@@ -88,8 +90,6 @@ class NamedPictures:
             self._add_folder(name)
         elif glob.has_magic(name) and not os.path.lexists(name):
             self._add_pattern(name)
-        elif name == STDIN:
-            raise _no_picture(name, "standard input")
         else:
             self._extend([Named(name, name)])
 
@@ -294,10 +294,6 @@ def _is_list(name: str) -> bool:
 
 def _ending(name: str) -> str:
     return os.path.splitext(name)[1].lower()
-
-
-def _no_picture(name: str, where: str) -> UsageError:
-    return UsageError(f"{name} is no picture.", f"For the names in {where}: {option('list', name)}.")
 
 
 def _divided(pattern: str) -> tuple[str, list[str]]:
