@@ -68,48 +68,57 @@ class Read(NamedTuple):
     content: str = ""
 
 
+class Few:
+    """Names, counted, of which only the first are kept."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._first: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Count a name."""
+        self.number += 1
+        if len(self._first) < _NAMED:
+            self._first.append(name)
+
+    def __str__(self) -> str:
+        more = self.number - len(self._first)
+        return ", ".join(self._first) + (f" and {more:,} more" if more else "")
+
+
 class Tally:
     """What is said of all answers together, counted as they come."""
 
     def __init__(self) -> None:
-        self.answers = self.unread = self.flagged = self.unusual = 0
-        self._unread: list[str] = []
-        self._unusual: list[str] = []
+        self.answers = self.flagged = 0
+        self.unread, self.unusual = Few(), Few()
 
     def add(self, answer: dict[str, Any]) -> None:
-        """Count an answer, and remember the first names."""
+        """Count an answer."""
         self.answers += 1
         self.flagged += bool(answer.get("ood"))
-        for kind, names, key in (("unread", self._unread, "error"), ("unusual", self._unusual, "brightness")):
-            if key in answer:
-                setattr(self, kind, getattr(self, kind) + 1)
-                if len(names) < _NAMED:
-                    names.append(answer["path"])
+        if "error" in answer:
+            self.unread.add(answer["path"])
+        if "brightness" in answer:
+            self.unusual.add(answer["path"])
 
     def of_unread(self) -> LinnaeaError:
         """Return the error that ends a command with pictures that could not be read."""
         of = counted(self.answers, "picture")
         return LinnaeaError(
-            f"{self.unread:,} of {of} could not be read ({_some(self._unread, self.unread)}).",
+            f"{self.unread.number:,} of {of} could not be read ({self.unread}).",
             "The reason stands in the row of each.",
         )
 
     def of_light(self, taken_as: TakenAs) -> str:
         """Return which pictures are of another brightness than those learned from."""
         low, high = taken_as.brightness or (0.0, 0.0)
-        verb = plural(self.unusual, "is", "are")
+        number = self.unusual.number
         return (
-            f"{counted(self.unusual, 'picture')} {verb} far darker or brighter than any that the network "
-            f"learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
-            f"({_some(self._unusual, self.unusual)}): stored in other numbers, perhaps, or taken in another "
-            "light"
+            f"{counted(number, 'picture')} {plural(number, 'is', 'are')} far darker or brighter than any that "
+            f"the network learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
+            f"({self.unusual}): stored in other numbers, perhaps, or taken in another light"
         )
-
-
-def _some(names: list[str], number: int) -> str:
-    """Return the names, and how many more there are of a number."""
-    more = number - len(names)
-    return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
 def load(run: str | Path, device: str | None = None) -> Any:
@@ -235,12 +244,12 @@ def predict(
         from linnaea.report.sentences import guarantee
 
         terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
-    if tally.unusual:
+    if tally.unusual.number:
         terminal.print_line("Light", tally.of_light(taken_as))
-    if ood_score is not None and tally.unread < tally.answers:
+    if ood_score is not None and tally.unread.number < tally.answers:
         terminal.print_line("Alarms", *_of_alarms(folder, ood_score, flagged=tally.flagged > 0))
     terminal.print_line("Score", *score.sentences())
-    if tally.unread:
+    if tally.unread.number:
         raise tally.of_unread()
     return kept
 

@@ -236,7 +236,7 @@ class _List:
                 # Tables made on Windows separate folders by backslashes.
                 path = path.replace("\\", "/")
                 if path:
-                    within = () if places[1] is None else (_composed(label),)
+                    within = (_composed(label),) if label else ()
                     yield Named(path, os.path.join(self._root, path), within)
         except csv.Error as error:
             raise DataError(f"{self._name} is not CSV ({error}).", "Correct it.") from error
