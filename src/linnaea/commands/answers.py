@@ -27,6 +27,7 @@ class Answers:
     classes: of the network, in its order
     with_sets, with_score, with_light: whether answers have a set, an out-of-distribution score, a remark on
         their brightness
+    number: how many answers are written
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Answers:
     ) -> None:
         self._format, self._classes = format, classes
         self._sets, self._score, self._light = with_sets, with_score, with_light
+        self.number = 0
         self._begun = False
         self._widths: dict[str, int] = {}
 
@@ -59,6 +61,7 @@ class Answers:
             getattr(self, f"_print_{self._format}")(answers, last)
             self._begun = True
             sys.stdout.flush()
+            self.number += len(answers)
 
     def _print_json(self, answers: Sequence[dict[str, Any]], last: bool) -> None:
         text = ""

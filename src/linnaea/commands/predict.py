@@ -115,8 +115,8 @@ class Tally:
         low, high = taken_as.brightness or (0.0, 0.0)
         number = self.unusual.number
         return (
-            f"{counted(number, 'picture')} {plural(number, 'is', 'are')} far darker or brighter than any that "
-            f"the network learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
+            f"{counted(number, 'picture')} {plural(number, 'is', 'are')} far darker or brighter than any "
+            f"that the network learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
             f"({self.unusual}): stored in other numbers, perhaps, or taken in another light"
         )
 
@@ -212,9 +212,10 @@ def predict(
         "with_score": ood_score is not None,
         "with_light": taken_as.brightness is not None,
     }
+    written = Answers(format, classes, **columns)
     try:
         with (
-            Answers(format, classes, **columns) as written,
+            written,
             # Rows on a terminal show how far the work is themselves.
             ProgressBar(
                 "Predict", named.total, unit="pictures", shown=not sys.stdout.isatty(), patient=True
@@ -237,8 +238,8 @@ def predict(
                     kept += answers
     except KeyboardInterrupt:
         of = "" if named.total is None else f" of {named.total:,}"
-        answered = f"{tally.answers:,}{of} {plural(named.total or tally.answers, 'picture')}"
-        terminal.print_line("Stopped", f"after {answered}: their answers are written")
+        unit = plural(named.total or written.number, "picture")
+        terminal.print_line("Stopped", f"after {written.number:,}{of} {unit}: their answers are written")
         raise
     if sets is not None:
         from linnaea.report.sentences import guarantee
