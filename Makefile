@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SHARED ?= ../shared
 
-.PHONY: help setup demo test lint format bench fuzz crash-test doctor browser example clean
+.PHONY: help setup demo test lint format bench fuzz crash-test doctor docs browser example clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,6 +46,12 @@ bench: $(STAMP) ## measure speed and memory, each beside comparable libraries
 
 doctor: $(STAMP) ## show what is installed, which hardware is used, what is missing
 	@$(BIN)/linnaea doctor
+
+docs: $(STAMP) ## write docs/api/linnaea.html, the Python interface, from its docstrings
+	@$(BIN)/python -W ignore -c "import linnaea, pathlib, pdoc; [getattr(linnaea, name) for name in linnaea.__all__]; \
+	  pdoc.render.configure(docformat='numpy', show_source=False); \
+	  pdoc.pdoc('linnaea', output_directory=pathlib.Path('docs/api'))"
+	@echo docs/api/linnaea.html
 
 browser: ## install Debian's Chromium, for the tests that open pages
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

@@ -96,6 +96,10 @@ def test_every_public_name_is_there(name):
     assert getattr(linnaea, name) is not None
 
 
+def test_public_names_are_those_that_are_imported_on_first_use():
+    assert {*linnaea._PUBLIC, "__version__"} == set(linnaea.__all__)
+
+
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'linnaea' has no attribute 'trian'"):
         linnaea.trian  # noqa: B018 (the look-up is the test)

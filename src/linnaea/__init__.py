@@ -1,7 +1,22 @@
 """Linnaea trains picture classifiers on your own labelled pictures and says how far they can be believed."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+    from linnaea.classifiers.keras.classifier import KerasMLPClassifier
+    from linnaea.classifiers.perceptron.classifier import MLPClassifier
+    from linnaea.classifiers.perceptron.gradients import check_gradients
+    from linnaea.commands.compare import compare
+    from linnaea.commands.evaluate import evaluate
+    from linnaea.commands.predict import load, predict
+    from linnaea.commands.reproduce import reproduce
+    from linnaea.commands.train import train
+    from linnaea.data.sources import open_dataset
+    from linnaea.errors import LinnaeaError
+    from linnaea.runs.folder import RunFolder
+    from linnaea.runs.settings import Recipe
 
 __version__ = "0.1.0"
 
@@ -23,12 +38,28 @@ _PUBLIC = {
     "LinnaeaError": "linnaea.errors",
 }
 
-__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 (built from the table above)
+__all__ = [
+    "FineTuneClassifier",
+    "KerasMLPClassifier",
+    "LinnaeaError",
+    "MLPClassifier",
+    "Recipe",
+    "RunFolder",
+    "__version__",
+    "check_gradients",
+    "compare",
+    "evaluate",
+    "load",
+    "open_dataset",
+    "predict",
+    "reproduce",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        return globals().setdefault(name, getattr(importlib.import_module(_PUBLIC[name]), name))
     raise AttributeError(f"module 'linnaea' has no attribute '{name}'")
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from linnaea.cli import main
+from linnaea.report.formatting import NBSP
 
 
 @pytest.fixture
@@ -21,28 +22,36 @@ def copied(bars, tmp_path, monkeypatch):
 def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
     assert main(["check", "bars"]) == 0
     said = capsys.readouterr()
-    lines = [line.split("  ") for line in said.out.splitlines()]
-    assert lines[0][0] == "Severity"
-    assert [line[0] for line in lines[1:3]] == ["error", "warning"]
-    assert "Cannot be read" in said.out
-    assert "Exact copies of several labels" in said.out
-    # Aligned: the examples begin in one column.
-    starts = {line.index("For example") for line in said.out.splitlines()[:1]}
-    assert {said.out.splitlines()[1].index("bar 1/02.png is empty")} == starts
+    lines = said.out.splitlines()
+    assert lines[:3] == [
+        f"error    Cannot be read · 1{NBSP}picture",
+        "         bar 1/02.png is empty (0 bytes).",
+        "         → They are left out of training. If one is damaged, restore it or delete it.",
+    ]
+    assert f"warning  Exact copies of several labels · 1{NBSP}group of 2{NBSP}pictures" in lines
     assert said.err.splitlines()[-1].split() == ["Page", "check.html"]
     assert "bar 2/copy.png" in (tmp_path / "check.html").read_text(encoding="utf-8")
 
 
-def test_a_narrow_terminal_keeps_one_line_a_kind(copied, capsys, monkeypatch):
+def test_a_narrow_terminal_breaks_lines_and_leaves_nothing_out(copied, capsys, monkeypatch):
     from rich.console import Console
 
     from linnaea.commands import terminal
 
-    monkeypatch.setattr(terminal, "results", Console(width=80, highlight=False, soft_wrap=True))
     assert main(["check", "bars"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert len(lines) == 5  # the heads, and four kinds
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(terminal, "results", Console(width=40, highlight=False))
+    assert main(["check", "bars"]) == 0
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert narrow.split() == whole.split()
+
+
+def test_every_kind_of_problem_says_what_to_do():
+    from linnaea.data.problems import KINDS
+    from linnaea.report.checking import WHAT_TO_DO
+
+    assert WHAT_TO_DO.keys() == KINDS.keys()
 
 
 def test_json_writes_a_page_only_where_it_is_asked_for(copied, capsys, tmp_path):

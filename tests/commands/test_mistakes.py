@@ -59,7 +59,7 @@ def test_the_surest_mistakes_and_the_least_sure_right_answers_are_kept(small):
     run, table = small
     wrong = table.predicted != table.true
     kept = rows_in(run / "mistakes")
-    assert len(kept) == 48
+    assert len(kept) == 36
     assert wrong[kept].all()
     others = np.setdiff1d(np.flatnonzero(wrong), kept)
     assert table.confidence[kept].min() >= table.confidence[others].max()
@@ -143,13 +143,14 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     run.update_info(state="running")
     run.flush()
     mistakes.keep_mistakes(run, study, classifier, judged(study, classifier))
-    heat = next((run.path / "mistakes").glob("*.heat.png"))
+    heat = next((run.path / "mistakes").glob("*.heat.jpg"))
     with Image.open(heat) as picture:
-        assert picture.size == (160, 48)
+        assert picture.size == (200, 60)
         pixels = np.asarray(picture.convert("RGB"), int)
-    # The middle square is seen: outside it the picture is grey (up to the palette's rounding), and darker.
+    # The middle square is seen: outside it the picture is grey (up to the compression, in blocks of 16
+    # pixels), and darker.
     colourful = np.ptp(pixels, axis=2) > 24
-    assert not colourful[:, :50].any()
-    assert not colourful[:, 110:].any()
-    assert pixels[:, :50].mean() < pixels[:, 65:95].mean()
+    assert not colourful[:, :54].any()
+    assert not colourful[:, 146:].any()
+    assert pixels[:, :54].mean() < pixels[:, 80:120].mean()
     assert run.info.heat_maps.method == "Grad-CAM on the last map"

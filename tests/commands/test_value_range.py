@@ -87,7 +87,7 @@ def test_a_perceptron_learns_from_counts(counts, tmp_path):
 
 def test_the_pages_show_pictures_as_the_network_saw_them(counts, tmp_path):
     train(counts, tmp_path / "run", *PERCEPTRON)
-    shown = [*(tmp_path / "run").glob("doubtful/*.png"), *(tmp_path / "run").glob("mistakes/*.png")]
+    shown = [*(tmp_path / "run").glob("doubtful/*.*"), *(tmp_path / "run").glob("mistakes/*.*")]
     pictures = [np.asarray(Image.open(file).convert("L")) for file in shown if ".heat" not in file.name]
     assert pictures
     assert all(np.ptp(picture.astype(int)) > 200 for picture in pictures)

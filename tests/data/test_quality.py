@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from linnaea.data.headers import Header, header
 from linnaea.data.quality import look_at
@@ -27,12 +27,26 @@ def folder(tmp_path):
     return tmp_path
 
 
+def sign(image: Image.Image) -> Image.Image:
+    """Return what stands where a picture was: words and a frame on an even ground."""
+    drawn = Image.new("RGB", image.size, (225, 235, 240))
+    pen = ImageDraw.Draw(drawn)
+    pen.rectangle((8, 8, image.width - 9, image.height - 9), outline=(160, 160, 160))
+    pen.text((14, 30), "image not", fill=(90, 90, 90))
+    pen.text((14, 44), "available", fill=(90, 90, 90))
+    return drawn
+
+
 def even(image: Image.Image) -> Image.Image:
     return Image.new("RGB", image.size, (90, 160, 20))
 
 
 FAULTS = {
     "blank": (even, "1 picture is of one even colour (a/fault.png)."),
+    "placeholder": (
+        sign,
+        '1 picture is a few colours on an even ground, as a sign "image not found" is (a/fault.png).',
+    ),
     "dark": (lambda image: image.point(lambda level: level // 6), "1 picture is nearly black (a/fault.png)."),
     "bright": (
         lambda image: image.point(lambda level: 232 + level // 11),
@@ -44,11 +58,13 @@ FAULTS = {
     ),
     "odd_size": (
         lambda image: photograph(1, (500, 400)),
-        "1 picture is 4 times smaller or larger than most (a/fault.png).",
+        "1 picture is 4 times smaller or larger than most (a/fault.png with 500 x 400 pixels; most have "
+        "100 x 80).",
     ),
     "odd_aspect": (
         lambda image: photograph(1, (300, 80)),
-        "1 picture is 3 times as long as wide, or more; a network's crop shows a part of it (a/fault.png).",
+        "1 picture is 3 times as long as wide, or more; a network's crop shows a part of it (a/fault.png "
+        "with 300 x 80 pixels; most have 100 x 80).",
     ),
     "grey": (
         lambda image: image.convert("L"),

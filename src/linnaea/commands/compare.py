@@ -25,9 +25,9 @@ def compare(
     runs
         Run folders, or folders of repeats.
     out
-        Where the page is written. Default: comparison.html.
+        File of the page. Default: comparison.html.
     common
-        Compare runs that were tested on different pictures on those that both were tested on.
+        Whether runs that were tested on different pictures are compared on those that both were tested on.
     """
     from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison

@@ -9,8 +9,8 @@ from linnaea.data.layouts import AUTO
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import command, counted
 
-SHOWN = 200  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
-SIDE = 192  # pixels of a thumbnail's longer side
+SHOWN = 150  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
+SIDE = 256  # pixels of a thumbnail's longer side
 
 
 def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str = AUTO) -> None:

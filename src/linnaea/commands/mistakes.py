@@ -12,17 +12,17 @@ from linnaea.commands.study import Study
 from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder
 
-WRONG, DOUBTFUL = 48, 12
+WRONG, DOUBTFUL = 36, 12
 """How many of the most confident mistakes, and least confident correct predictions, have heat maps."""
 
-# Pixels of the longer side. Smaller pictures (digits) are kept as they are.
-SIDE, CELL_SIDE = 160, 64
+# Pixels of the longer side: a person must be able to tell who is right. Smaller ones are kept as they are.
+SIDE, CELL_SIDE = 288, 64
 A_CELL = 12
 WORST_PAIRS = 20  # of which an example of either class is kept: 40 pictures at most
 # What the pictures of a run may weigh, in bytes: base64 adds a third, and a page should stay under 5 MB.
-SHOWN_BYTES, CELL_BYTES = 1_900_000, 800_000
-# A palette makes a PNG of a photograph a third as large; with 128 colours it is hardly seen at this size.
-_COLOURS = 128
+SHOWN_BYTES, CELL_BYTES = {"mistakes": 1_500_000, "doubtful": 500_000}, 800_000
+# Quality of a JPEG: of a photograph to be looked at, of a heat map (grey with a soft glow), of a cell.
+_PHOTOGRAPH, _HEAT, _CELL = 80, 65, 70
 # Okabe and Ito's vermilion and yellow: distinct with every colour vision, the hotter the lighter.
 _WARM, _HOT = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.float32)
 
@@ -30,10 +30,11 @@ _WARM, _HOT = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.fl
 def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: Any) -> None:
     """Keep thumbnails and heat maps, so that the report needs nothing but the run.
 
-    mistakes/NNNNNN.png and .heat.png: the most confident mistakes; NNNNNN is the row in predictions.csv.
-    doubtful/NNNNNN.png and .heat.png: the least confident correct predictions.
-    cells/NNNNNN.jpg or .png: smaller ones of mistakes, up to 12 for each pair of true and predicted class;
-    and one right answer of each class of the most confused pairs, to compare them with.
+    mistakes/NNNNNN.jpg and .heat.jpg: the most confident mistakes; NNNNNN is the row in predictions.csv.
+    doubtful/NNNNNN.jpg and .heat.jpg: the least confident correct predictions.
+    cells/NNNNNN.jpg: smaller ones of mistakes, up to 12 for each pair of true and predicted class;
+    and one right answer of each class of the most confused pairs, to compare them with. What is so small that
+    its pixels are seen one by one is a .png.
 
     Heat maps are of the predicted class; run.json says how they were made ("heat_maps").
     """
@@ -86,17 +87,19 @@ def _keep_shown(
         method = {"method": maps.method, "of": "predicted class", "places": list(maps.heat.shape[1:])}
     run.update_info(heat_maps=method)
     place = {int(row): number for number, row in enumerate(rows)}
-    room = SHOWN_BYTES
     for folder, members in shown.items():
+        room = SHOWN_BYTES[folder]
         for row in members.tolist():
-            files = {".png": _png(opened[row])}
+            ending, content = _file(opened[row], _PHOTOGRAPH)
+            files = {ending: content}
             if maps is not None:
                 width, height = opened[row].size
                 heat = maps.over(place[row], seen_box(classifier, height, width), height, width)
-                files[".heat.png"] = _png(glowing(opened[row], heat))
+                ending, content = _file(glowing(opened[row], heat), _HEAT)
+                files[f".heat{ending}"] = content
             room -= sum(map(len, files.values()))
             if room < 0:
-                return
+                break
             for ending, content in files.items():
                 run.write_bytes(f"{folder}/{row:06}{ending}", content)
 
@@ -109,9 +112,8 @@ def _keep_cells(run: RunFolder, study: Study, opened: dict[int, Image.Image], ro
             continue
         picture = whole.copy()
         picture.thumbnail((CELL_SIDE, CELL_SIDE))
-        ending, content = min(
-            (".jpg", _jpeg(picture)), (".png", _png(picture)), key=lambda file: len(file[1])
-        )
+        files = (".jpg", _jpeg(picture, _CELL)), (".png", _png(picture))
+        ending, content = min(files, key=lambda file: len(file[1]))
         room -= len(content)
         if room < 0:
             return
@@ -180,14 +182,18 @@ def glowing(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     return Image.fromarray((grey + 0.75 * heat * (colour - grey)).round().astype(np.uint8))
 
 
+def _file(picture: Image.Image, quality: int) -> tuple[str, bytes]:
+    """Return the ending and the content of a file: JPEG, but for what is so small that pixels show."""
+    return (".jpg", _jpeg(picture, quality)) if max(picture.size) > CELL_SIDE else (".png", _png(picture))
+
+
 def _png(picture: Image.Image) -> bytes:
-    if picture.mode == "RGB" and max(picture.size) > CELL_SIDE:
-        picture = picture.quantize(_COLOURS)
     return _saved(picture, "PNG", optimize=True)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
-    return _saved(picture.convert("RGB") if picture.mode not in ("L", "RGB") else picture, "JPEG", quality=70)
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    rgb = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+    return _saved(rgb, "JPEG", quality=quality, optimize=True)
 
 
 def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -29,6 +29,7 @@ def record_study(run: RunFolder, study: Study) -> None:
         data={
             "source": dataset.source,
             "name": dataset.name,
+            "root": None if dataset.root is None else str(dataset.root.resolve()),
             "pictures": len(dataset),
             "classes": list(dataset.class_names),
             "fingerprint": fingerprint(dataset, study.scan.hashes),

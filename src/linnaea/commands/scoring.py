@@ -1,6 +1,6 @@
 """The score of pictures whose class is given: by a folder that is called like it, or by a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from linnaea.commands import terminal
@@ -16,13 +16,13 @@ _NAMED = 10  # folders without a class that are remembered by name
 class Score:
     """How many pictures with a given class are classified as it, counted as they come.
 
-    Those that the network learned from, or that were used for its choices, are known by the hash of their
-    content, and are not counted.
+    Only new ones: those of the run's own sets are known by the hash of their content, and are left out. The
+    network learned from them or was chosen on them; or they are its test set, whose openings are counted.
     """
 
     def __init__(self, run: RunFolder, classes: Sequence[str]) -> None:
         self._run, self._classes = run, set(classes)
-        self._right = self._counted = self._of_test = self._seen = 0
+        self._right = self._counted = self._own = 0
         self._elsewhere = 0
         self._others: dict[str, None] = {}
         self._unchecked = ""
@@ -42,52 +42,45 @@ class Score:
                 if len(self._others) < _NAMED:
                     self._others[within[-1]] = None
             return
-        split = self._known.get(content)
-        if split in ("train", "val"):
-            self._seen += 1
+        if content in self._known:
+            self._own += 1
             return
-        self._of_test += split == "test"
         self._counted += 1
         self._right += given == predicted
 
     @cached_property
-    def _known(self) -> Mapping[str, str]:
-        """The set that each picture of the run is in, by the hash of its content."""
+    def _known(self) -> frozenset[str]:
+        """The hashes of the content of the run's own pictures."""
         try:
             rows = split_of(self._run)
         except DataError as error:
             rows, self._unchecked = None, error.message
         else:
             self._unchecked = "" if rows else f"{self._run.path} has no split.csv."
-        return {row["hash"]: row["split"] for row in rows or ()}
+        return frozenset(row["hash"] for row in rows or ())
 
     def sentences(self) -> list[str]:
         """Return the score with its interval, and what it is of; nothing where no class is given."""
-        if not self._counted and not self._seen:
+        if not self._counted and not self._own:
             return self._no_classes()
-        seen = f"{counted(self._seen, 'picture')} of the run's training and validation sets"
+        own = f"{counted(self._own, 'picture')} of the run's own training, validation and test set"
         if not self._counted:
-            return [f"none: all pictures with a given class (folder or label) are {seen}"]
+            return [f"none: all that have a given class (folder or label) are {own}"]
         share = self._right / self._counted
         low, high = wilson(self._right, self._counted)
         number = terminal.interval({"value": share, "low": low, "high": high})
         of = f"{counted(self._counted, 'picture')} with a given class (folder or label)"
         words = [f"accuracy {number} on {of}"]
-        if self._seen:
-            words.append(f"{seen} {plural(self._seen, 'is', 'are')} not counted")
+        if self._own:
+            words.append(f"{own} {plural(self._own, 'is', 'are')} not counted")
         if self._elsewhere:
             where, is_ = listed(self._others, 3), plural(self._elsewhere, "is", "are")
             words.append(
                 f"{counted(self._elsewhere, 'picture')} without a class of this network ({where}) {is_} not "
                 "counted"
             )
-        if self._of_test:
-            words.append(
-                f"{counted(self._of_test, 'picture')} {plural(self._of_test, 'is', 'are')} of the run's own "
-                "test set, which its report counts"
-            )
         if self._unchecked:
-            words.append(f"whether the network learned from them was not checked: {self._unchecked}")
+            words.append(f"whether they are the run's own was not checked: {self._unchecked}")
         words.append(
             "this is a test only if the pictures are new: independent of those in training (no copies, no "
             "others of one plant or one burst), and nothing was chosen on them"

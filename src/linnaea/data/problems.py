@@ -21,6 +21,7 @@ KINDS = {
     "tiny_class": "Classes too small to evaluate",
     "small_class": "Small classes",
     "imbalance": "Unequal classes",
+    "placeholder": "Probably no photographs",
     "blank": "Blank",
     "dark": "Very dark",
     "bright": "Very bright",

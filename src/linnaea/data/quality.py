@@ -26,14 +26,23 @@ _GREY = 2.0  # mean difference between the strongest and the weakest of R, G, B:
 _BLURRED = 0.40
 _ODD_SIZE = 4  # times smaller or larger than half of the pictures
 _ODD_ASPECT = 3  # the longer side over the shorter
+# Drawn on one even ground with few colours, as a sign "image not found" is: so much of it is of one colour,
+# and so few others there are, counted in 32 levels of each of R, G, B. 510 flowers have 227
+# or more; of 506 pieces of waste on a white board some have 40, but none of these is half of one colour.
+_EVEN = 0.5
+_FEW_COLOURS = 60
 _MOST_BLANK = 0.2  # of a class: beyond that, something reads its pictures wrongly, or made them wrongly
 _USUAL = 0.2  # a share of all pictures from which a trait is how they were made, and nobody's fault
 
 _FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
 
+# Kinds that are odd among others only: what most pictures share makes none of them odd.
+_UNUSUAL = ("grey", "odd_aspect", "odd_size", "placeholder")
+
 # Kind → severity, and what is said of the pictures: "is" or "are" comes before.
 _TRAITS = {
     "blank": ("warning", "of one even colour"),
+    "placeholder": ("warning", 'a few colours on an even ground, as a sign "image not found" is'),
     "dark": ("warning", "nearly black"),
     "bright": ("warning", "nearly white"),
     "blurred": ("warning", "blurred: not one edge is sharp"),
@@ -63,6 +72,10 @@ class Look:
         Mean difference between the strongest and the weakest of R, G and B.
     brightness: float
         Mean of its levels, 0 to 255.
+    even: float
+        Share of its pixels in the most frequent of its colours.
+    colours: int
+        How many colours it has, in 32 levels of each of R, G and B.
     softness: float
         Change of the gradient over the gradient, on the strongest edges: small where edges are wide.
     small: (ndarray of uint64, (8,); ndarray of uint8, (64, 64)) or None
@@ -76,6 +89,8 @@ class Look:
     high: float
     colour: float
     brightness: float
+    even: float
+    colours: int
     softness: float
     small: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
@@ -100,6 +115,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
     colours = np.asarray(small).astype(np.int16)
     grey = small.convert("L")
     thumbnail = np.asarray(grey)
+    counts = np.unique(_coarse(colours), return_counts=True)[1]
     low, dark, high = (float(level) for level in np.percentile(thumbnail, (1, 5, 99)))
     # What was kept for training may be smaller than the file.
     comparable = min(picture.shape[:2]) >= SMALLEST and high - low >= _BLANK
@@ -110,9 +126,17 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
         high=high,
         colour=float((colours.max(axis=2) - colours.min(axis=2)).mean()),
         brightness=float(colours.mean()),
+        even=float(counts.max() / counts.sum()),
+        colours=len(counts),
         softness=_softness(image) if comparable else np.inf,
         small=(view_hashes(grey), thumbnail) if comparable else None,
     )
+
+
+def _coarse(colours: np.ndarray) -> np.ndarray:
+    """Return a number for each of the colours (height, width, 3), of 32 levels of each of R, G and B."""
+    red, green, blue = (colours[..., channel] >> 3 for channel in range(3))
+    return red << 10 | green << 5 | blue
 
 
 def quality_problems(paths: Sequence[str], labels: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
@@ -129,11 +153,11 @@ def quality_problems(paths: Sequence[str], labels: Sequence[str], looks: Sequenc
     for path, look in zip(paths, looks, strict=True):
         for kind in _traits(path, look, usual):
             by_kind[kind].append(path)
-    # What most pictures share makes none of them odd.
-    common = {kind for kind in ("grey", "odd_aspect", "odd_size") if len(by_kind[kind]) > _USUAL * len(looks)}
+    common = {kind for kind in _UNUSUAL if len(by_kind[kind]) > _USUAL * len(looks)}
     problems = _blank_pictures(by_kind.pop("blank"), paths, labels)
+    sizes = {path: (look.header.width, look.header.height) for path, look in zip(paths, looks, strict=True)}
     problems += [
-        _stands_out(kind, named, len(looks))
+        _stands_out(kind, named, len(looks), sizes if kind in ("odd_size", "odd_aspect") else None)
         for kind, named in by_kind.items()
         if named and kind not in common
     ]
@@ -149,6 +173,7 @@ def _traits(path: str, look: Look, usual: float) -> list[str]:
     blank = look.high - look.low < _BLANK
     held = {
         "blank": blank,
+        "placeholder": not blank and look.even >= _EVEN and look.colours <= _FEW_COLOURS,
         "dark": not blank and look.high < _DARK,
         "bright": not blank and look.dark > _BRIGHT,
         "blurred": look.softness < _BLURRED,
@@ -230,10 +255,28 @@ def _blank_pictures(blank: Sequence[str], paths: Sequence[str], labels: Sequence
     return problems
 
 
-def _stands_out(kind: str, named: list[str], pictures: int) -> Problem:
+def _stands_out(
+    kind: str, named: list[str], pictures: int, sizes: dict[str, tuple[int, int]] | None = None
+) -> Problem:
+    """Return the problem of these pictures; sizes: of all of them, width and height, where they say why."""
     severity, trait = _TRAITS[kind]
     # What many share is how they were made (night shots, drawings on white), and nobody's fault.
     severity = "note" if len(named) > _USUAL * pictures and kind != "blank" else severity
     verb = "is" if len(named) == 1 else "are"
-    message = f"{counted(len(named), 'picture')} {verb} {trait} ({listed(named, 3)})."
+    examples = listed(named, 3)
+    if sizes is not None:
+        examples = listed([f"{path} with {_size(sizes[path])} pixels" for path in named], 3)
+        most, number = Counter(sizes.values()).most_common(1)[0]
+        usual = f"most have {_size(most)}" if 2 * number > len(sizes) else _middle(list(sizes.values()))
+        examples += f"; {usual}"
+    message = f"{counted(len(named), 'picture')} {verb} {trait} ({examples})."
     return Problem(kind, severity, tuple(named), message)
+
+
+def _middle(sizes: list[tuple[int, int]]) -> str:
+    """Return what half of the pictures have, in words."""
+    return f"half have a shorter side of {round(float(np.median([min(size) for size in sizes]))):,} or more"
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]:,} x {size[1]:,}"

@@ -14,34 +14,56 @@ from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
 from linnaea.report.thumbnails import TINY, data_uri
 
-SIDE = 144  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
+SIDE = 256  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
 ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
 MOST_GROUPS = 40  # of each kind of duplicates
-MOST_OF_A_GROUP = 6
-MOST_PICTURES = 24  # of every other kind
+MOST_OF_A_GROUP = 4
+MOST_PICTURES = 16  # of every other kind
 MOST_MESSAGES = 50
 
-_ABOUT = {
-    "across_splits": (
-        "A network that was trained on one of them has seen the other already, so the score is too high. "
-        "Leave one of them out, or let Linnaea make the split: it keeps copies together."
-    ),
-    "across_classes": "At least one of the labels is wrong, or the picture shows both.",
+_LEAK = "Leave one of them out, or let Linnaea draw the split: it keeps copies together."
+_DOUBT = "Look at them and correct a label: at least one is wrong, or the picture shows both."
+_UNSEEN = "Look at them, and delete those in which nothing can be seen."
+
+WHAT_TO_DO = {
+    "unreadable": "They are left out of training. If one is damaged, restore it or delete it.",
+    "missing_file": "They are left out of training. Restore them, or correct their paths in the table.",
+    "one_class": "Add pictures of another class.",
+    "exact_duplicate_across_splits": _LEAK,
+    "near_duplicate_across_splits": _LEAK,
+    "exact_duplicate_across_classes": _DOUBT,
+    "near_duplicate_across_classes": _DOUBT,
+    "exact_duplicate": "Delete all but one. Until then they count several times, but lie in one set.",
     "near_duplicate": (
-        "Resized, recompressed, cropped, mirrored or brightened. "
-        "Linnaea keeps them in one set when it makes the split."
+        "Delete all but one: they are resized, recompressed, cropped, mirrored or brightened. Until then "
+        "they count several times, but lie in one set."
     ),
-    "exact_duplicate": "Each counts more than once. Linnaea keeps them in one set when it makes the split.",
+    "similar_names": "Give them one name if they are one class.",
     "same_scene": (
-        "One background, in which something comes, goes or is another one: no copies, and not kept in one "
-        "set. Where pictures of a scene lie in training and test, the score is that for new pictures of "
-        "these scenes. For new scenes, keep each in one set: name it in a column (--group-column) or by a "
-        "pattern on the path (--group-pattern)."
+        "Nothing, if the network will see the same scenes in use: on one background something comes, goes or "
+        "is another one. To know how it does in new scenes, keep each in one set, by a column "
+        "(--group-column) or a pattern on the path (--group-pattern)."
     ),
-    "unreadable": "Left out of training.",
-    "missing_file": "Left out of training.",
-    "blurred": "Measured on the sharpest edges, so that a soft background does not count.",
+    "missing_from_split": "Move pictures of the class into that set, or let Linnaea draw the split.",
+    "empty_class": "Add pictures, or remove the class.",
+    "tiny_class": "Collect 20 pictures of it or more, or leave it out.",
+    "small_class": "Collect more pictures; read the numbers of the class with their intervals.",
+    "imbalance": "Collect more of the rare classes; read the accuracy averaged over classes.",
+    "placeholder": "Look at them, and delete what only says that a picture was not found.",
+    "blank": "Delete them, or repair how they were made.",
+    "dark": _UNSEEN,
+    "bright": _UNSEEN,
+    "blurred": "Look at them, and keep what you can classify yourself. (A soft background is no blur.)",
+    "odd_size": "Make sure that they are originals, and neither thumbnails nor scans of whole pages.",
+    "odd_aspect": "Crop them to what they show.",
+    "grey": "Make sure that one class does not have them all: the network would learn that.",
+    "wrong_extension": "Nothing: they are read by their content.",
+    "orientation": "Nothing: they are turned upright.",
+    "converted": "Nothing, if the loss does not matter; else save them as RGB of 8 bits yourself.",
+    "small_pictures": "Nothing: only exact copies are searched among them.",
+    "crops_not_searched": "Nothing; or check some classes at a time.",
 }
+"""What a person does about each kind of problem, in a sentence or two."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +206,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
             # Whoever goes by headings must be able to tell two sections of one kind apart.
             title=KINDS[kind] if kinds.count(kind) == 1 else f"{KINDS[kind]} ({severity})",
             count=how_many(kind, same),
-            about=next((counted for key, counted in _ABOUT.items() if key in kind), ""),
+            about=WHAT_TO_DO[kind],
             messages=messages,
             groups=groups,
             pictures=[shown for shown in pictures if shown.source],

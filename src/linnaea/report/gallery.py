@@ -1,7 +1,9 @@
 """The galleries: the most confident mistakes and the least confident correct predictions, with heat maps."""
 
+import os
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from linnaea.report import formatting
 from linnaea.report.facts import RunFacts
@@ -11,17 +13,22 @@ from linnaea.report.thumbnails import Album, Thumbnail
 # Bytes of pictures, before base64. With those of the confusion matrix the page stays under 5 MB.
 MISTAKE_BYTES = 1_500_000
 DOUBTFUL_BYTES = 500_000
-FIRST_MISTAKES = 24  # shown at once; the others fold away
-FIRST_WITH_HEAT = 12  # each takes the place of two
+FIRST_MISTAKES = 16  # shown at once; the others fold away
+FIRST_WITH_HEAT = 8  # each takes the place of two
+FEWEST_FILTERED = 7  # pictures from which on a choice of one class is offered
 MOST_DOUBTFUL = 12
 LETTERS = 24  # of a file's name
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One test picture, ready to be shown."""
+    """One test picture, ready to be shown.
+
+    original: link from the run's folder to the picture where it lies; "" where it is not there any more.
+    """
 
     path: str
+    original: str
     file: str  # its name, short enough to stand below it
     true: str
     predicted: str
@@ -41,6 +48,11 @@ class Gallery:
     left: int
     heats: bool
     short_names: bool
+
+    @property
+    def filtered(self) -> bool:
+        """Whether there are so many that a class can be chosen."""
+        return len(self.pictures) >= FEWEST_FILTERED
 
 
 def mistakes(facts: RunFacts) -> Gallery:
@@ -94,6 +106,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         other = "" if column is None else table.classes[column]
     return Shown(
         path=table.paths[row],
+        original=_original(facts, table.paths[row]),
         file=formatting.cut_inside(PurePath(table.paths[row]).name, LETTERS),
         true=str(table.true[row]),
         predicted=str(table.predicted[row]),
@@ -103,6 +116,18 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         picture=picture,
         heat=album.take(facts.heats.get(row)),
     )
+
+
+def _original(facts: RunFacts, path: str) -> str:
+    """Return the link to a picture where it lies, from the page's folder."""
+    root = facts.info.data.root
+    if root is None or not (Path(root) / path).is_file():
+        return ""
+    try:
+        there = os.path.relpath(Path(root) / path, facts.path.resolve())
+    except ValueError:  # on another drive of Windows
+        return (Path(root) / path).as_uri()
+    return quote(Path(there).as_posix())
 
 
 def probability(value: float) -> str:

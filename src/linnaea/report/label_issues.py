@@ -11,7 +11,7 @@ from linnaea.runs.repeated import RunGroup
 from linnaea.text import natural_order
 
 THUMBNAIL_BYTES = 3_300_000  # base64 adds a third: the page stays under 5 MB
-SIDE = 192  # pixels of a thumbnail's longer side, at most
+SIDE = 256  # pixels of a thumbnail's longer side, at most
 
 
 def build_label_issues(group: RunGroup) -> Path:

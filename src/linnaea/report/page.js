@@ -1,5 +1,6 @@
-// What the page can do beyond showing: sort and filter tables, find a mistake on the map. Without this
-// script every number is there all the same; the pictures behind a cell are popovers, which need none.
+// What the page can do beyond showing: sort and filter tables, show a picture large, choose a class of
+// pictures, find a mistake on the map. Without this script every number and picture is there all the same; the
+// pictures behind a cell are popovers, which need none.
 "use strict";
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
@@ -94,4 +95,111 @@ for (const map of document.querySelectorAll("[data-map]")) {
     readout.textContent = cell ? cell.querySelector(".cell-title").textContent : "\u00a0";
   });
   map.addEventListener("click", (event) => cellAt(event)?.showPopover());
+}
+
+// A gallery of many pictures gets a choice of one class: what is it, or what was it taken for.
+for (const gallery of document.querySelectorAll("[data-choose]")) {
+  const items = [...gallery.querySelectorAll("li")];
+  const names = new Set(items.flatMap((item) => [item.dataset.true, item.dataset.predicted]));
+  if (names.size < 3) continue;
+  const label = document.createElement("label");
+  const choice = document.createElement("select");
+  const said = document.createElement("span");
+  label.className = "filter";
+  said.setAttribute("role", "status");
+  choice.append(new Option("all classes", ""));
+  for (const name of [...names].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))) {
+    choice.append(new Option(name, name));
+  }
+  label.append(gallery.dataset.choose, choice, " ", said);
+  gallery.prepend(label);
+  choice.addEventListener("change", () => {
+    for (const item of items) {
+      item.hidden = Boolean(choice.value) && ![item.dataset.true, item.dataset.predicted].includes(choice.value);
+    }
+    const details = gallery.querySelector("details");
+    if (details && choice.value) details.open = true;
+    said.textContent = choice.value ? `${items.filter((item) => !item.hidden).length} of ${items.length}` : "";
+  });
+}
+
+// A click shows a picture large, its heat map beside it, with its whole path and the way to the original.
+{
+  const viewer = document.createElement("dialog");
+  let shown = null;
+
+  const made = (tag, properties, ...children) => {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children);
+    return element;
+  };
+
+  // The one before or after it in its list, of those that are not filtered away.
+  const beside = (item, step) => {
+    const list = [...item.parentElement.children].filter((other) => !other.hidden && other.querySelector("img"));
+    return list[list.indexOf(item) + step] ?? null;
+  };
+
+  const copy = async (text, button) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      // Pages opened from a disk may not reach the clipboard on their own.
+      const path = viewer.querySelector(".path");
+      getSelection().selectAllChildren(path);
+      button.textContent = document.execCommand("copy") ? "Copied" : "Selected: copy it with the keyboard";
+    }
+  };
+
+  const show = (item) => {
+    shown = item;
+    const path = item.dataset.path;
+    const pictures = [...item.querySelectorAll("img")].map((picture) => picture.cloneNode());
+    const words = item.querySelector("legend") ?? item.querySelector(".named");
+    const other = item.querySelector(".other");
+    const said = [words, other].filter(Boolean).map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(", ");
+    const close = made("button", { type: "button", className: "close", textContent: "Close", onclick: () => viewer.close() });
+    const turn = made("p", { className: "turn" });
+    for (const [text, step] of [["← Previous", -1], ["Next →", 1]]) {
+      const target = beside(item, step);
+      turn.append(made("button", { type: "button", textContent: text, disabled: !target, onclick: () => show(target) }));
+    }
+    const button = made("button", { type: "button", textContent: "Copy the path" });
+    button.addEventListener("click", () => copy(path, button));
+    turn.append(button);
+    if (item.dataset.original) {
+      turn.append(made("a", { href: item.dataset.original, target: "_blank", textContent: "Open the original" }));
+    }
+    viewer.replaceChildren(
+      close,
+      made("p", { className: "said", textContent: said }),
+      made("div", { className: "views" }, ...pictures),
+      made("p", { className: "path", textContent: path }),
+      turn,
+    );
+    if (!viewer.open) viewer.showModal();
+    close.focus();
+  };
+
+  const items = [...document.querySelectorAll(".gallery > li[data-path], .suspects > li")];
+  for (const item of items) {
+    const frame = item.querySelector(".views") ?? item.querySelector("img");
+    if (!frame) continue;
+    const button = made("button", { type: "button", className: "enlarge", onclick: () => show(item) });
+    button.setAttribute("aria-label", `Show ${item.dataset.path} large`);
+    frame.before(button);
+    button.append(frame);
+  }
+  if (items.length) {
+    viewer.className = "viewer";
+    viewer.setAttribute("aria-label", "A picture, large");
+    viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
+    viewer.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const target = step && beside(shown, step);
+      if (target) show(target);
+    });
+    document.body.append(viewer);
+  }
 }

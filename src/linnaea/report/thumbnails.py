@@ -14,8 +14,8 @@ LARGEST = 4 << 20  # bytes of a file; a thumbnail has some thousand
 MOST_PIXELS = 1 << 20  # refused before they are decoded
 TINY = 64  # pixels; smaller pictures are enlarged without smoothing, so that their pixels are seen
 # Photographs lose nothing that shows at this size and quality, and shrink to a sixth of a PNG.
-SIDE = 160
-QUALITY = 82
+SIDE = 288
+QUALITY = 80
 _KEPT = 3_000  # bytes; below, another format saves nothing worth its artefacts
 
 
@@ -68,7 +68,8 @@ def _embedded(path: Path, side: int) -> Thumbnail | None:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
             kind, tiny = str(picture.format).lower(), max(picture.size) <= TINY
-            if len(content) > _KEPT or max(picture.size) > side:
+            # A JPEG that fits is not compressed twice.
+            if max(picture.size) > side or (len(content) > _KEPT and kind == "png"):
                 content, kind = _smaller(picture, content, kind, side)
             else:
                 picture.load()

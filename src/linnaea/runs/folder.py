@@ -33,7 +33,7 @@ RESERVE = ".reserve"
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 MAX_PAGE = 1 << 30  # bytes
 _HEAD = 1 << 16  # bytes of a page within which its title ends
-PICTURES = ("mistakes/*.png", "doubtful/*.png", "cells/*.png", "cells/*.jpg")
+PICTURES = tuple(f"{name}/*.{end}" for name in ("mistakes", "doubtful", "cells") for end in ("png", "jpg"))
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
 # What the table, the page and the thumbnails of a group's label issues are called, in earlier versions last.
@@ -72,6 +72,10 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    def __fspath__(self) -> str:
+        """Return the path: what linnaea.train returns may be given to linnaea.load, predict and compare."""
+        return str(self.path)
 
     @property
     def file(self) -> str:

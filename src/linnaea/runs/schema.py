@@ -89,6 +89,8 @@ class DataInfo(_Strict):
 
     name: _Text | None = None
     source: _Text | None = None
+    # The folder that paths start from; None of pictures that are no files.
+    root: _Text | None = None
     pixels: Pixels | None = None
     pictures: _Count | None = None
     classes: list[_Text] = Field(default_factory=list)
