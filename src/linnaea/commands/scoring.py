@@ -10,7 +10,7 @@ from linnaea.runs.folder import RunFolder
 from linnaea.runs.tables import split_of
 from linnaea.text import counted, listed, natural_order, plural
 
-_NAMED = 10  # folders without a class that are remembered by name
+_NAMED = 3  # folders without a class that are named
 
 
 class Score:
@@ -39,7 +39,7 @@ class Score:
         if given is None:
             if within:
                 self._elsewhere += 1
-                if len(self._others) < _NAMED:
+                if len(self._others) <= _NAMED:
                     self._others[within[-1]] = None
             return
         if content in self._known:
@@ -74,10 +74,9 @@ class Score:
         if self._own:
             words.append(f"{own} {plural(self._own, 'is', 'are')} not counted")
         if self._elsewhere:
-            where, is_ = listed(self._others, 3), plural(self._elsewhere, "is", "are")
             words.append(
-                f"{counted(self._elsewhere, 'picture')} without a class of this network ({where}) {is_} not "
-                "counted"
+                f"{counted(self._elsewhere, 'picture')} without a class of this network "
+                f"({self._without_class()}) {plural(self._elsewhere, 'is', 'are')} not counted"
             )
         if self._unchecked:
             words.append(f"whether they are the run's own was not checked: {self._unchecked}")
@@ -90,8 +89,12 @@ class Score:
     def _no_classes(self) -> list[str]:
         if len(self._others) < 2:
             return []
-        others = listed(sorted(self._others, key=natural_order), 3)
         classes = listed(sorted(self._classes, key=natural_order), 3)
         return [
-            f"none: the folders or labels ({others}) are not called like this network's classes ({classes})"
+            f"none: the folders or labels ({self._without_class()}) are not called like this network's classes "
+            f"({classes})"
         ]
+
+    def _without_class(self) -> str:
+        names = sorted(self._others, key=natural_order)
+        return ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
