@@ -91,8 +91,8 @@ class Score:
             return []
         classes = listed(sorted(self._classes, key=natural_order), 3)
         return [
-            f"none: the folders or labels ({self._without_class()}) are not called like this network's classes "
-            f"({classes})"
+            f"none: the folders or labels ({self._without_class()}) are not called like this network's "
+            f"classes ({classes})"
         ]
 
     def _without_class(self) -> str:
