@@ -22,7 +22,7 @@ from linnaea.hashing import content_hash
 from linnaea.machine import in_order, usable_cores
 from linnaea.progress_bar import ProgressBar
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import command_line, counted, option, plural
+from linnaea.text import command_line, counted, option, percent, plural
 
 # Pictures that are answered at once, and pixels that are in memory meanwhile, those of the pictures that are
 # read ahead included: a million pictures take no more memory than a thousand.
@@ -87,16 +87,24 @@ class Few:
 
 
 class Tally:
-    """What is said of all answers together, counted as they come."""
+    """What is said of all answers together, counted as they come.
 
-    def __init__(self) -> None:
-        self.answers = self.flagged = 0
+    threshold: the confidence below which a person should look; None where the run has none
+    """
+
+    def __init__(self, threshold: float | None) -> None:
+        self._threshold = threshold
+        self.answers = self.flagged = self.unsure = self.doubtful = 0
         self.unread, self.unusual = Few(), Few()
 
     def add(self, answer: dict[str, Any]) -> None:
         """Count an answer."""
         self.answers += 1
-        self.flagged += bool(answer.get("ood"))
+        unfamiliar = bool(answer.get("ood"))
+        unsure = self._threshold is not None and answer.get("probability", 1.0) < self._threshold
+        self.flagged += unfamiliar
+        self.unsure += unsure
+        self.doubtful += unfamiliar or unsure
         if "error" in answer:
             self.unread.add(answer["path"])
         if "brightness" in answer:
@@ -109,6 +117,17 @@ class Tally:
             f"{self.unread.number:,} of {of} could not be read ({self.unread}).",
             "The reason stands in the row of each.",
         )
+
+    def next(self) -> list[str]:
+        """Return which answers a person should look at, in a sentence, or nothing."""
+        if not self.doubtful:
+            return []
+        why = ["unfamiliar"] if self.flagged else []
+        if self.unsure:
+            why.append(f"below the confidence threshold of {percent(self._threshold)}")
+        of = counted(self.answers - self.unread.number, "answer")
+        they_are = plural(self.doubtful, "it is", "they are")
+        return [f"look at {self.doubtful:,} of {of} yourself: {they_are} {' or '.join(why)}"]
 
     def of_light(self, taken_as: TakenAs) -> str:
         """Return which pictures are of another brightness than those learned from."""
@@ -204,7 +223,8 @@ def predict(
     ood_score = ood.load(folder)
     terminal.print_line("Data", *named.notes)
     classes = [str(name) for name in classifier.classes_]
-    tally, score = Tally(), Score(folder, classes)
+    numbers = folder.metrics() if format == "table" else {}
+    tally, score = Tally(numbers.get("answered", {}).get("threshold")), Score(folder, classes)
     # Who called from Python gets the answers; a command's would only fill the memory.
     kept: AllAnswers = []
     columns = {
@@ -250,6 +270,8 @@ def predict(
     if ood_score is not None and tally.unread.number < tally.answers:
         terminal.print_line("Alarms", *_of_alarms(folder, ood_score, flagged=tally.flagged > 0))
     terminal.print_line("Score", *score.sentences())
+    if format == "table":
+        terminal.print_line("Next", *tally.next())
     if tally.unread.number:
         raise tally.of_unread()
     return kept
