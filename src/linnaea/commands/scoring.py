@@ -89,10 +89,10 @@ class Score:
     def _no_classes(self) -> list[str]:
         if len(self._others) < 2:
             return []
-        classes = listed(sorted(self._classes, key=natural_order), 3)
+        classes = sorted(self._classes, key=natural_order)
         return [
             f"none: the folders or labels ({self._without_class()}) are not called like this network's "
-            f"classes ({classes})"
+            f"classes ({listed(classes, 3)})"
         ]
 
     def _without_class(self) -> str:
