@@ -12,6 +12,8 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.text import command, natural_order, option, plural
 
+# So much accuracy would be worth a second collection of pictures.
+MATTERS = 0.01
 # Classes that are named; of more, their number is given.
 MOST_NAMED = 4
 
@@ -121,7 +123,12 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
             return []
         measure = option("learning_curve", "true")
         return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
-    gain = ahead.accuracy - max(points, key=lambda point: point.pictures).accuracy
+    now = max(points, key=lambda point: point.pictures).accuracy
+    gain = ahead.accuracy - now
+    low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
+    if low < LEAST_GAIN and high >= MATTERS:
+        words = "The learning curve rests on too few pictures to tell whether more would help."
+        return [Advice(words, link="The learning curve", to="growth")]
     if gain < LEAST_GAIN:
         return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
     gaining = [each.name for each in ahead.classes if each.then > each.now]
