@@ -141,7 +141,8 @@ def test_nothing_outside_the_page_is_asked_for(tmp_path, make_run, page_of):
 def test_every_chart_has_a_title_and_a_description(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "two", n=300))
     charts = [v for tag, key, v in page.attributes if (tag, key) == ("svg", "aria-labelledby")]
-    assert len(charts) == 10  # the headline, two curves, reliability and coverage, each for two widths
+    # The headline, two curves and coverage for three widths; reliability, a square, for two.
+    assert len(charts) == 14
     assert all(ident in page.ids for pair in charts for ident in pair.split())
     assert "training: 10.0 % at epoch 0" in page.text
 
@@ -250,8 +251,8 @@ def test_squared_error_is_called_so(tmp_path, make_run, page_of):
 
 def test_a_photograph_is_smoothed_and_a_digit_is_not(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "digits", n=300, pictures=2))
-    # Each mistake stands in the gallery and behind its cell of the matrix.
-    assert sum(a == ("img", "class", "tiny") for a in page.attributes) == 4
+    # Each mistake stands below the headline, in the gallery and behind its cell of the matrix.
+    assert sum(a == ("img", "class", "tiny") for a in page.attributes) == 6
     page = page_of(make_run(tmp_path / "photos", n=300, pictures=2, picture_size=140))
     assert not [a for a in page.attributes if a == ("img", "class", "tiny")]
 
@@ -289,3 +290,16 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
 def test_a_large_test_set_makes_a_small_page(tmp_path, make_run):
     path = build_report(make_run(tmp_path / "mnist", n=21000, pictures=48))
     assert path.stat().st_size < 500_000
+
+
+def test_the_worst_mistakes_stand_below_the_headline_and_lead_to_the_gallery(tmp_path, make_run, page_of):
+    run = make_run(tmp_path / "run", n=300, right=0.8, pictures=12)
+    page = page_of(run)
+    strip = page.html.split('class="worst"')[1].split("</section>")[0]
+    leads = re.findall(r'href="#(mistake-\d+)"', strip)
+    assert len(leads) == 5
+    assert leads == re.findall(r'<li id="(mistake-\d+)"', page.html)[:5]
+    table = Predictions.read_csv(run.path / "predictions.csv")
+    row = int(leads[0].partition("-")[2])
+    assert f"<b>{table.true[row]}</b> classified as <b>{table.predicted[row]}</b>" in strip
+    assert page.html.index('class="worst"') < page.html.index('id="result"')

@@ -38,8 +38,9 @@ RUN_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky", "black"
 
 Drawing = alt.LayerChart | alt.FacetChart  # what alt.layer() says that it returns
 
-# Pixels of the drawing: the column of page.css and that of a phone, so that text keeps its size.
-WIDE, NARROW = 704, 346
+# Pixels of the drawing: the column of page.css on a desk, elsewhere and on paper, and on a phone: text keeps
+# its size.
+DESK, WIDE, NARROW = 960, 704, 346
 TEXT = 12.5
 _LETTER = 7.8  # mean width of a letter at that size, in the widest of those fonts
 # A vertical axis is named above its top, where a title can be read without turning the head.

@@ -10,7 +10,7 @@ from linnaea.report import charts
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
-from linnaea.report.svg import both_widths
+from linnaea.report.svg import at_widths
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 MOST_EPOCHS = 1000
@@ -39,12 +39,15 @@ def figure(
     caption: str = "",
     headers: Sequence[str] = (),
     rows: Sequence[Sequence[str]] = (),
+    square: bool = False,
 ) -> Figure:
-    """Return draw(width) for a wide page and for a phone, with what else is known of it.
+    """Return draw(width) for every width of a page, with what else is known of it.
 
     description: what a reader of the page hears who cannot see it.
+    square: see svg.at_widths.
     """
-    return Figure(ident, title, both_widths(draw, ident, title, description), caption, headers, rows)
+    drawn = at_widths(draw, ident, title, description, square=square)
+    return Figure(ident, title, drawn, caption, headers, rows)
 
 
 def learning_curves(facts: RunFacts) -> list[Figure]:
@@ -224,5 +227,9 @@ def confusion_figure(matrix: np.ndarray) -> Figure:
         "The table of mistakes contains the same."
     )
     return figure(
-        "confusion-map", "Confusion matrix", lambda width: charts.heatmap(matrix, width), description
+        "confusion-map",
+        "Confusion matrix",
+        lambda width: charts.heatmap(matrix, width),
+        description,
+        square=True,
     )

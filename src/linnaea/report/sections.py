@@ -8,7 +8,7 @@ from typing import Any
 from linnaea.report import formatting, sentences
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
-from linnaea.report.formatting import count, counted, percent
+from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
 from linnaea.text import command, natural_order
@@ -43,19 +43,19 @@ def banner(facts: RunFacts) -> Banner | None:
     return Banner(titles[facts.state], text)
 
 
-def verdict(facts: RunFacts) -> str:
-    """Return the first sentence: the test result, or, without one, how far the run came."""
+def verdict(facts: RunFacts) -> Verdict:
+    """Return the headline: the test result, or, without one, how far the run came."""
     accuracy = facts.metric("accuracy")
     if accuracy is not None:
         return formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
     seen = facts.series("val", "accuracy")
     if seen:
         epoch, value = seen[-1]
-        return (
+        return Verdict(
             f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were "
             "classified correctly; the test set has not been evaluated."
         )
-    return "No test result: the test set has not been evaluated."
+    return Verdict("No test result: the test set has not been evaluated.")
 
 
 def remark(facts: RunFacts) -> str:

@@ -108,6 +108,7 @@ def _reliability_figure(facts: RunFacts) -> Figure:
             "dotted line predictions are correct as often as stated, below it they are overconfident. Large "
             "points stand for many pictures; the lines through them are 95 % intervals."
         ),
+        square=True,
         headers=[*headers, "Correct before temperature scaling"] if known else headers,
         rows=[
             [
