@@ -108,7 +108,9 @@ def test_the_tables_are_those_of_the_predictions(tmp_path, make_run, page_of):
     matrix = next(rows for rows in page.tables if len(rows) == 11 and len(rows[0]) == 11)
     assert [[int(c.replace(",", "")) for c in row[1:]] for row in matrix[1:]] == confusion(table).tolist()
     classes = next(rows for rows in page.tables if rows[0][0] == "Class" and rows[0][2] == "Recall")
-    for row, entry in zip(classes[1:], per_class(table), strict=True):
+    # The worst first.
+    ranked = sorted(per_class(table), key=lambda entry: (entry["recall"], entry["precision"]))
+    for row, entry in zip(classes[1:], ranked, strict=True):
         assert int(row[1]) == entry["pictures"]
         low, high = wilson(round(entry["recall"] * entry["pictures"]), entry["pictures"])
         shown = f"{entry['recall'] * 100:.1f} %{low * 100:.0f} to {high * 100:.0f}"
@@ -124,7 +126,7 @@ def test_the_order_is_from_verdict_to_versions(tmp_path, make_run, page_of):
     ]  # fmt: skip
     for words in ("cross-entropy (nats)", "accuracy (%)", "epoch 33, chosen", "linnaea train mnist", "2.4.0"):
         assert words in page.text
-    assert "Cross-entropy per epoch" in page.text
+    assert "Validation cross-entropy stopped improving after epoch" in page.text
 
 
 def test_nothing_outside_the_page_is_asked_for(tmp_path, make_run, page_of):
@@ -222,7 +224,7 @@ def test_an_interrupted_run_shows_what_exists(tmp_path, make_run, make_history, 
         "This run was interrupted. Stopped by Ctrl-C in epoch 13. It had trained 12 of 40 epochs" in page.text
     )
     assert re.search(r"No test result: after epoch 12, 9\d\.\d % of the validation pictures", page.text)
-    assert "Accuracy per epoch" in page.text
+    assert re.search("Validation accuracy (stopped improving after|was highest in the last) epoch", page.text)
     assert "confusion" not in page.ids
 
 
@@ -245,7 +247,7 @@ def test_a_loss_that_left_the_numbers_is_a_gap(tmp_path, make_run, make_history,
 
 def test_squared_error_is_called_so(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "run", n=40, recipe={"loss": "squared_error"}))
-    assert "Squared error per epoch" in page.text
+    assert "Validation squared error" in page.text
     assert "cross-entropy (nats)" not in page.text
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
-from linnaea.report import charts
+from linnaea.report import charts, findings
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
@@ -64,9 +64,9 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         note += "Epoch 0 is the linear probe; from epoch 1 on, the training curve is of augmented pictures. "
     if facts.series("test", "accuracy"):
         note += "The test curve is shown for comparison; no choice was made on it. "
-    for quantity, title, axis in (
-        ("accuracy", "Accuracy per epoch", "accuracy (%)"),
-        ("loss", f"{facts.loss_name.capitalize()} per epoch", loss_axis(facts.loss_name)),
+    for quantity, name, axis in (
+        ("accuracy", "accuracy", "accuracy (%)"),
+        ("loss", facts.loss_name, loss_axis(facts.loss_name)),
     ):
         factor = 100 if quantity == "accuracy" else 1
         lines = [
@@ -82,7 +82,7 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         if lines:
             drawn = chart_figure(
                 f"{quantity}-curve",
-                title,
+                _finding(facts, quantity, name),
                 axis,
                 lines,
                 share=quantity == "accuracy",
@@ -91,6 +91,18 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
             )
             figures.append(drawn)
     return figures
+
+
+def _finding(facts: RunFacts, quantity: str, name: str) -> str:
+    """Return what the curve of the validation set shows, or, without one, that of the training set."""
+    split = next(split for split in ("val", "train", "test") if facts.series(split, quantity))
+    return findings.of_curve(
+        f"{SPLIT_NAMES[split]} {name}",
+        facts.series(split, quantity),
+        last=facts.epochs,
+        share=quantity == "accuracy",
+        before="the linear probe" if facts.info.probe else "training",
+    )
 
 
 def _untempered(facts: RunFacts) -> str:
@@ -204,12 +216,18 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
     low, high = (interval[0] * 100, interval[1] * 100) if interval else (None, None)
     bars = [Bar("this classifier", accuracy_text, accuracy * 100, low, high)]
     known = {name: value for name, value in facts.info.baselines.items() if value is not None}
+    if facts.info.kept == "probe":
+        # Of an earlier version: the probe is the result, and nothing to compare it with.
+        known.pop("the probe alone", None)
     for name, value in sorted(known.items(), key=lambda item: -item[1]):
         bars.append(Bar(name, percent(value), value * 100, colour="black"))
     classes = len(facts.predictions.classes) if facts.predictions else 0
     if classes > 1:
         bars.append(Bar("guessing at random", percent(1 / classes), 100 / classes, colour="black"))
-    return interval_figure("headline", "Accuracy beside the baselines", bars, (0.0, 100.0))
+    title = findings.of_baselines(
+        accuracy, known or ({"guessing at random": 1 / classes} if classes > 1 else {})
+    )
+    return interval_figure("headline", title, bars, (0.0, 100.0))
 
 
 def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[float, float]) -> Figure:
@@ -218,17 +236,17 @@ def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[f
     return figure(ident, title, lambda width: charts.intervals(bars, width, domain=domain), description)
 
 
-def confusion_figure(matrix: np.ndarray) -> Figure:
-    """Return the heat map of a confusion matrix too large for numbers."""
+def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
+    """Return the heat map of a confusion matrix too large for numbers; title: see findings.of_confusions."""
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
-        f"{len(matrix)} by {len(matrix)} classes, in the order of their names; "
+        f"{len(matrix)} by {len(matrix)} classes, those that are confused beside each other; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes contains the same."
     )
     return figure(
         "confusion-map",
-        "Confusion matrix",
+        f"Confusion matrix: {title}",
         lambda width: charts.heatmap(matrix, width),
         description,
         square=True,
