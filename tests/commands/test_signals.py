@@ -62,5 +62,5 @@ def test_sigterm_sent_twice_at_once_is_one(bars, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "TOGETHER", 3600.0)
     code, steps = train_and_signal(monkeypatch, bars, run, [signal.SIGTERM] * 2)
     assert (code, steps) == (143, 100)
-    assert (run / "predictions.csv").exists()
+    assert (run / "weights.safetensors").exists()
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"

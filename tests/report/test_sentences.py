@@ -151,13 +151,13 @@ def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
         (0, "This is the first run on this computer that was evaluated on this test set."),
         (
             1,
-            "1 earlier run was evaluated on this test set: if its score influenced this run, the score is "
-            "optimistic.",
+            "Other runs were evaluated once on this test set before: if that score influenced this run, the "
+            "score is optimistic.",
         ),
         (
             1200,
-            "1,200 earlier runs were evaluated on this test set: if their scores influenced this run, the "
-            "score is optimistic.",
+            "Other runs were evaluated 1,200 times on this test set before: if those scores influenced this "
+            "run, the score is optimistic.",
         ),
     ],
 )

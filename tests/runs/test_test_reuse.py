@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from linnaea.runs import provenance
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.test_reuse import count
 
@@ -15,6 +16,7 @@ def make_run(tmp_path, monkeypatch):
     def make(name, started="2026-01-01T10:00:00+00:00"):
         run = RunFolder.create(tmp_path / "runs" / name, overwrite=True)
         run.update_info(started=started)
+        monkeypatch.setattr(provenance, "now", lambda: "2026-01-02T11:12:13+00:00")
         run.flush()
         return run
 
@@ -26,16 +28,28 @@ def test_runs_on_the_same_test_part_are_counted(make_run):
     assert counts == [0, 1, 2]
     run = make_run("d")
     # Another order is the same test set, another picture is another one.
-    assert count(run, ["h2", "h1"]).runs == ["runs/a", "runs/b", "runs/c"]
+    assert count(run, ["h2", "h1"]).runs == [f"runs/{name}, 2026-01-02 11:12 UTC" for name in "abc"]
     assert run.info.looks.earlier == 3
     assert count(make_run("e"), ["h1", "h3"]).earlier == 0
 
 
-def test_one_run_is_one_look_and_a_run_made_anew_another(make_run):
+def test_one_network_is_one_look_and_a_run_made_anew_another(make_run):
     run = make_run("a")
     assert [count(run, ["h"]).earlier for _ in range(3)] == [0, 0, 0]
+    assert len(run.info.looks.own) == 1
     again = make_run("a", started="2026-01-02T10:00:00+00:00")
     assert count(again, ["h"]).earlier == 1
+
+
+def test_a_network_that_was_trained_on_is_another_look_of_its_run(make_run):
+    run = make_run("a")
+    for epoch in (3, 5):
+        run.append_history({"epoch": epoch, "train_loss": 1.0})
+        run.write_bytes("weights.safetensors", bytes([epoch]))
+        looks = count(run, ["h"])
+    assert [opening.epoch for opening in looks.own] == [3, 5]
+    assert looks.earlier == 0
+    assert count(make_run("b"), ["h"]).earlier == 2
 
 
 def test_runs_that_end_together_are_all_counted(make_run):
@@ -52,7 +66,7 @@ def test_a_damaged_ledger_stops_nothing_and_is_kept(make_run, tmp_path, damage):
     assert len(json.loads(ledger.read_text())["looks"]) == 1
     ledger.write_text(damage)
     found = count(make_run("b"), ["h"])
-    assert found.model_dump() == {"earlier": None, "runs": [], "test_set": test_set}
+    assert (found.earlier, found.runs, found.test_set, len(found.own)) == (None, [], test_set, 1)
     assert ledger.read_text() == damage
 
 

@@ -96,7 +96,7 @@ class Checkpointer:
     def _stop(self, classifier: Any) -> None:
         """Write a last checkpoint: between two steps, before the training is stopped."""
         self._write(classifier)
-        terminal.print_line("Stopping", "the network is evaluated as it is; a second signal stops at once")
+        terminal.print_line("Stopping", "the network is saved as it is; a second signal stops at once")
 
     def _write(self, classifier: Any) -> None:
         started = time.monotonic()
@@ -157,8 +157,8 @@ def prepare(run: RunFolder, checkpoint: Checkpoint | None, device: str | None) -
         Checkpoints(run).settle(checkpoint)
     run.info.checksums = {}  # of what is written anew
     run.flush()
+    run.clear_test_result()
     keep_history(run, 0 if checkpoint is None else int(checkpoint.facts["history"]))
-    run.clear_pictures()
     resumed = Resumed(at=provenance.now(), epoch=None, step=None, differences=[])
     if checkpoint is None:
         terminal.print_line("Resume", "from the beginning: no checkpoint was written yet")

@@ -1,12 +1,15 @@
-"""linnaea evaluate: compute the metrics of a run again from its predictions."""
+"""linnaea evaluate: compute the metrics of a run again, or open the test set of one that was stopped."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from linnaea.commands import terminal
-from linnaea.runs.folder import RunFolder
+from linnaea.errors import RunError
+from linnaea.runs import provenance, tables
+from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.runs.guard import claimed
 from linnaea.runs.repeated import RunGroup
+from linnaea.text import command
 
 _CURE = "Wait for it to finish."
 # Written under two names in metrics.json, and printed once.
@@ -15,6 +18,9 @@ SYNONYMS = {"mean_per_class_accuracy"}
 
 def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dict[str, Any]:
     """Compute a run's metrics again from its table of predictions, and draw its report again.
+
+    Of a run that was stopped, whose test set is still unopened: predict the test set with the network as it
+    was saved. That counts: if the training is continued, its report says that the score was known before.
 
     Of repeats or folds: those of each run, and their mean, deviation, lowest and highest value. A table that
     does not match the run's split.csv is refused, and nothing is written.
@@ -34,7 +40,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
         return _evaluate_group(RunGroup.open_group(run), format)
     folder = RunFolder.open(run)
     with claimed(run, cure=_CURE):
-        metrics = recompute(folder)
+        metrics = _opened(folder) if _is_stopped(folder) else recompute(folder)
         folder.flush()
         build_report(folder)
     if format == "json":
@@ -49,6 +55,34 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
         ):
             terminal.print_line(label, *filter(None, [sentence(metrics)]))
     return metrics
+
+
+def _is_stopped(run: RunFolder) -> bool:
+    """Return whether a run was stopped, and its test set not opened since."""
+    return run.info.state in ("interrupted", "failed") and not tables.is_there(run, "test")
+
+
+def _opened(run: RunFolder) -> dict[str, Any]:
+    """Evaluate a run that was stopped on its test set, and return the metrics.
+
+    Raises RunError where it has no network; what reopened_study raises, where its pictures have changed.
+    """
+    from linnaea.commands import evaluating
+    from linnaea.commands.predict import load
+    from linnaea.commands.reopening import reopened_recipe, reopened_study
+
+    if not all((run.path / name).exists() for name in NETWORK):
+        raise RunError(
+            f"{run.path} was stopped before it had a network: there is nothing to evaluate.",
+            f"Continue it: {command('linnaea', 'resume', run.path)}.",
+        )
+    chosen, unfitted = reopened_recipe(run)
+    classifier = load(run.path)
+    with provenance.with_threads(run.info.threads_used):
+        study = reopened_study(run, chosen.recipe, unfitted)
+        calibrated = evaluating.calibrate(run, classifier, study)
+        evaluating.evaluate(run, classifier, study, calibrated)
+    return run.metrics()
 
 
 def _evaluate_group(group: RunGroup, format: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The evaluation of a trained network: on the validation set, then on the test set, each predicted once."""
+"""The evaluation of a trained network: on the validation set, and when it is whole on the test set."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -45,8 +45,9 @@ def calibrate(run: RunFolder, classifier: Any, study: Study) -> Calibrated:
     """Fit on the validation set what answers are given with, and give the classifier its temperature.
 
     Writes validation.csv and calibration.json (temperature, prediction sets, threshold), of which the
-    temperature is what `linnaea predict` uses from then on.
+    temperature is what `linnaea predict` uses from then on. Nothing of the test set is seen.
     """
+    classifier.temperature_ = 1.0  # of one that was calibrated before and is opened again
     table, untempered = None, None
     if len(study.rows("val")):
         stated, features = _predicted(classifier, study, "val")
@@ -73,21 +74,28 @@ def _fit_temperature(run: RunFolder, stated: Predictions) -> float:
     return temperature
 
 
-def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
-    """Predict the test set once.
+def leave_unopened(run: RunFolder, calibrated: Calibrated) -> None:
+    """Keep what a network that was stopped answers new pictures with; its test set stays unopened."""
+    if calibrated.score is not None:
+        ood.write(run, calibrated.score)
 
-    Writes predictions.csv, the outlier score, metrics.json and the worst mistakes, and in run.json what the
-    scores are compared with, on what each choice was made, and how often this test set was evaluated before.
+
+def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrated) -> None:
+    """Open the test set: predict it, and count that.
+
+    Writes predictions.csv, metrics.json and the worst mistakes, and in run.json what the scores are compared
+    with, on what each choice was made, and how often this test set was evaluated before.
     """
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if calibrated.score is not None:
-        ood.write(run, calibrated.score, classifier, features, predictions)
+        flagged = ood.flagged(calibrated.score, classifier, features, predictions)
+        ood.write(run, calibrated.score, flagged)
     count_evaluation(run, study)
     recompute(run)
     run.update_info(
         baselines=baselines(study, classifier, predictions.predicted),
-        chosen=_choices(run, classifier, calibrated.validation, calibrated.score),
+        chosen=_choices(run, calibrated.validation, calibrated.score),
     )
     keep_mistakes(run, study, classifier, predictions)
 
@@ -304,30 +312,31 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
     }
 
 
-def _choices(
-    run: RunFolder, classifier: Any, validation: Predictions | None, score: OutlierScore | None
-) -> dict[str, str]:
+def _choices(run: RunFolder, validation: Predictions | None, score: OutlierScore | None) -> dict[str, str]:
     """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing.
 
     validation: the set that the temperature, the sets and the thresholds come from; None: they do not exist.
     """
-    on = run.info.chosen_on
+    from linnaea.report import sentences
+
+    on, probe, lines = run.info.chosen_on, run.info.probe, len(run.history())
     chosen = {}
-    probed = classifier.probe_ is not None
-    if probed:
-        validated = classifier.probe_.val is not None
+    probed = probe is not None
+    if probe is not None:
+        validated = probe.get("split") == "validation"
         chosen["strength of the probe"] = "validation accuracy" if validated else "nothing: one for all"
-    if not probed or len(classifier.history_) > 1:
+    if not probed or lines > 1:
         chosen["epoch"] = on or "nothing: the last epoch is kept"
     if probed:
-        only = "nothing: the probe is all there is" if len(classifier.history_) == 1 else ""
+        only = "nothing: the probe is all there is" if lines == 1 else ""
         chosen["probe or fine-tuning"] = on or only or "nothing: fine-tuning is kept"
     if validation is None:
         chosen["temperature"] = "nothing: it stays 1"
     else:
         chosen |= _calibrated(validation, run.calibration())
     chosen["out-of-distribution threshold"] = _threshold(score)
-    chosen["test set"] = "nothing: it was predicted once, after everything else was chosen"
+    before = sentences.own_evaluations(run.info.looks)
+    chosen["test set"] = before or "nothing: it was predicted once, after everything else was chosen"
     if run.info.recipe.get("test_curve"):
         chosen["test curve"] = "nothing: it was only watched"
     return chosen

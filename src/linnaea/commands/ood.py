@@ -59,10 +59,18 @@ def fit(
     return fit_outlier_score(made, targets, validation=validation, groups=study.grouped(setting))
 
 
-def write(
-    run: RunFolder, score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions
-) -> None:
-    """Write outliers.safetensors and outliers.json, with how many test pictures are flagged as unfamiliar.
+def write(run: RunFolder, score: OutlierScore, test: dict[str, Any] | None = None) -> None:
+    """Write outliers.safetensors and outliers.json, which new pictures are answered with.
+
+    test: what flagged returned; None where the test set was not opened.
+    """
+    tensors, values = score.to_files()
+    run.write_bytes("outliers.safetensors", tensors)
+    run.write_json("outliers.json", values if test is None else {**values, "test": test})
+
+
+def flagged(score: OutlierScore, classifier: Any, features: np.ndarray, table: Predictions) -> dict[str, Any]:
+    """Return how many test pictures are flagged as unfamiliar, of how many.
 
     features: of the test set, (n, width); table: its predictions
     """
@@ -71,9 +79,7 @@ def write(
     test: dict[str, Any] = {"pictures": len(scores), "above": int(above.sum())}
     if table.groups is not None:
         test["independent"] = clustered.independent(above, table.groups)
-    tensors, values = score.to_files()
-    run.write_bytes("outliers.safetensors", tensors)
-    run.write_json("outliers.json", {**values, "test": test})
+    return test
 
 
 def metric(run: RunFolder) -> dict[str, Any] | None:

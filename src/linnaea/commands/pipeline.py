@@ -33,11 +33,14 @@ def run(
 ) -> None:
     """Train on the training set, calibrate on the validation set, evaluate on the test set, and report.
 
+    The test set of a training that was stopped stays unopened: who saw its score and went on would have
+    chosen on it.
+
     checkpoint: what the training continues from.
     facts: further keys of run.json.
 
     Raises what ended the training, or the learning curve, early, once what was learned so far has been saved,
-    evaluated and reported.
+    calibrated and reported.
     """
     with recorded(folder, chosen, classifier, phases) as stops:
         # Data
@@ -49,13 +52,16 @@ def run(
             recipe, spent = chosen.recipe, phases.elapsed
             stopped = training.fit(folder, classifier, study, recipe, spent, stops, checkpoint)
         folder.flush()
-        # Calibrate and evaluate, also what was stopped; not a network that learned nothing.
+        # Calibrate also what was stopped, which can answer then; not a network that learned nothing.
         if classifier.history_:
             with phases.measure("evaluate"):
                 calibrated = evaluating.calibrate(folder, classifier, study)
-                evaluating.evaluate(folder, classifier, study, calibrated)
+                if stopped is None:
+                    evaluating.evaluate(folder, classifier, study, calibrated)
+                else:
+                    evaluating.leave_unopened(folder, calibrated)
             folder.flush()
-            show_result(folder)
+            show_result(folder) if stopped is None else _show_stopped(folder, calibrated)
         if stopped is not None:
             raise stopped
         if chosen.recipe.learning_curve:
@@ -207,6 +213,16 @@ def show_result(run: RunFolder) -> None:
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
     remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
     terminal.print_line("Result", headline, *filter(None, remarks), *_kept(run))
+
+
+def _show_stopped(run: RunFolder, calibrated: evaluating.Calibrated) -> None:
+    """Print what is known of a network that was stopped, and how to see its test score all the same."""
+    seen, table = "no validation set", calibrated.validation
+    if table is not None:
+        right = float((table.predicted == table.true).mean())
+        seen = f"{percent(right)} of {counted(len(table), 'validation picture')} right"
+    asked = command("linnaea", "evaluate", terminal.shown_path(run.path))
+    terminal.print_line("Stopped", seen, f"the test set stays unopened; to open it now: {asked}")
 
 
 def _without_leaks(metrics: dict[str, Any]) -> str:

@@ -138,9 +138,12 @@ def _print_scenes(study: Study, scene_pictures: int, scenes: int) -> None:
 
 
 def count_evaluation(run: RunFolder, study: Study) -> None:
-    """Count, once a run, that the test set was evaluated, and print how many other runs did so before."""
-    reuse = test_reuse.count(run, [study.scan.hashes[row] for row in study.rows("test")])
-    if reuse.earlier != 0:
-        from linnaea.report.sentences import earlier_evaluations
+    """Count that the test set was opened, and print how often it was before, by this run and by others."""
+    from linnaea.report import sentences
 
-        terminal.print_line("Reuse", earlier_evaluations(reuse))
+    reuse = test_reuse.count(run, [study.scan.hashes[row] for row in study.rows("test")])
+    before = sentences.openings(reuse)
+    own = f"This run was evaluated {before}, and then trained on: its score may be optimistic."
+    others = sentences.earlier_evaluations(reuse) if reuse.earlier != 0 else ""
+    if before or others:
+        terminal.print_line("Reuse", *filter(None, (before and own, others)))

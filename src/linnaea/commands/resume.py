@@ -3,27 +3,23 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from linnaea.commands import (
     checkpointing,
-    choosing,
     learning_curve,
     pipeline,
     repeating,
     study,
     terminal,
 )
-from linnaea.commands.choosing import Chosen
-from linnaea.errors import DataError, RunError, UsageError
+from linnaea.commands.reopening import reopened_recipe, reopened_study
 from linnaea.runs import provenance
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.guard import claimed
 from linnaea.runs.provenance import Phases
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.settings import Recipe, make_recipe, recorded_settings
-from linnaea.text import command, option
+from linnaea.text import command
 
 
 def resume(run: Path, /) -> RunFolder:
@@ -82,11 +78,11 @@ def _go_on(folder: RunFolder) -> RunFolder:
     phases = Phases()
     checkpoint = Checkpoints(folder).read()
     # What computes is loaded by that, before its threads can be counted out.
-    chosen, classifier = _chosen(folder)
+    chosen, classifier = reopened_recipe(folder)
     threads = (checkpoint.facts.get("threads") or {}) if checkpoint else folder.info.threads_used
     with provenance.with_threads(threads):
         with phases.measure("data"):
-            pictures = _same_pictures(folder, chosen.recipe, classifier)
+            pictures = reopened_study(folder, chosen.recipe, classifier)
         learning_curve.check_asked(chosen.recipe, pictures)
         checkpointing.prepare(folder, checkpoint, classifier.compute_device)
         pipeline.run(folder, chosen, classifier, pictures, phases, checkpoint)
@@ -101,7 +97,7 @@ def _go_on_with_group(group: RunGroup) -> RunFolder:
             "Finished", f"{terminal.shown_path(group.path)} is finished: there is nothing to continue"
         )
         return group
-    chosen, classifier = _chosen(group)
+    chosen, classifier = reopened_recipe(group)
     where, data_dir = provenance.opened_from(group.info)
     # As they are found from here, for commands that name them.
     here = {
@@ -130,59 +126,3 @@ def _threads_of_group(group: RunGroup) -> dict[str, int]:
         if threads:
             return dict(threads)
     return {}
-
-
-def _chosen(folder: RunFolder) -> tuple[Chosen, Any]:
-    """Return how the run was asked for, and an unfitted classifier.
-
-    Raises RunError where its file does not say, or says what cannot have been asked for.
-    """
-    file, info = folder.path / folder.file, folder.info
-    if not info.recipe or not info.opened.model_fields_set or not (info.opened.data or info.data.source):
-        raise RunError(f"{file} does not record how the run was made.", "Train again.")
-    kept = recorded_settings(info.recipe)
-    try:
-        asked = make_recipe({**kept, "weights": provenance.weights_from(kept.get("weights"), info)})
-        classifier = choosing.new_classifier(asked)
-    except UsageError as error:
-        raise RunError(f"{file} is not valid: {error.message}", "Restore it, or train again.") from error
-    opened = info.opened.model_dump(exclude_unset=True)
-    return Chosen(asked, info.recipe_name, info.reported, opened), classifier
-
-
-def _same_pictures(folder: RunFolder, recipe: Recipe, classifier: Any) -> study.Study:
-    """Return the study of the run, in its own split.
-
-    Raises DataError, naming the pictures, where its data are no longer what they were.
-    """
-    from linnaea.data import fingerprints, split_file
-
-    data = folder.info.data
-    # A run that was stopped before it wrote down its split draws it again.
-    known = (folder.path / "split.csv").is_file() and data.split_hash is not None
-    where, data_dir = provenance.opened_from(folder.info)
-    again = recipe.model_copy(update={"split": None, "split_from": str(folder.path)}) if known else recipe
-    pictures = study.open_study(
-        where,
-        again,
-        classifier,
-        data_dir=data_dir,
-        strict=bool(folder.info.opened.strict),
-        recorded=data.pixels if known else None,
-    )
-    if not known:
-        return pictures
-    split = pictures.split
-    pictures = replace(pictures, split=replace(split, protocol=data.protocol or split.protocol))
-    rows = split_file.split_rows(pictures.dataset, pictures.split, pictures.scan.hashes)
-    if split_file.split_hash(rows) != data.split_hash:
-        raise DataError(
-            f"{folder.path / 'split.csv'} is not the split that the run began with.", "Restore it."
-        )
-    if fingerprints.fingerprint(pictures.dataset, pictures.scan.hashes) != data.fingerprint:
-        raise DataError(
-            f"'{where}' contains {len(pictures.dataset):,} pictures, and contained {data.pictures} "
-            "when the run began: none that it uses changed, but the others did.",
-            f"Restore them, or train a new run with {option('split_from')}.",
-        )
-    return pictures

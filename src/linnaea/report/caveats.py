@@ -26,7 +26,14 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [_leaks(facts), _scenes(facts), _easy_validation(facts), _reuse(facts), _chosen_on_test(facts)]
+    found = [
+        _leaks(facts),
+        _opened_before(facts),
+        _scenes(facts),
+        _easy_validation(facts),
+        _reuse(facts),
+        _chosen_on_test(facts),
+    ]
     return [caveat for caveat in found if caveat is not None]
 
 
@@ -85,12 +92,25 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
     return Caveat("The validation set was probably easier than the test set.", text)
 
 
+def _opened_before(facts: RunFacts) -> Caveat | None:
+    """Warn where the run was stopped, evaluated, and trained on."""
+    before = sentences.openings(facts.info.looks)
+    if not before:
+        return None
+    return Caveat(
+        "The test set was opened before training ended.",
+        f"This run was evaluated {before}, and then trained on. Whoever knew that score and decided by it "
+        "whether to go on, or for how long, chose on the test set: this score may be optimistic. Only a new "
+        "test set is unbiased.",
+    )
+
+
 def _reuse(facts: RunFacts) -> Caveat | None:
     looks = facts.info.looks
     if looks is None or not looks.earlier:
         return None
     return Caveat(
-        f"This test set has been evaluated {formatting.times(looks.earlier)} before.",
+        f"Other runs evaluated this test set {formatting.times(looks.earlier)} before.",
         "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
         "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
         tuple(looks.runs or ()),

@@ -66,6 +66,12 @@ def memory(mib: float) -> str:
     return f"{mib:.0f}{NBSP}MiB" if mib < 1024 else f"{mib / 1024:.1f}{NBSP}GiB"
 
 
+def moment(iso: str | None) -> str:
+    """Write '2026-01-01T10:00:00+00:00' as '2026-01-01 10:00 UTC'; what is not so written stays as it is."""
+    text = iso or ""
+    return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 16 else text
+
+
 def listed(names: Iterable[object], limit: int = 8) -> str:
     """Return 'a, b and c'; past the limit, 'a, b, … and 12 more'."""
     return text.listed(names, limit, " and ")

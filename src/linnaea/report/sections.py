@@ -44,6 +44,8 @@ def banner(facts: RunFacts) -> Banner | None:
     reached = f"It had trained {far}" if trained else "It had not finished an epoch"
     message = (facts.info.message or "").strip()
     text = f"{message} {reached}; this page shows what there is so far.".strip()
+    if facts.metric("accuracy") is not None:
+        text += " Its test set has been opened: who trains on, knowing the score, chooses on it."
     return Banner(titles[facts.state], text)
 
 
@@ -254,8 +256,8 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "from_python": "command" in info.model_fields_set and info.command is None,
         "rerun": _rerun(facts),
         "git": _git(facts),
-        "started": _moment(info.started),
-        "finished": _moment(info.finished),
+        "started": formatting.moment(info.started),
+        "finished": formatting.moment(info.finished),
     }
 
 
@@ -320,12 +322,6 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{formatting.NBSP}GiB"))
     return rows
-
-
-def _moment(iso: str | None) -> str:
-    """Write '2026-01-01T10:00:00+00:00' as '2026-01-01 10:00 UTC'; what is not so written stays as it is."""
-    text = iso or ""
-    return f"{text[:10]} {text[11:16]} UTC" if text.endswith("+00:00") and len(text) >= 16 else text
 
 
 def written(value: Any) -> str:

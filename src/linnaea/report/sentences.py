@@ -14,7 +14,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Looks
+from linnaea.runs.schema import GroupInfo, Looks, Opening
 from linnaea.text import counted, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -305,9 +305,26 @@ def earlier_evaluations(looks: Looks | None) -> str:
         return "This is the first run on this computer that was evaluated on this test set."
     one = looks.earlier == 1
     return (
-        f"{counted(looks.earlier, 'earlier run')} {'was' if one else 'were'} evaluated on this test set: if "
-        f"{'its score' if one else 'their scores'} influenced this run, the score is optimistic."
+        f"Other runs were evaluated {formatting.times(looks.earlier)} on this test set before: if "
+        f"{'that score' if one else 'those scores'} influenced this run, the score is optimistic."
     )
+
+
+def own_evaluations(looks: Looks | None) -> str:
+    """Return when this run was evaluated on its test set before, in words; "" where it never was."""
+    before = openings(looks)
+    return before and f"perhaps how long to train: it was evaluated {before}, and then trained on"
+
+
+def openings(looks: Looks | None) -> str:
+    """Return when this run was evaluated before it trained on, as "after epoch 3 (2026-01-01 10:00 UTC)"."""
+    before = [] if looks is None else looks.own[:-1]
+    return formatting.listed([_opened(opening) for opening in before]) if before else ""
+
+
+def _opened(opening: Opening) -> str:
+    after = f"after epoch {opening.epoch}" if opening.epoch else "before the first epoch was over"
+    return f"{after} ({formatting.moment(opening.at)})"
 
 
 def _better(result: Comparison | RepeatedComparison, name_a: str, name_b: str) -> tuple[str, str, str, str]:

@@ -406,6 +406,13 @@ class RunFolder:
                 if _is_left_over(file.name):
                     file.unlink(missing_ok=True)
 
+    def clear_test_result(self) -> None:
+        """Remove what an earlier network of this run made of the test set; that it was opened stays known."""
+        for name in ("predictions.csv", "metrics.json"):
+            (self.path / name).unlink(missing_ok=True)
+        self.clear_pictures()
+        self.update_info(baselines={}, chosen={})
+
     def clear_pictures(self) -> None:
         """Remove the thumbnails of test pictures: they are named by rows of predictions.csv."""
         for pattern in PICTURES:

@@ -235,15 +235,25 @@ class Forecast(_Strict):
     evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
 
 
-class Looks(_Strict):
-    """How many runs evaluated this test set before, None where they could not be counted; see test_reuse.py.
+class Opening(_Strict):
+    """When a run evaluated its test set (ISO 8601, UTC), after which epoch; network: hash of what it was."""
 
-    runs: their folders, the latest last, the first of very many left out. test_set: the hash they share.
+    at: _Text
+    epoch: _Count | None = None
+    network: _Text | None = None
+
+
+class Looks(_Strict):
+    """How often this test set was evaluated; see test_reuse.py.
+
+    earlier: by other runs, None where they could not be counted. runs: their folders and when, the latest
+    last, the first of very many left out. test_set: the hash they share. own: by this run, the latest last.
     """
 
     earlier: _Count | None = None
     runs: list[_Text] | None = None
     test_set: _Text | None = None
+    own: list[Opening] = Field(default_factory=list)
 
 
 class RunInfo(_Strict):

@@ -1,4 +1,4 @@
-"""How often a test set was evaluated before, which makes its scores optimistic.
+"""How often a test set was opened before, by this run and by others, which makes its scores optimistic.
 
 Each evaluation on a test set is a chance to prefer what happens to suit its pictures (Dwork et al. 2015, "The
 reusable holdout"). Nobody counts them in their head, so a small ledger in the user's cache does: one file for
@@ -7,6 +7,7 @@ each test set, named by the hash of its pictures' content, so that a copied or r
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from linnaea import files
 from linnaea.data.downloads import cache_folder
 from linnaea.errors import LinnaeaError
 from linnaea.hashing import text_hash
-from linnaea.runs.folder import RunFolder
-from linnaea.runs.schema import Looks
+from linnaea.runs import provenance
+from linnaea.runs.folder import NETWORK, RunFolder
+from linnaea.runs.schema import Looks, Opening
 
 FORMAT_VERSION = 1
 MOST_LISTED = 100
@@ -28,35 +30,54 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
 
     hashes: of the content of each test picture, in any order
 
-    A run that is counted already (evaluated again from the same start) is not counted twice; a new one in the
-    same folder is. Below LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot be
-    read or written: a count is no reason to lose a run.
+    A network that is counted already (a run that was killed as it was evaluated, and continued to the same
+    weights) is not counted twice. Below LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot
+    be read or written: a count is no reason to lose a run.
     """
     test_set = text_hash(sorted(hashes))
-    entry = {"run": str(run.path.resolve()), "started": run.info.started}
+    own = _openings(run, test_set)
+    entry = {
+        "run": str(run.path.resolve()),
+        "started": run.info.started,
+        "at": own[-1].at,
+        "network": own[-1].network,
+    }
     try:
-        earlier = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
+        others = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks = Looks(earlier=None, runs=[], test_set=test_set)
+        looks = Looks(earlier=None, runs=[], test_set=test_set, own=own)
     else:
-        folders = [_shown(other["run"]) for other in earlier[-MOST_LISTED:]]
-        looks = Looks(earlier=len(earlier), runs=folders, test_set=test_set)
+        listed = [_shown(other) for other in others[-MOST_LISTED:]]
+        looks = Looks(earlier=len(others), runs=listed, test_set=test_set, own=own)
     run.info.looks = looks
     return looks
 
 
+def _openings(run: RunFolder, test_set: str) -> list[Opening]:
+    """Return when this run opened its test set, now as the last."""
+    before = run.info.looks
+    own = [] if before is None or before.test_set != test_set else list(before.own)
+    network = text_hash([run.info.checksums.get(name, "") for name in NETWORK])
+    history = run.history()
+    now = Opening(at=provenance.now(), epoch=int(history[-1]["epoch"]) if history else None, network=network)
+    return [*(opening for opening in own if opening.network != network), now]
+
+
 def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Write a run into the ledger, and return the other entries."""
+    """Write an opening into the ledger, and return those of other runs."""
     import filelock
 
     ledger.parent.mkdir(parents=True, exist_ok=True)
     # Two runs that end together both count. (Timeout is an OSError.)
     with filelock.FileLock(ledger.with_name(f".{ledger.name}.lock"), timeout=PATIENCE):
         entries = _read(ledger)
-        earlier = [other for other in entries if other != entry]
-        if len(earlier) == len(entries):
+        if not any(_is_same(other, entry, "run", "started", "network") for other in entries):
             files.write_json(ledger, {"format_version": FORMAT_VERSION, "looks": [*entries, entry]})
-    return earlier
+    return [other for other in entries if not _is_same(other, entry, "run", "started")]
+
+
+def _is_same(first: dict[str, Any], second: dict[str, Any], *keys: str) -> bool:
+    return all(first.get(key) == second.get(key) for key in keys)
 
 
 def _read(ledger: Path) -> list[dict[str, Any]]:
@@ -72,9 +93,14 @@ def _read(ledger: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _shown(folder: str) -> str:
-    """Return a folder as it is called from here: a report may be shown to others, a home need not."""
-    try:
-        return str(Path(folder).relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return folder
+def _shown(opening: dict[str, Any]) -> str:
+    """Return a folder as it is called from here, and when its run opened the test set.
+
+    A report may be shown to others, a home need not.
+    """
+    folder = str(opening["run"])
+    with suppress(ValueError, OSError):
+        folder = str(Path(folder).relative_to(Path.cwd()))
+    # Older versions wrote down when a run began.
+    at = opening.get("at") or opening.get("started")
+    return f"{folder}, {at[:16].replace('T', ' ')} UTC" if isinstance(at, str) else folder
