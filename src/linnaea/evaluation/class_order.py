@@ -5,7 +5,7 @@ import numpy as np
 # Leaves are turned to stand beside their like in a time that grows with the cube of the classes.
 MOST_TURNED = 200
 # Among classes that are equally alike, those that were neighbours stay so.
-_TIE = 1e-6
+_TIE = 1e-4
 
 
 def by_confusion(matrix: np.ndarray) -> np.ndarray:
