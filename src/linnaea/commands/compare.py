@@ -27,7 +27,7 @@ def compare(
     out
         Where the page is written. Default: comparison.html.
     common
-        Compare runs that were tested on different pictures on those that both were tested on.
+        Evaluate and compare runs on the pictures alone that all of them were tested on.
     """
     from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison
@@ -45,7 +45,7 @@ def compare(
     else:
         page = build_comparison(folders, out, common=common)
     if folders:
-        terminal.results.print(runs_table(folders))
+        terminal.results.print(runs_table(folders, common=common))
         sentences += _left_out(folders, groups)
     if groups:
         terminal.results.print(groups_table(groups))
@@ -69,14 +69,21 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
         terminal.print_line("", sentence)
 
 
-def runs_table(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> Any:
-    """Return the table of runs; reported: see show_comparison."""
-    from linnaea.report.comparison import distinct_names
+def runs_table(
+    folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None, *, common: bool = False
+) -> Any:
+    """Return the table of runs; reported: see show_comparison; common: see compare."""
+    from linnaea.report.comparison import distinct_names, on_common
+    from linnaea.report.facts import read_run
 
     names = distinct_names([folder.path for folder in folders])
+    if common:
+        metrics = [facts.metrics for facts in on_common([read_run(folder) for folder in folders])]
+    else:
+        metrics = [folder.metrics() for folder in folders]
     rows = [
-        {**_row(folder, (reported or {}).get(folder.path.name, {})), "run": name}
-        for folder, name in zip(folders, names, strict=True)
+        {**_row(folder, of_run, (reported or {}).get(folder.path.name, {})), "run": name}
+        for folder, of_run, name in zip(folders, metrics, names, strict=True)
     ]
     columns = {"run": "Run", "network": "Network", "accuracy": "Accuracy", "interval": "95 % interval"}
     if reported:
@@ -100,10 +107,9 @@ def groups_table(groups: list[RunGroup]) -> Any:
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
 
 
-def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
+def _row(folder: RunFolder, metrics: dict[str, dict[str, Any]], reported: dict[str, Any]) -> dict[str, str]:
     info = folder.info
     row = {"network": (info.network and info.network.summary) or info.model or "–"}
-    metrics = folder.metrics()
     if metrics:
         accuracy = metrics.get("accuracy", {})
         low, high = accuracy.get("low"), accuracy.get("high")
@@ -137,9 +143,11 @@ def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
     ranked: list[tuple[float, str, Any]] = []
     for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
         if is_there(folder, "test"):
-            predictions = read_test_table(folder)
-            accuracy = float((predictions.predicted == predictions.true).mean())
-            ranked.append((accuracy, name, predictions))
+            ranked.append((0.0, name, read_test_table(folder)))
+    if common:
+        tables = comparison.on_common_pictures([table for _, _, table in ranked])
+        ranked = [(0.0, name, table) for (_, name, _), table in zip(ranked, tables, strict=True)]
+    ranked = [(float((table.predicted == table.true).mean()), name, table) for _, name, table in ranked]
     ranked.sort(key=lambda item: -item[0])
     sentences = []
     for (_, better, a), (_, worse, b) in pairwise(ranked):

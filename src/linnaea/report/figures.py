@@ -126,10 +126,11 @@ def chart_figure(
     share: bool,
     chosen: int | None = None,
     note: str = "",
+    zoom: bool = False,
 ) -> Figure:
     """Return curves over epochs with their caption and their table; share: the values are per cent.
 
-    Of very many epochs, some are drawn and listed: see thinned.
+    zoom: see charts.frame. Of very many epochs, some are drawn and listed: see thinned.
     """
     epochs = len({epoch for line in lines for epoch, _ in line.points})
     lines = thinned(lines, chosen)
@@ -142,9 +143,9 @@ def chart_figure(
     return figure(
         ident,
         title,
-        lambda width: charts.curves(lines, width, title=axis, percent=share, chosen=chosen),
+        lambda width: charts.curves(lines, width, title=axis, percent=share, chosen=chosen, zoom=zoom),
         describe_curves(lines, share),
-        caption=f"{note}{_before_training(lines, share)}".strip(),
+        caption=f"{note}{_outside(lines, share, zoom)}".strip(),
         headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
         rows=curve_rows(lines, share),
     )
@@ -191,17 +192,21 @@ def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
     ]
 
 
-def _before_training(lines: Sequence[Line], share: bool) -> str:
-    """Say what lies outside the frame, so that the cut axis misleads nobody."""
-    fit = charts.frame(lines, percent=share)
+def _outside(lines: Sequence[Line], share: bool, zoom: bool) -> str:
+    """Return what lies outside the range shown, so that the cut axis misleads nobody."""
+    fit = charts.frame(lines, percent=share, zoom=zoom)
     if not fit.hidden:
         return ""
-    starts = [line.points[0][1] for line in lines if line.points[0][0] == 0]
-    starts = [start for start in starts if not fit.low <= start <= fit.high]
-    least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
+    points = [point for line in lines for point in line.points]
+    outside = [(epoch, value) for epoch, value in points if not fit.low <= value <= fit.high]
+    values = sorted(value for _, value in outside)
+    least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (values[0], values[-1]))
+    where, last = "below" if share else "outside", max(epoch for epoch, _ in outside)
+    if last:
+        farthest = least if share else most
+        return f"Epochs up to {last} lie partly {where} the range shown; the farthest is at {farthest}."
     value = least if least == most else f"{least} to {most}"
-    where = "below" if share else "outside"
-    return f"Epoch 0, before training ({value}), lies {where} the frame."
+    return f"Epoch 0, before training ({value}), lies {where} the range shown."
 
 
 def _written(value: float, share: bool) -> str:
@@ -230,10 +235,23 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
     return interval_figure("headline", title, bars, (0.0, 100.0))
 
 
-def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[float, float]) -> Figure:
-    """Return an interval chart of bars over domain, in per cent."""
-    description = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
-    return figure(ident, title, lambda width: charts.intervals(bars, width, domain=domain), description)
+def interval_figure(
+    ident: str,
+    title: str,
+    bars: Sequence[Bar],
+    domain: tuple[float, float],
+    *,
+    caption: str = "",
+    differences: bool = False,
+) -> Figure:
+    """Return an interval chart of bars over domain: see charts.intervals."""
+    return figure(
+        ident,
+        title,
+        lambda width: charts.intervals(bars, width, domain=domain, differences=differences),
+        " ".join(f"{bar.label}: {bar.text}." for bar in bars),
+        caption=caption,
+    )
 
 
 def confusion_figure(matrix: np.ndarray, title: str) -> Figure:

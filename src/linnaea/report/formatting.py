@@ -42,6 +42,12 @@ def unbroken(sentence: str) -> str:
     return sentence.replace(" %", f"{NBSP}%")
 
 
+def signed(value: float, decimals: int = 1) -> str:
+    """Return a difference with its sign: '+2.1', '−0.4', '0.0'."""
+    written = f"{value:+.{decimals}f}"
+    return written[1:] if not float(written) else written.replace("-", "−")
+
+
 def decimals_for(low: float | None, high: float | None) -> int:
     """Return the decimals of a percentage: one, or two where one cannot tell the interval's ends apart."""
     return 2 if low is not None and high is not None and high - low < 0.002 else 1
