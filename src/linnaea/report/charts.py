@@ -337,8 +337,11 @@ def intervals(
         ),
     ]
     if differences:
-        none = alt.Chart(alt.Data(values=[{"value": 0}])).mark_rule(color=PALETTE["soft"], strokeDash=[2, 3])
-        layers.insert(0, none.encode(x=x("value")))
+        # A mark a row, which no words are written across.
+        none = base.transform_calculate(none="0").mark_tick(
+            orient="vertical", size=24, color=PALETTE["ink"], opacity=1
+        )
+        layers.append(none.encode(x=x("none"), y=y))
     if any(bar.reported is not None for bar in bars):
         hollow = base.transform_filter("datum.reported !== null").mark_point(
             shape="diamond", size=70, strokeWidth=1.5, color=PALETTE["ink"], fill=PALETTE["paper"], opacity=1
