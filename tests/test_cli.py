@@ -51,10 +51,47 @@ def test_version(capsys):
         (
             ["train", "digits", "--epochs", "many"],
             2,
-            'Invalid value for --epochs: unable to convert "many" into int.',
+            "epochs must be an integer of 0 or more; received 'many'.",
+        ),
+        (
+            ["train", "digits", "--epochs", "2.7"],
+            2,
+            "epochs must be an integer of 0 or more; received '2.7'.",
+        ),
+        (
+            ["train", "digits", "--epochs", "x", "--solver", "adm", "--dropout", "1"],
+            2,
+            "epochs must be an integer of 0 or more; received 'x'. solver 'adm' is not known. Did you mean "
+            "'adam' or 'adamw'? dropout must be a number from 0 to below 1; received 1.",
+        ),
+        (
+            ["train", "digits", "--model", "resnet50", "--size", "16", "--epochs=-1"],
+            2,
+            "epochs must be an integer of 0 or more; received -1.",
+        ),
+        (
+            ["train", "digits", "--model", "resnet50", "--size", "16"],
+            2,
+            "size must be an integer from 32 to 2,048; received 16.",
+        ),
+        (
+            ["predict", "run", "a.jpg", "--coverage", "much"],
+            2,
+            "--coverage must be a number; received 'much'.",
+        ),
+        (["describe", "resnet50", "--size", "big"], 2, "--size must be an integer; received 'big'."),
+        (
+            ["models", "--format", "xml"],
+            2,
+            'Invalid value "xml" for --format. Choose from: "table", "json".',
         ),
         (["train", "digits", "--epochs=-1"], 2, "epochs must be an integer of 0 or more; received -1."),
-        (["train", "digits", "--hidden", "-5"], 2, "hidden must be integers of 1 or more; received (-5,)."),
+        (
+            ["train", "digits", "--hidden", "-5"],
+            2,
+            "hidden must be integers of 1 or more; received -5. Give the units of each hidden layer, 500,500 "
+            "for two layers.",
+        ),
         (
             ["train", "digits", "--hidden", "500,,5"],
             2,
@@ -166,3 +203,40 @@ def test_a_warning_is_a_line_without_the_source_of_a_library():
     code += " return 0\ncli._run = fault\nsys.exit(cli.main())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "Note      few of it\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system has no such limits")
+@pytest.mark.parametrize(
+    ("limit", "most", "arguments", "sentence"),
+    [
+        (
+            "RLIMIT_AS",
+            200 << 20,
+            ["train", "digits"],
+            "Error: There is not enough memory. Close other programs, or ",
+        ),
+        (
+            "RLIMIT_FSIZE",
+            0,
+            ["settings"],
+            "Error: What is printed could not be written (File too large). Raise the limit on the size of",
+        ),
+    ],
+)
+def test_a_limit_of_the_system_is_one_sentence(limit, most, arguments, sentence, tmp_path):
+    """As of ulimit -v and -f, while modules are loaded and where the output goes to a file."""
+    script = (
+        f"import resource, sys; resource.setrlimit(resource.{limit}, ({most}, resource.RLIM_INFINITY));"
+        "import linnaea.cli as cli; sys.exit(cli.main())"
+    )
+    with open(tmp_path / "output", "w", encoding="utf-8") as output:
+        ran = subprocess.run(
+            [sys.executable, "-c", script, *arguments, *(["--out", str(tmp_path / "r")] if most else [])],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert " ".join(ran.stderr.split()).startswith(sentence), ran.stderr
+    assert ran.stderr.count("\n") == 1

@@ -31,6 +31,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     ("number", "cure"),
     [
         (errno.ENOSPC, "Free some space, or choose another place."),
+        (errno.EFBIG, "Raise the limit on the size of a file (ulimit -f), or choose another place."),
         (errno.EDQUOT, "Free some space, or choose another place."),
         (errno.EACCES, "Make its folder writable, or choose another place."),
         (errno.ENOENT, "See whether its folder is still there, or choose another place."),

@@ -1,4 +1,4 @@
-"""How many cores a process may use: affinity, and the rations of control groups."""
+"""What a process may use of a machine: cores by affinity, memory by limits, either by control groups."""
 
 import os
 import subprocess
@@ -62,6 +62,45 @@ def test_a_process_bound_to_one_core_uses_one():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        (
+            "0::/pod\n",
+            {
+                "pod/memory.max": "1000\n",
+                "pod/memory.current": "700\n",
+                "pod/memory.stat": "anon 500\ninactive_file 200\n",
+                "memory.max": "max\n",
+            },
+            [500],
+        ),
+        (
+            "4:memory:/docker/0f3a\n3:cpu:/\n",
+            {
+                "memory/memory.limit_in_bytes": "1000\n",
+                "memory/memory.usage_in_bytes": "600\n",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 50\n",
+            },
+            [450],
+        ),
+        ("0::/\n", {"memory.max": "1000\n", "memory.current": "many\n"}, []),
+    ],
+)
+def test_the_memory_that_control_groups_leave_is_read(tmp_path, groups, files, expected):
+    assert list(machine.memory_rations(system(tmp_path, groups, files))) == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system has no such limit")
+def test_a_limit_of_addresses_is_a_limit_of_memory():
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.RLIM_INFINITY));"
+        "from linnaea.machine import available_memory; print(available_memory())"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 0 < int(ran.stdout) < 2**30
 
 
 def test_results_come_in_order_and_only_a_few_ahead():

@@ -1,7 +1,9 @@
 """The list of commands, each loaded when it is called; nothing else."""
 
+import errno
 import io
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -11,7 +13,7 @@ from linnaea import __version__, signals
 
 # The imports take a tenth of a second.
 with signals.end_without_traceback():
-    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+    from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
     from linnaea.errors import LinnaeaError, printable
     from linnaea.text import command, command_line
@@ -138,11 +140,27 @@ def _asked_wrongly(error: CycloptsError) -> tuple[str, str]:
 
         if name not in SETTINGS:
             return unknown_setting(name), ""
-    return f"{error}", "Help: linnaea --help, or linnaea COMMAND --help."
+    help = "Help: linnaea --help, or linnaea COMMAND --help."
+    if isinstance(error, CoercionError) and error.token is not None and error.target_type in _NUMBERS:
+        must, word = _NUMBERS[error.target_type], error.token
+        return f"{word.keyword} must be {must}; received '{word.value}'.", help
+    return f"{error}", help
+
+
+_NUMBERS = {int: "an integer", float: "a number"}
 
 
 def _unexpected(error: Exception) -> tuple[str, str]:
     """Return what was wrong, and what to do, about an error that no command expects."""
+    if _is_full_memory(error):
+        return (
+            "There is not enough memory.",
+            "Close other programs, or raise the limit that this process was given (ulimit -v, --memory).",
+        )
+    if isinstance(error, OSError) and not error.filename and error.errno in (errno.ENOSPC, errno.EFBIG):
+        from linnaea.files import refusal
+
+        return str(refusal("What is printed", error)), ""
     if isinstance(error, OSError) and error.filename:
         # Whatever wrote or read it (TensorBoard, say): a full disk, or a folder that may not be used.
         return (
@@ -150,6 +168,18 @@ def _unexpected(error: Exception) -> tuple[str, str]:
             "Check that it is there, that you may read and write it, and that the disk has room.",
         )
     return f"An unexpected {type(error).__name__}: {error}.", "Repeat with --debug for the traceback."
+
+
+def _is_full_memory(error: BaseException | None) -> bool:
+    """Return whether memory was refused, perhaps to the loading of a library that others report on."""
+    while error is not None:
+        # The loader's own words: it has no error of its own for it.
+        if isinstance(error, MemoryError) or re.search(
+            "failed to map segment|[Cc]annot allocate memory", str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _fail(sentence: str, cure: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 LinnaeaError            could not (exit code 1)
 ├── DataError           the pictures, labels or arrays (also a ValueError)
+│   └── NotNumbersError rows that hold something else than numbers (also a TypeError)
 ├── RunError            a run folder
 ├── DivergenceError     the loss left the numbers
 ├── MissingExtraError   an optional dependency is not installed
@@ -33,6 +34,10 @@ class LinnaeaError(Exception):
 
 class DataError(LinnaeaError, ValueError):
     """Pictures, labels or arrays that cannot be used as they are."""
+
+
+class NotNumbersError(DataError, TypeError):
+    """Rows of something else than numbers; of two kinds, because scikit-learn's tools expect a TypeError."""
 
 
 class RunError(LinnaeaError):

@@ -77,7 +77,7 @@ def make_folder(path: Path) -> list[Path]:
     return missing
 
 
-def refusal(path: Path, error: OSError) -> LinnaeaError:
+def refusal(path: Path | str, error: OSError) -> LinnaeaError:
     """Return the error to raise where the disk or the folder refuses to write path."""
     if _WINDOWS and isinstance(error, PermissionError):
         cure = "Close the program that has it open, or make its folder writable."
@@ -85,6 +85,8 @@ def refusal(path: Path, error: OSError) -> LinnaeaError:
         cure = "Make its folder writable, or choose another place."
     elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EIO):
         cure = "See whether its folder is still there, or choose another place."
+    elif error.errno == errno.EFBIG:
+        cure = "Raise the limit on the size of a file (ulimit -f), or choose another place."
     else:
         cure = "Free some space, or choose another place."
     return LinnaeaError(f"{path} could not be written ({error.strerror or error}).", cure)

@@ -1,4 +1,4 @@
-"""What this machine lends to the process: its processor and accelerators, cores, and threads to use them."""
+"""What this machine lends to the process: its processor and accelerators, cores, threads and memory."""
 
 import contextlib
 import math
@@ -54,29 +54,64 @@ def rations(root: Path = Path("/")) -> Iterator[float]:
     Of Linux: cpu.max (version 2) and cpu.cfs_quota_us (version 1), as in cgroups(7) and the kernel's
     admin-guide/cgroup-v2.rst. root: the folder that holds proc and sys.
     """
+    for place, first_version in _control_groups("cpu", root):
+        # No such group, no ration ("max", -1), or a file that is read otherwise than the kernel writes.
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+            if first_version:
+                quota, period = ((place / f"cpu.cfs_{word}_us").read_text() for word in ("quota", "period"))
+            else:
+                quota, period = (place / "cpu.max").read_text().split()
+            if (cores := float(quota) / float(period)) > 0:
+                yield cores
+
+
+def _control_groups(controller: str, root: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the folder of each control group around this process, and whether it is of version 1."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except (OSError, UnicodeDecodeError):
         return
     for group in groups:
         _, controllers, name = [*group.split(":", 2), "", ""][:3]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         mounted = root / "sys/fs/cgroup" / controllers
         # A limit holds for all that lies below. Within a container the groups' names can be those of the
         # machine, while only its own is mounted, as the root.
         for folder in (PurePosixPath(name), *PurePosixPath(name).parents):
-            place = mounted / str(folder).lstrip("/")
-            # No such group, no ration ("max", -1), or a file that is read otherwise than the kernel writes.
-            with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-                if controllers:
-                    quota, period = (
-                        (place / f"cpu.cfs_{word}_us").read_text() for word in ("quota", "period")
-                    )
-                else:
-                    quota, period = (place / "cpu.max").read_text().split()
-                if (cores := float(quota) / float(period)) > 0:
-                    yield cores
+            yield mounted / str(folder).lstrip("/"), bool(controllers)
+
+
+def available_memory() -> int:
+    """Return about how many bytes this process may still take.
+
+    The least of what is free, what the control groups around it leave (Docker's --memory, a limit of
+    Kubernetes), and what its own limit of addresses leaves (ulimit -v).
+    """
+    import psutil
+
+    left = [psutil.virtual_memory().available, *memory_rations()]
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(limit - psutil.Process().memory_info().vms)
+    return max(0, min(left))
+
+
+def memory_rations(root: Path = Path("/")) -> Iterator[int]:
+    """Yield the bytes that each control group around this process leaves it; nothing for no ration.
+
+    What the group holds of files is not counted as taken: the kernel gives it up. Of Linux, see rations.
+    """
+    for place, first_version in _control_groups("memory", root):
+        names = ("limit_in_bytes", "usage_in_bytes") if first_version else ("max", "current")
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            limit, taken = (int((place / f"memory.{name}").read_text()) for name in names)
+            pairs = (line.split() for line in (place / "memory.stat").read_text().splitlines())
+            held = {name: int(value) for name, value in pairs}
+            yield limit - taken + held["total_inactive_file" if first_version else "inactive_file"]
 
 
 def in_order(

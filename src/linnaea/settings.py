@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from linnaea.errors import SettingError, did_you_mean
+from linnaea.text import command_line
 
 MLP, KERAS, PRETRAINED = "mlp", "keras", "pretrained"
 PERCEPTRONS = (MLP, KERAS)
@@ -132,13 +133,18 @@ class Setting:
         if (value is None and can_be_none) or self._accepts(value, model):
             return
         name, received = name or self.name, _shortened(value)
+        python = command_line.get() is None
+        if self.kind == "units" and isinstance(value, tuple) and not python:
+            received = ",".join(map(str, value))
         if self.kind == "choice":
             words = self.choices_of(model)
             raise SettingError(f"{name} {received} is not known.", did_you_mean(str(value)[:100], words))
-        none = "None or " if can_be_none and self.kind != "class weights" else ""
+        # In a shell an option that is left out means the same.
+        two = "(500, 500)" if python else "500,500"
+        none = "None or " if can_be_none and python and self.kind != "class weights" else ""
         raise SettingError(
             f"{name} must be {none}{self.allowed(model)}; received {received}.",
-            "Give the units of each hidden layer, (500, 500) for two layers." if self.kind == "units" else "",
+            f"Give the units of each hidden layer, {two} for two layers." if self.kind == "units" else "",
         )
 
     def _accepts(self, value: Any, model: str | None) -> bool:
@@ -313,7 +319,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("layout", "text", scope="run", default="auto", option=True,
                 pattern="auto|(folder/|split/){0,4}class(/split)?",
                 expected="auto, class, split/class, class/split, folder/class and the like",
-                help="What the folders of a folder are, from the outside in: class, split/class, "
+                help="Meaning of the levels of folders, from the outside in: class, split/class, "
                      "class/split, folder/class (folder: neither, such as a place; a column to group by); "
                      "auto: found by their names and by what they hold."),
         Setting("size", "integer", scope="run", default=_each(28, 28, None), low=_each(4, 4, 32),
@@ -332,7 +338,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("split_from", "text", scope="run", fixed_by_rerun=True,
                 help="Run folder or split.csv whose split is used again, unchanged."),
         Setting("copies", "choice", scope="run", default="near", choices=("near", "exact", "off"),
-                help="What counts as a copy, which stays in one set with its original: near (the picture "
+                help="Kind of copies that stay in one set with their original: near (the picture "
                      "recompressed, resized, cropped, mirrored or brightened, too), exact (equal files "
                      "only), or off."),
         Setting("group_column", "text", scope="run",
@@ -399,8 +405,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Learning rate (step size); of a pretrained network, the head's."),
         Setting("solver", "choice", default=_each("adam", "adam", "adamw"),
                 choices=_each(_SOLVERS, _SOLVERS, ("adamw", "nesterov")), option=True,
-                help="Optimizer; adam and sgd are for perceptrons, adamw is for pretrained networks, "
-                     "nesterov for both."),
+                help="Optimizer: adam, nesterov or sgd for a perceptron, adamw or nesterov for a "
+                     "pretrained network."),
         Setting("loss", "choice", PERCEPTRONS, default="cross_entropy",
                 choices=("cross_entropy", "squared_error"), option=True,
                 help="Loss function to minimise."),
@@ -464,8 +470,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Whether a linear probe comes first: a linear classifier on the pretrained "
                      "network's features."),
         Setting("views", "number", (PRETRAINED,), default=4, low=1, high=1000, planned=True,
-                help="Number of augmented views of each picture that the probe learns from; 2.5: three "
-                     "of half the pictures, two of the others."),
+                help="Mean number of augmented views of a picture that the probe learns from; with 2.5, "
+                     "half of the pictures have three views and half have two."),
     ),
     "Augmentation": (
         Setting("augment", "choice", (MLP,), choices=("digits",), off="none", option=True,
@@ -509,7 +515,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Longest time between two checkpoints, such as 30s or 5m; linnaea resume continues "
                      "from the last."),
         Setting("on_nan", "choice", scope="run", default="stop", choices=("stop", "rewind"),
-                help="What happens if the loss becomes NaN or infinite: stop, or return to the last good "
+                help="Response to a loss that becomes NaN or infinite: stop; or rewind to the last good "
                      "epoch and continue with half the learning rate, at most three times."),
     ),
 }

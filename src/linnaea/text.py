@@ -64,6 +64,11 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{decimals}f} %"
 
 
+def gigabytes(number: float) -> str:
+    """Return a number of bytes as "0.4 GB" or "1,234 GB"."""
+    return f"{number / 1e9:,.{1 if number < 1e10 else 0}f} GB"
+
+
 def duration(seconds: float) -> str:
     """Return "0.4 s", "42 s", "3 min", "3 min 12 s" or "1 h 4 min"."""
     if seconds < 9.95:

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from linnaea.cli import main
+from linnaea.report.formatting import NBSP
 
 
 @pytest.fixture
@@ -23,11 +24,11 @@ def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[:3] == [
-        "error    Cannot be read · 1 picture",
+        f"error    Cannot be read · 1{NBSP}picture",
         "         bar 1/02.png is empty (0 bytes).",
         "         → They are left out of training. If one is damaged, restore it or delete it.",
     ]
-    assert "warning  Exact copies of several labels · 1 group of 2 pictures" in lines
+    assert f"warning  Exact copies of several labels · 1{NBSP}group of 2{NBSP}pictures" in lines
     assert said.err.splitlines()[-1].split() == ["Page", "check.html"]
     assert "bar 2/copy.png" in (tmp_path / "check.html").read_text(encoding="utf-8")
 

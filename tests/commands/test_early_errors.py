@@ -1,7 +1,11 @@
 """What is told before a picture is read, in one sentence, and what a run that came to nothing leaves."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +52,45 @@ def test_weights_for_another_network_are_told_before_the_pictures_are_read(
     weights = ["--model", "test_efficientnet", "--weights", str(tmp_path / "w.safetensors")]
     assert main(["train", str(bars), *weights, "--out", str(tmp_path / "r")]) == 1
     assert "It probably belongs to another network" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system has no such limit")
+def test_rows_that_memory_cannot_hold_are_refused_before_the_pictures_are_read(tmp_path):
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY));"
+        "from linnaea.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "train",
+        "digits",
+        "--size",
+        "2000",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    # One thread: each reserves addresses.
+    one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=one_thread)
+    assert ran.returncode == 2
+    assert re.search(
+        r"5,000 pictures of 2,000 x 2,000 pixels and their perceptron would take 103 GB of memory, and "
+        r"\d\.\d GB are free\. Choose --size \d{3} or less, or a pretrained network",
+        ran.stderr,
+    )
+    assert not (tmp_path / "r").exists()
+
+
+def test_weights_that_memory_cannot_hold_are_refused_before_the_pictures_are_read(bars, tmp_path, capsys):
+    arguments = ["--hidden", "1000000,1000000", "--out", str(tmp_path / "r")]
+    assert main(["train", str(bars), *arguments]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"would take 16,0\d\d GB of memory, and .* free\. Choose fewer units \(--hidden\), or", told
+    )
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_run_that_failed_before_it_learned_gives_way_to_another(tmp_path):

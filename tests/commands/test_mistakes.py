@@ -147,8 +147,8 @@ def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path
     with Image.open(heat) as picture:
         assert picture.size == (200, 60)
         pixels = np.asarray(picture.convert("RGB"), int)
-    # The middle square is seen: outside it the picture is grey (up to the compression, in blocks of 16 pixels),
-    # and darker.
+    # The middle square is seen: outside it the picture is grey (up to the compression, in blocks of 16
+    # pixels), and darker.
     colourful = np.ptp(pixels, axis=2) > 24
     assert not colourful[:, :54].any()
     assert not colourful[:, 146:].any()

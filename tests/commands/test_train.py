@@ -145,6 +145,13 @@ def test_the_command_is_what_was_typed_and_none_where_python_called(bars, tmp_pa
     assert linnaea.train("digits", settings={"epochs": 1}, out=tmp_path / "again").info.command is None
 
 
+def test_what_train_returns_is_a_run_to_everything_else(bars, tmp_path):
+    run = linnaea.train(str(bars), settings={"hidden": [4], "epochs": 1, "size": 12}, out=tmp_path / "run")
+    assert linnaea.load(run).classes_.tolist() == linnaea.load(run.path).classes_.tolist()
+    assert linnaea.evaluate(run) == linnaea.evaluate(run.path)
+    assert linnaea.compare(run, out=tmp_path / "comparison.html").is_file()
+
+
 def fail_in_the_learning_curve(monkeypatch, how):
     fit, fits = MLPClassifier.fit, []
 

@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def sign(image: Image.Image) -> Image.Image:
     """Return what stands where a picture was: words and a frame on an even ground."""
-    drawn = Image.new("RGB", image.size, (238, 238, 238))
+    drawn = Image.new("RGB", image.size, (225, 235, 240))
     pen = ImageDraw.Draw(drawn)
     pen.rectangle((8, 8, image.width - 9, image.height - 9), outline=(160, 160, 160))
     pen.text((14, 30), "image not", fill=(90, 90, 90))

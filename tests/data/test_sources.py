@@ -2,6 +2,7 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -39,6 +40,17 @@ def test_nothing_near_lists_what_there_is(tmp_path, monkeypatch):
         "There is no data set or folder 'qqq'. "
         "Known are: digits, mnist, flowers102, a folder with one folder a class, or a CSV file."
     )
+
+
+def test_what_is_in_memory_is_no_source():
+    for source in (pd.DataFrame({"path": ["a.jpg"], "label": ["a"]}), ["a.jpg"], None):
+        with pytest.raises(UsageError) as error:
+            open_dataset(source)
+        assert str(error.value) == (
+            f"The data is a {type(source).__name__}, and a name or a path is needed. Write a table to a CSV "
+            "file with the columns path and label, and pass its path; what is in memory is for the fit of a "
+            "classifier."
+        )
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path):

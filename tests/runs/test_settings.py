@@ -115,3 +115,13 @@ def test_the_command_line_shows_a_part_of_the_recipe():
 
 def test_every_setting_has_its_help():
     assert all(setting.help.endswith(".") for setting in EVERY)
+
+
+def test_a_recipe_made_in_python_names_every_fault_in_our_words():
+    with pytest.raises(SettingError) as error:
+        Recipe(epochs="x", dropout=1, batchsize=3)
+    assert str(error.value) == (
+        "epochs must be an integer of 0 or more; received 'x'. dropout must be a number from 0 to below 1; "
+        "received 1. There is no setting 'batchsize'. Did you mean 'batch_size' or 'size' or 'first_size'?"
+    )
+    assert Recipe(copies=None, epochs=None) == Recipe()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from linnaea.data.problems import Problem
 
 PAGE = Path("check.html")
+INDENT = 9  # columns that a severity takes
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
@@ -44,7 +45,7 @@ def check(
         Numbers that are black and white in pictures of more than 8 bits, such as 0,4095; as in `linnaea
         train`.
     layout
-        What the folders of a folder are, from the outside in, such as split/class or folder/class. Default:
+        Meaning of the levels of folders, from the outside in, such as split/class or folder/class. Default:
         found by their names and by what they hold.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
@@ -52,8 +53,8 @@ def check(
     out
         Page with the problem pictures, or a folder for it. Default: check.html, or none with json.
     copies
-        What counts as a copy: near (recompressed, resized, cropped, mirrored, brightened), exact (equal
-        files only) or off.
+        Kind of copies that are looked for: near (recompressed, resized, cropped, mirrored, brightened), exact
+        (equal files only) or off.
     """
     from linnaea.data.scan import scan
     from linnaea.data.sources import open_dataset
@@ -84,8 +85,6 @@ def check(
 
 def show_problems(problems: Sequence["Problem"]) -> None:
     """Print each kind of problem: severity, how many, the first as an example, and what to do."""
-    from rich.padding import Padding
-
     from linnaea.data.problems import KINDS
     from linnaea.report.checking import WHAT_TO_DO, by_kind, how_many
 
@@ -93,12 +92,14 @@ def show_problems(problems: Sequence["Problem"]) -> None:
         terminal.print_line("Check", "nothing wrong was found")
         return
     for severity, kind, same in by_kind(problems):
-        title = Text.assemble((f"{severity:<9}", COLOURS[severity]), (KINDS[kind], "bold"))
+        title = Text.assemble((f"{severity:<{INDENT}}", COLOURS[severity]), (KINDS[kind], "bold"))
         if count := how_many(kind, same):
             title.append(f" · {count}")
         terminal.results.print(title)
         for text in (printable(same[0].message, keep=""), f"→ {WHAT_TO_DO[kind]}"):
-            terminal.results.print(Padding(Text(text), (0, 0, 0, 9)))
+            for line in Text(text).wrap(terminal.results, terminal.results.width - INDENT):
+                line.rstrip()
+                terminal.results.print(" " * INDENT, line, sep="")
 
 
 def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem"]) -> None:

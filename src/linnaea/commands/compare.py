@@ -25,9 +25,9 @@ def compare(
     runs
         Run folders, or folders of repeats.
     out
-        Where the page is written. Default: comparison.html.
+        File of the page. Default: comparison.html.
     common
-        Evaluate and compare runs on the pictures alone that all of them were tested on.
+        Whether all is judged on the pictures alone that all of the runs were tested on.
     """
     from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison

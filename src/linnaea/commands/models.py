@@ -1,13 +1,12 @@
 """linnaea models: which networks can be fine-tuned, and where their weights come from."""
 
-from typing import Any
+from typing import Any, Literal
 
 from linnaea.commands import terminal
-from linnaea.commands.describe import check_format
 from linnaea.errors import UsageError
 
 
-def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
+def models(*, search: str = "", format: Literal["table", "json"] = "table") -> list[dict[str, Any]]:
     """List the networks that --model accepts, by short name or by a search word.
 
     Parameters
@@ -15,9 +14,8 @@ def models(*, search: str = "", format: str = "table") -> list[dict[str, Any]]:
     search
         Part of a name, such as mobilenet; without it, the short names are listed.
     format
-        Output format: table or json.
+        Output format: table for people, json for programs.
     """
-    check_format(format)
     # timm is a second's import: --help should not wait for it.
     import timm
 

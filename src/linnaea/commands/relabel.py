@@ -33,7 +33,7 @@ def relabel(
     data_dir
         Folder of a named data set. Default: the cache.
     layout
-        What the folders of a folder are, as train was told.
+        Meaning of the levels of folders, as it was given to `linnaea train`.
     """
 
     from linnaea import files

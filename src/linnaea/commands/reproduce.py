@@ -91,9 +91,10 @@ def reproduce(
         Split: 0.7 as in the original report, official as in the literature. Default: both for part1, official
         for part2.
     quick
-        Train for one epoch each: to see that everything works, not to compare numbers.
+        Whether each network is trained for one epoch only: to see that everything works, not to compare
+        numbers.
     overwrite
-        Train finished runs again.
+        Whether finished runs are trained again.
     """
     if part not in PARTS:
         raise UsageError(f"There is no part '{part}' to reproduce.", did_you_mean(part, PARTS))

@@ -15,11 +15,12 @@ from linnaea.data.scan import Scan
 from linnaea.data.split import Split
 from linnaea.data.value_range import parse
 from linnaea.errors import DataError, RunError, SettingError
+from linnaea.machine import available_memory
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import Pixels
 from linnaea.runs.settings import Recipe
 from linnaea.settings import MLP, SETTINGS
-from linnaea.text import option
+from linnaea.text import gigabytes, option
 
 PICTURE_SIZE = SETTINGS["size"].default_of(MLP)
 VALIDATION = SETTINGS["validation"].default
@@ -135,6 +136,7 @@ def open_study(
     taken_as = {"side": size} if photographs else {"size": size, "colour": recipe.colour}
     scanned = _usable(
         data,
+        classifier,
         {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
         {**taken_as, "value_range": value_range, "copies": recipe.copies},
     )
@@ -151,7 +153,26 @@ def open_study(
     return Study(scanned, split, size, recipe.colour or photographs, together)
 
 
-def _usable(data: str, opened_as: dict[str, Any], taken_as: dict[str, Any]) -> Scan:
+def _refuse_beyond_memory(dataset: Dataset, classifier: Any, size: int, colour: bool) -> None:
+    """Raise SettingError where the rows of a perceptron, or its weights, need more memory than is free."""
+    features, classes = size**2 * (3 if colour else 1), len(np.unique(dataset.labels))
+    weights = classifier.memory_for(0, features, classes)
+    # As bytes from the scan, and as numbers to learn from.
+    rows = len(dataset) * features + classifier.memory_for(len(dataset), features, classes) - weights
+    free = available_memory()
+    if rows + weights > free:
+        side = int(size * (0.8 * free / (rows + weights)) ** 0.5)
+        smaller = (
+            f"{option('size')} {side} or less" if rows > weights else f"fewer units ({option('hidden')})"
+        )
+        raise SettingError(
+            f"{len(dataset):,} pictures of {size:,} x {size:,} pixels and their perceptron would take "
+            f"{gigabytes(rows + weights)} of memory, and {gigabytes(free)} are free.",
+            f"Choose {smaller}, or a pretrained network, whose pictures stay on the disk.",
+        )
+
+
+def _usable(data: str, classifier: Any, opened_as: dict[str, Any], taken_as: dict[str, Any]) -> Scan:
     """Return the scan of the data set without what cannot be used.
 
     opened_as, taken_as: see sources.open_dataset and scan.scan.
@@ -166,6 +187,8 @@ def _usable(data: str, opened_as: dict[str, Any], taken_as: dict[str, Any]) -> S
     except DataError as error:
         # Where it is not for being strict, the same error comes again.
         foreign, dataset = error, sources.open_dataset(data, **{**opened_as, "strict": False})
+    if not classifier.takes_photographs:
+        _refuse_beyond_memory(dataset, classifier, taken_as["size"], taken_as["colour"])
     try:
         usable = scan.leave_out_unusable(scan.scan(dataset, **taken_as), strict=opened_as["strict"])
     except DataError as error:

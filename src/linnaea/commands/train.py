@@ -43,19 +43,17 @@ def train(
         Recipe to take settings from: a name (see `linnaea recipes`) or a TOML file. Options given beside it
         take precedence.
     set_
-        Any other setting, as key=value; may be repeated. --key value does the same. Several runs: --repeats
-        5, --folds 5; the split: --split-from RUN, --group-column NAME, --group-pattern REGEX, --group-seconds
-        30s; curves: --learning-curve true, --test-curve true; training: --dropout 0.5, --schedule cosine,
-        --patience 5; a pretrained network: --train-from head, --mixup 0.5; safety: --checkpoint-every 30s.
-        `linnaea settings` lists them all.
+        Any other setting, as key=value, such as dropout=0.5; may be repeated. --dropout 0.5 means the same.
+        Often wanted: --repeats 5, --folds 5, --split-from RUN, --group-column NAME, --learning-curve true,
+        --patience 5, --train-from head, --mixup 0.5. `linnaea settings` lists all.
     data_dir
         Folder of a named data set. Default: the cache, into which it is downloaded once.
     out
         Run folder. Default: runs/ and the name of the data, with a number.
     overwrite
-        Replace the run that is already in the folder.
+        Whether a run that is already in the folder is replaced.
     strict
-        Stop if a picture cannot be read, instead of leaving it out.
+        Whether a picture that cannot be read ends the command, instead of being left out.
     others
         Any setting of Recipe that is not listed here, by its name: --dropout 0.5 is --set dropout=0.5.
     """

@@ -27,7 +27,8 @@ _BLURRED = 0.40
 _ODD_SIZE = 4  # times smaller or larger than half of the pictures
 _ODD_ASPECT = 3  # the longer side over the shorter
 # Drawn on one even ground with few colours, as a sign "image not found" is: so much of it is of one colour,
-# and so few others there are, counted in 32 levels of each of R, G, B. Of the flowers none has less than 150.
+# and so few others there are, counted in 32 levels of each of R, G, B. 510 flowers have 227
+# or more; of 506 pieces of waste on a white board some have 40, but none of these is half of one colour.
 _EVEN = 0.5
 _FEW_COLOURS = 60
 _MOST_BLANK = 0.2  # of a class: beyond that, something reads its pictures wrongly, or made them wrongly

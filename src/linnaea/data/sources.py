@@ -18,6 +18,12 @@ def check_source(source: str | Path) -> None:
 
     And for a name that is not Unicode, of a path or of the working directory.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise UsageError(
+            f"The data is a {type(source).__name__}, and a name or a path is needed.",
+            "Write a table to a CSV file with the columns path and label, and pass its path; what is in "
+            "memory is for the fit of a classifier.",
+        )
     if not str(source).strip():
         raise UsageError(
             "The name of the data is empty.", f"Known are: {', '.join(NAMES)}, a folder, or a CSV file."

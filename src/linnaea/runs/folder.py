@@ -73,6 +73,10 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
+    def __fspath__(self) -> str:
+        """Return the path: what linnaea.train returns may be given to linnaea.load, predict and compare."""
+        return str(self.path)
+
     @property
     def file(self) -> str:
         """The name of the file with the record of the run."""

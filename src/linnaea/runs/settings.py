@@ -1,7 +1,7 @@
 """Recipe: the settings that somebody asked for, checked before any data is read."""
 
 from dataclasses import field, make_dataclass
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import ConfigDict, PlainValidator, ValidationError, create_model
@@ -25,19 +25,21 @@ class Recipe(_Checked):
     """How a network is trained: every setting of linnaea.settings by its name.
 
     None means that nobody asked: the default is then the model's own, or found with the data.
-    """
-
-
-def make_recipe(settings: dict[str, Any]) -> Recipe:
-    """Return the checked recipe; None is what nobody asked for.
 
     Raises SettingError with every fault in one message: the setting, what was received, what is allowed.
     """
-    try:
-        return Recipe(**{name: value for name, value in settings.items() if value is not None})
-    except ValidationError as error:
-        sentences = [_sentence(fault) for fault in error.errors()]
-        raise SettingError(" ".join(dict.fromkeys(sentences))) from error
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**{name: value for name, value in settings.items() if value is not None})
+        except ValidationError as error:
+            sentences = [_sentence(fault) for fault in error.errors()]
+            raise SettingError(" ".join(dict.fromkeys(sentences))) from error
+
+
+def make_recipe(settings: dict[str, Any]) -> Recipe:
+    """Return the checked recipe of settings by name. Raises SettingError as Recipe does."""
+    return Recipe(**settings)
 
 
 def _sentence(fault: Any) -> str:
@@ -71,27 +73,21 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
     return pairs
 
 
-def _type_of_option(setting: Setting) -> Any:
-    """Return what cyclopts makes of the word that a shell passes; what has a form of its own stays text."""
-    if setting.kind == "choice":
-        return Literal[setting.choices_of(None)]
-    return {"integer": int, "number": float, "switch": bool}.get(setting.kind, str)
+def _option(setting: Setting, group: Group) -> Parameter:
+    """Return how the help shows an option; its value stays the word that was typed."""
+    words = setting.choices_of(None) if setting.kind == "choice" else ()
+    choices = f" [choices: {', '.join(words)}]" if words else ""
+    kind = {"choice": "CHOICE", "integer": "INT", "number": "FLOAT"}.get(setting.kind)
+    return Parameter(help=setting.help + choices, group=group, metavar=kind)
 
 
 _GROUPS = {section: Group.create_ordered(section) for section in SECTIONS}  # panels of the help
-# The options of `linnaea train`: the common settings, all optional. Bounds are left to Recipe, which names
-# every fault at once.
+# The options of `linnaea train`: the common settings, all optional, as text. Reading them is left to Recipe,
+# which names every fault at once.
 CommonSettings: Any = make_dataclass(
     "CommonSettings",
     [
-        (
-            setting.name,
-            Annotated[
-                Optional[_type_of_option(setting)],  # noqa: UP045
-                Parameter(help=setting.help, group=_GROUPS[section]),
-            ],
-            field(default=None),
-        )
+        (setting.name, Annotated[str | None, _option(setting, _GROUPS[section])], field(default=None))
         for section, settings in SECTIONS.items()
         for setting in settings
         if setting.option

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -82,7 +83,11 @@ def test_paths_pillow_pictures_and_arrays_are_the_same_pictures(
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
     expected = fitted.predict_proba(X)
-    for same in (pictures, paths, [str(path) for path in paths], list(X)):
+    names = [str(path) for path in paths]
+    columns = [pd.Series(names, index=list("edcba")), pd.Categorical(names), pd.Series(names, dtype="string")]
+    tables = [pd.DataFrame({"path": names}), np.array(names)[:, None]]
+    tensors = [torch.from_numpy(X), list(torch.from_numpy(X))]
+    for same in (pictures, paths, names, list(X), pd.Series(pictures), *columns, *tables, *tensors):
         np.testing.assert_array_equal(fitted.predict_proba(same), expected)
 
 
@@ -369,13 +374,67 @@ def test_settings_are_refused_before_pictures_are_read(settings: dict[str, Any],
         (
             np.zeros((4, 8, 8), np.uint8),
             ["a", "b", "a", "b"],
-            "X has the shape (4, 8, 8). Pass pictures as uint8 of shape (n, height, width, 3).",
+            "X has the shape (4, 8, 8). Pass pictures as uint8 of shape (n, height, width, 3): grey becomes "
+            "colour by np.stack([X] * 3, axis=-1).",
         ),
         (
             np.zeros((2, 8, 8, 3), np.float32),
             ["a", "b"],
-            "X holds a ndarray of type float32 and shape (8, 8, 3). "
-            "Pass paths, Pillow pictures, or uint8 arrays of shape (height, width, 3).",
+            "X has the type float32 and the shape (2, 8, 8, 3). Pass pictures as uint8 of shape (n, height, "
+            "width, 3): of shares from 0 to 1, (X * 255).round().astype(np.uint8).",
+        ),
+        (
+            np.zeros((2, 3, 8, 8), np.uint8),
+            ["a", "b"],
+            "X has the shape (2, 3, 8, 8). Pass pictures as uint8 of shape (n, height, width, 3): colours "
+            "first become colours last by np.moveaxis(X, -3, -1).",
+        ),
+        (
+            [np.zeros((8, 8, 3), np.uint8), np.zeros((9, 9, 3))],
+            ["a", "b"],
+            "X holds a ndarray of type float64 and shape (9, 9, 3). Pass paths, Pillow pictures, or uint8 "
+            "arrays of shape (height, width, 3): of shares from 0 to 1, (X * 255).round().astype(np.uint8).",
+        ),
+        ([], [], "X holds no picture. Give one at least."),
+        (
+            pd.DataFrame({"path": ["rose.jpg", "daisy.jpg"], "label": ["a", "b"]}),
+            ["a", "b"],
+            "X is a table with the columns path, label. Pass the column that holds the paths, such as "
+            'X["path"].',
+        ),
+        (
+            {"path": ["rose.jpg"]},
+            ["a"],
+            "X is a dict, which is no sequence. Pass a list of what is in it.",
+        ),
+        (
+            (name for name in ("rose.jpg", "daisy.jpg")),
+            ["a", "b"],
+            "X is a generator, which can be gone through only once. Make a list of it first.",
+        ),
+        (
+            ["rose.jpg", "https://example.org/daisy.jpg"],
+            ["a", "b"],
+            "X holds the address https://example.org/daisy.jpg, and pictures are read from files. Download "
+            "it, and pass its path.",
+        ),
+        (
+            ["no/such/*.jpg"],
+            ["a"],
+            "X holds the pattern no/such/*.jpg, and there is no file of that name. Pass the paths that it "
+            "stands for: sorted(glob.glob(pattern)).",
+        ),
+        (
+            pd.Series(["rose.jpg", None], dtype="string"),
+            ["a", "b"],
+            "X holds <NA> in row 1, which is no picture. Pass paths, Pillow pictures, or uint8 arrays of "
+            "shape (height, width, 3).",
+        ),
+        (
+            [(np.zeros((8, 8, 3), np.uint8), "a")],
+            ["a"],
+            "X holds a tuple in row 0, which is no picture. Pass paths, Pillow pictures, or uint8 arrays of "
+            "shape (height, width, 3).",
         ),
         (
             np.zeros((2, 8, 8, 3), np.uint8),
@@ -395,6 +454,39 @@ def test_what_is_no_collection_of_pictures_is_refused(
     with pytest.raises(DataError) as error:
         classifier().fit(X, y)
     assert str(error.value).replace("np.str_('a')", "'a'") == message
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"validation_data": ([], [])}, "validation X holds no picture. Give one at least."),
+        ({"validation_data": [1, 2, 3]}, "validation_data is a list of 3. Pass a pair: (X, y)."),
+        (
+            {"sample_weight": [1.0]},
+            "X has 2 rows and sample_weight has the shape (1,). Give each row a weight of 0 or more, and not "
+            "0 to all.",
+        ),
+    ],
+)
+def test_what_comes_beside_the_pictures_is_looked_at(
+    classifier: Build, more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        classifier().fit(np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"], **more)
+    assert str(error.value) == message
+
+
+def test_whatever_asks_for_pictures_says_the_same_of_what_is_none(fitted: FineTuneClassifier) -> None:
+    for ask in (fitted.predict, fitted.predict_proba, fitted.decision_function, fitted.features):
+        with pytest.raises(DataError, match=r"^X holds no picture\. Give one at least\.$"):
+            ask([])
+    for ask in (fitted.score, fitted.evaluate):
+        with pytest.raises(DataError, match=r"^X is a table with the columns path, label\."):
+            ask(pd.DataFrame({"path": ["a.jpg"], "label": ["disc"]}), ["disc"])
+        with pytest.raises(
+            DataError, match=r"^y holds numbers, such as 1, and the classes are text, such as "
+        ):
+            ask(np.zeros((1, 8, 8, 3), np.uint8), [1])
 
 
 def test_the_report_variant_squeezes_the_whole_picture(classifier: Build, train_part: Any) -> None:

@@ -77,7 +77,7 @@ def test_data(arguments, message):
     [
         ({"validation_data": (X, np.array(["a", "c"] * 10))}, "validation y holds classes that training does not know: c. Known are: a, b."),
         ({"validation_data": (X, y[:3])}, "X has 20 rows and validation y has 3 labels. Give one label for each row."),
-        ({"sample_weight": np.zeros(20)}, "Sample weights must contain at least one non-zero number. Give each row a weight of 0 or more, and not 0 to all."),
+        ({"sample_weight": np.zeros(20)}, "All sample weights are zero. Give each row a weight of 0 or more, and not 0 to all."),
     ],
 )  # fmt: skip
 def test_what_comes_beside_the_data(more, message):
@@ -114,3 +114,12 @@ def test_labels_partial_fit_was_not_told_of():
     with pytest.raises(DataError) as caught:
         network.partial_fit(X, np.array(["a", "z"] * 10))
     assert str(caught.value) == "y holds classes that training does not know: z. Known are: a, b."
+
+
+def test_weights_that_memory_cannot_hold():
+    with pytest.raises(SettingError) as caught:
+        MLPClassifier((10**6, 10**6)).fit(X, y)
+    assert str(caught.value).startswith(
+        "hidden_layer_sizes (1000000, 1000000) with 3 features would take 16,000 GB of memory, and "
+    )
+    assert str(caught.value).endswith(" are free. Choose fewer units, or fewer features.")

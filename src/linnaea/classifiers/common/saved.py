@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from safetensors import SafetensorError, safe_open
 
-from linnaea import reading
+from linnaea import machine, reading
 from linnaea.classifiers.common.samples import classes_of
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 from linnaea.files import write_bytes, write_json
@@ -216,7 +215,7 @@ def read_content(path: Path) -> bytes:
     Raises OSError, ValueError or SafetensorError for one that cannot be read, is damaged or too large.
     """
     try:
-        limit = psutil.virtual_memory().available
+        limit = machine.available_memory()
         reading.check_plain(path, limit)
         # The header's own lengths are compared with the file's before the whole of it is read.
         with safe_open(path, framework="numpy"):

@@ -26,14 +26,14 @@ from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
     ResidentPictures,
+    as_pictures,
     batches,
-    count_pictures,
     kept_side,
     value_range_of,
 )
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.classifiers.finetune.trainer import Trainer, ValidationSet
-from linnaea.errors import DataError, LinnaeaError, SettingError
+from linnaea.errors import LinnaeaError, SettingError
 from linnaea.random_streams import seed_from
 from linnaea.settings import PRETRAINED, check
 from linnaea.text import counted
@@ -44,8 +44,9 @@ from linnaea.text import counted
 class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     """A pretrained network, fine-tuned: first a linear probe on its features, then the network itself.
 
-    X, everywhere: DecodedPictures, list of paths or of Pillow pictures, or uint8 (n, height, width, 3).
-    Pictures that are on the disk stay there: paths are decoded once, into the cache of linnaea.data.cache.
+    X, everywhere: paths, Pillow pictures or uint8 (height, width, 3), in a list, an array or a column of a
+    table; or uint8 (n, height, width, 3), or DecodedPictures. Pictures that are on the disk stay there: paths
+    are decoded once, into the cache of linnaea.data.cache.
     y: labels, class names as a rule.
 
     Where it has computed, no forked process can: a fork does not copy PyTorch's threads, and would hang
@@ -235,6 +236,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         started, state = time.perf_counter(), self._state_to_resume()
         self.__dict__.pop("_trainer", None)
         self.check_settings()
+        X = as_pictures(X)
         trainer = self._set_up(X, y, validation_data, sample_weight, state)
         trainer.on_change, trainer.on_step = self._show, on_step
         if on_epoch is not None:
@@ -260,16 +262,13 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     ) -> Trainer:
         """Check everything that can be checked, then build the network and decode the pictures."""
         self.temperature_ = 1.0
-        y = samples.labels(y, count_pictures(X))
+        y = samples.labels(y, len(X))
         classes = samples.classes_of(y)
-        # Only the length of what is passed as X is looked at.
-        weights = samples.weights_of_rows(
-            sample_weight, self.class_weight, np.empty((len(y), 1), np.float32), y, classes
-        )
+        weights = samples.weights_of_rows(sample_weight, self.class_weight, y, classes, np.float32)
         if validation_data is not None:
-            if not (number := count_pictures(validation_data[0])):
-                raise DataError("validation_data holds no picture.", "Leave it out, or give pictures.")
-            y_val = samples.labels(validation_data[1], number, "validation y")
+            X_val, y_val = samples.pair(validation_data)
+            X_val = as_pictures(X_val, "validation X")
+            y_val = samples.labels(y_val, len(X_val), "validation y", like=classes)
             val_targets = samples.class_numbers(y_val, classes, "validation y")
         with whole_state():
             begun = None if state is None else (state[1]["seed"], state[1]["precision"])
@@ -284,7 +283,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         pictures = ResidentPictures.read(X, opened.preprocessing, where)
         validation = None
         if validation_data is not None:
-            pictures_val = EvaluationBatches(validation_data[0], opened.preprocessing, where)
+            pictures_val = EvaluationBatches(X_val, opened.preprocessing, where)
             validation = ValidationSet(pictures_val, val_targets)
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.weights_, self._model_args = opened.weights, opened.model_args
@@ -443,9 +442,20 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         """
         return None if self.tta != "none" else self.__dict__.get("_remembered", {}).get(split)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of pictures whose label is predicted; one that training did not have never is.
+
+        Raises DataError for what is no picture, and for labels of another kind than those of training.
+        """
+        check_is_fitted(self, "network_")
+        X = as_pictures(X)
+        return super().score(X, samples.labels(y, len(X), like=self.classes_), sample_weight)
+
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean cross-entropy in nats (no label smoothing) and the accuracy on X, y."""
-        y = samples.labels(y, count_pictures(X))
+        check_is_fitted(self, "network_")
+        X = as_pictures(X)
+        y = samples.labels(y, len(X), like=self.classes_)
         return inference.loss_and_accuracy(
             self._logits(X), torch.from_numpy(samples.class_numbers(y, self.classes_))
         )

@@ -50,9 +50,7 @@ def probes(
     assert features.val is not None
     targets = samples.class_numbers(y, classifier.classes_)
     val_targets = samples.class_numbers(y_val, classifier.classes_)
-    weights = samples.weights_of_rows(
-        None, classifier.class_weight, np.zeros((len(y), 1)), y, classifier.classes_
-    )
+    weights = samples.weights_of_rows(None, classifier.class_weight, y, classifier.classes_, np.float64)
     found = []
     for rows in map(np.sort, subsets):
         place = np.full(len(y), -1)

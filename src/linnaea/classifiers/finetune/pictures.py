@@ -4,6 +4,8 @@ On a GPU the next batch is prepared while this one is learned from, see `one_ahe
 """
 
 import math
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from linnaea.classifiers.common import samples
 from linnaea.classifiers.finetune.device import Device, explaining_full_memory
 from linnaea.classifiers.finetune.inference import BATCH
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
@@ -26,6 +29,7 @@ from linnaea.data.decoding import ValueRange, read_picture, to_rgb
 from linnaea.data.value_range import find_range
 from linnaea.errors import DataError
 from linnaea.machine import in_order, usable_cores
+from linnaea.text import listed
 
 # Kept pixels on the shorter side for each that the network sees: 256 for 224, the usual ratio.
 ROOM = 256 / 224
@@ -51,28 +55,115 @@ def kept_side(preprocessing: Preprocessing) -> int:
     return max(evaluated_side(preprocessing), round(preprocessing.size * ROOM))
 
 
+def as_pictures(X: Any, what: str = "X") -> DecodedPictures | np.ndarray | list[Any]:
+    """Return what a caller passed as pictures in the form in which everything here takes them.
+
+    X: DecodedPictures; paths, Pillow pictures or uint8 (height, width, 3) in a list, an array, a column or a
+    table of one column; or all of one size, uint8 (n, height, width, 3). Tensors are arrays here.
+    what: what errors call it.
+
+    Returns DecodedPictures, uint8 (n, height, width, 3), or a list of str or Path, Image and uint8 arrays.
+
+    Raises DataError for what is none of these, naming the row.
+    """
+    if isinstance(X, DecodedPictures):
+        return X
+    number = samples.count(X, what, "Pass a list, even of one picture: [picture].")
+    if not number:
+        raise DataError(f"{what} holds no picture.", "Give one at least.")
+    if hasattr(X, "columns") and len(X.columns) != 1:
+        raise DataError(
+            f"{what} is a table with the columns {listed(X.columns)}.",
+            'Pass the column that holds the paths, such as X["path"].',
+        )
+    if hasattr(X, "__array__"):
+        array = _array(X, what)
+        if array.dtype.kind not in "OUST":
+            if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
+                wrong = f"the type {array.dtype} and " * (array.dtype != np.uint8)
+                raise DataError(
+                    f"{what} has {wrong}the shape {array.shape}.",
+                    f"Pass pictures as uint8 of shape (n, height, width, 3){_how(array, 4)}.",
+                )
+            return array
+        # A column by itself is what tables of one column, and scikit-learn's tools, hand over.
+        X = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    return [_checked(item, row, what) for row, item in enumerate(X)]
+
+
+def _array(X: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(X)
+    except Exception as error:
+        # A tensor on a graphics card, or with a gradient: each library has an exception of its own.
+        raise DataError(f"{what} cannot be made an array ({error}).", "Make a NumPy array of it.") from error
+
+
+def _checked(item: Any, row: int, what: str) -> Any:
+    """Return one picture that a caller passed: a path, an Image, or uint8 (height, width, 3)."""
+    if isinstance(item, (str, os.PathLike)):
+        name = os.fspath(item)
+        if not isinstance(name, str) or not name:
+            raise DataError(f"{what} holds {name!r} as the path in row {row}.", "Give the path as text.")
+        # pathlib makes one slash of two.
+        if re.match(r"[A-Za-z][\w+.-]+:/", name):
+            raise DataError(
+                f"{what} holds the address {name}, and pictures are read from files.",
+                "Download it, and pass its path.",
+            )
+        if set(name) & set("*?[") and not os.path.exists(name):
+            raise DataError(
+                f"{what} holds the pattern {name}, and there is no file of that name.",
+                "Pass the paths that it stands for: sorted(glob.glob(pattern)).",
+            )
+        return item if isinstance(item, (str, Path)) else Path(item)
+    if isinstance(item, Image.Image):
+        return item
+    cure = "Pass paths, Pillow pictures, or uint8 arrays of shape (height, width, 3)"
+    if not hasattr(item, "__array__"):
+        raise DataError(f"{what} holds {_shown(item)} in row {row}, which is no picture.", f"{cure}.")
+    array = _array(item, f"{what}[{row}]")
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise DataError(
+            f"{what} holds a {type(item).__name__} of type {array.dtype} and shape {array.shape}.",
+            f"{cure}{_how(array, 3)}.",
+        )
+    return array
+
+
+def _shown(item: Any) -> str:
+    missing = item is None or isinstance(item, float) or type(item).__name__ in ("NAType", "NaTType")
+    return str(item) if missing else f"a {type(item).__name__}"
+
+
+def _how(array: np.ndarray, dimensions: int) -> str:
+    """Return how uint8 (…, height, width, 3) is made of an array X; "" where that is not clear."""
+    shape, missing = array.shape, dimensions - array.ndim
+    if missing == 0 and shape[-1] not in (1, 3, 4) and shape[-3] == 3:
+        return ": colours first become colours last by np.moveaxis(X, -3, -1)"
+    if missing == 0 and shape[-1] in (1, 4):
+        return ": " + ("grey becomes colour by np.repeat(X, 3, axis=-1)" if shape[-1] == 1 else "X[..., :3]")
+    if missing == 1 and shape[-1] == 3 and dimensions == 4:
+        return "; of a single one, [X]"
+    if missing == 1:
+        return ": grey becomes colour by np.stack([X] * 3, axis=-1)"
+    if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:
+        return ": of shares from 0 to 1, (X * 255).round().astype(np.uint8)"
+    return ": of whole numbers from 0 to 255, X.astype(np.uint8)" if array.dtype.kind in "fiu" else ""
+
+
 def value_range_of(X: Any) -> ValueRange | None:
     """Return what the numbers of more than 8 bits in a training set are decoded with, and later in others.
 
     Of DecodedPictures, what they were decoded with; of paths, one range for all, found from a sample.
+
+    X: as as_pictures returns it.
     """
     if isinstance(X, DecodedPictures):
         return X.value_range
-    in_memory = isinstance(X, np.ndarray) and X.dtype == np.uint8
-    paths = [] if in_memory else [item for item in X if isinstance(item, (str, Path))]
+    paths = [] if isinstance(X, np.ndarray) else [item for item in X if isinstance(item, (str, Path))]
     found = find_range(paths)
     return None if found is None else found[0]
-
-
-def count_pictures(X: Any) -> int:
-    """Return how many pictures X holds. Raises DataError for what is no collection of pictures."""
-    if isinstance(X, np.ndarray) and X.dtype == np.uint8 and (X.ndim != 4 or X.shape[-1] != 3):
-        raise DataError(
-            f"X has the shape {X.shape}.", "Pass pictures as uint8 of shape (n, height, width, 3)."
-        )
-    if isinstance(X, (str, bytes, Path, Image.Image)) or not hasattr(X, "__len__"):
-        raise DataError(f"X is a single {type(X).__name__}.", "Pass a list, even of one picture: [picture].")
-    return len(X)
 
 
 def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence[Any]:
@@ -82,21 +173,20 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
         Whether the files of paths are decoded now, into the cache on disk (see cache.decoded), because they
         will be needed again; otherwise each is decoded when it is read, to the same pixels.
 
-    Raises DataError for what is no collection of pictures, for pictures that were kept too small for this
-    network, and, where keep, for a file that cannot be read.
+    Raises DataError as as_pictures does, for pictures that were kept too small for this network, and, where
+    keep, for a file that cannot be read.
     """
-    count_pictures(X)
     side = kept_side(preprocessing)
-    if isinstance(X, DecodedPictures):
+    items: Any = as_pictures(X)
+    if isinstance(items, DecodedPictures):
         least = evaluated_side(preprocessing)
-        if X.side is not None and X.side < least:
+        if items.side is not None and items.side < least:
             raise DataError(
-                f"The pictures were decoded to {X.side} pixels on the shorter side, of {least} needed.",
+                f"The pictures were decoded to {items.side} pixels on the shorter side, of {least} needed.",
                 f"Decode them to {side}: kept_side() tells.",
             )
-        return X
-    items: Any = X if isinstance(X, np.ndarray) and X.dtype == np.uint8 else list(X)
-    if not len(items) or not all(isinstance(item, (str, Path)) for item in items):
+        return items
+    if isinstance(items, np.ndarray) or not all(isinstance(item, (str, Path)) for item in items):
         return items
     if not keep:
         paths = [Path(item) for item in items]
@@ -110,8 +200,7 @@ def sequence_of(X: Any, preprocessing: Preprocessing, *, keep: bool) -> Sequence
 def decoded(X: Any, preprocessing: Preprocessing, *, fit: bool = False) -> Iterator[Tensor]:
     """Yield every picture of X as uint8 (3, height, width), its shorter side kept_side(...) at most.
 
-    X: DecodedPictures, list of paths, list of Pillow pictures, or array of uint8 (n, height, width, 3); a
-    list may mix them.
+    X: see as_pictures; a list may mix them.
     fit: bool
         Whether to yield evaluation's view of each instead, (3, size, size).
 
@@ -128,7 +217,10 @@ def decoded(X: Any, preprocessing: Preprocessing, *, fit: bool = False) -> Itera
 
 
 def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
-    """Return one picture as uint8 (3, height, width), its shorter side kept_side(...) at most."""
+    """Return one picture as uint8 (3, height, width), its shorter side kept_side(...) at most.
+
+    item: one of what sequence_of returns.
+    """
     side = kept_side(preprocessing)
     if isinstance(item, (str, Path)):
         array = read_picture(item, shortest_side=side, value_range=preprocessing.value_range)
@@ -136,12 +228,7 @@ def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
         # As from a file: upright, and every mode the way a viewer shows it.
         array = np.asarray(to_rgb(ImageOps.exif_transpose(item), preprocessing.value_range))
     else:
-        array = np.asarray(item)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise DataError(
-            f"X holds a {type(item).__name__} of type {array.dtype} and shape {array.shape}.",
-            "Pass paths, Pillow pictures, or uint8 arrays of shape (height, width, 3).",
-        )
+        array = item
     # torch has no read-only tensors, nor any that run backwards, as a mirrored array does.
     if not array.flags.writeable or min(array.strides) < 0:
         array = array.copy()

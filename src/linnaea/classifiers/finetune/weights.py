@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from timm.models import clean_state_dict
 from torch import nn
 
-from linnaea import reading
+from linnaea import machine, reading
 from linnaea.classifiers.common import saved
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.errors import LinnaeaError, SettingError
@@ -92,7 +91,7 @@ def read_weights(path: Path) -> WeightsFile:
         raise LinnaeaError(
             f"There is no weights file {path}.", "Pass --weights with a .safetensors or .pth file, or hub."
         )
-    reading.check_plain(path, psutil.virtual_memory().available)
+    reading.check_plain(path, machine.available_memory())
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
 
 

@@ -271,12 +271,14 @@ class MLPClassifier(Perceptron):
         X = samples.features(self, X, reset=first)
         y = samples.labels(y, len(X))
         if first:
-            self.classes_ = samples.classes_of(y if classes is None else classes)
+            self.classes_ = (
+                samples.classes_of(y) if classes is None else samples.classes_of(classes, "classes")
+            )
             self.seed_ = seed_from(self.random_state)
             self._begin()
             if state is not None:
                 self._resume(*state)
-        weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        weights = samples.weights_of_rows(sample_weight, self.class_weight, y, self.classes_, X.dtype)
         rows = Samples(X, samples.class_numbers(y, self.classes_), weights)
         batches = Batches(rows, self.batch_size, self.seed_, self.augment)
         before = self.parameters_.copy()

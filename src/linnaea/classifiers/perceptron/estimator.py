@@ -18,8 +18,11 @@ from linnaea.classifiers.contract import Classifier, EpochRecord, TrainingState
 from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.network import hidden_sizes, shapes_of
 from linnaea.classifiers.perceptron.solvers import views
+from linnaea.errors import SettingError
+from linnaea.machine import available_memory
 from linnaea.random_streams import seed_from
 from linnaea.settings import check
+from linnaea.text import gigabytes
 
 
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
@@ -77,18 +80,35 @@ class Perceptron(ClassifierMixin, BaseEstimator, Classifier):
         X = samples.features(self, X, reset=True)
         y = samples.labels(y, len(X))
         self.classes_ = samples.classes_of(y)
-        weights = samples.weights_of_rows(sample_weight, self.class_weight, X, y, self.classes_)
+        weights = samples.weights_of_rows(sample_weight, self.class_weight, y, self.classes_, X.dtype)
         train = Samples(X, samples.class_numbers(y, self.classes_), weights)
+        needed, free = self.memory_for(0, X.shape[1], len(self.classes_)), available_memory()
+        if needed > free:
+            raise SettingError(
+                f"hidden_layer_sizes {self.hidden_layer_sizes} with {X.shape[1]:,} features would take "
+                f"{gigabytes(needed)} of memory, and {gigabytes(free)} are free.",
+                "Choose fewer units, or fewer features.",
+            )
         if validation_data is not None:
-            return train, self._samples(*validation_data, "validation y")
+            return train, self._samples(*samples.pair(validation_data), "validation ")
         if self.patience:
             return samples.carve(train, self.validation_fraction, self.seed_)
         return train, None
 
-    def _samples(self, X: Any, y: Any, what: str = "y") -> Samples:
-        """Return the checked rows and class numbers of what is not trained on."""
-        X = samples.features(self, X)
-        return Samples(X, samples.class_numbers(samples.labels(y, len(X), what), self.classes_, what))
+    def _samples(self, X: Any, y: Any, which: str = "") -> Samples:
+        """Return the checked rows and class numbers of what is not trained on; which: "validation "."""
+        X = samples.features(self, X, what=f"{which}X")
+        y = samples.labels(y, len(X), f"{which}y", like=self.classes_)
+        return Samples(X, samples.class_numbers(y, self.classes_, f"{which}y"))
+
+    def memory_for(self, rows: int, features: int, classes: int) -> int:
+        """Return about how many bytes a training takes: its rows, its weights, and what a solver remembers.
+
+        The weights count four times: beside them stand their gradients and, of Adam, two means.
+        """
+        sizes = (features, *hidden_sizes(self.hidden_layer_sizes), classes)
+        parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+        return (rows * features + 4 * parameters) * np.dtype(self.dtype).itemsize
 
     def _begin(self) -> None:
         """Set up a training of which nothing is over."""
@@ -163,6 +183,14 @@ class Perceptron(ClassifierMixin, BaseEstimator, Classifier):
         """Return the class with the largest output for each row, (n,). Raises as predict_proba does."""
         columns = self._checked_outputs(X).argmax(axis=1)
         return self.classes_[columns]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose label is predicted; one that training did not have never is.
+
+        Raises as predict_proba does, and DataError for labels of another kind than those of training.
+        """
+        check_is_fitted(self, "sizes_")
+        return super().score(X, samples.labels(y, samples.count(X), like=self.classes_), sample_weight)
 
     def evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Return the mean loss (nats for cross-entropy; without l2) and the accuracy over all rows.
