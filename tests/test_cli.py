@@ -31,6 +31,44 @@ def test_help_loads_nothing_heavy():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["settings"],
+        ["models"],
+        ["help", "train"],
+        ["train", "nowhere"],
+        ["train", "digits", "--epocs", "5"],
+        ["train", "digits", "--epochs", "many"],
+        ["train", "digits", "--repeats", "2", "--folds", "2"],
+        ["train", "{unclear}"],
+    ],
+)
+def test_what_needs_no_network_loads_none(arguments, tmp_path):
+    # Either may be the classes, the sites or what they hold.
+    for site in ("north", "south"):
+        for kind in ("cat", "dog"):
+            (tmp_path / site / kind).mkdir(parents=True)
+            (tmp_path / site / kind / "1.png").write_bytes(b"")
+    arguments = [word.format(unclear=tmp_path) for word in arguments]
+    code = (
+        f"import sys; from linnaea.cli import main; main({arguments!r}); "
+        "print(*sorted({'torch', 'timm', 'sklearn', 'scipy', 'pandas', 'altair'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0
+    assert ran.stdout.splitlines()[-1] == "", ran.stderr
+
+
+def test_help_may_be_asked_for_in_words(capsys):
+    asked = []
+    for words in (["help"], ["--help"], ["help", "open"], ["open", "--help"]):
+        assert main(words) == 0
+        asked.append(capsys.readouterr().out)
+    assert asked[0] == asked[1] != asked[2] == asked[3]
+    assert "--install-completion" in asked[0]
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == linnaea.__version__
@@ -80,6 +118,11 @@ def test_version(capsys):
             "--coverage must be a number; received 'much'.",
         ),
         (["describe", "resnet50", "--size", "big"], 2, "--size must be an integer; received 'big'."),
+        (
+            ["describe", "resnet50", "--format", "csv"],
+            2,
+            'Invalid value "csv" for --format. Choose from: "table", "json".',
+        ),
         (
             ["models", "--format", "xml"],
             2,

@@ -72,7 +72,7 @@ def test_a_process_bound_to_one_core_uses_one():
             {
                 "pod/memory.max": "1000\n",
                 "pod/memory.current": "700\n",
-                "pod/memory.stat": "anon 500\ninactive_file 200\n",
+                "pod/memory.stat": "anon 500\ninactive_file 150\nactive_file 50\n",
                 "memory.max": "max\n",
             },
             [500],
@@ -82,7 +82,7 @@ def test_a_process_bound_to_one_core_uses_one():
             {
                 "memory/memory.limit_in_bytes": "1000\n",
                 "memory/memory.usage_in_bytes": "600\n",
-                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 50\n",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 40\ntotal_active_file 10\n",
             },
             [450],
         ),

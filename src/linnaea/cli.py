@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "Compute a run's metrics again from its table of predictions, and draw its report again.",
     "predict": "Classify pictures with a trained network.",
     "compare": "Compare runs: one table, one page with overlaid graphs, and each pair's difference in words.",
+    "open": "Open the page of a run in the browser.",
     "resume": "Continue a run that was stopped, to the result that it would have had.",
     "rerun": "Repeat a run, and report whether it is the same bit for bit, or what differs.",
     "report": "Draw the report of a run again, from its run folder alone.",
@@ -50,6 +51,7 @@ for verb, summary in COMMANDS.items():
     app.command(
         f"linnaea.commands.{verb}:{verb}", name=verb, help=summary, sort_key=list(COMMANDS).index(verb)
     )
+app.register_install_completion_command(help="Let the shell complete commands and options with Tab.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,6 +103,8 @@ def _run(tokens: list[str]) -> int:
     debug = "--debug" in tokens
     if debug:
         tokens.remove("--debug")
+    if tokens[:1] == ["help"]:
+        tokens = [*tokens[1:], "--help"]
     typed = command_line.set(printable(command("linnaea", *tokens)))
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")

@@ -111,7 +111,8 @@ def memory_rations(root: Path = Path("/")) -> Iterator[int]:
             limit, taken = (int((place / f"memory.{name}").read_text()) for name in names)
             pairs = (line.split() for line in (place / "memory.stat").read_text().splitlines())
             held = {name: int(value) for name, value in pairs}
-            yield limit - taken + held["total_inactive_file" if first_version else "inactive_file"]
+            files = (f"{'total_' * first_version}{how}active_file" for how in ("in", ""))
+            yield limit - taken + sum(held[name] for name in files)
 
 
 def in_order(

@@ -115,11 +115,12 @@ def _made(total: int | None, unit: str, passing: bool) -> tuple[Any, bool]:
         clock = clock if total else progress.TimeElapsedColumn()
     return progress.Progress(
         "{task.description}",
-        progress.BarColumn(bar_width=24),
+        progress.BarColumn(bar_width=None if console.is_terminal else 24),
         *counts,
         clock,
         "{task.fields[numbers]}",
         console=console,
+        expand=console.is_terminal,
         # In a file the last state is all there is.
         transient=passing and watched,
     ), watched

@@ -52,7 +52,13 @@ def test_it_says_how_many_pictures_it_learned_from(tmp_path, monkeypatch, capsys
     assert main(["train", "digits", "--hidden", "4", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     found = json.loads((tmp_path / "run" / "run.json").read_text())["baselines"]
     assert 0.75 < found["a linear classifier on the pixels of 500 pictures"] < 0.95
-    assert "a linear classifier on the pixels of 500 pictures: " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "a linear classifier on the pixels of 500 pictures: " in told
+    # Four hidden units are far below it, which page and terminal say alike.
+    warned = "A linear classifier on the pixels does better: this network is not worth using."
+    assert f"Caution   {warned}" in told
+    assert warned in (tmp_path / "run" / "report.html").read_text()
+    assert "linnaea predict" not in told
 
 
 @pytest.mark.parametrize(("size", "expected"), [(2, 1), (5000, 0)])

@@ -29,7 +29,10 @@ def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
         "         → They are left out of training. If one is damaged, restore it or delete it.",
     ]
     assert f"warning  Exact copies of several labels · 1{NBSP}group of 2{NBSP}pictures" in lines
-    assert said.err.splitlines()[-1].split() == ["Page", "check.html"]
+    assert [" ".join(line.split()) for line in said.err.splitlines()[-2:]] == [
+        "Page check.html",
+        "Next look at them: linnaea open check.html",
+    ]
     assert "bar 2/copy.png" in (tmp_path / "check.html").read_text(encoding="utf-8")
 
 

@@ -141,15 +141,3 @@ def test_an_unfitted_classifier_says_so():
 
     with pytest.raises(NotFittedError):
         FineTuneClassifier().predict(np.zeros((1, 32, 32, 3), np.uint8))
-
-
-def test_validation_without_pictures_is_refused():
-    import numpy as np
-
-    from linnaea.errors import DataError
-
-    X = np.zeros((2, 32, 32, 3), np.uint8)
-    with pytest.raises(
-        DataError, match=r"validation_data holds no picture\. Leave it out, or give pictures\."
-    ):
-        FineTuneClassifier().fit(X, ["a", "b"], validation_data=(X[:0], []))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,17 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<dt>Plan</dt><dd>the probe only, on 16 views of each picture</dd>" in page
     assert "fine-tuning did not beat" not in told
+
+
+def test_a_budget_that_cannot_be_met_is_told_before_the_plan(tiles, tmp_path, capsys):
+    assert main(["train", str(tiles), *SMALL[:-2], "--budget", "1s", "--out", str(tmp_path / "r")]) == 0
+    told = capsys.readouterr().err
+    (line,) = [line for line in told.splitlines() if line.startswith("Budget")]
+    assert re.fullmatch(
+        r"Budget +1\.0 s is too short here: expect about [\d.]+ s\. --budget \d+0s would be met\.", line
+    )
+    planned = "Plan      the probe only, on 1 view of each picture. That is the least there is"
+    assert told.index(line) < told.index(planned)
 
 
 @pytest.mark.parametrize(

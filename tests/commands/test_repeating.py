@@ -174,6 +174,10 @@ def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
     assert [labels[(folds.parent / s.path).resolve()] for s in found[:2]] == [s.suggested for s in found[:2]]
     assert main(["relabel", str(table), str(decisions), "--out", str(new)]) == 1
     assert "new.csv exists already. Choose another place with --out." in capsys.readouterr().err
+    # What is wrong with the decisions is told first: another place would not help.
+    decisions.write_text("path,label\nnowhere.png,bar 0\n")
+    assert main(["relabel", str(table), str(decisions), "--out", str(new)]) == 1
+    assert "exists already" not in capsys.readouterr().err
 
 
 def test_the_command_that_is_named_for_decisions_works_as_it_stands(folds, tmp_path, monkeypatch):

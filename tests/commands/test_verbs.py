@@ -67,6 +67,7 @@ def test_compare_writes_a_page_and_says_the_difference_in_words(trained, run, tm
     assert main(["compare", str(trained), str(run), "--out", str(page)]) == 0
     told = capsys.readouterr()
     assert "11 pictures" in told.err
+    assert told.err.splitlines()[-1] == f"Next      look at it: linnaea open {page}"
     assert "<html" in page.read_text()
     assert "two" in told.out
 

@@ -1,5 +1,6 @@
 """Sentences at the numbers where they break: none, one, two."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def facts(said, **info):
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("aa bb", "It made no mistake."),
+        (" ".join(["aa bb"] * 10), "It made no mistake on these pictures."),
         ("aa ab", "It made 1 mistake: it classified ‘a’ as ‘b’."),
         ("ab ab", "It made 2 mistakes, each time classifying ‘a’ as ‘b’."),
         ("ab bc", "It made 2 mistakes, no two of them alike."),
@@ -114,3 +115,14 @@ def test_the_terminal_says_of_how_many_pictures(number, tested, tmp_path, capsys
     show_result(run)
     told = " ".join(capsys.readouterr().err.split())
     assert told.startswith(f"Result 100.0 % of {tested} right (95 %: 20.0 to 100.0) always the largest class")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "value", "written"),
+    [(5, 0.97123, "0.97"), (119, 0.97123, "0.971"), (21000, 0.971234, "0.97123"), (None, 0.971234, "0.97123"),
+     (12, 0.000138, "< 0.01"), (12, 0.0, "0.00")],
+)  # fmt: skip
+def test_a_number_has_no_more_decimals_than_its_pictures_bear(pictures, value, written):
+    meaning = formatting.meaning_of("macro_auc")
+    meaning = replace(meaning, decimals=formatting.decimals_of(meaning, pictures))
+    assert formatting.metric_text(meaning, value).replace(formatting.NBSP, " ") == written

@@ -80,6 +80,7 @@ class Classifier(Protocol):
     # The linear classifier on features of the network before fine-tuning; what was done with a budget.
     probe_: Any = None
     plan_: Any = None
+    least_seconds_: float | None = None
     # What the next fit goes on from.
     _loaded_state: TrainingState | None = None
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from linnaea.commands import terminal
 from linnaea.errors import printable
 from linnaea.runs.folder import RunFolder, refuse_own_file
+from linnaea.text import command
 
 if TYPE_CHECKING:
     from linnaea.data.dataset import Dataset
@@ -80,7 +81,26 @@ def check(
     if page is not None:
         build_check(dataset, problems, page)
         terminal.print_line("Page", terminal.shown_path(page))
+        if format == "table":
+            opened = {"data_dir": data_dir, "layout": layout}
+            terminal.print_line("Next", *_next(data, opened, problems, page))
     return problems
+
+
+def _next(data: str, opened: dict[str, Any], problems: Sequence["Problem"], page: Path) -> list[str]:
+    """Return what to do after a check: look at what was found; train, where no error stands in the way.
+
+    opened: options that train takes as well; None for those that were not given.
+    """
+    found = [problem for problem in problems if problem.severity in ("error", "warning")]
+    lines = [f"look at them: {command('linnaea', 'open', terminal.shown_path(page))}"] if found else []
+    if not any(problem.severity == "error" for problem in found):
+        given = [
+            (f"--{name.replace('_', '-')}", value) for name, value in opened.items() if value is not None
+        ]
+        options = [word for pair in given for word in pair]
+        lines.append(f"train: {command('linnaea', 'train', data, *options)}")
+    return lines
 
 
 def show_problems(problems: Sequence["Problem"]) -> None:

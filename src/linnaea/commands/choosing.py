@@ -111,6 +111,20 @@ def new_classifier(recipe: Recipe) -> Any:
     return chosen
 
 
+def refuse_repeats_of_folds(recipe: Recipe) -> None:
+    """Raise SettingError for what no number of runs can do, before any data is read."""
+    if recipe.repeats and recipe.folds:
+        raise SettingError(
+            f"repeats is {recipe.repeats} and folds is {recipe.folds}; runs are either repeats or folds.",
+            "Leave one of them out.",
+        )
+    if recipe.folds and recipe.split_from:
+        raise SettingError(
+            f"folds is {recipe.folds} and split_from is {recipe.split_from}; folds are drawn anew.",
+            "Leave one of them out.",
+        )
+
+
 def refuse_beside_budget(recipe: Recipe) -> None:
     """Raise SettingError naming what the plan of a budget would override, or has no time for."""
     if recipe.budget is not None and recipe.learning_curve:

@@ -2,7 +2,7 @@
 
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -11,6 +11,18 @@ from linnaea.errors import DataError
 from linnaea.runs.folder import RunFolder, refuse_own_file
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import command, counted, duration, listed, percent
+
+if TYPE_CHECKING:
+    from linnaea.evaluation.comparison import Comparison
+
+
+class _Pair(NamedTuple):
+    """Two runs by name, the more accurate first and with its folder, and their comparison."""
+
+    better: str
+    worse: str
+    path: Path
+    result: "Comparison"
 
 
 def compare(
@@ -38,7 +50,8 @@ def compare(
     for group in groups:
         group.refuse_unevaluated(group.evaluated())
     # Before anything is printed or written: a comparison of different pictures would be none.
-    sentences = _sentences(folders, common) + _group_sentences(groups, common)
+    compared = _compared(folders, common)
+    sentences = _sentences(compared, common) + _group_sentences(groups, common)
     # Before anything is printed: the page reads everything that a run left, and refuses what is damaged.
     if groups:
         page = build_group_comparison(folders, groups, out, common=common)
@@ -55,7 +68,18 @@ def compare(
     for sentence in sentences:
         terminal.print_line("", sentence)
     terminal.print_line("Page", terminal.shown_path(page))
+    terminal.print_line("Next", *_next(compared, page))
     return page
+
+
+def _next(compared: list[_Pair], page: Path) -> list[str]:
+    """Return what to do after a comparison: look at it, and which run to use, where one is better."""
+    lines = [f"look at it: {command('linnaea', 'open', terminal.shown_path(page))}"]
+    # The first pair are the two most accurate.
+    if compared and compared[0].result.decided:
+        best = terminal.shown_path(compared[0].path)
+        lines.append(f"classify new pictures with the best: {command('linnaea', 'predict', best, 'PICTURE')}")
+    return lines
 
 
 def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> None:
@@ -65,7 +89,7 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
         Run folder's name → {"accuracy": …}, shown in a column of its own.
     """
     terminal.results.print(runs_table(folders, reported))
-    for sentence in _sentences(folders, common=False):
+    for sentence in _sentences(_compared(folders, common=False), common=False):
         terminal.print_line("", sentence)
 
 
@@ -129,32 +153,41 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _sentences(folders: list[RunFolder], common: bool) -> list[str]:
-    """Return the difference of each neighbouring pair in words.
+def _compared(folders: list[RunFolder], common: bool) -> list[_Pair]:
+    """Return each neighbouring pair in order of accuracy, the most accurate first.
 
     Raises DataError for two runs that were not tested on the same pictures, unless common, and for a table
     that was edited.
     """
     from linnaea.evaluation import comparison
     from linnaea.report.comparison import distinct_names
-    from linnaea.report.sentences import difference
     from linnaea.runs.tables import is_there, read_test_table
 
-    ranked: list[tuple[float, str, Any]] = []
+    ranked: list[tuple[float, str, Path, Any]] = []
     for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
         if is_there(folder, "test"):
-            ranked.append((0.0, name, read_test_table(folder)))
+            ranked.append((0.0, name, folder.path, read_test_table(folder)))
     if common:
-        tables = comparison.on_common_pictures([table for _, _, table in ranked])
-        ranked = [(0.0, name, table) for (_, name, _), table in zip(ranked, tables, strict=True)]
-    ranked = [(float((table.predicted == table.true).mean()), name, table) for _, name, table in ranked]
+        tables = comparison.on_common_pictures([table for *_, table in ranked])
+        ranked = [(*others, table) for (*others, _), table in zip(ranked, tables, strict=True)]
+    ranked = [(float((table.predicted == table.true).mean()), *names, table) for _, *names, table in ranked]
     ranked.sort(key=lambda item: -item[0])
-    sentences = []
-    for (_, better, a), (_, worse, b) in pairwise(ranked):
+    pairs = []
+    for (_, better, path, a), (_, worse, _, b) in pairwise(ranked):
         try:
             result = comparison.compare(a, b, common=common)
         except DataError as error:
             raise DataError(f"{better} and {worse}: {error.message}", error.cure) from error
+        pairs.append(_Pair(better, worse, path, result))
+    return pairs
+
+
+def _sentences(compared: list[_Pair], common: bool) -> list[str]:
+    """Return the difference of each pair in words; common: of the pictures that both were tested on."""
+    from linnaea.report.sentences import difference
+
+    sentences = []
+    for better, worse, _, result in compared:
         words = f"{better} and {worse}: {difference(result, better, worse)}"
         # What shows no difference names the pictures already.
         sentences.append(

@@ -33,6 +33,7 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
         Output format: table for people, json for programs.
     """
     from linnaea.commands.evaluating import recompute
+    from linnaea.commands.pipeline import print_caveats
     from linnaea.report import sentences
     from linnaea.report.page import build_report
 
@@ -48,12 +49,9 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     else:
         terminal.print_line("Pictures", f"{metrics['accuracy']['pictures']:,} in the test set")
         terminal.results.print(metrics_table(metrics))
-        for label, sentence in (
-            ("Groups", sentences.in_groups),
-            ("Sets", sentences.broken_sets),
-            ("Alarms", sentences.false_alarms),
-        ):
+        for label, sentence in (("Groups", sentences.in_groups), ("Alarms", sentences.false_alarms)):
             terminal.print_line(label, *filter(None, [sentence(metrics)]))
+        print_caveats(folder)
     return metrics
 
 
@@ -118,14 +116,14 @@ def metrics_table(metrics: dict[str, Any]) -> Any:
     """Return metrics with their intervals as a table, by the names and in the units of the report."""
     from linnaea.report import formatting
 
-    rows = []
+    rows, pictures = [], metrics["accuracy"]["pictures"]
     for key, metric in metrics.items():
         # What could not be had has a reason instead of a value.
         if key in SYNONYMS or metric.get("reason"):
             continue
         meaning = formatting.meaning_of(key)
         shares = meaning.percent or meaning.points
-        digits, scale = (2, 100) if shares else (min(meaning.decimals, 4), 1)
+        digits, scale = (2, 100) if shares else (formatting.decimals_of(meaning, pictures), 1)
         unit = " %" if meaning.percent else " points" if meaning.points else ""
         value = "–" if metric["value"] is None else f"{scale * metric['value']:.{digits}f}{unit}"
         bounds = "–"

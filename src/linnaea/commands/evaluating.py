@@ -86,6 +86,8 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
     Writes predictions.csv, metrics.json and the worst mistakes, and in run.json what the scores are compared
     with, on what each choice was made, and how often this test set was evaluated before.
     """
+    from linnaea.evaluation.baselines import difference
+
     predictions, features = _predicted(classifier, study, "test")
     tables.write_table(run, "test", predictions)
     if calibrated.score is not None:
@@ -93,8 +95,12 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
         ood.write(run, calibrated.score, flagged)
     count_evaluation(run, study)
     recompute(run)
+    right, answers = predictions.predicted == predictions.true, baselines(study, classifier, predictions)
     run.update_info(
-        baselines=baselines(study, classifier, predictions.predicted),
+        baselines={name: float(of_baseline.mean()) for name, of_baseline in answers.items()},
+        baseline_differences={
+            name: difference(right, of_baseline, predictions.groups) for name, of_baseline in answers.items()
+        },
         chosen=_choices(run, calibrated.validation, calibrated.score),
     )
     keep_mistakes(run, study, classifier, predictions)
@@ -223,21 +229,21 @@ def _predicted(classifier: Any, study: Study, split: str) -> tuple[Predictions, 
     return table, features
 
 
-def baselines(study: Study, classifier: Any, predicted: np.ndarray) -> dict[str, float]:
-    """Return run.json's "baselines": name → accuracy on the test set, the strongest kind first.
+def baselines(study: Study, classifier: Any, predictions: Predictions) -> dict[str, np.ndarray]:
+    """Return name → which test pictures a baseline has right, bool (n,), the strongest kind first.
 
     Of a pretrained network its probe alone, of networks on pixels a linear classifier, if one can be had in
     a few seconds; always predicting the largest class.
 
-    predicted: the class names that the classifier gives the test pictures, (n,).
+    predictions: the classifier's own of the test set.
     """
     X, y = study.test
-    accuracies = {}
+    right = {}
     if classifier.probe_ is not None:
-        alone = predicted
+        alone = predictions.predicted
         if classifier.kept_ != "probe":
             alone = classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
-        accuracies["the probe alone"] = float((y == alone).mean())
+        right["the probe alone"] = y == alone
     names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
     if not classifier.takes_photographs:
         learned, targets = _learned_from(study, len(names))
@@ -246,8 +252,8 @@ def baselines(study: Study, classifier: Any, predicted: np.ndarray) -> dict[str,
             weights = (counts / np.unique(targets, return_counts=True)[1])[np.searchsorted(names, targets)]
             named = linear_classifier(learned, targets, weights, X)
             of = f" of {len(learned):,} pictures" if len(learned) < counts.sum() else ""
-            accuracies[f"a linear classifier on the pixels{of}"] = float((y == named).mean())
-    return {**accuracies, "always the largest class": float((y == names[counts.argmax()]).mean())}
+            right[f"a linear classifier on the pixels{of}"] = y == named
+    return {**right, "always the largest class": y == names[counts.argmax()]}
 
 
 def linear_classifier(X: np.ndarray, y: np.ndarray, weights: np.ndarray, X_new: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
@@ -96,6 +95,8 @@ def _probes(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np
 
 def _retrained(classifier: Any, study: Study, subsets: list[np.ndarray]) -> list[np.ndarray]:
     """Train again on each subset; what was learned from all pictures is there already."""
+    from sklearn.base import clone
+
     (X, y), validation = study.pair("train"), study.pair("val")
     answers = []
     for rows in subsets[:-1]:

@@ -16,13 +16,13 @@ def models(*, search: str = "", format: Literal["table", "json"] = "table") -> l
     format
         Output format: table for people, json for programs.
     """
-    # timm is a second's import: --help should not wait for it.
-    import timm
-
-    from linnaea.classifiers.finetune.backbones import SHORT_NAMES
+    from linnaea.classifiers.finetune.short_names import SHORT_NAMES
 
     names = [name for name in SHORT_NAMES if search.lower() in name]
     if search:
+        # A second's import, which the short names do without.
+        import timm
+
         # timm has an efficientnet_lite0 too; under that name --model takes the short name's.
         matching = timm.list_models(f"*{search.lower()}*")
         names += [name for name in matching if name not in SHORT_NAMES]
@@ -40,21 +40,23 @@ def models(*, search: str = "", format: Literal["table", "json"] = "table") -> l
         table.add_row(row["name"], str(row["size"]), row["weights"])
     terminal.results.print(table)
     if not search:
-        listed = {*SHORT_NAMES, *(row["timm"].partition(".")[0] for row in rows)}
-        total = len(set(timm.list_models()) - listed)
-        terminal.print_line("", f"and {total:,} more of timm's: linnaea models --search WORD")
+        terminal.print_line("", "and more than a thousand of timm's: linnaea models --search WORD")
     return rows
 
 
 def _row(name: str) -> dict[str, Any]:
     """Return one network as plain values: name, timm's name, the side of its pictures, its weights."""
-    from linnaea.classifiers.finetune.backbones import PACKAGED, resolve
+    from linnaea.classifiers.finetune.short_names import KNOWN, PACKAGED
+
+    if name in KNOWN:
+        known = KNOWN[name]
+        weights = "installed with Linnaea" if known.timm == PACKAGED else f"hub: timm/{known.weights}"
+        return {"name": name, "timm": known.timm, "size": known.size, "weights": weights}
+    from linnaea.classifiers.finetune.backbones import resolve
 
     backbone = resolve(name)
     config = backbone.config
-    if backbone.timm_name == PACKAGED:
-        weights = "installed with Linnaea"
-    elif config.has_weights:
+    if config.has_weights:
         weights = f"hub: {config.hf_hub_id}" if config.hf_hub_id else f"{config.url}"
     else:
         weights = "none; pass --weights FILE"

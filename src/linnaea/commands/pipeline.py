@@ -54,7 +54,7 @@ def run(
         folder.flush()
         # Calibrate also what was stopped, which can answer then; not a network that learned nothing.
         if classifier.history_:
-            with phases.measure("evaluate"):
+            with phases.measure("evaluate"), terminal.waiting("Evaluating"):
                 calibrated = evaluating.calibrate(folder, classifier, study)
                 if stopped is None:
                     evaluating.evaluate(folder, classifier, study, calibrated)
@@ -155,7 +155,7 @@ def _close(
             finished=provenance.now(),
         )
         run.flush()
-        with phases.measure("report"):
+        with phases.measure("report"), terminal.waiting("Drawing the report"):
             stops.reopen(DRAWING)
             try:
                 build_report(run)
@@ -202,7 +202,7 @@ def _how_far(run: RunFolder) -> str:
 
 
 def show_result(run: RunFolder) -> None:
-    """Print the headline: accuracy with its interval, beside the baseline."""
+    """Print the headline, accuracy with its interval beside the baselines, and what else to know of it."""
     info, metrics = run.info, run.metrics()
     if not metrics:
         return
@@ -211,8 +211,26 @@ def show_result(run: RunFolder) -> None:
     tested = counted(info.data.splits["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
-    remarks = [_without_leaks(metrics), baselines, *sentences.remarks(metrics)]
+    remarks = [baselines, *sentences.remarks(metrics)]
     terminal.print_line("Result", headline, *filter(None, remarks), *_kept(run))
+    print_caveats(run)
+
+
+def print_caveats(run: RunFolder) -> None:
+    """Print what the page of a run says before its result; of one of several, without the explanations."""
+    from linnaea.report.caveats import caveats
+    from linnaea.report.facts import read_numbers
+
+    for caveat in caveats(read_numbers(run)):
+        terminal.print_line("Caution", caveat.title if run.info.one_of else f"{caveat.title} {caveat.text}")
+
+
+def print_next(run: RunFolder) -> None:
+    """Print what to do with a run that is finished."""
+    from linnaea.report.facts import read_numbers
+    from linnaea.report.next_steps import lines_after_training
+
+    terminal.print_line("Next", *lines_after_training(read_numbers(run), terminal.shown_path(run.path)))
 
 
 def _show_stopped(run: RunFolder, calibrated: evaluating.Calibrated) -> None:
@@ -223,17 +241,6 @@ def _show_stopped(run: RunFolder, calibrated: evaluating.Calibrated) -> None:
         seen = f"{percent(right)} of {counted(len(table), 'validation picture')} right"
     asked = command("linnaea", "evaluate", terminal.shown_path(run.path))
     terminal.print_line("Stopped", seen, f"the test set stays unopened; to open it now: {asked}")
-
-
-def _without_leaks(metrics: dict[str, Any]) -> str:
-    """Return the accuracy on the test pictures that are in no other set; "" where nothing leaks."""
-    clean = metrics.get("accuracy_without_leaks")
-    if clean is None:
-        return ""
-    if clean["value"] is None:
-        return "every test picture leaks: the accuracy says nothing about new pictures"
-    leaked = clean["leaked"]
-    return f"without the {leaked:,} that leak{'s' * (leaked == 1)}: {terminal.interval(clean)}"
 
 
 def _kept(run: RunFolder) -> list[str]:

@@ -119,6 +119,8 @@ def predict(
     unread = sum("error" in answer for answer in answers)
     if score is not None and unread < len(answers):
         terminal.print_line("Alarms", *_of_alarms(folder, score, answers))
+    if format == "table":
+        terminal.print_line("Next", *_next(folder, answers))
     if unread:
         of = counted(len(answers), "picture")
         raise LinnaeaError(f"{unread} of {of} could not be read.", "See the reasons above.")
@@ -193,6 +195,22 @@ def _of_light(unusual: list[str], taken_as: TakenAs) -> str:
         f"from, whose mean level is {low:.0f} to {high:.0f} of 255 ({listed(unusual, 3)}): stored in other "
         "numbers, perhaps, or taken in another light"
     )
+
+
+def _next(folder: RunFolder, answers: list[dict[str, Any]]) -> list[str]:
+    """Return which answers a person should look at, in a sentence, or nothing."""
+    read = [answer for answer in answers if "error" not in answer]
+    threshold = folder.metrics().get("answered", {}).get("threshold")
+    unsure = [threshold is not None and answer["probability"] < threshold for answer in read]
+    unfamiliar = [bool(answer.get("ood")) for answer in read]
+    number = sum(map(any, zip(unsure, unfamiliar, strict=True)))
+    if not number:
+        return []
+    why = ["unfamiliar"] if any(unfamiliar) else []
+    if any(unsure):
+        why.append(f"below the confidence threshold of {percent(threshold)}")
+    of = counted(len(read), "answer")
+    return [f"look at {number:,} of {of} yourself: {plural(number, 'it is', 'they are')} {' or '.join(why)}"]
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:

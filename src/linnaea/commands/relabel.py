@@ -46,9 +46,9 @@ def relabel(
         raise UsageError(
             f"{target} does not end in .csv.", "linnaea train recognises a table by that ending."
         )
+    new = relabelled(dataset, read_decisions(decisions, dataset), target)
     if target.exists():
         raise DataError(f"{target} exists already.", text.elsewhere())
-    new = relabelled(dataset, read_decisions(decisions, dataset), target)
     files.write_text(target, new.text)
     summary = f"{new.changed:,} changed · {new.confirmed:,} confirmed · {new.left_out:,} left out"
     emptied = f"no picture is left of: {', '.join(new.emptied)}"

@@ -10,7 +10,7 @@ from linnaea.commands import checkpointing, choosing, label_issues, pipeline, st
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.study import Study
 from linnaea.data.split import Split
-from linnaea.errors import DataError, SettingError
+from linnaea.errors import DataError
 from linnaea.runs import provenance
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RunFolder
@@ -37,20 +37,6 @@ class Plan:
 
     recipe: Recipe
     split: Split
-
-
-def check_asked(recipe: Recipe) -> None:
-    """Raise SettingError for what no number of runs can do, before any data is read."""
-    if recipe.repeats and recipe.folds:
-        raise SettingError(
-            f"repeats is {recipe.repeats} and folds is {recipe.folds}; runs are either repeats or folds.",
-            "Leave one of them out.",
-        )
-    if recipe.folds and recipe.split_from:
-        raise SettingError(
-            f"folds is {recipe.folds} and split_from is {recipe.split_from}; folds are drawn anew.",
-            "Leave one of them out.",
-        )
 
 
 def train_many(
@@ -249,3 +235,4 @@ def print_summary(group: RunGroup) -> None:
         alarms = f"more familiar pictures than allowed are flagged as unfamiliar in run {listed(broken)}"
         terminal.print_line("Alarms", f"{alarms}: see its report")
     terminal.print_line("Report", terminal.shown_path(group.path / "report.html"))
+    terminal.print_line("Next", f"look at it: {command('linnaea', 'open', terminal.shown_path(group.path))}")

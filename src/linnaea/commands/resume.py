@@ -87,6 +87,7 @@ def _go_on(folder: RunFolder) -> RunFolder:
         checkpointing.prepare(folder, checkpoint, classifier.compute_device)
         pipeline.run(folder, chosen, classifier, pictures, phases, checkpoint)
     terminal.print_line("Report", terminal.shown_path(folder.path / "report.html"))
+    pipeline.print_next(folder)
     return folder
 
 

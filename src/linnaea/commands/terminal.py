@@ -73,6 +73,17 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal what a person waits for, as long as it lasts; no bar may be shown meanwhile."""
+    if not messages.is_terminal:
+        yield
+        return
+    # Of ASCII letters: a console may have no others.
+    with messages.status(f"{what} …", spinner="line"):
+        yield
+
+
 class EpochBar:
     """One line that shows how far training is: a listener for on_epoch, and on_step where epochs are long.
 
@@ -86,9 +97,15 @@ class EpochBar:
         self._wide = messages.width >= 110
         self._progress = Progress(
             TextColumn(f"[bold]{'Epoch':<{LABEL_WIDTH}}[/bold]{{task.fields[epoch]}}/{{task.total:.0f}}"),
-            BarColumn(bar_width=22 if self._wide else 8, complete_style="cyan", finished_style="cyan"),
+            BarColumn(
+                bar_width=None if messages.is_terminal else 22 if self._wide else 8,
+                complete_style="cyan",
+                finished_style="cyan",
+            ),
             TextColumn("{task.fields[status]}"),
             console=messages,
+            # As wide as the terminal, whose width may change; a file has none.
+            expand=messages.is_terminal,
         )
         self._task = self._progress.add_task("epoch", total=epochs, epoch=0, status="starting")
         self._seconds = 0.0
@@ -126,8 +143,9 @@ class EpochBar:
         """
         speed = done / max(seconds, 1e-9)
         if stage:
-            share = f"{stage}, {done:,} of {total:,} pictures"
-            self._progress.update(self._task, completed=0, status=f"{share}   {speed:,.0f} pictures/s")
+            share = f"{stage}, {done:,} of {total:,} pictures   {speed:,.0f} pictures/s"
+            left = f"   {duration((total - done) / speed)} left" if done < total else ""
+            self._progress.update(self._task, completed=0, status=share + left)
         else:
             self._show(self._done + done / total, speed, self._seconds + seconds)
 

@@ -6,11 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from linnaea.commands import choosing, learning_curve, pipeline, repeating, study, terminal
-from linnaea.data import sources
 from linnaea.runs.folder import RunFolder
-from linnaea.runs.guard import claimed, claimed_free, refuse_claimed
-from linnaea.runs.provenance import Phases
 from linnaea.runs.settings import CommonSettings, parse_assignments
 
 
@@ -57,18 +53,30 @@ def train(
     others
         Any setting of Recipe that is not listed here, by its name: --dropout 0.5 is --set dropout=0.5.
     """
+    from linnaea.data import sources
+    from linnaea.runs.provenance import Phases
+
     phases = Phases()
     # cyclopts hands the words of unlisted options on as they stand on the command line.
     unlisted = {name.replace("-", "_"): value for name, value in others.items()}
     asked = {**parse_assignments(set_), **unlisted, **_asked(settings)}
-    # Before the classifier: torch alone takes seconds to load.
+    # What is heavy is loaded last, torch alone takes seconds: a mistake is reported before.
     sources.check_source(data)
+    from linnaea.commands import choosing, terminal
+
     where = None if data_dir is None else str(data_dir)
     opened = {"data": str(data), "data_dir": where, "strict": strict, "folder": str(Path.cwd())}
     chosen = replace(choosing.resolve_recipe(recipe, asked, data), opened=opened)
-    repeating.check_asked(chosen.recipe)
-    classifier = choosing.new_classifier(chosen.recipe)
+    choosing.refuse_repeats_of_folds(chosen.recipe)
+    if data not in sources.NAMES:
+        # Listed once more when it is read, which takes longer by far.
+        sources.open_dataset(data, layout=chosen.recipe.layout)
     choosing.refuse_beside_budget(chosen.recipe)
+    with terminal.waiting("Starting"):
+        classifier = choosing.new_classifier(chosen.recipe)
+        from linnaea.commands import learning_curve, pipeline, repeating, study
+        from linnaea.runs.guard import claimed, claimed_free, refuse_claimed
+
     if out is not None:
         refuse_claimed(out)
         RunFolder.refuse_taken(out, overwrite=overwrite)
@@ -86,6 +94,7 @@ def train(
         run = RunFolder.create(folder, overwrite=overwrite)
         pipeline.run(run, chosen, classifier, pictures, phases)
     terminal.print_line("Report", terminal.shown_path(run.path / "report.html"))
+    pipeline.print_next(run)
     return run
 
 

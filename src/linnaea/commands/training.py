@@ -1,5 +1,6 @@
 """Training: a network learns from the training set, with its history, checkpoints and progress bar."""
 
+import math
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,8 +15,10 @@ from linnaea.runs.events import EventWriter
 from linnaea.runs.folder import NETWORK, RunFolder
 from linnaea.runs.settings import Recipe
 from linnaea.signals import Stops
-from linnaea.text import duration, percent
+from linnaea.text import duration, option, percent
 
+# Of the time that a training is expected to take, a budget that it keeps to for sure.
+ENOUGH = 1.25
 # What a run still does once its test set is predicted: metrics, the worst mistakes, the report.
 CLOSING_SECONDS, CLOSING_SECONDS_A_PICTURE = 5.0, 0.003
 
@@ -39,13 +42,14 @@ def fit(
     """
     X, y = study.pair("train")
     validation = study.pair("val") if len(study.rows("val")) else None
-    _set_up(classifier, study, recipe, elapsed)
+    before = _set_up(classifier, study, recipe, elapsed)
     checkpointer = Checkpointer(run, recipe, stops, classifier.compute_device)
     asked = classifier.get_params()
     bar = terminal.EpochBar(asked["epochs"], probed=asked.get("probe", False))
     if checkpoint is not None:
         bar.catch_up(checkpointing.go_on_from(checkpoint, classifier, run.info), len(X))
     stopped: BaseException | None = None
+    warned: list[bool] = []
     with ExitStack() as open_things:
         events = open_things.enter_context(EventWriter(run.path)) if recipe.tensorboard else None
 
@@ -62,6 +66,9 @@ def fit(
             checkpointer.epoch_over(trained)
 
         def follow(stage: str, done: int, total: int, seconds: float) -> None:
+            if classifier.least_seconds_ is not None and not warned:
+                warned.append(True)
+                _warn_of_budget(run, recipe, before + classifier.least_seconds_)
             _show_plan(classifier, bar)
             if classifier.takes_photographs:  # the steps of others are too short to be shown
                 bar.step(stage, done, total, seconds)
@@ -88,8 +95,12 @@ def fit(
     return stopped
 
 
-def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> None:
-    """Give the classifier the settings that follow from the study and from the time that is left."""
+def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> float:
+    """Give the classifier the settings that follow from the study and from the time that is left.
+
+    Returns the seconds of the budget that are not the classifier's.
+    """
+    closing = 0.0
     if recipe.budget is not None:
         tested = len(study.rows("test"))
         closing = CLOSING_SECONDS + CLOSING_SECONDS_A_PICTURE * tested
@@ -101,6 +112,28 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> No
             pictures_after=tested,
             pictures_after_tuning=after,
         )
+    return elapsed + closing
+
+
+def _warn_of_budget(run: RunFolder, recipe: Recipe, seconds: float) -> None:
+    """Print that the budget cannot be met, and which could: so many seconds are expected."""
+    asked, several, each = recipe.budget or 0.0, 1, ""
+    if run.info.one_of is not None and run.info.one_of.of:
+        several = run.info.one_of.of
+        each = f" for each of {several} runs"
+    terminal.print_line(
+        "Budget",
+        f"{duration(asked)}{each} is too short here: expect about {duration(seconds)}. "
+        f"{option('budget', _round_time(ENOUGH * several * seconds))} would be met.",
+    )
+
+
+def _round_time(seconds: float) -> str:
+    """Return a round length of time, at least so long, as an option takes it: 40s, 3m, 25m."""
+    if seconds <= 60:
+        return f"{10 * math.ceil(seconds / 10)}s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes if minutes <= 10 else 5 * math.ceil(minutes / 5)}m"
 
 
 def _show_plan(classifier: Any, bar: terminal.EpochBar) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
 from linnaea.evaluation import clustered
@@ -63,6 +62,8 @@ def fit_temperature(validation: Predictions) -> float:
     def log_loss(log_temperature: float) -> float:
         colder = np.exp(-log_temperature)
         return float((logsumexp(log_p * colder, axis=1) - aim * colder).mean())
+
+    from scipy.optimize import minimize_scalar
 
     bounds = np.log(LOWEST), np.log(HIGHEST)
     optimum = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import binom
 
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
@@ -73,10 +72,17 @@ def compare(a: Predictions, b: Predictions, *, common: bool = False) -> Comparis
     _refuse_other_labels(a, b, rows_a, rows_b)
     right_a = (a.predicted == a.true)[rows_a]
     right_b = (b.predicted == b.true)[rows_b]
+    return compare_answers(right_a, right_b, clustered.joined(a.groups_of(rows_a), b.groups_of(rows_b)))
+
+
+def compare_answers(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None) -> Comparison:
+    """Compare as compare does what two models had right of the same pictures, each bool (n,).
+
+    groups: see clustered
+    """
     both_right, only_a = int((right_a & right_b).sum()), int((right_a & ~right_b).sum())
     only_b, both_wrong = int((~right_a & right_b).sum()), int((~right_a & ~right_b).sum())
     gains = right_a.astype(np.float64) - right_b
-    groups = clustered.joined(a.groups_of(rows_a), b.groups_of(rows_b))
     independent = clustered.independent(gains, groups)
     weight = independent / len(gains)
     low, high = paired_interval(*(weight * cell for cell in (both_right, only_a, only_b, both_wrong)))
@@ -102,6 +108,9 @@ def sign_flip_test(gains: np.ndarray) -> float:
     1935, The Design of Experiments, section 21). Of pictures that stand alone, whose gains are -1, 0 and 1,
     this is McNemar's exact test (McNemar 1947).
     """
+    # scipy.stats takes as long to import as everything else that a command needs to begin.
+    from scipy.stats import binom
+
     sizes = Counter(np.abs(gains).astype(int).tolist())
     sizes.pop(0, None)
     law = np.ones(1)  # of the sum of those that kept their sign, from 0

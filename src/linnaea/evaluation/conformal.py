@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 from scipy.special import betainc, betaincc, betaincinv
-from scipy.stats import betabinom
 
 from linnaea.evaluation import clustered
 
@@ -70,6 +69,8 @@ def chance(kept: int, drawn: int, below: float, independent: float) -> float:
 
     kept, drawn: independent ones. below: as for confidence.
     """
+    from scipy.stats import betabinom  # as in comparison: it takes long
+
     return float(betabinom.cdf(kept, drawn, below, independent + 1 - below)) if below > 0 else 1.0
 
 

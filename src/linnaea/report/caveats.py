@@ -1,20 +1,27 @@
-"""What a reader must know before relying on the score: leaks, earlier evaluations, choices on test."""
+"""What a reader must know before relying on the score, for the page and the terminal alike.
 
+Leaks, a network that is not worth using, too few test pictures, earlier evaluations, choices on test.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from linnaea.data.problems import KINDS
+from linnaea.evaluation import baselines, resolution
 from linnaea.report import formatting, sentences
 from linnaea.report.facts import RunFacts
-from linnaea.report.formatting import counted, percent
+from linnaea.report.formatting import NBSP, counted, percent
+from linnaea.text import option, plural
 
+LARGEST = "always the largest class"
 # Keys of "chosen" in the run.json of earlier versions.
 _RENAMED = {"none of the classes": "out-of-distribution threshold", "test part": "test set"}
 
 
 @dataclass(frozen=True)
 class Caveat:
-    """One warning that stands beside the score: what is so, what it means, and the names behind it."""
+    """One warning that stands beside the score: what is so, what it means and what helps, and names."""
 
     title: str
     text: str
@@ -29,10 +36,14 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     found = [
         _leaks(facts),
         _opened_before(facts),
+        _below_a_baseline(facts),
+        _no_better_than_the_largest(facts),
+        _few_pictures(facts),
         _scenes(facts),
         _easy_validation(facts),
         _reuse(facts),
         _chosen_on_test(facts),
+        _few_in_a_class(facts),
     ]
     return [caveat for caveat in found if caveat is not None]
 
@@ -62,6 +73,137 @@ def _leaks(facts: RunFacts) -> Caveat | None:
     elif len(paths) == facts.tested:
         text += " No test picture is free of leaks, so the score says nothing about new pictures."
     return Caveat("Test pictures leak into training.", text, paths, "Which pictures")
+
+
+def is_worth_using(facts: RunFacts) -> bool:
+    """Return False where a baseline is better than the network, or it no better than always one answer."""
+    return _below_a_baseline(facts) is None and _no_better_than_the_largest(facts) is None
+
+
+def _below_a_baseline(facts: RunFacts) -> Caveat | None:
+    """Warn where a linear classifier, which costs nothing, is better by more than chance explains."""
+    for name, of_baseline in facts.info.baselines.items():
+        linear, probe = name.startswith("a linear classifier"), name == "the probe alone"
+        apart = _difference(facts, name)
+        if not (linear or probe) or of_baseline is None or apart is None:
+            continue
+        if apart["difference"] < 0 and baselines.decided(apart):
+            less = formatting.between(-apart["high"], -apart["low"]).removesuffix(f"{NBSP}%")
+            if probe:
+                title = "Fine-tuning made this network worse than its probe."
+                cure = (
+                    f"Train again with {option('epochs', 0)}, which keeps the probe, or with more pictures."
+                )
+            else:
+                title = "A linear classifier on the pixels does better: this network is not worth using."
+                cure = (
+                    f"Train for more {option('epochs')}, with another {option('learning_rate')}, or let a "
+                    f"pretrained network learn: {option('model', 'efficientnet_lite0')}."
+                )
+            text = (
+                f"{name.capitalize()} classifies {percent(of_baseline)} of the test pictures correctly, this "
+                f"network {percent(facts.metric('accuracy') or 0.0)}: {less} points less, with 95{NBSP}% "
+                f"confidence. {cure}"
+            )
+            return Caveat(title, text)
+    return None
+
+
+def _no_better_than_the_largest(facts: RunFacts) -> Caveat | None:
+    """Warn of a network that has learned nothing, as far as its test set tells.
+
+    Where it has more right, and it is the few pictures that leave it open, they are the matter.
+    """
+    apart, of_baseline = _difference(facts, LARGEST), facts.info.baselines.get(LARGEST)
+    if apart is None or of_baseline is None or len(facts.info.data.classes) < 2 or _beats(apart):
+        return None
+    if apart["difference"] > 0 and resolution.too_wide(facts.metrics["accuracy"]):
+        return None
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (apart["low"], apart["high"]))
+    return Caveat(
+        f"This network is no better than always answering {_largest_class(facts)}.",
+        f"That is right for {percent(of_baseline)} of the test pictures, this network for "
+        f"{percent(facts.metric('accuracy') or 0.0)} (difference, 95{NBSP}%: {low} to {high} points): it may "
+        "have learned nothing. Train longer, with another learning rate or model, or with more pictures, and "
+        "look whether the labels are right.",
+    )
+
+
+def _few_pictures(facts: RunFacts) -> Caveat | None:
+    """Warn where the interval of the accuracy is so wide that it decides nothing."""
+    accuracy, interval, tested = facts.metrics["accuracy"], facts.interval("accuracy"), facts.tested
+    if interval is None or tested is None or not resolution.too_wide(accuracy):
+        return None
+    low, high = interval
+    pictures, each, groups = counted(tested, "test picture"), "", accuracy.get("groups")
+    if groups is not None and groups < tested:
+        pictures, each = f"{pictures} of {counted(groups, 'group')}", ", each of a group of its own"
+    text = f"The true accuracy may be anything between these, with 95{NBSP}% confidence."
+    apart = _difference(facts, LARGEST)
+    if apart is not None and len(facts.info.data.classes) > 1 and not _beats(apart):
+        text += f" Always answering {_largest_class(facts)} may be as good."
+    text += (
+        f" Collect {resolution.pictures_needed((low + high) / 2):,} or more{each}, or {_more_tests(facts)}"
+    )
+    return Caveat(f"{pictures} cannot tell {percent(low, 0)} from {percent(high, 0)}.", text)
+
+
+def _more_tests(facts: RunFacts) -> str:
+    """Return how more of the pictures that there are can be tests, as the end of a sentence."""
+    if facts.info.one_of is not None:
+        return "go by the page of all runs together."
+    drawn = "stratified" in (facts.info.data.protocol or "")
+    which = "each picture once" if drawn else "each picture of training and validation once"
+    return f"use {option('folds', 5)}, which tests {which}."
+
+
+def _few_in_a_class(facts: RunFacts) -> Caveat | None:
+    """Warn of classes that cannot be judged alone, where the whole test set can."""
+    if resolution.too_wide(facts.metrics["accuracy"]):
+        return None
+    rows = facts.rows("accuracy", "classes")
+    uncertain = resolution.uncertain_classes(rows)
+    if not uncertain:
+        return None
+    classes = f"{len(uncertain):,} of {counted(len(rows), 'class', 'classes')}"
+    fewest, most = uncertain[0]["pictures"], max(row["pictures"] for row in uncertain)
+    between = counted(most, "picture") if fewest == most else f"{fewest:,} to {counted(most, 'picture')}"
+    need = resolution.pictures_needed(0.5, resolution.WIDEST_OF_CLASS)
+    return Caveat(
+        f"{classes} {plural(len(uncertain), 'has', 'have')} too few test pictures to be judged alone.",
+        f"With {between} each, their recall is uncertain by more than "
+        f"{100 * resolution.WIDEST_OF_CLASS:.0f} points: do not conclude that one of them is recognised well "
+        f"or badly. Test {need:,} or more of each.",
+        tuple(_of_class(row) for row in uncertain),
+        "Which classes",
+    )
+
+
+def _of_class(row: Mapping[str, Any]) -> str:
+    low, high = row["recall_interval"]
+    pictures, right = row["pictures"], round(row["recall"] * row["pictures"])
+    between = formatting.between(low, high, 0)
+    return f"{row['class']}: {right:,} of {pictures:,} right (95{NBSP}%: {between})"
+
+
+def _difference(facts: RunFacts, baseline: str) -> Mapping[str, float] | None:
+    """Return accuracy minus that of a baseline, with its interval; None where there is none."""
+    of_baseline, paired = facts.info.baselines.get(baseline), facts.info.baseline_differences.get(baseline)
+    if of_baseline is None:
+        return None
+    if paired is not None:
+        return paired.model_dump()
+    return baselines.unpaired_difference(facts.metrics["accuracy"], of_baseline)
+
+
+def _beats(apart: Mapping[str, float]) -> bool:
+    return apart["difference"] > 0 and baselines.decided(apart)
+
+
+def _largest_class(facts: RunFacts) -> str:
+    """Return the class with the most training pictures in quotes, as evaluation chooses it among equals."""
+    counts = {name: of.get("train", 0) for name, of in sorted(facts.info.data.per_class.items())}
+    return f"‘{max(counts, key=counts.__getitem__)}’" if counts else "the largest class"
 
 
 def _scenes(facts: RunFacts) -> Caveat | None:

@@ -118,6 +118,11 @@ class RunFacts:
         return float(sum(seconds)) if seconds else None
 
 
+def read_numbers(run: RunFolder) -> RunFacts:
+    """Return the facts of a run that was evaluated a moment ago, without its tables and pictures."""
+    return RunFacts(run.path, run.info, run.history(), run.metrics(), None, calibration=run.calibration())
+
+
 def read_run(run: RunFolder) -> RunFacts:
     """Read what a run has left so far.
 

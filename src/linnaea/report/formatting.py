@@ -53,6 +53,11 @@ def decimals_for(low: float | None, high: float | None) -> int:
     return 2 if low is not None and high is not None and high - low < 0.002 else 1
 
 
+def decimals_of(meaning: "Meaning", pictures: int | None) -> int:
+    """Return the decimals of a plain number from so many pictures: no more than their number has digits."""
+    return meaning.decimals if not pictures else min(meaning.decimals, max(len(str(pictures)), 2))
+
+
 def number(value: float | None, decimals: int = 4) -> str:
     """Return a plain number, or a dash where there is none."""
     if value is None or not math.isfinite(value):
@@ -185,7 +190,7 @@ def metric_text(meaning: Meaning, value: float | None, interval: tuple[float, fl
         return percent(value, decimals_for(*(interval or (None, None))))
     if meaning.points:
         return f"{value * 100:.1f}{NBSP}points"
-    return number(value, meaning.decimals)
+    return _plain(value, meaning.decimals)
 
 
 def interval_text(meaning: Meaning, interval: tuple[float, float] | None) -> str:
@@ -195,7 +200,13 @@ def interval_text(meaning: Meaning, interval: tuple[float, float] | None) -> str
     low, high = interval
     if meaning.percent:
         return between(low, high, decimals_for(low, high))
-    return f"{number(low, meaning.decimals)} to {number(high, meaning.decimals)}"
+    return f"{_plain(low, meaning.decimals)} to {_plain(high, meaning.decimals)}"
+
+
+def _plain(value: float, decimals: int) -> str:
+    """Return a number, or that it is less than its decimals show."""
+    least = 10.0**-decimals
+    return f"<{NBSP}{least:.{decimals}f}" if 0 < value < least / 2 else number(value, decimals)
 
 
 def between(low: float, high: float, decimals: int = 1) -> str:

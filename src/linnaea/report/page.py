@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from linnaea.report import card, caveats, confusions, formatting, gallery, learning_curve, sections, trust
+from linnaea.report import (
+    card,
+    caveats,
+    confusions,
+    formatting,
+    gallery,
+    learning_curve,
+    next_steps,
+    sections,
+    trust,
+)
 from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import headline_figure, learning_curves
 from linnaea.report.svg import renderer
@@ -44,6 +54,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "curves": learning_curves(facts),
         "beginning": sections.beginning(facts),
         "caveats": caveats.caveats(facts),
+        "steps": next_steps.next_steps(facts),
         "confusion": confusions.confusion_section(facts),
         "worst": gallery.worst(facts, mistakes.pictures),
         "mistakes": mistakes,
@@ -73,6 +84,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         )
         if shown
     ]
+    context["sections"] = {ident for ident, _ in context["contents"]}
     return context
 
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from linnaea.evaluation import resolution
 from linnaea.evaluation.metrics import confusion
 from linnaea.report import formatting, sentences
 from linnaea.report.caveats import choices, kinds_of_problems
@@ -14,10 +15,12 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
+from linnaea.settings import SETTINGS
 from linnaea.text import command, natural_order
 
 MOST_NAMED = 3  # of the classes that one is equally often mistaken for
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
+_IN_PIXELS = {"size", "first_size"}
 # The headline, the section on trust, and a second name of balanced accuracy.
 SHOWN_ELSEWHERE = {"accuracy", "mean_per_class_accuracy", "answered", "accuracy_answered"}
 
@@ -71,7 +74,7 @@ def remark(facts: RunFacts) -> str:
     if "confused" not in entry:
         return ""
     if not confused:
-        return "It made no mistake."
+        return _no_mistake(entry)
     top, wrong = confused[0], entry["pictures"] - entry["correct"]
     made, what = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ as ‘{top['predicted']}’"
     if wrong == 1:
@@ -81,6 +84,15 @@ def remark(facts: RunFacts) -> str:
     if top["pictures"] == 1:
         return f"{made}, no two of them alike."
     return f"{made}; the most frequent, {formatting.times(top['pictures'])}, was classifying {what}."
+
+
+def _no_mistake(accuracy: Mapping[str, Any]) -> str:
+    """Return that nothing was mistaken, and of few pictures what that leaves open."""
+    made = f"It made no mistake on {'this picture' if accuracy['pictures'] == 1 else 'these pictures'}"
+    if not resolution.too_wide(accuracy):
+        return f"{made}."
+    wrong = percent(1 - accuracy["low"], 0)
+    return f"{made}; so few do not rule out that it is wrong on {wrong} of new ones."
 
 
 def beginning(facts: RunFacts) -> str:
@@ -119,6 +131,7 @@ def metric_rows(facts: RunFacts) -> list[dict[str, str]]:
         if name in SHOWN_ELSEWHERE or name.startswith(("ece_", "set_")):
             continue
         meaning = formatting.meaning_of(name, classes)
+        meaning = replace(meaning, decimals=formatting.decimals_of(meaning, facts.tested))
         line = meaning.meaning
         left_out = entry.get("left_out")
         if isinstance(left_out, list) and left_out:
@@ -247,7 +260,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "chosen": _chosen(facts),
         "plan": _plan(facts),
         # A setting without a value is one that this network does not have.
-        "recipe": [(key, written(value)) for key, value in info.recipe.items() if value is not None],
+        "recipe": [(key, _setting(key, value)) for key, value in info.recipe.items() if value is not None],
         "choices": choices(facts),
         "phases": phases,
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
@@ -322,6 +335,14 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{formatting.NBSP}GiB"))
     return rows
+
+
+def _setting(name: str, value: Any) -> str:
+    """Write one setting's value with its unit."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and name in SETTINGS and SETTINGS[name].kind == "seconds":
+        return formatting.duration(value)
+    return written(value) + (f"{formatting.NBSP}px" if is_number and name in _IN_PIXELS else "")
 
 
 def written(value: Any) -> str:

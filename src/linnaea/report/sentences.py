@@ -28,8 +28,8 @@ def sentence(words: str | None) -> str:
 
 
 def remarks(metrics: Metrics) -> list[str]:
-    """Return everything that a reader of metrics.json should know beside the numbers."""
-    found = (in_groups(metrics), calibration_error(metrics), broken_sets(metrics), false_alarms(metrics))
+    """Return what a reader of metrics.json should know beside the numbers and the caveats."""
+    found = (in_groups(metrics), calibration_error(metrics), false_alarms(metrics))
     return [words for words in found if words]
 
 

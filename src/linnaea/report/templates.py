@@ -1,5 +1,6 @@
 """The templates of this room → pages: one HTML file each that opens anywhere, without a connection."""
 
+import re
 import warnings
 from datetime import UTC, datetime
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from linnaea import files
 from linnaea.report.svg import renderer
@@ -47,13 +48,20 @@ def write_page(path: Path, template: str, **context: Any) -> Path:
 @cache
 def _environment() -> Environment:
     # A name that a template asks for and nobody gives is our mistake: StrictUndefined says so at once.
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["options"] = _options
+    return environment
+
+
+def _options(sentence: str) -> Markup:
+    """Return a sentence with the options of a command as code: a browser breaks lines at their hyphens."""
+    return Markup(re.sub(r"--[a-z][a-z-]*(?: [0-9]\w*)?", r"<code>\g<0></code>", str(escape(sentence))))
 
 
 @cache

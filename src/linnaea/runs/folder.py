@@ -415,7 +415,7 @@ class RunFolder:
         for name in ("predictions.csv", "metrics.json"):
             (self.path / name).unlink(missing_ok=True)
         self.clear_pictures()
-        self.update_info(baselines={}, chosen={})
+        self.update_info(baselines={}, baseline_differences={}, chosen={})
 
     def clear_pictures(self) -> None:
         """Remove the thumbnails of test pictures: they are named by rows of predictions.csv."""

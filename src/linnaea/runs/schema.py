@@ -167,6 +167,15 @@ class PlanInfo(_Strict):
     summary: _Text | None = None
 
 
+class Difference(_Strict):
+    """The network's accuracy minus a baseline's on the same test pictures; see evaluation.baselines."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: _Share
+
+
 class Leaks(_Strict):
     """The pictures of the test set that training or validation has as well; n of them, and of validation."""
 
@@ -281,6 +290,8 @@ class RunInfo(_Strict):
     versions: _Object = Field(default_factory=dict)
     git: Git | None = None
     baselines: dict[str, float | None] = Field(default_factory=dict)
+    # Of each baseline; older runs have none.
+    baseline_differences: dict[str, Difference] = Field(default_factory=dict)
     phases: dict[str, Phase] = Field(default_factory=dict)
     chosen: dict[str, _Text] = Field(default_factory=dict)
     chosen_epoch: _Count | None = None

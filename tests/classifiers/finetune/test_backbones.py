@@ -18,8 +18,6 @@ from scipy.io import loadmat
 
 from linnaea.classifiers.finetune import backbones
 from linnaea.classifiers.finetune.backbones import (
-    PACKAGED,
-    SHORT_NAMES,
     build_backbone,
     classifier_name,
     feature_width,
@@ -27,6 +25,7 @@ from linnaea.classifiers.finetune.backbones import (
 )
 from linnaea.classifiers.finetune.heads import attach_head, build_head
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.short_names import KNOWN, PACKAGED, SHORT_NAMES
 from linnaea.errors import LinnaeaError, UsageError
 
 # Class 985 of ImageNet-1k (counted from 0), the flower of that name among the 102, and another one.
@@ -171,7 +170,9 @@ def test_unknown_names_bring_the_nearest(name: str, message: str) -> None:
 @pytest.mark.parametrize("name", SHORT_NAMES)
 def test_every_short_name_has_weights_somewhere(name: str) -> None:
     found = resolve(name)
-    assert found.timm_name == PACKAGED or found.config.hf_hub_id
+    known, config = KNOWN[name], found.config
+    assert (known.timm, known.size) == (SHORT_NAMES[name], config.input_size[-1])
+    assert found.timm_name == PACKAGED or config.hf_hub_id == f"timm/{known.weights}"
 
 
 def fill_cache(cache: Path, repository: str, save: Callable[[Path], object]) -> None:

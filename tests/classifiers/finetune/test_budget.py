@@ -105,7 +105,7 @@ def test_stages_that_suit_a_backbone_are_trained_however_much_time_there_is() ->
 def test_a_budget_that_is_too_short_for_anything_gets_the_least_and_says_so() -> None:
     least = plan(FLOWERS, 20)
     assert (least.epochs, least.views) == (0, 1)
-    assert least.reason == ("Even a probe on one view takes about 38 s here, more than is left.")
+    assert least.reason == "That is the least there is, and takes longer than the budget here."
 
 
 def test_a_machine_too_slow_to_be_measured_in_training_gets_a_probe() -> None:
@@ -254,6 +254,20 @@ def test_a_plan_is_made_after_the_first_view_and_carried_out(
     # The probe on growing training sets is made of the same views: its last is the one that fit made.
     (curve,) = learning_curve.probes(tuned, *X_y, *val_part, [np.arange(300)])
     np.testing.assert_allclose(curve, tuned.probe_proba(val_part[0]), atol=1e-4)
+
+
+def test_that_there_is_no_time_for_anything_is_known_at_the_first_step(
+    classifier: Callable[..., Any], train_part: Any
+) -> None:
+    hasty, heard = classifier(budget=1e-3), []
+    hasty.fit(*train_part, on_step=lambda *_: heard.append((hasty.plan_, hasty.least_seconds_)))
+    plan_then, least = heard[0]
+    assert plan_then is None
+    assert least > 1e-3
+    # Once and for all: the clock tells the rest.
+    assert {each for _, each in heard} == {least} == {hasty.least_seconds_}
+    patient = classifier(budget=600.0, epochs=0).fit(*train_part)
+    assert patient.least_seconds_ is None
 
 
 def test_without_a_budget_there_is_no_plan(classifier: Callable[..., Any], train_part: Any) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from linnaea import machine, reading
-from linnaea.classifiers.common.samples import classes_of
 from linnaea.errors import DataError, LinnaeaError, MissingExtraError
 from linnaea.files import write_bytes, write_json
 
@@ -128,6 +127,9 @@ class SavedModel:
 
     def unfitted(self, cls: Any) -> Any:
         """Return a classifier of class cls with what every kind has in its header, checked."""
+        # With scikit-learn, which is there by now: who only asks for a temperature need not wait for it.
+        from linnaea.classifiers.common.samples import classes_of
+
         classifier = cls(**parameters_from_json(self.header["parameters"]))
         classifier.check_settings()
         check_classes(self.header["classes"])

@@ -27,26 +27,9 @@ from torch.overrides import TorchFunctionMode
 
 from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
+from linnaea.classifiers.finetune.short_names import PACKAGED, SHORT_NAMES
 from linnaea.classifiers.finetune.weights import WeightsFile, in_order, load_checked, read_weights
 from linnaea.errors import LinnaeaError, UsageError, did_you_mean
-
-# Short names, and what they are called in timm (with a tag where the weights are not timm's default).
-# The ResNets take torchvision's first weights (tv_in1k; ResNet50: 76.1 % of ImageNet): 90 epochs with plain
-# crops and flips, so they are the nearest to those of the ResNet paper and of Keras that the original report
-# started from. timm's default tags come from far longer recipes (mixup, up to 600 epochs, another loss).
-SHORT_NAMES = {
-    "efficientnet_lite0": "tf_efficientnet_lite0",
-    "mobilenetv1": "mobilenetv1_100",
-    "mobilenetv2": "mobilenetv2_100",
-    "resnet18": "resnet18.tv_in1k",
-    "resnet34": "resnet34.tv_in1k",
-    "resnet50": "resnet50.tv_in1k",
-    "resnet101": "resnet101.tv_in1k",
-    "resnet152": "resnet152.tv_in1k",
-}
-
-# Its ImageNet weights are a Python package, so that a first run needs no hub.
-PACKAGED = "tf_efficientnet_lite0"
 
 # What check_size lets a network have beside four times what its file holds: a classifier of 1,000 classes on
 # 8,000 features.

@@ -1,8 +1,9 @@
 """A budget instead of hyper-parameters: seconds → what is trained and for how long, and the clock watched.
 
-The probe's first view of each picture comes first, because every plan has one and it tells how fast the
-machine is. Then training is measured for a moment and the plan is made. After each further view, and at the
-end of each epoch, it is shortened or lengthened to what the views or the epochs really take.
+A batch's features tell before anything is done whether there is time for the least plan. The probe's first
+view of each picture comes next, because every plan has one and it tells how fast the machine is. Then
+training is measured for a moment and the plan is made. After each further view, and at the end of each epoch,
+it is shortened or lengthened to what the views or the epochs really take.
 """
 
 import math
@@ -168,7 +169,7 @@ def plan(work: Work, seconds: float, used: float = 0.0) -> Plan:
 
 def _why_no_tuning(work: Work, seconds: float, took: float) -> str:
     if took > seconds:
-        return f"Even a probe on one view takes about {text.duration(took)} here, more than is left."
+        return "That is the least there is, and takes longer than the budget here."
     fewest = work.least_epochs("the last stages")
     if fewest > MAX_EPOCHS:
         return f"{text.counted(work.train, 'picture')} are too few for fine-tuning to pay."
@@ -183,6 +184,9 @@ def _why_no_tuning(work: Work, seconds: float, took: float) -> str:
 class Budget:
     """A plan, and the clock that it is kept to; None before the probe's first view.
 
+    least: float or None
+        Seconds that the least plan takes from the beginning on, where they are more than there are.
+
     The learning rate goes on falling along its cosine to the last epoch that is left, so that a training that
     must end earlier ends with small steps all the same.
 
@@ -194,11 +198,12 @@ class Budget:
     started: float
     plan: Plan | None = None
     work: Work | None = None
+    least: float | None = None
     _ends: list[float] = field(default_factory=list)  # seconds from the start, of epoch 0 and each after it
     _planned: int = 0  # epochs, before the first
     _planned_views: float = 0  # after the first
 
-    def make_plan(
+    def foresee(
         self,
         network: Any,
         settings: dict[str, Any],
@@ -207,19 +212,53 @@ class Budget:
         *,
         val: int,
         precision: str,
+    ) -> None:
+        """Measure for a moment, before anything is done, whether there is time for the least plan: see least.
+
+        settings: as in make_plan.
+        """
+        after, tuned = int(settings["pictures_after"]), settings["pictures_after_tuning"]
+        # Not read yet: what is timed is reading them.
+        sample = sequence_of(X, train.pictures.preprocessing, keep=False)[: 64 if after else 0]
+        row, whitened, whitening = speed.probe_seconds(network, train.classes, len(train))
+        self.work = Work(
+            train=len(train),
+            val=val,
+            after=after,
+            after_tuning=after if tuned is None else tuned,
+            passes=2 if settings["tta"] == "flip" else 1,
+            batch_size=settings["batch_size"] * settings["accumulate"],
+            feature=speed.feature_seconds(network, train.pictures, precision),
+            decode=speed.decode_seconds(sample, train.pictures),
+            row=row,
+            whitened=whitened,
+            whitening=whitening,
+            steps={},
+        )
+        self._notice(plan(self.work, self.seconds, time.perf_counter() - self.started))
+
+    def _notice(self, made: Plan) -> None:
+        # Once: a second number would contradict the first.
+        if self.least is None and made.seconds > self.seconds:
+            self.least = made.seconds
+
+    def make_plan(
+        self,
+        network: Any,
+        settings: dict[str, Any],
+        train: loop.TrainingSet,
+        *,
+        precision: str,
         seed: int,
         first_view: float,
     ) -> Plan:
-        """Measure the machine, and return the plan; the probe's first view took so many seconds.
+        """Measure what training takes, and return the plan; the probe's first view took so many seconds.
 
         settings: dict
             FineTuneClassifier's, with the learning rate resolved.
         """
-        after, feature = int(settings["pictures_after"]), first_view / len(train)
-        tuned = settings["pictures_after_tuning"]
-        # Not read yet: what is timed is reading them.
-        sample = sequence_of(X, train.pictures.preprocessing, keep=False)[: 64 if after else 0]
-        row, whitened, whitening = speed.probe_seconds(network, train.classes, len(train))
+        assert self.work is not None
+        feature = first_view / len(train)
         steps: dict[str, float] = {}
         # A step takes three times a forward pass, roughly, and never less than once and a half.
         if 1.5 * feature * LEAST_SEEN <= self.seconds:
@@ -230,22 +269,10 @@ class Budget:
                 own = settings | {"train_from": train_from, "first_size": None, "head_first_epochs": 0}
                 session = construction.new_session(network, own, train, precision=precision, seed=seed)
                 steps[train_from] = speed.step_seconds(session, train)
-        self.work = Work(
-            train=len(train),
-            val=val,
-            after=after,
-            after_tuning=after if tuned is None else tuned,
-            passes=2 if settings["tta"] == "flip" else 1,
-            batch_size=settings["batch_size"] * settings["accumulate"],
-            feature=feature,
-            decode=speed.decode_seconds(sample, train.pictures),
-            row=row,
-            whitened=whitened,
-            whitening=whitening,
-            steps=steps,
-        )
+        self.work = replace(self.work, feature=feature, steps=steps)
         used = time.perf_counter() - self.started - first_view
         self.plan = plan(self.work, self.seconds, used)
+        self._notice(self.plan)
         self._planned_views = self.plan.views
         return self.plan
 

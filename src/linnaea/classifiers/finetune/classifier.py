@@ -148,6 +148,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     probe_ : Probe or None
     plan_ : Plan or None
         What was done with the budget.
+    least_seconds_ : float or None
+        What the least that can be done takes, where the budget is shorter.
     precision_ : "float32" or "bfloat16"
     network_ : Module
     preprocessing_ : Preprocessing
@@ -295,7 +297,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         """Let how far the training is be seen in the attributes that end in an underscore."""
         self.history_, self.chosen_epoch_ = trainer.progress.history, trainer.progress.kept_epoch
         self.plan_, self.probe_, self.kept_ = trainer.plan, trainer.probe, trainer.kept
-        self._remembered = trainer.remembered
+        self.least_seconds_, self._remembered = trainer.least_seconds, trainer.remembered
 
     def training_state(self) -> TrainingState:
         """Return what exact resume needs: named arrays, and plain JSON values.

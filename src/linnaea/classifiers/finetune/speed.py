@@ -37,6 +37,13 @@ def last_stages(network: Any) -> str | None:
     return order[latest] if latest else None
 
 
+def feature_seconds(network: Any, pictures: ResidentPictures, precision: str) -> float:
+    """Return the seconds of one picture's features, of the first batch that there is."""
+    batch = next(iter(pictures.centres(inference.BATCH)))
+    how = pictures.preprocessing, precision
+    return _seconds(lambda: inference.features(network, [batch], *how)) / len(batch)
+
+
 def decode_seconds(sample: Sequence[Any], pictures: ResidentPictures) -> float:
     """Return the seconds of reading one picture of a sample; 0.0 of an empty one."""
     if not len(sample):

@@ -1,6 +1,5 @@
 """A fine-tuning from its plan to the choice of its best epoch; FineTuneClassifier.fit sets it going."""
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -78,14 +77,24 @@ class Trainer:
     def start(self, X: Any, started: float) -> None:
         """Fit the probe, plan after its first view what a budget leaves time for, and set up the training.
 
+        Whether it leaves time for anything is found before, and heard by on_change and on_step.
+
         X: the training pictures as fit was given them; reading them is measured.
         started: when the budget's time began, by time.perf_counter.
         """
         if self.settings["budget"] is not None:
             self._budget = Budget(float(self.settings["budget"]), started)
+            self._budget.foresee(
+                self.network,
+                self.settings,
+                self.train,
+                X,
+                val=0 if self.validation is None else len(self.validation.targets),
+                precision=self.precision,
+            )
         self.on_change(self)
         self._began = time.perf_counter()
-        features = self._fit_probe(X)
+        features = self._fit_probe()
         self._set_up(features)
         if self.probe is not None:
             # What learns may start from another head; what is evaluated before the first epoch is the probe.
@@ -124,6 +133,11 @@ class Trainer:
             self.session.features = None  # the largest thing there, and made anew where training goes on
             self._hold_kept_epoch()
             self.on_change(self)
+
+    @property
+    def least_seconds(self) -> float | None:
+        """What the least plan takes, where a budget is shorter."""
+        return None if self._budget is None else self._budget.least
 
     @property
     def kept(self) -> str:
@@ -167,13 +181,13 @@ class Trainer:
     def _follow(self, plan: Plan) -> None:
         self.plan, self.settings = plan, self.settings | plan.settings
 
-    def _fit_probe(self, X: Any) -> FrozenFeatures | None:
+    def _fit_probe(self) -> FrozenFeatures | None:
         """Fit the probe and put it into the head; return the features that the head goes on learning from."""
         # The plan of a budget never begins with the head alone.
         needed = self._budget is None and begins_with_head(self.settings)
         if not (self.settings["probe"] or needed):
             return None
-        settle = None if self._budget is None else functools.partial(self._plan_views, X)
+        settle = None if self._budget is None else self._plan_views
         features = self._features(settle)
         # Copies of evaluation's views: the probe whitens its features in place.
         self.remembered = {"train": features.train[0].numpy().copy()}
@@ -188,23 +202,21 @@ class Trainer:
             self.probe.load_into(logits_layer(self.network), start=not needed)
         return features if needed else None
 
-    def _plan_views(self, X: Any, views: float, seconds: float) -> float:
+    def _plan_views(self, views: float, seconds: float) -> float:
         """Plan for the budget, the probe's first views having taken so many seconds; return its views."""
         assert self._budget is not None
         if self.plan is None:
-            self._follow(self._first_plan(X, seconds))
+            self._follow(self._first_plan(seconds))
         else:
             self._follow(self._budget.after_view(views, seconds))
         return float(self.settings["views"])
 
-    def _first_plan(self, X: Any, first_view: float) -> Plan:
+    def _first_plan(self, first_view: float) -> Plan:
         assert self._budget is not None
         return self._budget.make_plan(
             self.network,
             self.settings,
             self.train,
-            X,
-            val=0 if self.validation is None else len(self.validation.targets),
             precision=self.precision,
             seed=self.seed,
             first_view=first_view,

@@ -1,0 +1,165 @@
+"""What to do with a run now, made from its numbers: use it, make it better, and what not to trust it for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from linnaea.evaluation import resolution
+from linnaea.evaluation.learning_curve import LEAST_GAIN
+from linnaea.evaluation.metrics import SURE
+from linnaea.report import formatting
+from linnaea.report.caveats import is_worth_using
+from linnaea.report.facts import RunFacts
+from linnaea.report.formatting import counted, percent
+from linnaea.text import command, natural_order, option, plural
+
+# Classes that are named; of more, their number is given.
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One sentence; the command to type after it, or words that lead to a section, where the page has it."""
+
+    text: str
+    command: str = ""
+    link: str = ""
+    to: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the three lines below the headline."""
+
+    title: str
+    advice: list[Advice]
+
+
+def next_steps(facts: RunFacts) -> list[Step]:
+    """Return what stands below the headline; empty before the test set was evaluated."""
+    if facts.metric("accuracy") is None:
+        return []
+    steps = [
+        Step("Use it", _use(facts)),
+        Step("Make it better", _improve(facts)),
+        Step("Do not trust it for", _distrust(facts)),
+    ]
+    return [step for step in steps if step.advice]
+
+
+def lines_after_training(facts: RunFacts, path: str) -> list[str]:
+    """Return the same for the terminal, shorter: what to look at, and how the network is used.
+
+    path: the run's, as it is called from here.
+    """
+    if facts.metric("accuracy") is None:
+        return []
+    what = next((f" ({advice.text.rstrip('.')})" for advice in _mistaken(facts)), "")
+    lines = [f"look at it{what}: {command('linnaea', 'open', path)}"]
+    if is_worth_using(facts):
+        lines.append(f"classify new pictures: {_predict(path)}")
+    return lines
+
+
+def _predict(run: str | Path) -> str:
+    return command("linnaea", "predict", run, "PICTURE")
+
+
+def _use(facts: RunFacts) -> list[Advice]:
+    if not is_worth_using(facts):
+        return [Advice("Not yet: the warning above says why, and what may help.")]
+    # Whoever drew the page from within has no name for the folder.
+    path = facts.path if facts.path.name not in ("", "..") else facts.path.resolve()
+    advice = [Advice("Classify new pictures:", _predict(path))]
+    answered = facts.metrics.get("answered", {})
+    threshold, wanted = answered.get("threshold"), answered.get("wanted")
+    if threshold is not None and wanted is not None:
+        words = f"Check answers below a probability of {percent(threshold)} yourself: of the others, "
+        words += f"{percent(wanted, 0)} are right."
+        advice.append(Advice(words, link="How sure that is", to="trust"))
+    return advice
+
+
+def _improve(facts: RunFacts) -> list[Advice]:
+    advice = _mistaken(facts)
+    sure = facts.metrics["accuracy"].get("sure_mistakes")
+    if sure:
+        of = "mistake has" if sure == 1 else "mistakes have"
+        them = "is its label" if sure == 1 else "are their labels"
+        words = f"{sure:,} {of} a probability of {percent(SURE, 0)} or more: {them} right?"
+        advice.append(Advice(words, link="The most confident mistakes", to="mistakes"))
+    return [*advice, *_more_pictures(facts)]
+
+
+def _mistaken(facts: RunFacts) -> list[Advice]:
+    """Return the most frequent kind of mistake, or how many there are; nothing where there is none."""
+    confused = facts.rows("accuracy", "confused")
+    if not confused:
+        return []
+    top = confused[0]
+    if top["pictures"] > 1:
+        what = f"‘{top['true']}’ is most often taken for ‘{top['predicted']}’: {top['pictures']:,} of "
+        what += f"{_tested(facts, top['true'])}."
+        return [Advice(what, link="See these pictures", to="confusion")]
+    wrong = facts.metrics["accuracy"]["pictures"] - facts.metrics["accuracy"]["correct"]
+    made = (
+        f"It made {counted(wrong, 'mistake')}, no two of them alike." if wrong > 1 else "It made 1 mistake."
+    )
+    return [Advice(made, link="See" + (" them" if wrong > 1 else " it"), to="mistakes")]
+
+
+def _tested(facts: RunFacts, name: str) -> str:
+    """Return the number of test pictures of a class."""
+    rows = facts.rows("accuracy", "classes")
+    return next((f"{row['pictures']:,}" for row in rows if row["class"] == name), "its pictures")
+
+
+def _more_pictures(facts: RunFacts) -> list[Advice]:
+    """Return whether more training pictures help, and of which classes; how to find out where nobody did."""
+    ahead, points = facts.info.learning_forecast, facts.info.learning_curve
+    if ahead is None or ahead.accuracy is None or not points:
+        if facts.info.recipe.get("budget") is not None:
+            return []
+        measure = option("learning_curve", "true")
+        return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
+    gain = ahead.accuracy - max(points, key=lambda point: point.pictures).accuracy
+    if gain < LEAST_GAIN:
+        return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
+    gaining = [each.name for each in ahead.classes if each.then > each.now]
+    most = f", above all of {formatting.listed(gaining, MOST_NAMED)}" if gaining else ""
+    words = f"Twice as many training pictures would bring about {100 * gain:.1f} points{most}."
+    return [Advice(words, link="The learning curve", to="growth")]
+
+
+def _distrust(facts: RunFacts) -> list[Advice]:
+    accuracy, interval = facts.metrics["accuracy"], facts.interval("accuracy")
+    advice = []
+    if interval is not None and resolution.too_wide(accuracy):
+        rate = formatting.between(*interval, 0)
+        tested = counted(facts.tested or 0, "test picture")
+        advice.append(Advice(f"A rate better known than {rate}: there {_were(facts)} only {tested}."))
+    if few := _few(facts):
+        advice.append(Advice(few, link="Results by class", to="classes"))
+    ece, by_chance = facts.metric("ece"), facts.metrics.get("ece", {}).get("by_chance_high")
+    if ece is not None and by_chance is not None and ece > by_chance:
+        words = f"Its probabilities to the letter: they are off by {100 * ece:.1f} points on average."
+        advice.append(Advice(words, link="How reliable they are", to="trust"))
+    advice.append(Advice("Pictures from another camera, place or time: it was tested on none."))
+    return advice
+
+
+def _were(facts: RunFacts) -> str:
+    return plural(facts.tested or 0, "was", "were")
+
+
+def _few(facts: RunFacts) -> str:
+    """Return which classes have too few test pictures to be judged alone; "" where none has."""
+    enough = resolution.pictures_needed(0.5, resolution.WIDEST_OF_CLASS)
+    rows = facts.rows("accuracy", "classes")
+    few = sorted((row["class"] for row in rows if row["pictures"] < enough), key=natural_order)
+    if not few:
+        return ""
+    has = f"{plural(len(few), 'it has', 'each has')} fewer than {enough} test pictures"
+    if len(few) == len(rows):
+        return f"Single classes: {has}."
+    which = formatting.listed(few) if len(few) <= MOST_NAMED else f"{len(few):,} of the {len(rows):,} classes"
+    return f"Single classes, such as {which}: {has}."

@@ -1,0 +1,109 @@
+"""What stands before a score: a network that is not worth using, a test set that tells little."""
+
+import numpy as np
+import pytest
+from tests.report.test_formatting import facts
+
+from linnaea.evaluation import baselines
+from linnaea.report import next_steps, sections
+from linnaea.report.caveats import caveats, is_worth_using
+from linnaea.report.formatting import NBSP
+
+LINEAR, PROBE, LARGEST = "a linear classifier on the pixels", "the probe alone", "always the largest class"
+COUNTS = {"a": {"train": 5}, "b": {"train": 9}, "c": {"train": 9}}
+
+
+def beside(said, **of_baselines):
+    """Return a run whose baselines have the pictures right that are marked x; _ for a blank in a name."""
+    right = np.array([pair[0] == pair[1] for pair in said.split()])
+    marks = {name.replace("_", " "): np.array(list(row)) == "x" for name, row in of_baselines.items()}
+    return facts(
+        said,
+        data={"classes": ["a", "b", "c"], "per_class": COUNTS, "protocol": "70/30 stratified, seed 0"},
+        baselines={name: float(row.mean()) for name, row in marks.items()},
+        baseline_differences={name: baselines.difference(right, row, None) for name, row in marks.items()},
+    )
+
+
+def told(run):
+    return {caveat.title.replace(NBSP, " "): caveat.text.replace(NBSP, " ") for caveat in caveats(run)}
+
+
+def test_five_pictures_tell_little_and_the_interval_says_how_little():
+    found = told(beside("aa bb cc aa bb"))
+    assert found == {
+        "5 test pictures cannot tell 57 % from 100 %.": (
+            "The true accuracy may be anything between these, with 95 % confidence. Collect 70 or more, or "
+            "use folds=5, which tests each picture once."
+        )
+    }
+    assert sections.remark(beside("aa bb cc aa bb")).replace(NBSP, " ") == (
+        "It made no mistake on these pictures; so few do not rule out that it is wrong on 43 % of new ones."
+    )
+
+
+def test_hundred_pictures_that_are_right_are_no_matter():
+    run = beside(" ".join(["aa bb cc"] * 40))
+    assert told(run) == {}
+    assert sections.remark(run) == "It made no mistake on these pictures."
+
+
+def test_few_pictures_cannot_tell_a_network_from_one_answer_either():
+    found = told(beside("aa bb bb bb bb", always_the_largest_class=" xxxx"))
+    (text,) = found.values()
+    assert "Always answering ‘b’ may be as good." in text
+    assert is_worth_using(beside("aa bb bb bb bb", always_the_largest_class=" xxxx"))
+
+
+@pytest.mark.parametrize("right", [20, 22])
+def test_a_network_that_is_no_better_than_one_answer(right):
+    said = " ".join(["bb"] * right + ["ba"] * (40 - right) + ["ab"] * 60)
+    run = beside(said, always_the_largest_class="x" * 21 + " " * 79)
+    found = told(run)
+    assert "This network is no better than always answering ‘b’." in found
+    assert f"this network for {right}.0 %" in found["This network is no better than always answering ‘b’."]
+    assert not is_worth_using(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        (LINEAR, "A linear classifier on the pixels does better: this network is not worth using."),
+        (f"{LINEAR} of 2,000 pictures", "A linear classifier on the pixels does better: this network"),
+        (PROBE, "Fine-tuning made this network worse than its probe."),
+    ],
+)
+def test_a_network_clearly_below_a_baseline_is_not_worth_using(name, title):
+    said = " ".join(["aa"] * 70 + ["ab"] * 30)
+    run = beside(said, **{name: "x" * 85 + " " * 15})
+    ((found, text),) = told(run).items()
+    assert found.startswith(title)
+    assert "85.0 % of the test pictures correctly, this network 70.0 %: " in text
+    assert not is_worth_using(run)
+    assert next_steps.next_steps(run)[0].advice[0].text.startswith("Not yet")
+    assert not any("predict" in line for line in next_steps.lines_after_training(run, "run"))
+
+
+def test_a_lower_accuracy_that_may_be_chance_is_no_matter():
+    run = beside(" ".join(["aa"] * 70 + ["ab"] * 30), **{LINEAR: "x" * 73 + " " * 27})
+    assert told(run) == {}
+    assert is_worth_using(run)
+
+
+def test_a_run_that_did_not_record_its_pairs_is_held_against_the_accuracies():
+    said = " ".join(["aa"] * 70 + ["ab"] * 30)
+    assert "not worth using" in " ".join(told(facts(said, baselines={LINEAR: 0.91})))
+    assert told(facts(said, baselines={LINEAR: 0.75})) == {}
+
+
+def test_classes_that_cannot_be_judged_alone_are_named():
+    run = beside(" ".join(["aa"] * 100 + ["bb"] * 2 + ["bc"] + ["cc"] * 30))
+    (caveat,) = caveats(run)
+    assert caveat.title == f"1 of 3{NBSP}classes has too few test pictures to be judged alone."
+    assert [name.replace(NBSP, " ") for name in caveat.names] == ["b: 2 of 3 right (95 %: 21 to 94 %)"]
+    assert "Test 20 or more of each." in caveat.text
+
+
+def test_one_of_several_runs_points_to_them_all():
+    run = facts("aa bb", one_of={"kind": "folds", "number": 1, "of": 5, "group": "x"})
+    assert "or go by the page of all runs together." in caveats(run)[0].text

@@ -1,0 +1,56 @@
+"""What to do now stands below the headline, and comes from the run's own numbers."""
+
+from tests.report.test_formatting import facts
+
+from linnaea.report.formatting import NBSP
+from linnaea.report.next_steps import lines_after_training, next_steps
+
+
+def steps(run):
+    return {
+        step.title: [advice.text.replace(NBSP, " ") for advice in step.advice] for step in next_steps(run)
+    }
+
+
+def test_the_worst_pair_is_named_with_its_numbers():
+    run = facts(" ".join(["aa"] * 57 + ["ab"] * 3 + ["bb"] * 40))
+    assert steps(run)["Make it better"][0] == "‘a’ is most often taken for ‘b’: 3 of 60."
+    look, use = lines_after_training(run, "runs/x")
+    assert look == "look at it (‘a’ is most often taken for ‘b’: 3 of 60): linnaea open runs/x"
+    assert use == "classify new pictures: linnaea predict runs/x PICTURE"
+
+
+def test_labels_of_confident_mistakes_are_doubted():
+    run = facts("ab bb")
+    run.metrics["accuracy"]["sure_mistakes"] = 2
+    assert (
+        "2 mistakes have a probability of 90 % or more: are their labels right?"
+        in steps(run)["Make it better"]
+    )
+
+
+def test_more_pictures_are_advised_by_the_forecast_alone():
+    points = [{"pictures": 50, "accuracy": 0.7}, {"pictures": 100, "accuracy": 0.8}]
+
+    def advice(**ahead):
+        run = facts("aa bb", learning_curve=points, learning_forecast={"pictures": 200, **ahead})
+        return " ".join(steps(run)["Make it better"])
+
+    gaining = [{"class": "b", "now": 0.6, "then": 0.7}, {"class": "c", "now": 0.6, "then": 0.6}]
+    more = "Twice as many training pictures would bring about 5.0 points, above all of b."
+    assert more in advice(accuracy=0.85, classes=gaining)
+    assert "More pictures would hardly help." in advice(accuracy=0.8)
+    assert "was not measured" in " ".join(steps(facts("aa bb"))["Make it better"])
+
+
+def test_what_was_not_tested_is_not_trusted():
+    few = steps(facts("aa bb"))["Do not trust it for"]
+    assert few[0] == "A rate better known than 34 to 100 %: there were only 2 test pictures."
+    assert few[1] == "Single classes: each has fewer than 20 test pictures."
+    assert few[-1] == "Pictures from another camera, place or time: it was tested on none."
+    many = steps(facts(" ".join(["aa", "bb", "cc"] * 20)))["Do not trust it for"]
+    assert len([line for line in many if "test pictures" in line]) == 0
+    assert (
+        "Single classes, such as c: it has fewer than 20 test pictures."
+        in steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]
+    )
