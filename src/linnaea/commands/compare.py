@@ -132,6 +132,8 @@ def groups_table(groups: list[RunGroup]) -> Any:
 
 
 def _row(folder: RunFolder, metrics: dict[str, dict[str, Any]], reported: dict[str, Any]) -> dict[str, str]:
+    from linnaea.report import formatting
+
     info = folder.info
     row = {"network": (info.network and info.network.summary) or info.model or "–"}
     if metrics:
@@ -139,8 +141,9 @@ def _row(folder: RunFolder, metrics: dict[str, dict[str, Any]], reported: dict[s
         low, high = accuracy.get("low"), accuracy.get("high")
         row["accuracy"] = percent(accuracy.get("value"), 2)
         row["interval"] = "–" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
-        row["auc"] = _number(metrics.get("macro_auc", {}).get("value"), 5)
-        row["log_loss"] = _number(metrics.get("log_loss", {}).get("value"), 4)
+        for column, name in (("auc", "macro_auc"), ("log_loss", "log_loss")):
+            digits = formatting.decimals_of(formatting.meaning_of(name), accuracy.get("pictures"))
+            row[column] = _number(metrics.get(name, {}).get("value"), digits)
     if "accuracy" in reported:
         row["reported"] = percent(reported["accuracy"], 2)
     history = folder.history()

@@ -288,7 +288,9 @@ def _cell(facts: RunFacts, name: str, best: float | None) -> Cell:
     if value is None:
         return Cell("–")
     if name != "accuracy":
-        return Cell(formatting.metric_text(formatting.meaning_of(name), value), best=value == best)
+        meaning = formatting.meaning_of(name)
+        meaning = replace(meaning, decimals=formatting.decimals_of(meaning, facts.tested))
+        return Cell(formatting.metric_text(meaning, value), best=value == best)
     # Two decimals: reported numbers have them, and neighbours in a table differ in the second.
     below = "" if interval is None else f"{interval[0] * 100:.2f}–{interval[1] * 100:.2f}"
     return Cell(percent(value, 2), best=value == best, below=below)

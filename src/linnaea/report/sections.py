@@ -15,7 +15,7 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
-from linnaea.settings import SETTINGS
+from linnaea.settings import SETTINGS, applied
 from linnaea.text import command, natural_order
 
 MOST_NAMED = 3  # of the classes that one is equally often mistaken for
@@ -260,7 +260,11 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "chosen": _chosen(facts),
         "plan": _plan(facts),
         # A setting without a value is one that this network does not have.
-        "recipe": [(key, _setting(key, value)) for key, value in info.recipe.items() if value is not None],
+        "recipe": [
+            (key, _setting(key, value))
+            for key, value in info.recipe.items()
+            if value is not None and applied(key, info.recipe)
+        ],
         "choices": choices(facts),
         "phases": phases,
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],
