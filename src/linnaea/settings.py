@@ -529,11 +529,14 @@ PARAMETERS = {setting.parameter_name: setting for setting in EVERY}
 
 
 # Of the epochs of fine-tuning: a probe alone has none.
-_OF_EPOCHS = frozenset(
-    "batch_norm train_from learning_rate solver schedule warmup_epochs momentum layer_decay head_first_epochs "
-    "accumulate clip_norm ema patience dropout weight_decay label_smoothing sampling colour_jitter policy "
-    "random_erasing mixup cutmix first_size".split()
-)
+# fmt: off
+_OF_EPOCHS = frozenset((
+    "batch_norm", "train_from", "learning_rate", "solver", "schedule", "warmup_epochs", "momentum",
+    "layer_decay", "head_first_epochs", "accumulate", "clip_norm", "ema", "patience", "dropout",
+    "weight_decay", "label_smoothing", "sampling", "colour_jitter", "policy", "random_erasing", "mixup",
+    "cutmix", "first_size",
+))
+# fmt: on
 
 
 def applied(name: str, recipe: Mapping[str, Any]) -> bool:
