@@ -17,7 +17,7 @@ from scipy import special
 
 from linnaea.evaluation.intervals import two_sided, wilson
 
-# Of the pictures: where so large a share is independent, a few copies perhaps, there is nothing to be told.
+# Of the pictures: where so large a share is independent, a few copies perhaps, nothing is reported.
 _NEARLY_ALL = 0.95
 # Weights of resampled pictures that are held at once: 32 MiB; and random numbers: 8 MiB.
 CELLS, _DRAWS = 1 << 24, 1 << 20

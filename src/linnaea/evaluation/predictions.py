@@ -21,7 +21,7 @@ _PREFIX = "p_"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier said about each picture of one set.
+    """What a classifier predicted for each picture of one set.
 
     paths: tuple of str
         One name a picture.

@@ -207,11 +207,11 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions, place: np.ndarray) -
 
 def _rows_of_mistakes(table: Predictions, place: np.ndarray) -> dict[tuple[int, int], list[int]]:
     """Return (true, predicted) places → rows of the table, the most confident first; right ones too."""
-    confidence, said = table.confidence, place[table.probabilities.argmax(axis=1)]
+    confidence, predicted = table.confidence, place[table.probabilities.argmax(axis=1)]
     true = place[table.true_index]
     rows: dict[tuple[int, int], list[int]] = {}
     for row in np.argsort(-confidence, kind="stable").tolist():
-        rows.setdefault((int(true[row]), int(said[row])), []).append(row)
+        rows.setdefault((int(true[row]), int(predicted[row])), []).append(row)
     return rows
 
 
