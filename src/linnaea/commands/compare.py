@@ -166,14 +166,15 @@ def _compared(folders: list[RunFolder], common: bool) -> list[_Pair]:
     from linnaea.report.comparison import distinct_names
     from linnaea.runs.tables import is_there, read_test_table
 
-    ranked: list[tuple[float, str, Path, Any]] = []
-    for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
-        if is_there(folder, "test"):
-            ranked.append((0.0, name, folder.path, read_test_table(folder)))
+    names = distinct_names([folder.path for folder in folders])
+    tested = [(name, folder) for folder, name in zip(folders, names, strict=True) if is_there(folder, "test")]
+    tables = [read_test_table(folder) for _, folder in tested]
     if common:
-        tables = comparison.on_common_pictures([table for *_, table in ranked])
-        ranked = [(*others, table) for (*others, _), table in zip(ranked, tables, strict=True)]
-    ranked = [(float((table.predicted == table.true).mean()), *names, table) for _, *names, table in ranked]
+        tables = comparison.on_common_pictures(tables)
+    ranked = [
+        (float((table.predicted == table.true).mean()), name, folder.path, table)
+        for (name, folder), table in zip(tested, tables, strict=True)
+    ]
     ranked.sort(key=lambda item: -item[0])
     pairs = []
     for (_, better, path, a), (_, worse, _, b) in pairwise(ranked):
