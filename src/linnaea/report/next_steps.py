@@ -10,8 +10,10 @@ from linnaea.report import formatting
 from linnaea.report.caveats import is_worth_using
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
-from linnaea.text import command, natural_order, option, plural
+from linnaea.text import command, command_line, natural_order, option, plural
 
+# So much accuracy would be worth a second collection of pictures.
+MATTERS = 0.01
 # Classes that are named; of more, their number is given.
 MOST_NAMED = 4
 
@@ -82,7 +84,8 @@ def _use(facts: RunFacts) -> list[Advice]:
 def _improve(facts: RunFacts) -> list[Advice]:
     advice = _mistaken(facts)
     sure = facts.metrics["accuracy"].get("sure_mistakes")
-    if sure:
+    # Of a network that learned nothing, every label is doubted.
+    if sure and is_worth_using(facts):
         of = "mistake has" if sure == 1 else "mistakes have"
         them = "is its label" if sure == 1 else "are their labels"
         words = f"{sure:,} {of} a probability of {percent(SURE, 0)} or more: {them} right?"
@@ -119,9 +122,15 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
     if ahead is None or ahead.accuracy is None or not points:
         if facts.info.recipe.get("budget") is not None:
             return []
-        measure = option("learning_curve", "true")
+        # In a shell True is a flag, and this option takes a word.
+        measure = option("learning_curve", True) + (" true" if command_line.get() else "")
         return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
-    gain = ahead.accuracy - max(points, key=lambda point: point.pictures).accuracy
+    now = max(points, key=lambda point: point.pictures).accuracy
+    gain = ahead.accuracy - now
+    low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
+    if low < LEAST_GAIN and high >= MATTERS:
+        words = "The learning curve rests on too few pictures to tell whether more would help."
+        return [Advice(words, link="The learning curve", to="growth")]
     if gain < LEAST_GAIN:
         return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
     gaining = [each.name for each in ahead.classes if each.then > each.now]
