@@ -122,11 +122,6 @@ def test_why_there_is_no_guarantee(reason, words):
     assert sentences.why_none(reason) == words
 
 
-def test_why_no_temperature_is_fitted():
-    assert sentences.no_temperature(20) == ""
-    assert sentences.no_temperature(3) == "the validation set has 3 of the 20 pictures that fitting it takes"
-
-
 def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     def score(number, *, sure, least):
         guaranteed = guaranteed_rate(0.05, number)

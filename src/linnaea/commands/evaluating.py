@@ -354,10 +354,9 @@ def _calibrated(validation: Predictions, calibration: dict[str, Any]) -> dict[st
     from linnaea.evaluation.metrics import SET_COVERAGE
     from linnaea.report import sentences
 
-    few = sentences.no_temperature(len(validation))
     no_sets = prediction_sets.too_few(validation, SET_COVERAGE)
     return {
-        "temperature": f"nothing: it stays 1, because {few}" if few else "validation log loss",
+        "temperature": "validation log loss",
         "prediction sets": f"nothing: {sentences.why_none(no_sets)}" if no_sets else "validation coverage",
         "confidence threshold": (
             f"nothing: {sentences.why_none(abstention.why_none(validation))}"
