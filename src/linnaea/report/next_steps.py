@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linnaea.evaluation import resolution
-from linnaea.evaluation.learning_curve import LEAST_GAIN
+from linnaea.evaluation.learning_curve import LEAST_GAIN, tells
 from linnaea.evaluation.metrics import SURE
 from linnaea.report import formatting
 from linnaea.report.caveats import is_worth_using
@@ -121,6 +121,11 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
             return []
         measure = option("learning_curve", "true")
         return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
+    low, high = ahead.gain_low, ahead.gain_high
+    if not (low is None or high is None or tells(low, high)):
+        few = "so few pictures" if ahead.evaluated is None else counted(ahead.evaluated, "picture")
+        words = f"Whether more pictures would help, {few} cannot tell."
+        return [Advice(words, link="The learning curve", to="growth")]
     gain = ahead.accuracy - max(points, key=lambda point: point.pictures).accuracy
     if gain < LEAST_GAIN:
         return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]

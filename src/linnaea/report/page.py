@@ -52,6 +52,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "accuracy_interval": formatting.interval_text(meaning, facts.interval("accuracy")),
         "headline": headline_figure(facts, accuracy),
         "in_groups": sections.in_groups(facts),
+        "probe_folds": sections.probe_folds(facts),
         "metrics": sections.metric_rows(facts),
         "curves": learning_curves(facts),
         "beginning": sections.beginning(facts),
