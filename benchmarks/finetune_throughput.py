@@ -86,10 +86,8 @@ class WholeLoop:
         settings: dict[str, Any] = FineTuneClassifier(
             name, train_from="all", cutmix=0.5, epochs=10_000
         ).get_params()
-        settings |= {"learning_rate": 1e-5, "batch_size": BATCH}
-        self.session = construction.new_session(
-            opened.network, settings, self.part, precision=self.precision, seed=0
-        )
+        settings |= {"learning_rate": 1e-5, "batch_size": BATCH, "precision": self.precision}
+        self.session = construction.new_session(opened.network, settings, self.part, seed=0)
 
     def seconds(self) -> float:
         """Return the seconds of one epoch, its share of the decoding included."""

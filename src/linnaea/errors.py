@@ -4,6 +4,7 @@ LinnaeaError            could not (exit code 1)
 ├── DataError           the pictures, labels or arrays (also a ValueError)
 │   └── NotNumbersError rows that hold something else than numbers (also a TypeError)
 ├── RunError            a run folder
+├── WriteError          a file that the disk, or its folder, refuses
 ├── DivergenceError     the loss left the numbers
 ├── MissingExtraError   an optional dependency is not installed
 └── UsageError          asked for wrongly (exit code 2)
@@ -42,6 +43,10 @@ class NotNumbersError(DataError, TypeError):
 
 class RunError(LinnaeaError):
     """A run folder that cannot be read, or must not be written."""
+
+
+class WriteError(LinnaeaError):
+    """A file that could not be written: the disk is full, or the folder may not be written."""
 
 
 class DivergenceError(LinnaeaError):

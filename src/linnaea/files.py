@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from linnaea.errors import LinnaeaError
+from linnaea.errors import WriteError
 
 try:
     import fcntl
@@ -33,7 +33,7 @@ _APPEND |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr
 def write_bytes(path: Path, content: bytes) -> None:
     """Write content to path through a temporary name, fsync and rename, so that a crash leaves no torn file.
 
-    Raises LinnaeaError, naming the path, where the disk or the folder refuses.
+    Raises WriteError, naming the path, where the disk or the folder refuses.
     """
     try:
         make_folder(path.parent)
@@ -56,7 +56,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def append_text(path: Path, text: str) -> None:
     """Add text, as UTF-8, to the end of a file, which is made where there is none.
 
-    Raises LinnaeaError, naming the path, for a link or a pipe in its place, and where the disk refuses.
+    Raises WriteError, naming the path, for a link or a pipe in its place, and where the disk refuses.
     """
     try:
         with open(os.open(path, _APPEND, 0o666), "ab") as file:
@@ -77,7 +77,7 @@ def make_folder(path: Path) -> list[Path]:
     return missing
 
 
-def refusal(path: Path | str, error: OSError) -> LinnaeaError:
+def refusal(path: Path | str, error: OSError) -> WriteError:
     """Return the error to raise where the disk or the folder refuses to write path."""
     if _WINDOWS and isinstance(error, PermissionError):
         cure = "Close the program that has it open, or make its folder writable."
@@ -89,7 +89,7 @@ def refusal(path: Path | str, error: OSError) -> LinnaeaError:
         cure = "Raise the limit on the size of a file (ulimit -f), or choose another place."
     else:
         cure = "Free some space, or choose another place."
-    return LinnaeaError(f"{path} could not be written ({error.strerror or error}).", cure)
+    return WriteError(f"{path} could not be written ({error.strerror or error}).", cure)
 
 
 def sync_folder(path: Path) -> None:

@@ -1,8 +1,10 @@
 """Small labelled pictures on disk, and one trained run that the verbs share."""
 
+import contextlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,18 @@ def leaking_splits(bars: Path, folder: Path) -> Path:
             shutil.copy(picture, place)
     shutil.copy(bars / "bar 0/03.png", folder / "test/bar 0/copy.png")
     return folder
+
+
+@contextlib.contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Refuse files of more than size bytes, as a full disk does."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def words(page):

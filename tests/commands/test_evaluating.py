@@ -38,13 +38,13 @@ def test_the_temperature_is_that_of_the_validation_table_and_lives_in_calibratio
     classifier.save(tmp_path / "alone")
     assert type(classifier).load(tmp_path / "alone").temperature_ == temperature
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
-    assert (chosen["epoch"], chosen["temperature"]) == ("validation accuracy", "validation log loss")
-    assert chosen["prediction sets"] == "validation coverage"
+    assert (chosen["epoch"], chosen["temperature"]) == ("by validation accuracy", "by validation log loss")
+    assert chosen["prediction sets"] == "by validation coverage"
     assert chosen["out-of-distribution threshold"] == (
-        "validation scores: the threshold; a false-alarm rate of 5 % is guaranteed on average, and one of "
-        "8.43 % with 95 % confidence: it is based on 34 of the 59 pictures that 5 % takes"
+        "by validation scores; at most 5 % false alarms are guaranteed on average, and at most 8.43 % with "
+        "95 % confidence, based on 34 validation pictures; 5 % would take 59"
     )
-    assert chosen["test set"].startswith("nothing")
+    assert chosen["test set"].startswith("used for no choice")
 
 
 def test_predictions_are_made_with_the_temperature(calibrated, capsys):
@@ -60,31 +60,31 @@ def test_three_validation_pictures_change_little_and_guarantee_nothing(trained):
     assert abs(np.log(calibration["temperature"])) < 0.5
     assert calibration["prediction_sets"] is None
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
-    assert chosen["temperature"] == "validation log loss"
+    assert chosen["temperature"] == "by validation log loss"
     assert chosen["prediction sets"] == (
-        "nothing: the validation set has 3 of the 19 pictures that a guarantee of 95 % takes"
+        "not made: a guarantee of 95 % takes 19 validation pictures, and there are only 3"
     )
     assert chosen["confidence threshold"] == (
-        "nothing: the validation set is too small, or too hard, to guarantee 80 % correct answers"
+        "not chosen: the validation set is too small, or too hard, to guarantee 80 % correct answers"
     )
     assert chosen["out-of-distribution threshold"] == (
-        "validation scores: the threshold; a false-alarm rate of 25 % is guaranteed on average, and one of "
-        "63.2 % with 95 % confidence: it is based on 3 of the 59 pictures that 5 % takes"
+        "by validation scores; at most 25 % false alarms are guaranteed on average, and at most 63.2 % with "
+        "95 % confidence, based on 3 validation pictures; 5 % would take 59"
     )
 
 
 def test_what_was_refused_is_told_in_the_report(trained):
     html = (trained / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
     assert (
-        "No prediction sets were made: the validation set has 3 of the 19 pictures that a guarantee of "
-        "95 % takes."
+        "No prediction sets were made: a guarantee of 95 % takes 19 validation pictures, and there are "
+        "only 3."
     ) in html
     assert (
         "No confidence threshold was chosen: the validation set is too small, or too hard, to guarantee "
         "80 % correct answers." in html
     )
     assert (
-        "The threshold allows false alarms for 25.0 % of the pictures of known classes (on average; "
+        "Of pictures of known classes, at most 25.0 % should be flagged by mistake (on average; "
         "3 validation pictures cannot guarantee less" in html
     )
     assert ", fitted on 3 validation pictures" in html
@@ -107,8 +107,8 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "Prediction set" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "contain the true class 50 % of the time or more on average, and with 87 % confidence: they are "
-        "based on 3 validation pictures, and 95 % confidence takes 5 validation pictures"
+        "contain the true class at least 50 % of the time on average, but only with 87 % confidence: they "
+        "are based on 3 validation pictures, and 95 % confidence would take 5"
     ) in told.err
 
 
@@ -122,7 +122,7 @@ def test_sets_that_were_too_small_on_the_test_part_are_told_of(run, bars, capsys
         assert main(asked) == 0
         told = " ".join(capsys.readouterr().err.split())
         assert (broken in told) is expected
-        assert ("this would happen in 0.4 % of cases" in told) is expected
+        assert ("so few would be expected in 0.4 % of cases" in told) is expected
     (run / "metrics.json").unlink()
     assert main(asked) == 0
     # What cannot be read is told before any answer.
@@ -376,8 +376,8 @@ def test_without_a_validation_part_nothing_is_calibrated(bars, tmp_path):
     assert not (out / "calibration.json").exists()
     assert linnaea.load(out).temperature_ == 1.0
     chosen = json.loads((out / "run.json").read_text())["chosen"]
-    assert chosen["temperature"] == "nothing: it stays 1"
-    assert chosen["epoch"] == "nothing: the last epoch is kept"
+    assert chosen["temperature"] == "not chosen: it stays 1"
+    assert chosen["epoch"] == "not chosen: the last one is kept"
 
 
 def test_the_intervals_of_a_run_on_groups_are_those_of_independent_pictures(tmp_path, capsys):
@@ -401,9 +401,9 @@ def test_the_intervals_of_a_run_on_groups_are_those_of_independent_pictures(tmp_
     accuracy = json.loads((run / "metrics.json").read_text())["accuracy"]
     assert accuracy["pictures"] == 5 * accuracy["groups"]
     assert accuracy["independent"] <= accuracy["groups"] + 1
-    said = f"its {accuracy['pictures']} test pictures come in {accuracy['groups']} groups"
+    said = f"its {accuracy['pictures']} test pictures belong to {accuracy['groups']} groups"
     assert said in told
     assert main(["evaluate", str(run)]) == 0
     assert said in " ".join(capsys.readouterr().err.split())
     page = " ".join((run / "report.html").read_text().split())
-    assert f"Its {accuracy['pictures']} test pictures come in {accuracy['groups']} groups" in page
+    assert f"Its {accuracy['pictures']} test pictures belong to {accuracy['groups']} groups" in page

@@ -128,14 +128,15 @@ def test_a_folder_of_nothing_but_heic_says_why_it_cannot_be_used(tmp_path, capsy
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
-def test_a_run_whose_output_was_closed_says_so(bars, tmp_path):
+@pytest.mark.parametrize(("asked", "file"), [([], "run.json"), (["--repeats", "2"], "repeats.json")])
+def test_a_run_whose_output_was_closed_says_so(bars, tmp_path, asked, file):
     command = [sys.executable, "-m", "linnaea", "train", str(bars), "--hidden", "4", "--size", "12"]
-    command += ["--epochs", "100000", "--out", str(tmp_path / "run")]
+    command += ["--epochs", "100000", *asked, "--out", str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         process.stdout.readline()
         process.stdout.close()
         process.wait(timeout=120)
-    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    info = json.loads((tmp_path / "run" / file).read_text())
     assert (info["state"], info["message"]) == (
         "failed",
         "Its output was piped to a program that has ended.",

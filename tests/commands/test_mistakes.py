@@ -132,17 +132,24 @@ def test_overwriting_a_run_removes_its_pictures(tmp_path):
     assert not list(run.path.glob("*/*.*"))
 
 
-def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path):
+@pytest.mark.parametrize("size", [32, 64])
+def test_photographs_are_shown_whole_with_heat_where_the_network_looked(tmp_path, size):
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (N + 12, 60, 200, 3), dtype=np.uint8)
     study = study_of(pixels, photographs=True)
     classifier = FineTuneClassifier(
-        "mobilenetv2_050", weights="none", size=32, views=1, epochs=0, precision="float32", random_state=0
+        "mobilenetv2_050", weights="none", size=size, views=1, epochs=0, precision="float32", random_state=0
     ).fit(*study.pair("train"))
     run = RunFolder.create(tmp_path / "run")
     run.update_info(state="running")
     run.flush()
     mistakes.keep_mistakes(run, study, classifier, judged(study, classifier))
+    assert run.info.heat_maps.places == [size // 32, size // 32]
+    if size == 32:
+        # A map of one cell is the same everywhere.
+        assert list((run.path / "mistakes").glob("*.jpg"))
+        assert not list(run.path.glob("*/*.heat.*"))
+        return
     heat = next((run.path / "mistakes").glob("*.heat.jpg"))
     with Image.open(heat) as picture:
         assert picture.size == (200, 60)

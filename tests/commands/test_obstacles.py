@@ -1,5 +1,6 @@
 """What stands in the way of a run: folders that may not be used, pictures that go or change meanwhile."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.commands.conftest import draw
+from tests.commands.conftest import draw, no_file_beyond
 
 from linnaea.cli import main
 from linnaea.commands import choosing, mistakes, study
@@ -126,6 +127,32 @@ def test_a_mistake_whose_picture_is_gone_is_left_out_and_told(tmp_path, capsys):
     assert f"Pictures  1 cannot be shown in the report: {gone} could not be read" in capsys.readouterr().err
     kept = {path.name for path in (run.path / "mistakes").glob("??????.png")}
     assert kept == {f"{row:06}.png" for row in range(1, len(rows))}
+
+
+def test_a_full_disk_costs_the_thumbnails_and_not_the_run(bars, tmp_path, capsys, monkeypatch):
+    kept, write = [], RunFolder.write_bytes
+
+    def without_room(run, name, content):
+        # Full when the first thumbnail is there, and its heat map comes.
+        with no_file_beyond(100) if name.endswith(".heat.png") else contextlib.nullcontext():
+            write(run, name, content)
+        kept.append(name)
+
+    monkeypatch.setattr(RunFolder, "write_bytes", without_room)
+    run = tmp_path / "run"
+    assert main(["train", str(bars), *SMALL, "--out", str(run)]) == 0
+    said = capsys.readouterr().err
+    assert "Pictures  none are shown in the report: " in said
+    assert said.count("could not be written") == 1
+    assert any(name.endswith(".png") for name in kept)
+    assert not list(run.glob("*/*.png"))
+    assert json.loads((run / "run.json").read_text())["state"] == "finished"
+    for name in ("weights.safetensors", "model.json", "predictions.csv", "metrics.json"):
+        assert (run / name).exists()
+    page = (run / "report.html").read_text()
+    assert 'id="confusion"' in page
+    assert 'id="mistakes"' not in page
+    assert main(["report", str(run)]) == 0
 
 
 TINY = [

@@ -64,8 +64,8 @@ def test_predict_tells_in_every_format(trained, bars, stripes, capsys):
     flagged = sum(answer["ood"] for answer in answers)
     assert f"Next      look at {flagged} of 2 answers yourself: " in told.err
     assert (
-        "of unfamiliar pictures (out-of-distribution), a false-alarm rate of 25 % is guaranteed on average, "
-        "and one of 63.2 % with 95 % confidence: it is based on 3 of the 59 pictures that 5 % takes"
+        "of unfamiliar pictures (out-of-distribution), at most 25 % false alarms are guaranteed on average, "
+        "and at most 63.2 % with 95 % confidence, based on 3 validation pictures; 5 % would take 59"
     ) in told.err
 
 

@@ -1,5 +1,6 @@
 """--repeats and --folds as a person types them, compare over them, and decisions taken back."""
 
+import contextlib
 import csv
 import html
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.commands.conftest import SHORT, words
+from tests.commands.conftest import SHORT, no_file_beyond, words
 
 import linnaea
 from linnaea.cli import main
@@ -195,13 +196,33 @@ def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):
     assert "exists already" not in capsys.readouterr().err
 
 
+def test_a_full_disk_costs_the_thumbnails_of_label_issues_and_not_the_folds(folds, tmp_path, capsys):
+    group = RunGroup.open_group(shutil.copytree(folds, tmp_path / "three"))
+    dataset = open_dataset(str(folds.parent / "table.csv"), data_dir=None)
+    written = group.write_bytes
+
+    def without_room(name, content):
+        with no_file_beyond(100) if name.endswith(".jpg") else contextlib.nullcontext():
+            written(name, content)
+
+    group.write_bytes = without_room
+    label_issues.find(group, dataset, {})
+    said = capsys.readouterr().err
+    assert "Pictures  none of the label issues are shown: " in said
+    assert said.count("could not be written") == 1
+    assert not list(group.path.glob("label_issues/*.jpg"))
+    assert read_csv(group.path / "label_issues.csv") == read_csv(folds / "label_issues.csv")
+    page = (group.path / "label_issues.html").read_text()
+    assert "labels that may be wrong" in page
+
+
 def test_the_command_that_is_named_for_decisions_works_as_it_stands(folds, tmp_path, monkeypatch):
     command = json.loads((folds / "folds.json").read_text())["relabel"]
     assert command == f"linnaea relabel '{folds.parent / 'table.csv'}' decisions.csv"
     assert command in html.unescape((folds / "label_issues.html").read_text())
     monkeypatch.chdir(tmp_path)
-    suspect = read_csv(folds / "label_issues.csv")[0]
-    (tmp_path / "decisions.csv").write_text(f"path,label\n{suspect.path},{suspect.suggested}\n")
+    issue = read_csv(folds / "label_issues.csv")[0]
+    (tmp_path / "decisions.csv").write_text(f"path,label\n{issue.path},{issue.suggested}\n")
     assert main(shlex.split(command)[1:]) == 0
     assert (tmp_path / "table-relabelled.csv").exists()
 
@@ -234,7 +255,7 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
         ),
     ],
 )
-def test_suspects_are_told_whatever_their_number(found, command, told):
+def test_label_issues_are_told_whatever_their_number(found, command, told):
     assert label_issues._summary(found, 9, "p.html", command) == told
 
 

@@ -137,7 +137,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_report(cut):
 def test_a_stop_leaves_the_test_set_unopened_and_a_network_that_answers(cut, bars, capsys):
     assert not [name for name in ("predictions.csv", "metrics.json", "mistakes") if (cut / name).exists()]
     info = json.loads((cut / "run.json").read_text())
-    assert "looks" not in info
+    assert "test_reuse" not in info
     assert "test set has not been evaluated" in (cut / "report.html").read_text()
     assert json.loads((cut / "calibration.json").read_text())["pictures"] > 0
     picture = next(bars.glob("*/*.png"))
@@ -153,7 +153,7 @@ def test_a_test_set_that_is_opened_before_the_training_goes_on_counts(whole, cop
     assert (copied / "predictions.csv").exists()
     # Evaluated again, it is the same network: the table is read, and nothing more is counted.
     assert main(["evaluate", str(copied)]) == 0
-    openings = json.loads((copied / "run.json").read_text())["looks"]["own"]
+    openings = json.loads((copied / "run.json").read_text())["test_reuse"]["own"]
     assert [opening["epoch"] for opening in openings] == [done]
     capsys.readouterr()
     assert main(["resume", str(copied)]) == 0
@@ -161,9 +161,9 @@ def test_a_test_set_that_is_opened_before_the_training_goes_on_counts(whole, cop
     assert f"This run was evaluated after epoch {done} (" in told
     assert same(whole, copied)
     info = json.loads((copied / "run.json").read_text())
-    assert [opening["epoch"] for opening in info["looks"]["own"]] == [done, 40]
+    assert [opening["epoch"] for opening in info["test_reuse"]["own"]] == [done, 40]
     assert info["chosen"]["test set"].startswith(
-        f"perhaps how long to train: it was evaluated after epoch {done} "
+        f"perhaps used to choose how long to train: evaluated after epoch {done} "
     )
     assert "The test set was opened before training ended." in (copied / "report.html").read_text()
 
@@ -172,7 +172,7 @@ def test_a_score_of_an_earlier_network_does_not_outlive_a_second_stop(copied):
     assert main(["evaluate", str(copied)]) == 0
     assert stopped(["resume", str(copied)], copied, after=lines(copied) + 3) == 130
     assert not [name for name in ("predictions.csv", "metrics.json") if (copied / name).exists()]
-    assert len(json.loads((copied / "run.json").read_text())["looks"]["own"]) == 1
+    assert len(json.loads((copied / "run.json").read_text())["test_reuse"]["own"]) == 1
 
 
 def test_an_interrupted_run_ends_as_if_it_had_never_been(whole, copied, capsys):

@@ -51,7 +51,7 @@ def spoil_fine_tuned(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) 
     def step(session: loop.Session, part: Any, *arguments: Any) -> Any:
         told = train_step(session, part, *arguments)
         # After the last step, whose loss was finite: nothing but the weights shows it.
-        last = session.progress.step + 1 == -(-len(part) // session.settings.batch_size)
+        last = session.progress.step + 1 == -(-len(part) // session.settings["batch_size"])
         if last and is_time(session.progress.epoch):
             next(session.network.parameters()).data.fill_(math.nan)
         return told

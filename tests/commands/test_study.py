@@ -41,7 +41,7 @@ def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp
     assert info["data"]["split_hash"] == json.loads((first / "run.json").read_text())["data"]["split_hash"]
     assert info["data"]["protocol"].endswith(f", as in {first}")
     assert info["leaks"] == {"pictures": [], "n": 0, "validation": 0}
-    assert info["looks"]["earlier"] == 1
+    assert info["test_reuse"]["earlier"] == 1
     assert "Other runs were evaluated once on this test set before" in capsys.readouterr().err
 
 

@@ -27,7 +27,7 @@ from tests.crash.runs import FINE_TUNED, PERCEPTRON, Kind
 from linnaea.runs.checkpoint import Checkpoints
 from linnaea.runs.folder import RESERVE, RunFolder
 
-DISK = {PERCEPTRON: 4 << 20, FINE_TUNED: 48 << 20}  # bytes of a file system of its own
+DISK = {PERCEPTRON: 9 << 20, FINE_TUNED: 56 << 20}  # bytes of a file system of its own
 # Seconds between two checkpoints: the next one is near; or the next file is the history, or the weights.
 OFTEN, SELDOM = 0.001, 300.0
 

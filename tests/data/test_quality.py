@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from linnaea.data.headers import Header, header
-from linnaea.data.quality import look_at
+from linnaea.data.quality import picture_statistics
 from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 
@@ -130,7 +130,7 @@ def test_softness_does_not_depend_on_contrast():
     def softness(image):
         out = io.BytesIO()
         image.save(out, "PNG")
-        return look_at(out.getvalue(), np.asarray(image)).softness
+        return picture_statistics(out.getvalue(), np.asarray(image)).softness
 
     assert softness(faint) == pytest.approx(softness(sharp), rel=0.1)
     assert softness(sharp) < 0.6 * softness(photograph(5, (400, 300)))

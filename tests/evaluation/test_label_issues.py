@@ -7,7 +7,7 @@ import pytest
 
 from linnaea.errors import DataError
 from linnaea.evaluation import label_issues
-from linnaea.evaluation.label_issues import find_suspects
+from linnaea.evaluation.label_issues import find_issues
 from linnaea.evaluation.predictions import Predictions, joined
 
 CLASSES = ("cat", "dog", "owl")
@@ -32,20 +32,20 @@ def judged(n, swapped, seed=0):
 def test_swapped_labels_are_found_with_the_right_suggestion():
     swapped = [4, 17, 30, 41, 58]
     predictions, truth = judged(90, swapped)
-    found = find_suspects(predictions)
-    assert {suspect.path for suspect in found} == {f"{row:03}.png" for row in swapped}
-    for suspect in found:
-        row = int(suspect.path[:3])
-        assert (suspect.given, suspect.suggested) == (predictions.true[row], truth[row])
-        assert suspect.confidence == predictions.probabilities[row, predictions.true_index[row]]
+    found = find_issues(predictions)
+    assert {issue.path for issue in found} == {f"{row:03}.png" for row in swapped}
+    for issue in found:
+        row = int(issue.path[:3])
+        assert (issue.given, issue.suggested) == (predictions.true[row], truth[row])
+        assert issue.confidence == predictions.probabilities[row, predictions.true_index[row]]
 
 
 def test_labels_that_every_network_confirms_are_not_doubted():
-    assert find_suspects(judged(90, [])[0]) == []
+    assert find_issues(judged(90, [])[0]) == []
 
 
 def test_the_table_comes_back_from_the_disk(tmp_path):
-    found = find_suspects(judged(60, [3, 9])[0])
+    found = find_issues(judged(60, [3, 9])[0])
     (tmp_path / "label_issues.csv").write_text(label_issues.to_csv(found))
     again = label_issues.read_csv(tmp_path / "label_issues.csv")
     assert [(s.path, s.given, s.suggested) for s in again] == [(s.path, s.given, s.suggested) for s in found]
@@ -72,14 +72,14 @@ def test_groups_of_two_folds_stay_apart_where_they_are_joined():
 
 def test_a_picture_judged_twice_and_an_empty_table_are_refused():
     one = table(["cat"], [[0.7, 0.2, 0.1]])
-    with pytest.raises(DataError, match="Two folds judge the same picture"):
+    with pytest.raises(DataError, match="Two folds evaluate the same picture"):
         joined([one, one])
     with pytest.raises(DataError) as refused:
-        find_suspects(table(np.array([], dtype=str), np.empty((0, 3))))
+        find_issues(table(np.array([], dtype=str), np.empty((0, 3))))
     assert str(refused.value) == "The table holds no pictures. Label issues are found from folds: --folds 5."
 
 
-def test_another_table_is_not_taken_for_suspects(tmp_path):
+def test_another_table_is_not_taken_for_label_issues(tmp_path):
     (tmp_path / "label_issues.csv").write_text("path,label\na.png,cat\n")
     with pytest.raises(DataError, match="does not have the columns path, given, suggested, confidence"):
         label_issues.read_csv(tmp_path / "label_issues.csv")

@@ -100,8 +100,8 @@ def test_too_few_pictures_and_impossible_coverages_are_refused():
     with pytest.raises(DataError) as few:
         PredictionSets.fit(draw(18, generator=generator), 0.95)
     assert str(few.value) == (
-        "Sets that hold the truth 95 % of the time need at least 19 validation pictures; there are 18. "
-        "Ask for a lower coverage, or train with a larger validation."
+        "Sets that contain the true class 95 % of the time need at least 19 validation pictures; there are "
+        "18. Ask for a lower coverage, or train with a larger validation."
     )
     with pytest.raises(SettingError) as outside:
         PredictionSets.fit(draw(50, generator=generator), 95)

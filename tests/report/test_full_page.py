@@ -1,8 +1,9 @@
-"""A run with everything that later stages leave: pictures behind cells, heat maps, trust, leaks, looks."""
+"""A run with all that later stages leave: pictures of cells, heat maps, trust, leaks, earlier evaluations."""
 
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +19,11 @@ from linnaea.files import write_bytes
 from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
 from linnaea.report.facts import read_run
-from linnaea.report.learning_curve import growth_section
+from linnaea.report.figures import headline_figure
+from linnaea.report.learning_curve import learning_curve_section
 from linnaea.report.page import _heat_note, build_report
 from linnaea.report.trust import trust_section
+from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import Forecast, HeatMapInfo
 
 NBSP = "\u00a0"
@@ -66,7 +69,7 @@ def leave_everything(run, *, shown=30, cells=None):
         probe_folds={"value": 0.9, "low": 0.87, "high": 0.925, "pictures": 400},
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
-        looks={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
+        test_reuse={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
         git={"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
         threads={"blas": 2, "torch": 1},
         chosen={"epoch": "validation accuracy", "none of the classes": "validation", "test part": "nothing"},
@@ -179,7 +182,7 @@ def test_sets_that_broke_their_guarantee_are_told_of_beside_the_score(full, p_va
     )
     titles = {caveat.title: caveat.text for caveat in caveats(facts)}
     warned = titles.get("The validation set was probably easier than the test set.", "")
-    assert (f"would happen in {told} of cases" in warned) is bool(told)
+    assert (f"so few would be expected in {told} of cases" in warned) is bool(told)
     copied = (
         f"2{NBSP}validation pictures have a duplicate, or a picture of the same group, in the training set."
     )
@@ -198,7 +201,7 @@ def test_too_many_false_alarms_are_told_of_on_the_card(full, p_value, told):
     assert ("There are too many false alarms: it flagged 41.5 % of the test pictures" in failures) is bool(
         told
     )
-    assert (f"this would happen in {told} of cases" in failures) is bool(told)
+    assert (f"so many would be expected in {told} of cases" in failures) is bool(told)
 
 
 def test_the_page_of_problems_is_linked_where_there_is_one(full):
@@ -225,11 +228,46 @@ def test_a_coarse_heat_map_is_called_one(full, places, told):
     facts = read_run(full[0])
     maps = HeatMapInfo(method="Grad-CAM", places=places)
     facts = replace(facts, info=facts.info.model_copy(update={"heat_maps": maps}))
-    coarse = " For pictures of this size it has 3 × 3 cells, so it shows the region and no more."
+    coarse = " For pictures of this size it has 3 × 3 cells, so it shows a region and no details."
     assert _heat_note(facts).replace(NBSP, " ").endswith(coarse) is told
 
 
-def test_leaks_and_looks_stand_before_the_result(full):
+@pytest.mark.parametrize(
+    ("maps", "told"),
+    [
+        # An earlier version kept maps of a single cell, which are the same everywhere.
+        (
+            {"method": "Grad-CAM", "places": [1, 1]},
+            "for pictures of this size the last map of the network is",
+        ),
+        (None, "this network has no map of a picture to draw them from."),
+    ],
+)
+def test_why_there_are_no_heat_maps_is_said_once(full, tmp_path, maps, told):
+    path = tmp_path / "run"
+    shutil.copytree(full[0].path, path)
+    if maps is None:
+        for picture in path.glob("*/*.heat.png"):
+            picture.unlink()
+    run = RunFolder.open(path)
+    run.update_info(heat_maps=maps)
+    run.flush()
+    html = build_report(run).read_text()
+    assert html.count(f"There are no heat maps: {told}") == 1
+    assert "Heat map of" not in html
+
+
+def test_a_probe_that_is_the_result_is_no_baseline(full):
+    facts = read_run(full[0])
+    baselines = {"the probe alone": 0.8, "always the largest class": 0.4}
+    for kept, shown in (("fine-tuned", True), ("probe", False)):
+        info = facts.info.model_copy(update={"baselines": baselines, "kept": kept})
+        figure = headline_figure(replace(facts, info=info), "80 %")
+        assert ("the probe alone" in figure.svg) is shown
+        assert "always the largest class" in figure.svg
+
+
+def test_leaks_and_earlier_evaluations_stand_before_the_result(full):
     run, _, html, words = full
     clean = json.loads((run.path / "metrics.json").read_text())["accuracy_without_leaks"]["value"]
     assert "Test pictures leak into training. 3 test pictures have a duplicate" in words
@@ -290,7 +328,7 @@ def test_a_curve_that_has_levelled_off_names_no_class(full):
     level = {"accuracy": 0.9, "low": 0.87, "high": 0.92, "classes": [{"class": "b", "now": 0.5, "then": 0.5}]}
     forecast = facts.info.learning_forecast.model_dump(by_alias=True) | level
     facts.info.learning_forecast = Forecast.model_validate(forecast)
-    section = growth_section(facts)
+    section = learning_curve_section(facts)
     assert section.classes == ""
     assert section.outlook.replace(NBSP, " ").endswith(
         "More pictures have hardly lowered the error: twice as many would give about 90.0 %, no more than "
@@ -303,7 +341,7 @@ def test_a_curve_that_few_pictures_evaluate_makes_no_forecast(full):
     few = {"gain_low": 0.0, "gain_high": 0.06, "evaluated": 28, "evaluated_on": "folds"}
     forecast = facts.info.learning_forecast.model_dump(by_alias=True) | few
     facts.info.learning_forecast = Forecast.model_validate(forecast)
-    section = growth_section(facts)
+    section = learning_curve_section(facts)
     assert section.outlook.replace(NBSP, " ") == (
         "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. "
         "28 pictures cannot tell what more would bring: with twice as many to learn from, the accuracy would "
@@ -339,8 +377,8 @@ def test_an_older_run_leaves_out_what_it_does_not_have(tmp_path, make_run):
     html = build_report(make_run(tmp_path / "run", n=200)).read_text(encoding="utf-8")
     for word in (
         'id="doubtful"',
-        'id="growth"',
-        "has been evaluated",
+        'id="learning-curve"',
+        "has already been used",
         "leaks",
         "Data problems",
         "How choices were made",

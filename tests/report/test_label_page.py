@@ -6,17 +6,17 @@ import io
 import pytest
 from PIL import Image
 
-from linnaea.evaluation.label_issues import Suspect, to_csv
+from linnaea.evaluation.label_issues import LabelIssue, to_csv
 from linnaea.report.label_issues import build_label_issues
 from linnaea.runs.repeated import RunGroup
 
 pytestmark = pytest.mark.browser
 CLASSES = ["a rose", "tulip, red", 'the "lily"']
-SUSPECTS = [
-    Suspect("folder/a, b.png", "a rose", "tulip, red", 0.01),
-    Suspect("folder/c.png", "tulip, red", "a rose", 0.02),
-    Suspect("folder/" + "a long name " * 12 + ".png", 'the "lily"', "a rose", 0.03),
-    Suspect("folder/e.png", "a rose", 'the "lily"', 0.04),
+ISSUES = [
+    LabelIssue("folder/a, b.png", "a rose", "tulip, red", 0.01),
+    LabelIssue("folder/c.png", "tulip, red", "a rose", 0.02),
+    LabelIssue("folder/" + "a long name " * 12 + ".png", 'the "lily"', "a rose", 0.03),
+    LabelIssue("folder/e.png", "a rose", 'the "lily"', 0.04),
 ]
 
 
@@ -25,8 +25,8 @@ def address(tmp_path):
     group = RunGroup.begin(tmp_path / "my folds", "folds")
     group.update_info(runs=[], classes=CLASSES, data={"name": "flowers", "source": "my flowers/"})
     group.flush()
-    group.write_text("label_issues.csv", to_csv(SUSPECTS))
-    for number in range(1, len(SUSPECTS) + 1):
+    group.write_text("label_issues.csv", to_csv(ISSUES))
+    for number in range(1, len(ISSUES) + 1):
         content = io.BytesIO()
         Image.new("RGB", (150, 100), (40 * number, 90, 120)).save(content, "JPEG")
         group.write_bytes(f"label_issues/{number:06}.jpg", content.getvalue())
@@ -35,7 +35,7 @@ def address(tmp_path):
 
 def decide(page):
     """Take the first suggestion, confirm the second, leave the third out, give the fourth another class."""
-    items = page.locator(".suspects > li")
+    items = page.locator(".issues > li")
     for row, choice in enumerate(("suggested", "given", "out")):
         items.nth(row).locator(f"[value={choice}]").check()
     items.nth(3).locator("input[type=text]").fill("tulip, red")
@@ -47,10 +47,10 @@ def rows(text):
 
 DECIDED = [
     ["path", "label"],
-    [SUSPECTS[0].path, "tulip, red"],
-    [SUSPECTS[1].path, "tulip, red"],
-    [SUSPECTS[2].path, ""],
-    [SUSPECTS[3].path, "tulip, red"],
+    [ISSUES[0].path, "tulip, red"],
+    [ISSUES[1].path, "tulip, red"],
+    [ISSUES[2].path, ""],
+    [ISSUES[3].path, "tulip, red"],
 ]
 
 
@@ -93,13 +93,13 @@ def test_where_nothing_may_be_copied_the_text_is_selected_and_it_is_said(open_pa
 
 def test_an_unknown_class_is_marked_and_not_handed_over(open_page, address):
     page = open_page(address)
-    other = page.locator(".suspects > li").nth(1).locator("input[type=text]")
+    other = page.locator(".issues > li").nth(1).locator("input[type=text]")
     other.fill("a roze")
     assert other.get_attribute("aria-invalid") == "true"
     assert page.locator("#decided").text_content() == "0 of 4 decided."
     other.fill("a rose")
     assert other.get_attribute("aria-invalid") is None
-    assert rows(page.locator("#csv").input_value()) == [["path", "label"], [SUSPECTS[1].path, "a rose"]]
+    assert rows(page.locator("#csv").input_value()) == [["path", "label"], [ISSUES[1].path, "a rose"]]
 
 
 def test_decisions_are_there_when_the_page_is_opened_again(open_page, address):

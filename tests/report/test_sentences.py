@@ -7,7 +7,7 @@ import pytest
 from linnaea.evaluation.ood import guaranteed_rate
 from linnaea.report import sentences
 from linnaea.runs.repeated import summary
-from linnaea.runs.schema import GroupInfo, Looks
+from linnaea.runs.schema import GroupInfo, Reuse
 
 SETS = {"value": 0.9, "wanted": 0.95, "p_value": 1e-7}
 ALARMS = {"value": 22 / 53, "wanted": 1 / 12, "p_value": 0.0062, "split": "validation"}
@@ -20,10 +20,10 @@ def test_a_sentence_begins_large_and_ends():
 
 def test_sets_that_are_too_small_for_harder_pictures():
     assert sentences.broken_sets({"set_coverage": SETS}) == (
-        "its prediction sets for 95 % contained the true class for only 90.0 % of the test pictures; if "
-        "these were like the validation pictures, this would happen in less than 0.1 % of cases. Prediction "
-        "sets and thresholds are based on the validation set, which was probably easier: they may hold less "
-        "often than guaranteed for new pictures as well"
+        "its prediction sets for 95 % contained the true class for only 90.0 % of the test pictures; if the "
+        "test pictures were like the validation pictures, so few would be expected in less than 0.1 % of "
+        "cases. The validation set, which prediction sets and thresholds are based on, was probably easier: "
+        "for new pictures, too, they may hold less often than guaranteed"
     )
     for harmless in (SETS | {"value": 0.96}, SETS | {"p_value": 0.03}, {"value": 0.9, "wanted": 0.95}, {}):
         assert sentences.broken_sets({"set_coverage": harmless}) is None
@@ -32,9 +32,9 @@ def test_sets_that_are_too_small_for_harder_pictures():
 
 def test_false_alarms_that_come_too_often():
     assert sentences.false_alarms({"outliers": ALARMS}) == (
-        "it flagged 41.5 % of the test pictures as unfamiliar (out-of-distribution), where 8.33 % are "
-        "allowed; if these were like the validation pictures that set the threshold, this would happen in "
-        "0.6 % of cases. New pictures may cause as many false alarms"
+        "it flagged 41.5 % of the test pictures, all of known classes, as unfamiliar (out-of-distribution), "
+        "instead of at most 8.33 %; if the test pictures were like the validation pictures, so many would be "
+        "expected in 0.6 % of cases. Expect as many false alarms for new pictures"
     )
     # One that was evaluated before there were such values has no p_value.
     for harmless in (ALARMS | {"p_value": 0.1}, {"value": 0.4, "wanted": 0.05}, {}):
@@ -57,9 +57,8 @@ def test_calibration_before_and_after():
 def test_groups_where_they_matter():
     accuracy = {"pictures": 600, "groups": 60, "independent": 120.4}
     assert sentences.in_groups({"accuracy": accuracy}) == (
-        "its 600 test pictures come in 60 groups, and pictures of one group tend to be right or wrong "
-        "together: they carry as much information as 120 independent pictures, and the intervals allow "
-        "for that"
+        "its 600 test pictures belong to 60 groups, and predictions within a group tend to be right or wrong "
+        "together; the intervals therefore count them as 120 independent pictures"
     )
     assert sentences.in_groups({"accuracy": accuracy | {"independent": 590}}) is None
     assert sentences.in_groups({}) is None
@@ -76,14 +75,14 @@ def test_groups_where_they_matter():
         ),
         (  # 1 - 0.95^19 = 62.3 %
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 19, "independent": 19},
-            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
-            "based on 19 validation pictures, and 95 % confidence takes 59 validation pictures",
+            "contain the true class at least 95 % of the time on average, but only with 62 % confidence: "
+            "they are based on 19 validation pictures, and 95 % confidence would take 59",
         ),
         (
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 190, "independent": 19},
-            "contain the true class 95 % of the time or more on average, and with 62 % confidence: they are "
-            "based on 190 validation pictures, which carry as much information as 19 independent pictures, "
-            "and 95 % confidence takes 59 independent pictures",
+            "contain the true class at least 95 % of the time on average, but only with 62 % confidence: "
+            "they are based on 190 validation pictures, which carry as much information as 19 independent "
+            "pictures, and 95 % confidence would take 59",
         ),
     ],
 )
@@ -96,11 +95,11 @@ def test_what_sets_guarantee(numbers, words):
     [
         (
             {"code": "too_few", "wanted": 0.95, "pictures": 18, "independent": 18, "needed": 19},
-            "the validation set has 18 of the 19 pictures that a guarantee of 95 % takes",
+            "a guarantee of 95 % takes 19 validation pictures, and there are only 18",
         ),
         (
             {"code": "too_few", "wanted": 0.95, "pictures": 240, "independent": 12, "needed": 19},
-            "the validation set has 12 of the 19 independent pictures that a guarantee of 95 % takes",
+            "a guarantee of 95 % takes 19 independent validation pictures, and there are only 12",
         ),
         (
             {"code": "too_hard", "wanted": 0.8},
@@ -108,13 +107,13 @@ def test_what_sets_guarantee(numbers, words):
         ),
         (  # cut, not rounded; as older runs call it
             {"code": "too_good", "right": 9, "pictures": 9, "promised": 0.7169},
-            "9 of 9 validation pictures are classified correctly without a threshold, which guarantees no "
-            "more than 71.6 % correct answers",
+            "without one, 9 of 9 validation pictures are classified correctly already, which guarantees at "
+            "least 71.6 % correct answers",
         ),
         (
             {"code": "too_good", "right": 9, "pictures": 9, "guaranteed": 0.7169},
-            "9 of 9 validation pictures are classified correctly without a threshold, which guarantees no "
-            "more than 71.6 % correct answers",
+            "without one, 9 of 9 validation pictures are classified correctly already, which guarantees at "
+            "least 71.6 % correct answers",
         ),
     ],
 )
@@ -126,16 +125,16 @@ def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     def score(number, *, sure, least):
         guaranteed = guaranteed_rate(0.05, number)
         numbers = {"asked": 0.05, "guaranteed": guaranteed, "pictures": number, "independent": number}
-        return SimpleNamespace(**numbers, is_sure=sure, surely_guaranteed=least)
+        return SimpleNamespace(**numbers, split="validation", is_sure=sure, surely_guaranteed=least)
 
     assert sentences.shortfall(score(300, sure=True, least=0.05)) == ""
     assert sentences.shortfall(score(3, sure=False, least=0.6316)) == (
-        "a false-alarm rate of 25 % is guaranteed on average, and one of 63.2 % with 95 % confidence: it is "
-        "based on 3 of the 59 pictures that 5 % takes"
+        "at most 25 % false alarms are guaranteed on average, and at most 63.2 % with 95 % confidence, based "
+        "on 3 validation pictures; 5 % would take 59"
     )
     assert sentences.shortfall(score(300, sure=False, least=0.0759)) == (
-        "a false-alarm rate of 5 % is guaranteed on average, and one of 7.59 % with 95 % confidence: it is "
-        "based on 300 pictures"
+        "at most 5 % false alarms are guaranteed on average, and at most 7.59 % with 95 % confidence, based "
+        "on 300 validation pictures"
     )
 
 
@@ -157,7 +156,7 @@ def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     ],
 )
 def test_how_often_the_test_set_was_evaluated_before(earlier, words):
-    assert sentences.earlier_evaluations(Looks(earlier=earlier)) == words
+    assert sentences.earlier_evaluations(Reuse(earlier=earlier)) == words
     assert sentences.earlier_evaluations(None) == ""
 
 

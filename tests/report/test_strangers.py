@@ -6,7 +6,7 @@ import os
 import pytest
 
 from linnaea.errors import RunError
-from linnaea.evaluation.label_issues import Suspect, to_csv
+from linnaea.evaluation.label_issues import LabelIssue, to_csv
 from linnaea.report.groups import build_group
 from linnaea.report.label_issues import build_label_issues
 from linnaea.report.page import build_report
@@ -59,7 +59,7 @@ def test_label_issues_show_the_groups_own_thumbnails_alone(run, tmp_path):
     group = RunGroup.begin(tmp_path / "group", "folds")
     group.update_info(runs=[], classes=["a", "b"])
     group.flush()
-    group.write_text("label_issues.csv", to_csv([Suspect(f"{n}.png", "a", "b", 0.1) for n in range(2)]))
+    group.write_text("label_issues.csv", to_csv([LabelIssue(f"{n}.png", "a", "b", 0.1) for n in range(2)]))
     picture = next((run.path / "mistakes").iterdir())
     group.write_bytes("label_issues/000001.jpg", picture.read_bytes())
     (group.path / "label_issues" / "000002.jpg").symlink_to(picture)

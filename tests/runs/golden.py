@@ -155,7 +155,7 @@ def _forget_the_machine(path: Path, elsewhere: str) -> None:
         info |= {"command": "linnaea train bars"}
         info["opened"]["folder"] = "."
     if path.name == "run.json":
-        info |= {"git": None, "looks": None}
+        info |= {"git": None, "test_reuse": None}
         info["hardware"] |= {"processor": "a processor", "system": "a system"}
     elif path.name == "state.json":
         info["facts"]["hardware"] |= {"processor": "a processor", "system": "a system"}

@@ -31,7 +31,7 @@ WRONG = [
     ("network", {"parameters": -4}, "network.parameters is -4"),
     ("plan", {"train_from": "all", "epochs": -1, "views": 1}, "plan.epochs is -1"),
     ("leaks", {"pictures": "all"}, "leaks.pictures is 'all'"),
-    ("looks", {"earlier": "often"}, "looks.earlier is 'often'"),
+    ("test_reuse", {"earlier": "often"}, "test_reuse.earlier is 'often'"),
     ("learning_curve", {}, "learning_curve is {}"),
     ("chosen", {"epoch": 4}, "chosen.epoch is 4"),
     ("chosen_epoch", "last", "chosen_epoch is 'last'"),
@@ -130,6 +130,13 @@ def test_a_line_of_the_history_that_is_no_epochs_is_named(tmp_path, line, told):
     assert str(refusal.value).startswith(
         f"{tmp_path / 'history.jsonl'}, line 2 is not the record of an epoch: {told}"
     )
+
+
+def test_what_older_runs_call_looks_and_suspects_is_read(tmp_path):
+    (tmp_path / "run.json").write_text('{"format_version": 1, "looks": {"earlier": 3}}')
+    assert RunFolder.open(tmp_path).info.test_reuse.earlier == 3
+    (tmp_path / "folds.json").write_text('{"format_version": 1, "suspects": 7}')
+    assert RunGroup.open_group(tmp_path).info.label_issues == 7
 
 
 def test_an_older_run_calls_its_sets_parts(tmp_path):

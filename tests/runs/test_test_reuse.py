@@ -29,14 +29,14 @@ def test_runs_on_the_same_test_part_are_counted(make_run):
     run = make_run("d")
     # Another order is the same test set, another picture is another one.
     assert count(run, ["h2", "h1"]).runs == [f"runs/{name}, 2026-01-02 11:12 UTC" for name in "abc"]
-    assert run.info.looks.earlier == 3
+    assert run.info.test_reuse.earlier == 3
     assert count(make_run("e"), ["h1", "h3"]).earlier == 0
 
 
 def test_one_network_is_one_look_and_a_run_made_anew_another(make_run):
     run = make_run("a")
     assert [count(run, ["h"]).earlier for _ in range(3)] == [0, 0, 0]
-    assert len(run.info.looks.own) == 1
+    assert len(run.info.test_reuse.own) == 1
     again = make_run("a", started="2026-01-02T10:00:00+00:00")
     assert count(again, ["h"]).earlier == 1
 

@@ -25,7 +25,7 @@ class EpochRecord:
     learning_rate: float
         At the end of the epoch.
     train_loss, val_loss: float
-        Mean over the pictures, in nats for cross-entropy. No validation part: None.
+        Mean over the pictures, in nats for cross-entropy. No validation set: None.
     train_accuracy, val_accuracy: float
         Between 0 and 1.
     """

@@ -94,8 +94,10 @@ def evaluate(run: RunFolder, classifier: Any, study: Study, calibrated: Calibrat
         flagged = ood.flagged(calibrated.score, classifier, features, predictions)
         ood.write(run, calibrated.score, flagged)
     count_evaluation(run, study)
-    recompute(run)
-    right, answers = predictions.predicted == predictions.true, baselines(study, classifier, predictions)
+    # What else follows from the tables is written already: calibration.json by calibrate, the leaks with the
+    # data.
+    run.write_json("metrics.json", computed(run).metrics)
+    right, answers = predictions.predicted == predictions.true, baselines(study, classifier)
     run.update_info(
         baselines={name: float(of_baseline.mean()) for name, of_baseline in answers.items()},
         baseline_differences={
@@ -229,20 +231,16 @@ def _predicted(classifier: Any, study: Study, split: str) -> tuple[Predictions, 
     return table, features
 
 
-def baselines(study: Study, classifier: Any, predictions: Predictions) -> dict[str, np.ndarray]:
+def baselines(study: Study, classifier: Any) -> dict[str, np.ndarray]:
     """Return name → which test pictures a baseline has right, bool (n,), the strongest kind first.
 
-    Of a pretrained network its probe alone, of networks on pixels a linear classifier, if one can be had in
+    Of a fine-tuned network its probe alone, of networks on pixels a linear classifier, if one can be had in
     a few seconds; always predicting the largest class.
-
-    predictions: the classifier's own of the test set.
     """
     X, y = study.test
     right = {}
-    if classifier.probe_ is not None:
-        alone = predictions.predicted
-        if classifier.kept_ != "probe":
-            alone = classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
+    if classifier.probe_ is not None and classifier.kept_ != "probe":
+        alone = classifier.classes_[classifier.probe_proba(X).argmax(axis=1)]
         right["the probe alone"] = y == alone
     names, counts = np.unique(study.dataset.labels[study.rows("train")], return_counts=True)
     if not classifier.takes_photographs:
@@ -319,60 +317,63 @@ def _on_validation(validation: Predictions, temperature: float) -> dict[str, Any
 
 
 def _choices(run: RunFolder, validation: Predictions | None, score: OutlierScore | None) -> dict[str, str]:
-    """Return run.json's "chosen": what → on what; a value that begins with "nothing" chose nothing.
+    """Return run.json's "chosen": what → by which set and quantity ("by …"), or why it was not chosen.
 
     validation: the set that the temperature, the sets and the thresholds come from; None: they do not exist.
     """
     from linnaea.report import sentences
 
-    on, probe, lines = run.info.chosen_on, run.info.probe, len(run.history())
+    by = f"by {run.info.chosen_on}" if run.info.chosen_on else ""
+    probe, lines = run.info.probe, len(run.history())
     chosen = {}
     probed = probe is not None
     if probe is not None:
         validated = probe.get("split") == "validation"
-        chosen["strength of the probe"] = "validation accuracy" if validated else "nothing: one for all"
+        chosen["strength of the probe"] = "by validation accuracy" if validated else "not chosen: it is fixed"
     if not probed or lines > 1:
-        chosen["epoch"] = on or "nothing: the last epoch is kept"
+        chosen["epoch"] = by or "not chosen: the last one is kept"
     if probed:
-        only = "nothing: the probe is all there is" if lines == 1 else ""
-        chosen["probe or fine-tuning"] = on or only or "nothing: fine-tuning is kept"
+        only = "not chosen: there is only the probe" if lines == 1 else ""
+        chosen["probe or fine-tuning"] = by or only or "not chosen: fine-tuning is kept"
     if validation is None:
-        chosen["temperature"] = "nothing: it stays 1"
+        chosen["temperature"] = "not chosen: it stays 1"
     else:
         chosen |= _calibrated(validation, run.calibration())
     chosen["out-of-distribution threshold"] = _threshold(score)
-    before = sentences.own_evaluations(run.info.looks)
-    chosen["test set"] = before or "nothing: it was predicted once, after everything else was chosen"
+    before = sentences.own_evaluations(run.info.test_reuse)
+    chosen["test set"] = before or "used for no choice: it was predicted once, after all of them"
     if run.info.recipe.get("test_curve"):
-        chosen["test curve"] = "nothing: it was only watched"
+        chosen["test curve"] = "used for no choice: it was only drawn"
     return chosen
 
 
 def _calibrated(validation: Predictions, calibration: dict[str, Any]) -> dict[str, str]:
-    """Say of temperature, sets and threshold on what they were chosen; calibration: calibration.json."""
+    """Return how temperature, sets and threshold were chosen; calibration: calibration.json."""
     from linnaea.evaluation import abstention, prediction_sets
     from linnaea.evaluation.metrics import SET_COVERAGE
     from linnaea.report import sentences
 
     no_sets = prediction_sets.too_few(validation, SET_COVERAGE)
     return {
-        "temperature": "validation log loss",
-        "prediction sets": f"nothing: {sentences.why_none(no_sets)}" if no_sets else "validation coverage",
+        "temperature": "by validation log loss",
+        "prediction sets": f"not made: {sentences.why_none(no_sets)}"
+        if no_sets
+        else "by validation coverage",
         "confidence threshold": (
-            f"nothing: {sentences.why_none(abstention.why_none(validation))}"
+            f"not chosen: {sentences.why_none(abstention.why_none(validation))}"
             if calibration.get("abstention") is None
-            else "validation accuracy"
+            else "by validation accuracy"
         ),
     }
 
 
 def _threshold(score: OutlierScore | None) -> str:
     if score is None:
-        return "nothing: the network's features are no numbers"
+        return "not chosen: the network's features are not finite numbers"
     scores = "validation scores"
     if score.split == "training":
-        scores = "training scores, each left out of its class"
+        scores = "training scores, each picture left out of its class"
     from linnaea.report.sentences import shortfall
 
     more = f"; {words}" if (words := shortfall(score)) else ""
-    return f"{scores}: the threshold{more}"
+    return f"by {scores}{more}"

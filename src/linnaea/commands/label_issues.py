@@ -1,4 +1,4 @@
-"""label issues of a data set, from folds: a table, thumbnails, and a page to decide on."""
+"""Label issues of a data set, from folds: a table, thumbnails, and a page to decide on."""
 
 import io
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from linnaea.commands import terminal
 from linnaea.data.dataset import Dataset
 from linnaea.data.layouts import AUTO
+from linnaea.errors import WriteError
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import command, counted
 
-SHOWN = 150  # suspects with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
+SHOWN = 150  # label issues with a thumbnail: the page stays under 5 MB, and nobody looks through more at once
 SIDE = 256  # pixels of a thumbnail's longer side
 
 
@@ -28,13 +29,18 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str 
     group.write_text("folds.csv", joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
-    issues = label_issues.find_suspects(table)
+    issues = label_issues.find_issues(table)
     group.write_text("label_issues.csv", label_issues.to_csv(issues))
     rows = {path: row for row, path in enumerate(dataset.paths)}
-    for place, suspect in enumerate(issues[:SHOWN], start=1):
-        group.write_bytes(f"label_issues/{place:06}.jpg", _thumbnail(dataset, rows[suspect.path]))
+    try:
+        for place, issue in enumerate(issues[:SHOWN], start=1):
+            group.write_bytes(f"label_issues/{place:06}.jpg", _thumbnail(dataset, rows[issue.path]))
+    except WriteError as error:
+        # Room for the pages. The issues are in the table, whether they are shown or not.
+        group.clear_pictures()
+        terminal.print_line("Pictures", f"none of the label issues are shown: {error.message}")
     command = relabel_command(dataset, opened, layout)
-    group.update_info(suspects=len(issues), classes=list(table.classes), relabel=command)
+    group.update_info(label_issues=len(issues), classes=list(table.classes), relabel=command)
     group.flush()
     page = build_label_issues(group)
     # Now that there is a page of label issues, the group's page links to it.

@@ -114,7 +114,7 @@ def _retrained(classifier: Any, study: Study, seed: int) -> tuple[list[Step], np
 
 def _tested(run: RunFolder, kind: str) -> float | None:
     """Return the accuracy on the test set of what was trained on all pictures, if it was evaluated."""
-    if kind == "probe":
+    if kind == "probe" and run.info.kept != "probe":
         value = run.info.baselines.get("the probe alone")
     else:
         value = run.metrics().get("accuracy", {}).get("value")

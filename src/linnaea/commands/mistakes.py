@@ -9,7 +9,7 @@ from PIL import Image
 
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
-from linnaea.errors import DataError
+from linnaea.errors import DataError, WriteError
 from linnaea.runs.folder import RunFolder
 
 WRONG, DOUBTFUL = 36, 12
@@ -36,8 +36,17 @@ def keep_mistakes(run: RunFolder, study: Study, classifier: Any, predictions: An
     and one right answer of each class of the most confused pairs, to compare them with. What is so small that
     its pixels are seen one by one is a .png.
 
-    Heat maps are of the predicted class; run.json says how they were made ("heat_maps").
+    Heat maps are of the predicted class; run.json says how they were made ("heat_maps"). On a full disk none
+    of these stays: the room is needed for what the run cannot do without.
     """
+    try:
+        _keep(run, study, classifier, predictions)
+    except WriteError as error:
+        run.clear_pictures()
+        terminal.print_line("Pictures", f"none are shown in the report: {error.message}")
+
+
+def _keep(run: RunFolder, study: Study, classifier: Any, predictions: Any) -> None:
     wrong = np.flatnonzero(predictions.predicted != predictions.true)
     right = np.setdiff1d(np.arange(len(predictions)), wrong)
     confidence = predictions.confidence
@@ -85,6 +94,8 @@ def _keep_shown(
     method = None
     if maps is not None:
         method = {"method": maps.method, "of": "predicted class", "places": list(maps.heat.shape[1:])}
+        if maps.heat.shape[1:] == (1, 1):
+            maps = None  # it is the same everywhere; the report says why there is none
     run.update_info(heat_maps=method)
     place = {int(row): number for number, row in enumerate(rows)}
     for folder, members in shown.items():

@@ -114,20 +114,24 @@ def recorded(run: RunFolder, chosen: Chosen, classifier: Any, phases: provenance
         state, message = "finished", None
         try:
             yield stops
-        except KeyboardInterrupt:
-            state, message = "interrupted", _how_far(run)
-            raise
-        except (BrokenPipeError, SystemExit):
-            # The console answers a closed pipe by leaving with code 1.
-            state, message = "failed", "Its output was piped to a program that has ended."
-            raise
         except BaseException as error:
-            state, message = "failed", str(error)
+            state, message = ended_by(error)
+            message = _how_far(run) if state == "interrupted" else message
             raise
         finally:
             stops.close()
             guard.release(reserve)
             _close(run, state, message, classifier.compute_device, phases, stops)
+
+
+def ended_by(error: BaseException) -> tuple[str, str]:
+    """Return the state and the message of a run, or of a group of them, that this ended early."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Interrupted."
+    # The console answers a closed pipe by leaving with code 1.
+    if isinstance(error, (BrokenPipeError, SystemExit)):
+        return "failed", "Its output was piped to a program that has ended."
+    return "failed", str(error)
 
 
 def _close(

@@ -174,11 +174,8 @@ def _recorded(group: RunGroup, chosen: Chosen, pictures: Study, runs: int) -> It
     state, message = "finished", None
     try:
         yield
-    except KeyboardInterrupt:
-        state, message = "interrupted", "Interrupted."
-        raise
     except BaseException as error:
-        state, message = "failed", str(error)
+        state, message = pipeline.ended_by(error)
         raise
     finally:
         # A folder that is gone is reported by the error that is raised.

@@ -32,7 +32,7 @@ def _group_page(group: RunGroup) -> Path:
     from linnaea.report.label_issues import build_label_issues
     from linnaea.report.page import build_report
 
-    if group.label_issues.with_suffix(".csv").exists() or group.info.suspects is not None:
+    if group.label_issues.with_suffix(".csv").exists() or group.info.label_issues is not None:
         build_label_issues(group)
     for run in group.runs():
         build_report(run)

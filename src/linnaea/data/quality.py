@@ -15,7 +15,7 @@ from linnaea.data.problems import Problem
 from linnaea.text import counted, listed, option
 
 ENOUGH = 192
-"""Shorter side in pixels at which a picture is looked at: blur is measured against this size."""
+"""Shorter side in pixels at which a picture is measured: blur is measured against this size."""
 
 # Of 255 levels of grey, on the thumbnail. The darkest 1 % and brightest 5 % of 4,080 flowers lie far inside.
 _BLANK = 10  # between the 1st and the 99th percentile
@@ -39,7 +39,7 @@ _FAMILIES = {"MPO": "JPEG", "DIB": "BMP", "AVIF": "HEIF"}
 # Kinds that are odd among others only: what most pictures share makes none of them odd.
 _UNUSUAL = ("grey", "odd_aspect", "odd_size", "placeholder")
 
-# Kind → severity, and what is said of the pictures: "is" or "are" comes before.
+# Kind → severity, and what the problem says of the pictures: "is" or "are" comes before.
 _TRAITS = {
     "blank": ("warning", "of one even colour"),
     "placeholder": ("warning", 'a few colours on an even ground, as a sign "image not found" is'),
@@ -61,7 +61,7 @@ _TRAITS = {
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureStatistics:
     """One picture at a glance.
 
     header: Header
@@ -100,8 +100,8 @@ class Look:
         return min(self.header.width, self.header.height)
 
 
-def look_at(content: bytes, picture: np.ndarray) -> Look:
-    """Return what a picture looks like.
+def picture_statistics(content: bytes, picture: np.ndarray) -> PictureStatistics:
+    """Return what a picture looks like, in numbers.
 
     content: bytes
         Its file.
@@ -119,7 +119,7 @@ def look_at(content: bytes, picture: np.ndarray) -> Look:
     low, dark, high = (float(level) for level in np.percentile(thumbnail, (1, 5, 99)))
     # What was kept for training may be smaller than the file.
     comparable = min(picture.shape[:2]) >= SMALLEST and high - low >= _BLANK
-    return Look(
+    return PictureStatistics(
         header=head,
         low=low,
         dark=dark,
@@ -139,47 +139,53 @@ def _coarse(colours: np.ndarray) -> np.ndarray:
     return red << 10 | green << 5 | blue
 
 
-def quality_problems(paths: Sequence[str], labels: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
-    """Return one problem for each trait by which pictures stand out; looks[i] is of paths[i] and labels[i].
+def quality_problems(
+    paths: Sequence[str], labels: Sequence[str], statistics: Sequence[PictureStatistics]
+) -> list[Problem]:
+    """Return one problem for each trait by which pictures stand out.
+
+    labels, statistics: of each of paths.
 
     Blank pictures are an error where they are more than a fifth of a class, and else a warning. Any other
     trait that a fifth of all pictures share (night shots, drawings on white) is reported as a note: it is
     how they were made. A few grey pictures among colour are reported, colour among grey not.
     """
-    if not looks:
+    if not statistics:
         return []
     by_kind: dict[str, list[str]] = {kind: [] for kind in _TRAITS}
-    usual = float(np.median([look.shorter for look in looks]))
-    for path, look in zip(paths, looks, strict=True):
-        for kind in _traits(path, look, usual):
+    usual = float(np.median([each.shorter for each in statistics]))
+    for path, each in zip(paths, statistics, strict=True):
+        for kind in _traits(path, each, usual):
             by_kind[kind].append(path)
-    common = {kind for kind in _UNUSUAL if len(by_kind[kind]) > _USUAL * len(looks)}
+    common = {kind for kind in _UNUSUAL if len(by_kind[kind]) > _USUAL * len(statistics)}
     problems = _blank_pictures(by_kind.pop("blank"), paths, labels)
-    sizes = {path: (look.header.width, look.header.height) for path, look in zip(paths, looks, strict=True)}
+    sizes = {
+        path: (each.header.width, each.header.height) for path, each in zip(paths, statistics, strict=True)
+    }
     problems += [
-        _stands_out(kind, named, len(looks), sizes if kind in ("odd_size", "odd_aspect") else None)
+        _stands_out(kind, named, len(statistics), sizes if kind in ("odd_size", "odd_aspect") else None)
         for kind, named in by_kind.items()
         if named and kind not in common
     ]
-    small = [path for path, look in zip(paths, looks, strict=True) if look.shorter < SMALLEST]
+    small = [path for path, each in zip(paths, statistics, strict=True) if each.shorter < SMALLEST]
     if small:
-        problems.append(_small_pictures(len(small), () if len(small) == len(looks) else small))
+        problems.append(_small_pictures(len(small), () if len(small) == len(statistics) else small))
     return problems
 
 
-def _traits(path: str, look: Look, usual: float) -> list[str]:
-    head = look.header
-    longer, shorter = max(head.width, head.height), look.shorter
-    blank = look.high - look.low < _BLANK
+def _traits(path: str, each: PictureStatistics, usual: float) -> list[str]:
+    head = each.header
+    longer, shorter = max(head.width, head.height), each.shorter
+    blank = each.high - each.low < _BLANK
     held = {
         "blank": blank,
-        "placeholder": not blank and look.even >= _EVEN and look.colours <= _FEW_COLOURS,
-        "dark": not blank and look.high < _DARK,
-        "bright": not blank and look.dark > _BRIGHT,
-        "blurred": look.softness < _BLURRED,
+        "placeholder": not blank and each.even >= _EVEN and each.colours <= _FEW_COLOURS,
+        "dark": not blank and each.high < _DARK,
+        "bright": not blank and each.dark > _BRIGHT,
+        "blurred": each.softness < _BLURRED,
         "odd_size": shorter * _ODD_SIZE <= usual or shorter >= usual * _ODD_SIZE,
         "odd_aspect": longer >= _ODD_ASPECT * shorter,
-        "grey": not blank and look.colour < _GREY,
+        "grey": not blank and each.colour < _GREY,
         "wrong_extension": _wrong_extension(path, head.format),
         "orientation": head.orientation != 1,
     }

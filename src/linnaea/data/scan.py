@@ -17,7 +17,13 @@ from linnaea.data.fingerprints import content_hashes
 from linnaea.data.flatten import ENOUGH_FOR, pixel_array
 from linnaea.data.headers import PECULIARITIES
 from linnaea.data.problems import UNUSABLE, Problem, by_severity
-from linnaea.data.quality import ENOUGH, Look, look_at, pixel_problems, quality_problems
+from linnaea.data.quality import (
+    ENOUGH,
+    PictureStatistics,
+    picture_statistics,
+    pixel_problems,
+    quality_problems,
+)
 from linnaea.data.value_range import Asked, find_range, in_words
 from linnaea.errors import DataError, MissingExtraError
 from linnaea.hashing import content_hash
@@ -100,7 +106,7 @@ def scan(
         For `squares`: see fit_picture.
     value_range: "auto", (float, float), "picture" or None
         What numbers of more than 8 bits are read with (see read_picture); "auto": one range for all pictures,
-        found from a sample of them, and told in the data set's notes.
+        found from a sample of them, and named in the data set's notes.
     copies: str
         What counts as a copy (duplicates.COPIES).
     """
@@ -116,7 +122,7 @@ def scan(
         read = _read_files(dataset, side, size, colour)
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
     usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
-    small = {row: look.small for row, look in read.looks.items() if look.small is not None}
+    small = {row: each.small for row, each in read.statistics.items() if each.small is not None}
     same, scenes, copy_problems = find_copies(dataset, read.hashes, small, copies)
     problems = [
         *read.problems,
@@ -124,9 +130,9 @@ def scan(
         *split_problems(dataset, usable),
         *copy_problems,
         *quality_problems(
-            [dataset.paths[row] for row in read.looks],
-            [str(dataset.labels[row]) for row in read.looks],
-            list(read.looks.values()),
+            [dataset.paths[row] for row in read.statistics],
+            [str(dataset.labels[row]) for row in read.statistics],
+            list(read.statistics.values()),
         ),
     ]
     return Scan(
@@ -189,17 +195,19 @@ def _with_value_range(dataset: Dataset, asked: Asked | None) -> Dataset:
 def _brightness(dataset: Dataset, read: "_Read") -> np.ndarray:
     if dataset.pixels is not None:
         return dataset.pixels.mean(axis=tuple(range(1, dataset.pixels.ndim)))
-    means = [read.looks[row].brightness if row in read.looks else np.nan for row in range(len(dataset))]
+    means = [
+        read.statistics[row].brightness if row in read.statistics else np.nan for row in range(len(dataset))
+    ]
     return np.array(means, dtype=np.float64)
 
 
 @dataclass
 class _Read:
-    """What reading the pictures gave, in their order; looks by row, of those that can be used."""
+    """What reading the pictures gave, in their order; statistics by row, of those that can be used."""
 
     hashes: list[str] = field(default_factory=list)
     taken: list[tuple[str, float] | None] = field(default_factory=list)
-    looks: dict[int, Look] = field(default_factory=dict)
+    statistics: dict[int, PictureStatistics] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     photographs: DecodedPictures | None = None
     squares: np.ndarray | None = None
@@ -221,7 +229,7 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
         results = in_order(read_one, files, dataset.paths)
         for row, result in enumerate(results):
             read.hashes.append(result.hash)
-            read.taken.append(None if result.look is None else result.look.header.taken)
+            read.taken.append(None if result.statistics is None else result.statistics.header.taken)
             if result.problem is not None:
                 read.problems.append(result.problem)
             # Only this thread writes, one picture after the other, so a pack needs no order but this one.
@@ -229,9 +237,9 @@ def _read_files(dataset: Dataset, side: int | None, size: int | None, colour: bo
                 store.put(result.hash, result.picture)
             if result.square is not None and read.squares is not None:
                 read.squares[row] = result.square
-            if result.look is not None:
-                read.looks[row] = result.look
-                for name in result.look.header.peculiarities:
+            if result.statistics is not None:
+                read.statistics[row] = result.statistics
+                for name in result.statistics.header.peculiarities:
                     peculiar[name].append(dataset.paths[row])
             bar.update()
     read.problems = _joined(read.problems)
@@ -270,7 +278,7 @@ class _Result:
 
     hash: str = ""
     problem: Problem | None = None
-    look: Look | None = None
+    statistics: PictureStatistics | None = None
     picture: np.ndarray | None = None
     square: np.ndarray | None = None
 
@@ -301,7 +309,7 @@ def _read_one(
         if size is not None:
             whole = decode_picture(content, path, enough=ENOUGH_FOR * size, value_range=value_range)
             square = fit_picture(whole, size, colour)
-        return _Result(picture_hash, None, look_at(content, seen), picture, square)
+        return _Result(picture_hash, None, picture_statistics(content, seen), picture, square)
     except FileNotFoundError:
         problem = Problem("missing_file", "error", (path,), f"{path} does not exist.")
     except OSError as error:

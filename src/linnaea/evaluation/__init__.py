@@ -1,1 +1,1 @@
-"""From predictions to judgement."""
+"""From predictions to numbers."""

@@ -17,7 +17,7 @@ from scipy import special
 
 from linnaea.evaluation.intervals import two_sided, wilson
 
-# Of the pictures: where so large a share is independent, a few copies perhaps, there is nothing to be told.
+# Of the pictures: where so large a share is independent, a few copies perhaps, nothing is reported.
 _NEARLY_ALL = 0.95
 # Factor of the variance over folds, for which there is no unbiased estimate (Bengio and Grandvalet 2004, JMLR
 # 5:1089-1105). benchmarks/small_sets.py measured how often the interval holds with it.

@@ -1,4 +1,4 @@
-"""Intervals: how far a number from n pictures can be believed."""
+"""Intervals: how reliable a number from n pictures is."""
 
 import math
 

@@ -16,7 +16,7 @@ COLUMNS = ("path", "given", "suggested", "confidence")
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelIssue:
     """One picture whose label is probably wrong.
 
     confidence: float
@@ -29,14 +29,14 @@ class Suspect:
     confidence: float
 
 
-def find_suspects(predictions: Predictions) -> list[Suspect]:
+def find_issues(predictions: Predictions) -> list[LabelIssue]:
     """Return the pictures whose labels are probably wrong, the most probable error first.
 
     predictions: out of fold, each picture predicted by a network that did not learn from it. Probabilities of
     pictures that were learned from would agree with their labels, wrong ones included.
 
     Through cleanlab (Northcutt, Jiang and Chuang 2021, J. Artif. Intell. Res. 70:1373-1411): every picture
-    that would be called something else, ordered by the probability of its given label. The filters of
+    that is predicted as another class, ordered by the probability of its given label. The filters of
     confident learning are not used: with ten to forty pictures a class they pass over a third of the wrong
     labels (benchmarks/label_issues.py), and a person looks at the first of the list anyway.
 
@@ -58,7 +58,7 @@ def find_suspects(predictions: Predictions) -> list[Suspect]:
     others = predictions.probabilities.copy()
     others[np.arange(len(given)), given] = -1.0
     return [
-        Suspect(
+        LabelIssue(
             path=predictions.paths[row],
             given=str(predictions.true[row]),
             suggested=predictions.classes[int(others[row].argmax())],
@@ -68,16 +68,18 @@ def find_suspects(predictions: Predictions) -> list[Suspect]:
     ]
 
 
-def to_csv(suspects: list[Suspect]) -> str:
+def to_csv(issues: list[LabelIssue]) -> str:
     """Return label_issues.csv: path, given, suggested, confidence, the most probable error first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([s.path, s.given, s.suggested, f"{s.confidence:.6g}"] for s in suspects)
+    writer.writerows(
+        [issue.path, issue.given, issue.suggested, f"{issue.confidence:.6g}"] for issue in issues
+    )
     return text.getvalue()
 
 
-def read_csv(path: Path) -> list[Suspect]:
+def read_csv(path: Path) -> list[LabelIssue]:
     """Read what to_csv wrote. Raises DataError for anything else."""
     try:
         text = reading.read_bytes(path, reading.MAX_TABLE).decode("utf-8")
@@ -85,7 +87,8 @@ def read_csv(path: Path) -> list[Suspect]:
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise DataError(f"{path} does not have the columns {', '.join(COLUMNS)}.")
         return [
-            Suspect(row["path"], row["given"], row["suggested"], float(row["confidence"])) for row in reader
+            LabelIssue(row["path"], row["given"], row["suggested"], float(row["confidence"]))
+            for row in reader
         ]
     except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         if isinstance(error, DataError):

@@ -9,7 +9,7 @@ from linnaea.evaluation import clustered
 from linnaea.random_streams import Purpose, stream
 
 _RESAMPLES = 1000
-# A class's own slope counts as much as everybody's once it has this many pictures to judge it by.
+# A class's own slope counts as much as everybody's once it rests on this many pictures.
 _TRUSTED = 10
 # The classes that are named as those that would gain most.
 NAMED = 5

@@ -1,4 +1,4 @@
-"""Pictures of something else: a score that says "this is none of the classes", and its threshold.
+"""Out-of-distribution pictures: a score of how unlike the classes a picture is, and its threshold.
 
 Two things speak for it. The network cannot decide between its classes: that betrays what resembles several of
 them, as a new kind of flower does. Or the picture's features lie far from those of every class: that betrays
@@ -28,7 +28,7 @@ from linnaea.reading import read_bytes
 
 # Of the distance beside the doubt. AUROC on held-out classes is flat between 0.15 and 0.3; noise needs 0.15.
 WEIGHT = 0.25
-# The share of honest pictures that may be called none of the classes, unless told otherwise.
+# The share of pictures of the classes that may be flagged, unless another is asked for.
 FALSE_ALARMS = 0.05
 # exp(-SHARPNESS · d² / spread): how fast a class's claim falls with the distance, where distances stand in
 # for the network's probabilities. 3 to 10 are alike.
@@ -44,7 +44,7 @@ _CURE = "Restore the file, or train again."
 
 @dataclass(frozen=True, eq=False)
 class OutlierScore:
-    """What tells pictures of the classes from pictures of something else.
+    """What tells pictures of the classes from out-of-distribution pictures.
 
     means: ndarray of float32 (classes, width)
         Of each class's features of length one.
@@ -56,7 +56,7 @@ class OutlierScore:
     doubt_scale, distance_scale: float
         Deviations of both parts over the pictures that set the threshold.
     threshold: float
-        A score above it says: none of the classes.
+        A picture with a score above it is flagged.
     asked, seen: float
         The false-alarm rate that was asked for, and the share of those pictures whose score is above. Few
         pictures cannot guarantee the former: see guaranteed.
@@ -134,7 +134,7 @@ class OutlierScore:
         return scores
 
     def is_ood(self, scores: np.ndarray) -> np.ndarray:
-        """Return whether each picture is none of the classes, bool (n,)."""
+        """Return whether each picture is flagged as out-of-distribution, bool (n,)."""
         return scores > self.threshold
 
     def to_files(self) -> tuple[bytes, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Prediction sets: the few classes that hold the truth as often as is guaranteed (split conformal)."""
+"""Prediction sets: the few classes that contain the true class as often as guaranteed (split conformal)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class PredictionSets:
             alike = f", which carry as much information as {independent:,} independent {kind}"
             alike = alike if independent < n else ""
             raise DataError(
-                f"Sets that hold the truth {100 * coverage:g} % of the time need at least "
+                f"Sets that contain the true class {100 * coverage:g} % of the time need at least "
                 f"{conformal.fewest(coverage):,} validation pictures; there are {n:,}{alike}.",
                 f"Ask for a lower coverage, or train with a larger {option('validation')}.",
             )

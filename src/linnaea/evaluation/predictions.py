@@ -21,7 +21,7 @@ _PREFIX = "p_"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier said about each picture of one set.
+    """What a classifier predicted for each picture of one set.
 
     paths: tuple of str
         One name a picture.
@@ -234,7 +234,7 @@ def joined(tables: Sequence[Predictions]) -> Predictions:
     paths = [path for table in tables for path in table.paths]
     order = sorted(range(len(paths)), key=paths.__getitem__)
     if len(set(paths)) != len(paths):
-        raise DataError("Two folds judge the same picture.", "Train them again with --folds.")
+        raise DataError("Two folds evaluate the same picture.", "Train them again with --folds.")
     columns = [[table.classes.index(name) for name in classes] for table in tables]
     probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
     groups = None

@@ -136,11 +136,11 @@ def _unfamiliar(facts: RunFacts) -> list[str]:
     if isinstance(pictures, int) and rate > asked:
         more = f" (on average; {counted(pictures, f'{split} picture')} cannot guarantee less)"
     seen = facts.metric("outliers")
-    found = "" if seen is None else f"; on the test set there were {percent(seen)}"
+    found = "" if seen is None else f"; in the test set, {percent(seen)} were"
     lines = [
         "A picture of anything else is assigned one of these classes too. Prediction may flag it as "
-        "unfamiliar (out-of-distribution), or miss it. The threshold allows false alarms for "
-        f"{percent(rate)} of the pictures of known classes{more}{found}."
+        "unfamiliar (out-of-distribution), or miss it. Of pictures of known classes, at most "
+        f"{percent(rate)} should be flagged by mistake{more}{found}."
     ]
     if (broken := sentences.false_alarms(facts.metrics)) is not None:
         lines.append(f"There are too many false alarms: {formatting.unbroken(broken)}.")

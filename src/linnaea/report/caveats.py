@@ -216,9 +216,9 @@ def _scenes(facts: RunFacts) -> Caveat | None:
     return Caveat(
         "Training and test pictures show the same scenes.",
         f"{counted(pictures, 'test picture')} {show} {those} of the training or validation set, with "
-        "something else in it or in another light: the score is that for new pictures of these scenes, and "
-        "says little about others. To measure those, keep each scene in one set with --group-column or "
-        "--group-pattern.",
+        "something else in it or in another light: the score is valid for new pictures of these scenes, and "
+        "says little about other scenes. To measure those, keep each scene in one set with --group-column "
+        "or --group-pattern.",
     )
 
 
@@ -236,7 +236,7 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
 
 def _opened_before(facts: RunFacts) -> Caveat | None:
     """Warn where the run was stopped, evaluated, and trained on."""
-    before = sentences.openings(facts.info.looks)
+    before = sentences.openings(facts.info.test_reuse)
     if not before:
         return None
     return Caveat(
@@ -248,21 +248,21 @@ def _opened_before(facts: RunFacts) -> Caveat | None:
 
 
 def _reuse(facts: RunFacts) -> Caveat | None:
-    looks = facts.info.looks
-    if looks is None or not looks.earlier:
+    reuse = facts.info.test_reuse
+    if reuse is None or not reuse.earlier:
         return None
     return Caveat(
-        f"Other runs evaluated this test set {formatting.times(looks.earlier)} before.",
+        f"Other runs evaluated this test set {formatting.times(reuse.earlier)} before.",
         "Each evaluation is a chance to prefer what happens to suit these pictures: the more evaluations "
-        "influenced this run, the more optimistic its score. Only a new test set is unbiased.",
-        tuple(looks.runs or ()),
+        "influenced this run, the more optimistic its score. Only a new test set gives an unbiased score.",
+        tuple(reuse.runs or ()),
         "Which runs",
     )
 
 
 def _chosen_on_test(facts: RunFacts) -> Caveat | None:
     """Warn where something was chosen on the test set itself; Linnaea never does, another tool's run may."""
-    chosen = [what for what, on in facts.info.chosen.items() if on.startswith("test")]
+    chosen = [what for what, how in facts.info.chosen.items() if how.startswith(("by test", "test"))]
     if not chosen:
         return None
     return Caveat(
@@ -272,10 +272,10 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
 
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:
-    """Return (what was chosen, on what), in words, from run.json; and earlier evaluations of the test set."""
-    chosen = {_RENAMED.get(what, what): on for what, on in facts.info.chosen.items()}
-    rows = [(what[:1].upper() + what[1:], on) for what, on in chosen.items()]
-    earlier = sentences.earlier_evaluations(facts.info.looks)
+    """Return (what was chosen, how), in words, from run.json; and earlier evaluations of the test set."""
+    chosen = {_RENAMED.get(what, what): how for what, how in facts.info.chosen.items()}
+    rows = [(what[:1].upper() + what[1:], how) for what, how in chosen.items()]
+    earlier = sentences.earlier_evaluations(facts.info.test_reuse)
     return [*rows, ("Earlier evaluations", earlier)] if earlier else rows
 
 

@@ -167,14 +167,14 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
 def _rows_of_mistakes(table: Predictions) -> dict[tuple[int, int], list[int]]:
     """Return (true, predicted) places → rows of the table, the most confident first; right ones too."""
     place = _places(table.classes)
-    confidence, said, true = (
+    confidence, predicted, true = (
         table.confidence,
         place[table.probabilities.argmax(axis=1)],
         place[table.true_index],
     )
     rows: dict[tuple[int, int], list[int]] = {}
     for row in np.argsort(-confidence, kind="stable").tolist():
-        rows.setdefault((int(true[row]), int(said[row])), []).append(row)
+        rows.setdefault((int(true[row]), int(predicted[row])), []).append(row)
     return rows
 
 

@@ -152,7 +152,7 @@ def read_run(run: RunFolder) -> RunFacts:
         mistakes=_pictures(run, "mistakes", wrong),
         doubtful=_pictures(run, "doubtful", right),
         cells=_pictures(run, "cells", wrong | right),
-        heats=_pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat"),
+        heats=_heats(run, wrong, right),
         calibration=calibration,
         outliers=run.outliers(),
         problems=_problems(run),
@@ -177,6 +177,13 @@ def _problems(run: RunFolder) -> list[dict[str, Any]] | None:
         )
     run.refuse_changed("check.json")
     return found
+
+
+def _heats(run: RunFolder, wrong: frozenset[int], right: frozenset[int]) -> dict[int, Path]:
+    """Heat maps by row; none where each is a single cell (runs of earlier versions kept such)."""
+    if run.info.heat_maps is not None and run.info.heat_maps.places == [1, 1]:
+        return {}
+    return _pictures(run, "mistakes", wrong, ".heat") | _pictures(run, "doubtful", right, ".heat")
 
 
 def _pictures(run: RunFolder, folder: str, rows: frozenset[int], end: str = "") -> dict[int, Path]:

@@ -177,7 +177,7 @@ def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
 
 
 def _before_training(lines: Sequence[Line], share: bool) -> str:
-    """Say what lies outside the frame, so that the cut axis misleads nobody."""
+    """Return what lies outside the range shown, so that the cut axis misleads nobody."""
     fit = charts.frame(lines, percent=share)
     if not fit.hidden:
         return ""
@@ -186,7 +186,7 @@ def _before_training(lines: Sequence[Line], share: bool) -> str:
     least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
     value = least if least == most else f"{least} to {most}"
     where = "below" if share else "outside"
-    return f"Epoch 0, before training ({value}), lies {where} the frame."
+    return f"Epoch 0, before training ({value}), lies {where} the range shown."
 
 
 def _written(value: float, share: bool) -> str:
@@ -201,6 +201,9 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
     low, high = (interval[0] * 100, interval[1] * 100) if interval else (None, None)
     bars = [Bar("this classifier", accuracy_text, accuracy * 100, low, high)]
     known = {name: value for name, value in facts.info.baselines.items() if value is not None}
+    if facts.info.kept == "probe":
+        # Of an earlier version: the probe is the result, and nothing to compare it with.
+        known.pop("the probe alone", None)
     for name, value in sorted(known.items(), key=lambda item: -item[1]):
         bars.append(Bar(name, percent(value), value * 100, colour="black"))
     classes = len(facts.predictions.classes) if facts.predictions else 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from linnaea.evaluation.label_issues import Suspect, read_csv
+from linnaea.evaluation.label_issues import LabelIssue, read_csv
 from linnaea.report import formatting
 from linnaea.report.gallery import probability
 from linnaea.report.templates import write_page
@@ -21,22 +21,22 @@ def build_label_issues(group: RunGroup) -> Path:
     """
     group.check_tables()
     info = group.info
-    suspects = read_csv(group.label_issues.with_suffix(".csv"))
-    shown: list[tuple[Suspect, str, Thumbnail]] = []
+    issues = read_csv(group.label_issues.with_suffix(".csv"))
+    shown: list[tuple[LabelIssue, str, Thumbnail]] = []
     album = Album(THUMBNAIL_BYTES)
-    for number, suspect in enumerate(suspects, start=1):
+    for number, issue in enumerate(issues, start=1):
         thumbnail = album.take(group.label_issues / f"{number:06}.jpg", SIDE)
         if thumbnail is None:
             break
-        shown.append((suspect, probability(suspect.confidence), thumbnail))
+        shown.append((issue, probability(issue.confidence), thumbnail))
     return write_page(
         group.label_issues.with_suffix(".html"),
         "labels.html.jinja",
         page_title=f"Label issues · {info.data.name or ''} · Linnaea",
         eyebrow=[info.data.name or "", formatting.counted(len(info.runs), "fold")],
-        suspects=shown,
-        left=len(suspects) - len(shown),
-        total=len(suspects),
+        issues=shown,
+        left=len(issues) - len(shown),
+        total=len(issues),
         table=f"{group.label_issues.name}.csv",
         classes=sorted(info.classes, key=natural_order),
         relabel=info.relabel,

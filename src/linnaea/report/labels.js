@@ -1,7 +1,7 @@
 // Decisions become a CSV of path,label that linnaea relabel reads; an empty label leaves the picture out.
 "use strict";
 (() => {
-  const list = document.querySelector(".suspects");
+  const list = document.querySelector(".issues");
   if (!list) return;
   const known = new Set([...document.querySelectorAll("#classes option")].map((option) => option.value));
   const [download, copy] = document.querySelectorAll(".hand-over button");

@@ -16,7 +16,7 @@ from linnaea.runs.schema import Forecast, LearningPoint
 
 
 @dataclass(frozen=True)
-class Growth:
+class LearningCurve:
     """The chart, what it says of twice as many pictures, and which classes want them most."""
 
     figure: Figure
@@ -24,7 +24,7 @@ class Growth:
     classes: str
 
 
-def growth_section(facts: RunFacts) -> Growth | None:
+def learning_curve_section(facts: RunFacts) -> LearningCurve | None:
     """Return the learning curve of run.json, or None where none was asked for."""
     points = sorted(facts.info.learning_curve, key=lambda point: point.pictures)
     if len(points) < 2:
@@ -35,8 +35,8 @@ def growth_section(facts: RunFacts) -> Growth | None:
         # The curve that was measured, and no forecast.
         nothing = Forecast(of=ahead.of, evaluated_on=ahead.evaluated_on, evaluated=evaluated)
         words = sentences.sentence(sentences.nothing_ahead(evaluated, low, high))
-        return Growth(_figure(points, nothing), f"{_outlook(points, nothing)} {words}", "")
-    return Growth(_figure(points, ahead), _outlook(points, ahead), _wanting(facts, ahead))
+        return LearningCurve(_figure(points, nothing), f"{_outlook(points, nothing)} {words}", "")
+    return LearningCurve(_figure(points, ahead), _outlook(points, ahead), _wanting(facts, ahead))
 
 
 def _figure(points: Sequence[LearningPoint], ahead: Forecast) -> Figure:
@@ -44,7 +44,7 @@ def _figure(points: Sequence[LearningPoint], ahead: Forecast) -> Figure:
     if ahead.accuracy is not None:
         caption += " The hollow point is a forecast, not a measurement."
     return figure(
-        "growth-chart",
+        "learning-curve-chart",
         "Accuracy by the number of training pictures",
         lambda width: _drawing(points, width, ahead),
         " ".join(f"{count(p.pictures)} pictures: {percent(p.accuracy)}." for p in points),

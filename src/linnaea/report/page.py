@@ -64,7 +64,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "heat_note": _heat_note(facts),
         "classes": sections.class_rows(facts),
         "trust": trust.trust_section(facts),
-        "growth": learning_curve.growth_section(facts),
+        "learning_curve": learning_curve.learning_curve_section(facts),
         "data": sections.data_section(facts),
         "card": card.model_card(facts),
         "made": sections.made_section(facts),
@@ -79,7 +79,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
             ("doubtful", "Uncertain", doubtful.pictures),
             ("classes", "Classes", context["classes"]),
             ("trust", "Probabilities", context["trust"]),
-            ("growth", "Learning curve", context["growth"]),
+            ("learning-curve", "Learning curve", context["learning_curve"]),
             ("data", "Data", context["data"]),
             ("card", "Model card", context["card"]),
             ("made", "How it was made", True),
@@ -91,15 +91,25 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
 
 
 def _heat_note(facts: RunFacts) -> str:
-    """Return what the heat map beside a picture is, and its method where run.json names it."""
-    maps = facts.info.heat_maps or HeatMapInfo()
+    """Return what the heat map beside a picture is, or why there is none, as far as run.json says so."""
+    maps = facts.info.heat_maps
+    if not facts.heats:
+        if maps is not None and maps.places == [1, 1]:
+            return (
+                "There are no heat maps: for pictures of this size the last map of the network is a single "
+                "cell, which cannot tell one part of a picture from another."
+            )
+        if maps is None and "heat_maps" in facts.info.model_fields_set:
+            return "There are no heat maps: this network has no map of a picture to draw them from."
+        return ""
+    maps = maps or HeatMapInfo()
     by = f" ({maps.method})" if maps.method else ""
     note = f"The heat map beside each{by} highlights what supported the prediction."
     # Older runs do not say how many places their maps have.
     places = maps.places or []
     if len(places) == 2 and min(places) < COARSE:
         size = f"{places[0]}{formatting.NBSP}×{formatting.NBSP}{places[1]}"
-        note += f" For pictures of this size it has {size} cells, so it shows the region and no more."
+        note += f" For pictures of this size it has {size} cells, so it shows a region and no details."
     return note
 
 

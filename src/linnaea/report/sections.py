@@ -292,12 +292,12 @@ def _chosen(facts: RunFacts) -> str:
         return ""
     if facts.info.kept == "probe":
         fine_tuned = len(facts.history) > 1
-        better = f", chosen on {on}: no epoch of fine-tuning was better there" if fine_tuned else ""
+        better = f", chosen by {on}: no epoch of fine-tuning was better" if fine_tuned else ""
         if fine_tuned and not on:
             better = ": the loss of fine-tuning rose far above that of guessing"
         return f"the linear probe{better}"
     if on:
-        return f"epoch {epoch}, chosen on {on}"
+        return f"epoch {epoch}, chosen by {on}"
     if facts.state == "interrupted":
         return f"as they were when training was interrupted, after epoch {epoch}; no epoch was chosen"
     return f"epoch {epoch}, the last; no epoch was chosen"

@@ -13,7 +13,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Looks, Opening, Pooled
+from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse
 from linnaea.text import counted, percent, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -39,9 +39,9 @@ def in_groups(metrics: Metrics) -> str | None:
     if pictures is None or groups is None or alone is None or not clustered.matters(alone, pictures):
         return None
     return (
-        f"its {pictures:,} test pictures come in {counted(groups, 'group')}, and pictures of one group tend "
-        f"to be right or wrong together: they carry as much information as {independent_pictures(alone)}, "
-        "and the intervals allow for that"
+        f"its {pictures:,} test pictures belong to {counted(groups, 'group')}, and predictions within a "
+        f"group tend to be right or wrong together; the intervals therefore count them as "
+        f"{independent_pictures(alone)}"
     )
 
 
@@ -70,10 +70,10 @@ def broken_sets(metrics: Metrics) -> str | None:
     entry = metrics["set_coverage"]
     return (
         f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
-        f"{100 * entry['value']:.1f} % of the test pictures; if these were like the validation pictures, "
-        f"this would happen in {_how_seldom(entry['p_value'])} of cases. Prediction sets and thresholds are "
-        "based on the validation set, which was probably easier: they may hold less often than guaranteed "
-        "for new pictures as well"
+        f"{100 * entry['value']:.1f} % of the test pictures; if the test pictures were like the validation "
+        f"pictures, so few would be expected in {_how_seldom(entry['p_value'])} of cases. The validation "
+        "set, which prediction sets and thresholds are based on, was probably easier: for new pictures, too, "
+        "they may hold less often than guaranteed"
     )
 
 
@@ -84,10 +84,10 @@ def false_alarms(metrics: Metrics) -> str | None:
     entry = metrics["outliers"]
     split = entry.get("split") or entry.get("part", "validation")  # as older runs call it
     return (
-        f"it flagged {100 * entry['value']:.1f} % of the test pictures as unfamiliar (out-of-distribution), "
-        f"where {100 * entry['wanted']:.3g} % are allowed; if these were like the "
-        f"{split} pictures that set the threshold, this would happen in "
-        f"{_how_seldom(entry['p_value'])} of cases. New pictures may cause as many false alarms"
+        f"it flagged {100 * entry['value']:.1f} % of the test pictures, all of known classes, as unfamiliar "
+        f"(out-of-distribution), instead of at most {100 * entry['wanted']:.3g} %; if the test pictures were "
+        f"like the {split} pictures, so many would be expected in {_how_seldom(entry['p_value'])} of cases. "
+        "Expect as many false alarms for new pictures"
     )
 
 
@@ -106,12 +106,11 @@ def guarantee(rule: Mapping[str, Any]) -> str:
             f"contain the true class at least {wanted} of the time, with {SURE}, and "
             f"{100 * rule['mean_coverage']:.1f} % of the time on average (they are based on {rest_on})"
         )
-    kind = "independent" if independent < pictures else "validation"
     # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
     return (
-        f"contain the true class {wanted} of the time or more on average, and with "
-        f"{math.floor(100 * rule['confidence'])} % confidence: they are based on {rest_on}, and {SURE} takes "
-        f"{conformal.surest(rule['coverage']):,} {kind} pictures"
+        f"contain the true class at least {wanted} of the time on average, but only with "
+        f"{math.floor(100 * rule['confidence'])} % confidence: they are based on {rest_on}, and {SURE} would "
+        f"take {conformal.surest(rule['coverage']):,}"
     )
 
 
@@ -121,10 +120,10 @@ def why_none(reason: Mapping[str, Any]) -> str:
     reason: of prediction_sets.too_few, or of abstention.why_none.
     """
     if reason["code"] == "too_few":
-        kind = "pictures" if reason["independent"] == reason["pictures"] else "independent pictures"
+        kind = "" if reason["independent"] == reason["pictures"] else "independent "
         return (
-            f"the validation set has {reason['independent']:,} of the {reason['needed']:,} {kind} that a "
-            f"guarantee of {100 * reason['wanted']:g} % takes"
+            f"a guarantee of {100 * reason['wanted']:g} % takes {reason['needed']:,} {kind}validation "
+            f"pictures, and there are only {reason['independent']:,}"
         )
     if reason["code"] == "too_hard":
         wanted = f"{100 * reason['wanted']:g} %"
@@ -132,8 +131,8 @@ def why_none(reason: Mapping[str, Any]) -> str:
     # Older runs call it promised. Cut, not rounded: 94.99 % is not 95 %.
     least = math.floor(1000 * reason.get("guaranteed", reason.get("promised"))) / 10
     return (
-        f"{reason['right']:,} of {reason['pictures']:,} validation pictures are classified correctly without "
-        f"a threshold, which guarantees no more than {least:g} % correct answers"
+        f"without one, {reason['right']:,} of {reason['pictures']:,} validation pictures are classified "
+        f"correctly already, which guarantees at least {least:g} % correct answers"
     )
 
 
@@ -142,12 +141,12 @@ def shortfall(score: OutlierScore) -> str:
     if score.is_sure:
         return ""
     surest = conformal.surest(1 - score.asked)
-    kind = "pictures" if score.independent == score.pictures else "independent pictures"
-    of = f" of the {surest} {kind} that {100 * score.asked:g} % takes"
+    kind = "" if score.independent == score.pictures else "independent "
+    more = f"; {100 * score.asked:g} % would take {surest:,}" if score.independent < surest else ""
     return (
-        f"a false-alarm rate of {100 * score.guaranteed:.3g} % is guaranteed on average, and one of "
-        f"{100 * score.surely_guaranteed:.3g} % with {SURE}: it is based on "
-        f"{score.independent:,}{of if score.independent < surest else f' {kind}'}"
+        f"at most {100 * score.guaranteed:.3g} % false alarms are guaranteed on average, and at most "
+        f"{100 * score.surely_guaranteed:.3g} % with {SURE}, based on {score.independent:,} {kind}"
+        f"{score.split} pictures{more}"
     )
 
 
@@ -313,30 +312,30 @@ def probe_folds(accuracy: Pooled) -> str:
     )
 
 
-def earlier_evaluations(looks: Looks | None) -> str:
+def earlier_evaluations(reuse: Reuse | None) -> str:
     """Return how many runs evaluated the test set before, a sentence; "" where an older run did not count."""
-    if looks is None:
+    if reuse is None:
         return ""
-    if looks.earlier is None:
+    if reuse.earlier is None:
         return "Earlier evaluations on this test set could not be counted."
-    if looks.earlier == 0:
+    if reuse.earlier == 0:
         return "This is the first run on this computer that was evaluated on this test set."
-    one = looks.earlier == 1
+    one = reuse.earlier == 1
     return (
-        f"Other runs were evaluated {formatting.times(looks.earlier)} on this test set before: if "
+        f"Other runs were evaluated {formatting.times(reuse.earlier)} on this test set before: if "
         f"{'that score' if one else 'those scores'} influenced this run, the score is optimistic."
     )
 
 
-def own_evaluations(looks: Looks | None) -> str:
+def own_evaluations(reuse: Reuse | None) -> str:
     """Return when this run was evaluated on its test set before, in words; "" where it never was."""
-    before = openings(looks)
-    return before and f"perhaps how long to train: it was evaluated {before}, and then trained on"
+    before = openings(reuse)
+    return before and f"perhaps used to choose how long to train: evaluated {before}, and then trained on"
 
 
-def openings(looks: Looks | None) -> str:
+def openings(reuse: Reuse | None) -> str:
     """Return when this run was evaluated before it trained on, as "after epoch 3 (2026-01-01 10:00 UTC)"."""
-    before = [] if looks is None else looks.own[:-1]
+    before = [] if reuse is None else reuse.own[:-1]
     return formatting.listed([_opened(opening) for opening in before]) if before else ""
 
 

@@ -33,7 +33,6 @@ RESERVE = ".reserve"
 MAX_HISTORY = 256 << 20  # bytes; a line has some 200
 MAX_PAGE = 1 << 30  # bytes
 _HEAD = 1 << 16  # bytes of a page within which its title ends
-PICTURES = tuple(f"{name}/*.{end}" for name in ("mistakes", "doubtful", "cells") for end in ("png", "jpg"))
 # What a folder with several runs of one recipe holds instead of run.json; see repeated.py.
 GROUP_FILES = ("repeats.json", "folds.json")
 # What the table, the page and the thumbnails of a group's label issues are called, in earlier versions last.
@@ -44,6 +43,10 @@ FILES = (
     *("calibration.json", "outliers.safetensors", "outliers.json", "weights.safetensors", "model.json"),
     *("check.json", "check.html", "folds.csv"),
     *(f"{name}{end}" for name in LABEL_ISSUES for end in (".csv", ".html")),
+)
+# Thumbnails, by their patterns.
+PICTURES = tuple(
+    f"{name}/*.{end}" for name in ("mistakes", "doubtful", "cells", *LABEL_ISSUES) for end in ("png", "jpg")
 )
 NETWORK = ("weights.safetensors", "model.json")
 """What a classifier saves."""
@@ -386,9 +389,6 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         self.sweep()
         self.clear_pictures()
-        for name in LABEL_ISSUES:
-            for picture in self.path.glob(f"{name}/*.jpg"):
-                picture.unlink()
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
         # Only the runs that the group names: another folder "1" in there is somebody else's.
         for folder in (self.path / name for name in self._inner_names()):
@@ -405,7 +405,7 @@ class RunFolder:
     def sweep(self) -> None:
         """Remove the temporary files of a process that was killed as it wrote; only for the run's owner."""
         # Not in other folders below: another run may be written there.
-        for folder in ("", "mistakes/", "doubtful/", "cells/", "checkpoint/", "checkpoint/*/"):
+        for folder in ("", *(f"{name}/" for name in FOLDERS), "checkpoint/*/"):
             for file in self.path.glob(f"{folder}.*.tmp"):
                 if _is_left_over(file.name):
                     file.unlink(missing_ok=True)
@@ -418,7 +418,7 @@ class RunFolder:
         self.update_info(baselines={}, baseline_differences={}, chosen={})
 
     def clear_pictures(self) -> None:
-        """Remove the thumbnails of test pictures: they are named by rows of predictions.csv."""
+        """Remove the thumbnails, which are named by rows of predictions.csv, or of label_issues.csv."""
         for pattern in PICTURES:
             for picture in self.path.glob(pattern):
                 picture.unlink()

@@ -11,7 +11,7 @@ from linnaea.errors import RunError, printable
 from linnaea.runs.folder import LOCK, RESERVE
 from linnaea.text import elsewhere, is_unicode
 
-RESERVED = 1 << 20  # bytes; run.json and the report of a run without evaluation take a fifth of it
+RESERVED = 6 << 20  # bytes: run.json, and a report with all its pictures, which stays under 5 MB
 
 
 class _Claimed(RunError):
@@ -91,8 +91,8 @@ def claimed_free(data: str) -> Iterator[Path]:
 def reserved(folder: Path) -> Iterator[Path]:
     """Keep a little room on the disk while the context lasts, so that a run that fills it can still say so.
 
-    Yields the file that keeps it, to be released when needed. Raises LinnaeaError where there is no room: a
-    run would not end well there.
+    Yields the file that keeps it, to be released when needed. Raises WriteError where there is no room: a run
+    would not end well there.
     """
     path = folder / RESERVE
     # Random: some file systems hold zeros without giving them any room.

@@ -263,7 +263,7 @@ class Opening(_Strict):
     network: _Text | None = None
 
 
-class Looks(_Strict):
+class Reuse(_Strict):
     """How often this test set was evaluated; see test_reuse.py.
 
     earlier: by other runs, None where they could not be counted. runs: their folders and when, the latest
@@ -312,7 +312,8 @@ class RunInfo(_Strict):
     probe: _Object | None = None
     probe_folds: Pooled | None = None
     leaks: Leaks | None = None
-    looks: Looks | None = None
+    # Older runs call it looks.
+    test_reuse: Reuse | None = Field(default=None, validation_alias=AliasChoices("test_reuse", "looks"))
     heat_maps: HeatMapInfo | None = None
     learning_curve: list[LearningPoint] = Field(default_factory=list)
     learning_forecast: Forecast | None = None
@@ -353,14 +354,16 @@ class GroupInfo(RunInfo):
     kind: _Text | None = None
     runs: list[JsonValue] = Field(default_factory=list)
     asked: _Count | None = None
-    # Older groups call them judged.
+    # What older groups call judged, and suspects.
     evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
     metrics: dict[str, Spread] = Field(default_factory=dict)
     pooled: Pooled | None = None
     classes: list[_Text] = Field(default_factory=list)
     broken_sets: list[_Text] = Field(default_factory=list)
     broken_alarms: list[_Text] = Field(default_factory=list)
-    suspects: _Count | None = None
+    label_issues: _Count | None = Field(
+        default=None, validation_alias=AliasChoices("label_issues", "suspects")
+    )
     relabel: _Text | None = None
 
 

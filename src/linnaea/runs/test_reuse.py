@@ -17,16 +17,17 @@ from linnaea.errors import LinnaeaError
 from linnaea.hashing import text_hash
 from linnaea.runs import provenance
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.runs.schema import Looks, Opening
+from linnaea.runs.schema import Opening, Reuse
 
 FORMAT_VERSION = 1
 MOST_LISTED = 100
 """So many earlier runs are listed in run.json, the latest; all are counted."""
+LEDGERS = "looks"  # the folder of the ledgers, and the key of their entries: other versions count there, too
 PATIENCE = 10.0  # seconds to wait for another process that writes the same ledger
 
 
-def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
-    """Count that this run was evaluated on these test pictures; set and return run.json's key "looks".
+def count(run: RunFolder, hashes: Sequence[str]) -> Reuse:
+    """Count that this run was evaluated on these test pictures; set and return run.json's key "test_reuse".
 
     hashes: of the content of each test picture, in any order
 
@@ -43,19 +44,19 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Looks:
         "network": own[-1].network,
     }
     try:
-        others = _entered(cache_folder() / "looks" / f"{test_set}.json", entry)
+        others = _entered(cache_folder() / LEDGERS / f"{test_set}.json", entry)
     except (OSError, ValueError, LinnaeaError):
-        looks = Looks(earlier=None, runs=[], test_set=test_set, own=own)
+        reuse = Reuse(earlier=None, runs=[], test_set=test_set, own=own)
     else:
         listed = [_shown(other) for other in others[-MOST_LISTED:]]
-        looks = Looks(earlier=len(others), runs=listed, test_set=test_set, own=own)
-    run.info.looks = looks
-    return looks
+        reuse = Reuse(earlier=len(others), runs=listed, test_set=test_set, own=own)
+    run.info.test_reuse = reuse
+    return reuse
 
 
 def _openings(run: RunFolder, test_set: str) -> list[Opening]:
     """Return when this run opened its test set, now as the last."""
-    before = run.info.looks
+    before = run.info.test_reuse
     own = [] if before is None or before.test_set != test_set else list(before.own)
     network = text_hash([run.info.checksums.get(name, "") for name in NETWORK])
     history = run.history()
@@ -72,7 +73,7 @@ def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
     with filelock.FileLock(ledger.with_name(f".{ledger.name}.lock"), timeout=PATIENCE):
         entries = _read(ledger)
         if not any(_is_same(other, entry, "run", "started", "network") for other in entries):
-            files.write_json(ledger, {"format_version": FORMAT_VERSION, "looks": [*entries, entry]})
+            files.write_json(ledger, {"format_version": FORMAT_VERSION, LEDGERS: [*entries, entry]})
     return [other for other in entries if not _is_same(other, entry, "run", "started")]
 
 
@@ -86,7 +87,7 @@ def _read(ledger: Path) -> list[dict[str, Any]]:
         content = json.loads(ledger.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    entries = content.get("looks") if isinstance(content, dict) else None
+    entries = content.get(LEDGERS) if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "run" in e for e in entries):
         # Not overwritten: what somebody else's version counted would be lost.
         raise ValueError(f"{ledger} is not a ledger of evaluations")

@@ -114,7 +114,7 @@ class SavedModel:
 
     @contextmanager
     def damage_named(self) -> Iterator[None]:
-        """Let whatever fails inside be a DataError that names model.json: it said something impossible."""
+        """Let whatever fails inside be a DataError that names model.json: what it holds is impossible."""
         try:
             yield
         except MissingExtraError:

@@ -130,17 +130,17 @@ def build_backbone(
     with Device(torch.device("cpu")).seeded(seed):
         if weights == "none":
             network = timm.create_model(found.architecture)
-            told, config = f"random weights (none asked for, seed {seed})", found.config.to_dict()
+            origin, config = f"random weights (none asked for, seed {seed})", found.config.to_dict()
         elif weights == "hub" and found.timm_name == PACKAGED:
-            network, config, told = _from_package(found)
+            network, config, origin = _from_package(found)
         elif weights == "hub":
-            network, config, told = _from_hub(found, cache_dir)
+            network, config, origin = _from_hub(found, cache_dir)
         else:
-            network, config, told = _from_file(found, Path(weights), keep_layer=classes is None)
+            network, config, origin = _from_file(found, Path(weights), keep_layer=classes is None)
         dropped = _fit_classifier(network, classes)
     if weights != "none":
-        told += dropped
-    return Backbone(network, Preprocessing.from_config(config, size), told)
+        origin += dropped
+    return Backbone(network, Preprocessing.from_config(config, size), origin)
 
 
 def classifier_name(network: Any) -> str:
@@ -163,7 +163,7 @@ def feature_width(network: Any) -> int:
 
 
 def _fit_classifier(network: Any, classes: int | None) -> str:
-    """Give the network the asked number of logits; return what a person should be told about it."""
+    """Give the network the asked number of logits; return what a person should know of it."""
     had = network.num_classes
     if classes is None or classes == had:
         return ""
@@ -192,15 +192,15 @@ def _from_file(found: BackboneName, path: Path, keep_layer: bool) -> tuple[Any, 
     network = _network_for(found, file)
     layer = classifier_name(network)
     kernel = file.tensors.get(f"{layer}.weight")
-    told = f"weights from {path}"
+    origin = f"weights from {path}"
     if kernel is None and not keep_layer:
         # No layer in the file: the network is checked without its own, and gets a new one afterwards.
         network.reset_classifier(0)
-        told += ", which holds no classifier layer"
+        origin += ", which holds no classifier layer"
     elif kernel is not None and kernel.ndim >= 2 and len(kernel) != network.num_classes:
         network.reset_classifier(len(kernel))
     load_checked(network, file, found.architecture)
-    return network, config, told
+    return network, config, origin
 
 
 def _network_for(found: BackboneName, file: WeightsFile) -> Any:

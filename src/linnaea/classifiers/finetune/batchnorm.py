@@ -36,7 +36,7 @@ def momentum_for(steps: int) -> float:
     """Return the momentum with which KEPT_AFTER_AN_EPOCH of the old statistics is left after so many steps.
 
     running ← (1 - momentum)·running + momentum·batch, so (1 - momentum)^steps = KEPT_AFTER_AN_EPOCH. torch's
-    0.1 is meant for thousands of steps: with 64 an epoch it would believe the last 20 batches only.
+    0.1 is meant for thousands of steps: with 64 an epoch only the last 20 batches would count.
     """
     return 1 - KEPT_AFTER_AN_EPOCH ** (1 / max(steps, 1))
 

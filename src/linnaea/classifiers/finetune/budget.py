@@ -211,7 +211,6 @@ class Budget:
         X: Any,
         *,
         val: int,
-        precision: str,
     ) -> None:
         """Measure for a moment, before anything is done, whether there is time for the least plan: see least.
 
@@ -228,7 +227,7 @@ class Budget:
             after_tuning=after if tuned is None else tuned,
             passes=2 if settings["tta"] == "flip" else 1,
             batch_size=settings["batch_size"] * settings["accumulate"],
-            feature=speed.feature_seconds(network, train.pictures, precision),
+            feature=speed.feature_seconds(network, train.pictures, settings["precision"]),
             decode=speed.decode_seconds(sample, train.pictures),
             row=row,
             whitened=whitened,
@@ -248,14 +247,13 @@ class Budget:
         settings: dict[str, Any],
         train: loop.TrainingSet,
         *,
-        precision: str,
         seed: int,
         first_view: float,
     ) -> Plan:
         """Measure what training takes, and return the plan; the probe's first view took so many seconds.
 
         settings: dict
-            FineTuneClassifier's, with the learning rate resolved.
+            See Session.
         """
         assert self.work is not None
         feature = first_view / len(train)
@@ -267,7 +265,7 @@ class Budget:
             for train_from in filter(None, ways):
                 # Full rates from the first step on, every layer in the mode that it will be in.
                 own = settings | {"train_from": train_from, "first_size": None, "head_first_epochs": 0}
-                session = construction.new_session(network, own, train, precision=precision, seed=seed)
+                session = construction.new_session(network, own, train, seed)
                 steps[train_from] = speed.step_seconds(session, train)
         self.work = replace(self.work, feature=feature, steps=steps)
         used = time.perf_counter() - self.started - first_view

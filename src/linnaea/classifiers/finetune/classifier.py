@@ -119,8 +119,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Which epoch is kept: that of the best validation accuracy, or the last. Where nothing is validated
         on, it is the last.
     tta : "none" or "flip", default="none"
-        What fitted classifiers judge a picture by beside itself: "flip" averages its logits with those of its
-        mirror, in twice the time. history_ is always without it.
+        What fitted classifiers look at beside a picture itself: "flip" averages its logits with those of
+        its mirror, in twice the time. history_ is always without it.
     preprocessing : "weights" or "report", default="weights"
         "report": 0 to 1 only, down to 150 x 150, up again.
     precision : "auto", "float32" or "bfloat16", default="auto"
@@ -128,11 +128,11 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     device : "auto", "cpu", "cuda", "cuda:1" … or "mps", default="auto"
         Where the network computes; "auto": on the graphics card where there is one.
     budget : float, default=None
-        Seconds that fit, and then the judgement of pictures_after pictures, may take: the machine is
+        Seconds that fit, and then the evaluation of pictures_after pictures, may take: the machine is
         measured, and train_from, epochs, views and ema are chosen; see `budget.Plan`.
     pictures_after : int, default=0
     pictures_after_tuning : int, default=None
-        The same where there was fine-tuning, which has more to judge; None: pictures_after.
+        The same where there was fine-tuning, after which more is evaluated; None: pictures_after.
     progress : bool, default=False
     random_state : int, RandomState or None, default=None
 
@@ -145,7 +145,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     chosen_epoch_ : int
         The epoch that is kept; see keep.
     kept_ : "probe" or "fine-tuned"
-        "probe" where no epoch of fine-tuning was better on the validation part.
+        "probe" where no epoch of fine-tuning was better on the validation set.
     probe_ : Probe or None
     plan_ : Plan or None
         What was done with the budget.
@@ -291,8 +291,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         self.classes_, self.network_, self.preprocessing_ = classes, opened.network, opened.preprocessing
         self.weights_, self._model_args = opened.weights, opened.model_args
         train = construction.training_set(pictures, samples.class_numbers(y, classes), weights, len(classes))
-        settings = self.get_params(deep=False) | suited
-        return Trainer(opened, settings, train, validation, precision=self.precision_, seed=self.seed_)
+        settings = {**self.get_params(deep=False), **suited, "precision": self.precision_}
+        return Trainer(opened, settings, train, validation, self.seed_)
 
     def _show(self, trainer: Trainer) -> None:
         """Let how far the training is be seen in the attributes that end in an underscore."""

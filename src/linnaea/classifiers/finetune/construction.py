@@ -3,7 +3,6 @@
 import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,10 +34,7 @@ from linnaea.classifiers.finetune.weights import read_weights
 from linnaea.errors import LinnaeaError, SettingError
 
 _NESTEROV_RATE = 0.01
-
-
-# Passes over the training part that suit most.
-EPOCHS = 12
+EPOCHS = 12  # that suit most
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Suited:
     epochs: int = EPOCHS
 
 
-# By the beginning of their names, "" is every other; chosen on the validation part of Flowers-102. Of
+# By the beginning of their names, "" is every other; chosen on the validation set of Flowers-102. Of
 # EfficientNet-Lite0 the last stages (nine tenths of its weights) reached 94.9 % in 25 epochs, everything 93.8
 # in 12 and 94.0 in 20, which take as long.
 _SUITED = {
@@ -206,12 +202,10 @@ def training_set(
     return TrainingSet(pictures, torch.from_numpy(targets).to(where), on_device, classes)
 
 
-def new_session(
-    network: Any, settings: dict[str, Any], train: TrainingSet, *, precision: str, seed: int
-) -> Session:
+def new_session(network: Any, settings: dict[str, Any], train: TrainingSet, seed: int) -> Session:
     """Return a session on a copy of network (which may have lent its linear head from the probe).
 
-    settings: FineTuneClassifier's, with the learning rate resolved.
+    settings: see Session. It is kept: who changes it later changes what the session does.
     """
     network = copy.deepcopy(network)
     hidden, dropout = settings["head_hidden"], settings["dropout"]
@@ -242,7 +236,7 @@ def new_session(
         average=None if settings["ema"] is None else WeightAverage(network, settings["ema"]),
         progress=TrainingProgress(),
         augmentation=Augmentation(**{field.name: settings[field.name] for field in fields(Augmentation)}),
-        settings=SimpleNamespace(**settings | {"precision": precision}),
+        settings=settings,
         trained=trained,
         head=frozenset(name for name in trained if name.startswith(f"{layer}.")),
         seed=seed,

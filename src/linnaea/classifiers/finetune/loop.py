@@ -4,7 +4,6 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,7 +61,7 @@ class TrainingSet:
 class Session:
     """What learns: a network, what moves it, and how far it has come.
 
-    settings: SimpleNamespace
+    settings: dict
         FineTuneClassifier's, with what is left to the backbone, the plan and the machine filled in.
     trained, head: names of parameters
         What is trained, and the part of it that head_first_epochs are for.
@@ -75,7 +74,7 @@ class Session:
     average: WeightAverage | None
     progress: TrainingProgress[dict[str, Tensor]]
     augmentation: Augmentation
-    settings: SimpleNamespace
+    settings: dict[str, Any]
     trained: frozenset[str]
     head: frozenset[str]
     seed: int
@@ -84,7 +83,7 @@ class Session:
 
     def only_head(self, epoch: int) -> bool:
         """Return whether nothing but the head learns in this epoch (1 is the first)."""
-        return epoch <= self.settings.head_first_epochs or self.head == self.trained
+        return epoch <= self.settings["head_first_epochs"] or self.head == self.trained
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what is trained in this epoch, and the mode of every layer."""
@@ -94,14 +93,12 @@ class Session:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in names)
         learning = {id(parameter) for parameter in self.network.parameters() if parameter.requires_grad}
-        batchnorm.set_training(self.network, self.settings.batch_norm, learning)
+        batchnorm.set_training(self.network, self.settings["batch_norm"], learning)
 
     def rate(self, done: float) -> float:
         """Return the head's learning rate when `done` epochs are over."""
-        s = self.settings
-        return rate_at(
-            done, base=s.learning_rate, schedule=s.schedule, warmup_epochs=s.warmup_epochs, epochs=s.epochs
-        )
+        shape = {name: self.settings[name] for name in ("schedule", "warmup_epochs", "epochs")}
+        return rate_at(done, base=self.settings["learning_rate"], **shape)
 
 
 def run_epoch(session: Session, train: TrainingSet) -> None:
@@ -112,10 +109,10 @@ def run_epoch(session: Session, train: TrainingSet) -> None:
     progress, settings = session.progress, session.settings
     epoch = progress.epoch + 1
     session.begin_epoch(epoch)
-    size = size_at(epoch, settings.first_size, train.pictures.preprocessing.size, settings.epochs)
-    order = train.order(session.seed, epoch, balanced=settings.sampling == "balanced")
+    size = size_at(epoch, settings["first_size"], train.pictures.preprocessing.size, settings["epochs"])
+    order = train.order(session.seed, epoch, balanced=settings["sampling"] == "balanced")
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
-    steps = np.array_split(order, -(-len(order) // (settings.batch_size * settings.accumulate)))
+    steps = np.array_split(order, -(-len(order) // (settings["batch_size"] * settings["accumulate"])))
     done, started = sum(map(len, steps[: progress.step])), time.perf_counter() - progress.seconds
     inputs = (
         next_batch(session, train, steps[step], step, size) for step in range(progress.step, len(steps))
@@ -132,7 +129,7 @@ def run_epoch(session: Session, train: TrainingSet) -> None:
             loss, correct, weight = train_step(session, train, batch)
             if not np.isfinite(loss):
                 problem = f"in epoch {epoch}, step {progress.step + 1}: the loss is {loss}"
-                raise divergence(problem, settings.learning_rate, REMEDY)
+                raise divergence(problem, settings["learning_rate"], REMEDY)
             progress.sums.add(loss, correct, weight)
             progress.step, progress.seconds = progress.step + 1, time.perf_counter() - started
             stage.advance(len(batch.rows), loss=progress.sums.mean_loss, accuracy=progress.sums.accuracy)
@@ -180,17 +177,17 @@ def train_step(session: Session, train: TrainingSet, batch: Batch) -> tuple[floa
     else:
         inputs = augmentation.finished(inputs, train.pictures.preprocessing, rng)
         inputs, targets = augmentation.mixed(inputs, targets, rng)
-        forward = partial(inference.forward, session.network, precision=settings.precision)
+        forward = partial(inference.forward, session.network, precision=settings["precision"])
     sums = torch.zeros(3, device=inputs.device)
     with _dropout_from(session.seed, progress, Device(inputs.device)):
-        sizes = micro_batches(len(rows), settings.batch_size)
+        sizes = micro_batches(len(rows), settings["batch_size"])
         for x, y in zip(inputs.split(sizes), targets.split(sizes), strict=True):
             logits = forward(x)
             # Divided by the pictures of the whole step, so that accumulated batches add up to one large one.
-            (cross_entropy(logits, smoothed(y, settings.label_smoothing)) / len(rows)).backward()
+            (cross_entropy(logits, smoothed(y, settings["label_smoothing"])) / len(rows)).backward()
             sums += _measured(logits.detach(), y)
-    if settings.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(session.network.parameters(), settings.clip_norm)
+    if settings["clip_norm"] is not None:
+        torch.nn.utils.clip_grad_norm_(session.network.parameters(), settings["clip_norm"])
     session.optimizer.step()
     session.optimizer.zero_grad(set_to_none=True)
     if session.average is not None:
@@ -237,5 +234,6 @@ def _dropout_from(seed: int, progress: TrainingProgress, device: Device) -> Abst
 
 
 def _stage(session: Session, pictures: int, done: int) -> Stage:
-    bar = f"Epoch {session.progress.epoch + 1}/{session.settings.epochs}" if session.settings.progress else ""
+    epoch, settings = session.progress.epoch + 1, session.settings
+    bar = f"Epoch {epoch}/{settings['epochs']}" if settings["progress"] else ""
     return Stage("", pictures, session.on_step, done=done, bar=bar)

@@ -244,7 +244,7 @@ def as_tensor(item: Any, preprocessing: Preprocessing) -> Tensor:
 
 
 class ResidentPictures:
-    """The pictures of one part, at hand for training: in memory, or read from the disk when they are needed.
+    """The pictures of one set, at hand for training: in memory, or read from the disk when they are needed.
 
     pictures: sequence of uint8 Tensors (3, height, width), or DecodedPictures
         Of any sizes; the shorter side of what is taken is kept_side(preprocessing) at most. DecodedPictures

@@ -20,9 +20,9 @@ from linnaea.classifiers.finetune import inference
 # Inverse strengths of the L2 penalty that are tried, strong to weak: minimise mean cross-entropy +
 # |w|²/(2·C), for whitened features of mean square one.
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)
-# Without a validation part to choose on.
+# Without a validation set to choose on.
 DEFAULT_STRENGTH = 100.0
-# Of the head that fine-tuning starts from. The best probe knows its pictures by heart: its large weights
+# Of the head that fine-tuning starts from. The best probe has memorised its pictures: its large weights
 # send large gradients through the backbone until that is undone. Held this short, the same directions lead
 # further: MobileNetV2 on Flowers-102, five epochs at 160 pixels, validation: 87.4 % from 100, 88.5 from 10,
 # 90.2 from 3, 91.1 from 1, 90.9 from 0.3.
@@ -45,7 +45,7 @@ class Probe:
     strength: float
         Of the regression (1/L2), as chosen.
     train, val: (loss, accuracy)
-        On evaluation's view of each picture; val is None without a validation part.
+        On evaluation's view of each picture; val is None without a validation set.
     start: (weight, bias) or None
         The same under a penalty of START_STRENGTH: where fine-tuning the backbone begins.
     """

@@ -60,7 +60,7 @@ def step_seconds(session: loop.Session, train: loop.TrainingSet) -> float:
     size, progress = train.pictures.preprocessing.size, session.progress
     session.begin_epoch(1)
     order = train.order(session.seed, 1, balanced=False)
-    batch_size = session.settings.batch_size * session.settings.accumulate
+    batch_size = session.settings["batch_size"] * session.settings["accumulate"]
     rows = np.resize(order, (_STEPS, min(batch_size, len(order))))
 
     def step() -> None:
@@ -68,7 +68,7 @@ def step_seconds(session: loop.Session, train: loop.TrainingSet) -> float:
         loop.train_step(session, train, batch)
         progress.step += 1
 
-    with room_to_train(train.targets.device, session.settings.batch_size, size):
+    with room_to_train(train.targets.device, session.settings["batch_size"], size):
         step()
     taken: list[float] = []
     while len(taken) < _STEPS or sum(taken) < _SECONDS:

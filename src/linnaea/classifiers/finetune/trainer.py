@@ -1,7 +1,7 @@
 """A fine-tuning from its plan to the choice of its best epoch; FineTuneClassifier.fit sets it going."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Trainer:
         What is evaluated, and in the end kept. What learns is a copy of it (session.network), whose weights,
         averaged where that is asked for, it takes over at the end of each epoch.
     settings: dict
-        FineTuneClassifier's, what suits the backbone and what a plan decides filled in.
+        The session's, too: see there. A plan changes it as long as there is a budget.
     train: TrainingSet, validation: ValidationSet or None
     session: Session
         What learns; there from the end of start or resume on.
@@ -64,13 +64,11 @@ class Trainer:
         settings: dict[str, Any],
         train: loop.TrainingSet,
         validation: ValidationSet | None,
-        *,
-        precision: str,
         seed: int,
     ) -> None:
         self.network, self.preprocessing = opened.network, opened.preprocessing
         self.settings, self.train, self.validation = settings, train, validation
-        self.precision, self.seed, self.device = precision, seed, train.pictures.device
+        self.seed, self.device = seed, train.pictures.device
         self.on_step: OnStep | None = None
         self.on_epoch: Callable[[EpochRecord], None] | None = None
         self.on_change: Callable[[Trainer], None] = lambda trainer: None
@@ -97,7 +95,6 @@ class Trainer:
                 self.train,
                 X,
                 val=0 if self.validation is None else len(self.validation.targets),
-                precision=self.precision,
             )
         self.on_change(self)
         self._began = time.perf_counter()
@@ -133,7 +130,7 @@ class Trainer:
                 if self.progress.awaits_record:
                     self._close_epoch()
                 # Closing may change the settings: a training that runs out of time has fewer epochs.
-                if self.progress.is_over(self.session.settings.epochs, self.session.settings.patience):
+                if self.progress.is_over(self.settings["epochs"], self.settings["patience"]):
                     break
                 loop.run_epoch(self.session, self.train)
         finally:
@@ -170,7 +167,7 @@ class Trainer:
         values = {
             **progress.as_json(),
             "average_steps": 0 if session.average is None else session.average.steps,
-            "precision": self.precision,
+            "precision": self.settings["precision"],
             "seed": self.seed,
             "probe": None if probe is None else [probe.strength, probe.train, probe.val],
             **({} if self.plan is None else {"plan": self.plan.as_dict()}),
@@ -186,7 +183,8 @@ class Trainer:
             self.on_step(stage, done, total, seconds)
 
     def _follow(self, plan: Plan) -> None:
-        self.plan, self.settings = plan, self.settings | plan.settings
+        self.plan = plan
+        self.settings.update(plan.settings)
 
     def _fit_probe(self) -> FrozenFeatures | None:
         """Fit the probe and put it into the head; return the features that the head goes on learning from."""
@@ -215,21 +213,13 @@ class Trainer:
         """Plan for the budget, the probe's first views having taken so many seconds; return its views."""
         assert self._budget is not None
         if self.plan is None:
-            self._follow(self._first_plan(seconds))
+            plan = self._budget.make_plan(
+                self.network, self.settings, self.train, seed=self.seed, first_view=seconds
+            )
         else:
-            self._follow(self._budget.after_view(views, seconds))
+            plan = self._budget.after_view(views, seconds)
+        self._follow(plan)
         return float(self.settings["views"])
-
-    def _first_plan(self, first_view: float) -> Plan:
-        assert self._budget is not None
-        return self._budget.make_plan(
-            self.network,
-            self.settings,
-            self.train,
-            precision=self.precision,
-            seed=self.seed,
-            first_view=first_view,
-        )
 
     def _features(self, settle: Callable[[float, float], float] | None = None) -> FrozenFeatures:
         return FrozenFeatures.of(
@@ -237,7 +227,7 @@ class Trainer:
             self.train.pictures,
             None if self.validation is None else self.validation.pictures,
             number_of_views=self.settings["views"],
-            precision=self.precision,
+            precision=self.settings["precision"],
             seed=self.seed,
             flip=self.settings["flip"],
             settle=settle,
@@ -246,9 +236,7 @@ class Trainer:
         )
 
     def _set_up(self, features: FrozenFeatures | None) -> None:
-        self.session = construction.new_session(
-            self.network, self.settings, self.train, precision=self.precision, seed=self.seed
-        )
+        self.session = construction.new_session(self.network, self.settings, self.train, self.seed)
         self.session.progress, self.session.on_step = self.progress, self._step
         if features is not None:
             self._learn_from(features)
@@ -273,8 +261,7 @@ class Trainer:
         if self.on_epoch is not None:
             self.on_epoch(record)
         if self._budget is not None:
-            self.plan = self._budget.after_epoch(record.epoch)
-            self.session.settings.epochs = self.plan.epochs
+            self._follow(self._budget.after_epoch(record.epoch))
 
     def _first_record(self) -> EpochRecord:
         """Return the record of epoch 0: the network as it is before fine-tuning."""
@@ -284,7 +271,7 @@ class Trainer:
         else:
             self._take_weights()
             centres = self.train.pictures.centres(inference.BATCH)
-            logits = inference.logits(self.network, centres, self.preprocessing, self.precision)
+            logits = self._logits(centres)
             train = inference.loss_and_accuracy(logits, self.train.targets.cpu())
             val = self._validate()
         return EpochRecord(0, seconds, self.session.rate(0), *train, *val)
@@ -307,7 +294,7 @@ class Trainer:
             [val_loss],
             all_finite(tensors),
             epoch=progress.epoch,
-            learning_rate=session.settings.learning_rate,
+            learning_rate=self.settings["learning_rate"],
             remedy=loop.REMEDY,
         )
         return EpochRecord(
@@ -339,9 +326,11 @@ class Trainer:
         if features is not None and features.val is not None:
             logits = inference.head_logits(self.network, features.val)
         else:
-            pictures = self.validation.pictures
-            logits = inference.logits(self.network, pictures, self.preprocessing, self.precision)
+            logits = self._logits(self.validation.pictures)
         return inference.loss_and_accuracy(logits, torch.from_numpy(self.validation.targets))
+
+    def _logits(self, pictures: Iterable[Tensor]) -> Tensor:
+        return inference.logits(self.network, pictures, self.preprocessing, self.settings["precision"])
 
     def _hold_kept_epoch(self) -> None:
         if self.kept != "probe":
@@ -356,8 +345,8 @@ def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
 
     Best is the higher accuracy on the validation set, and among equals the lower loss; the probe (epoch 0
     where probed) gives way to a higher accuracy only: with few pictures equals are common. Without a
-    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has learned
-    its pictures by heart. An epoch whose loss has exploded never is: what it gets right is luck.
+    validation set it is the last epoch: accuracy on augmented pictures says little, and the probe has
+    memorised its pictures. An epoch whose loss has exploded never is: what it gets right is luck.
     """
     if record.epoch > 0 and has_exploded(record.train_loss, classes):
         return None

@@ -51,7 +51,7 @@ _NAMED = {
     "_codecs encode",
     "builtins set",
     "__builtin__ set",
-    # No plain weights, and told as such by name once they are read.
+    # No plain weights, and refused as such, by name, once they are read.
     "torch._utils _rebuild_sparse_tensor",
     "torch._utils _rebuild_qtensor",
     "torch._utils _rebuild_meta_tensor_no_storage",
@@ -272,11 +272,11 @@ def load_checked(network: nn.Module, weights: WeightsFile, architecture: str) ->
     unexpected or of another shape (each kind counted, its first names listed), and where one holds what is no
     weight: NaN, infinity, a negative variance. The network is unchanged then.
     """
-    told = weights.config.get("architecture")
-    if told and told != architecture:
+    named = weights.config.get("architecture")
+    if named and named != architecture:
         raise LinnaeaError(
-            f"{weights.path} holds the weights of {told}, not of {architecture}.",
-            f"Pass --model {told}, or the weights of {architecture}.",
+            f"{weights.path} holds the weights of {named}, not of {architecture}.",
+            f"Pass --model {named}, or the weights of {architecture}.",
         )
     expected = network.state_dict()
     # The counter of batches is only used by a running mean without momentum, and older files lack it.

@@ -47,7 +47,7 @@ class MLPClassifier(Perceptron):
     batch_size : int, default=100
         Rows a step; all of them where there are fewer.
     epochs : int, default=20
-        Passes over the training part, at most.
+        Passes over the training set, at most.
     init : {"auto", "normal", "xavier", "he"}, default="auto"
         Deviation of the normal first weights: 0.1 for "normal"; "auto" is "he" before a ReLU, else "xavier".
         Biases start at zero.
@@ -72,7 +72,7 @@ class MLPClassifier(Perceptron):
         Which epoch's weights are kept: that of the best validation accuracy, or the last. Where nothing is
         validated on, it is the last.
     validation_fraction : float in (0, 1), default=0.1
-        Carved out of X, stratified, where patience asks for a validation part and none is passed.
+        Carved out of X, stratified, where patience asks for a validation set and none is passed.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, as in scikit-learn.
     dtype : {"float32", "float64"}, default="float32"
@@ -88,7 +88,7 @@ class MLPClassifier(Perceptron):
     classes_ : ndarray of shape (classes,)
         Sorted.
     history_ : list of EpochRecord
-        One an epoch, epoch 0 (before training) included. Both parts are evaluated with the network in the
+        One an epoch, epoch 0 (before training) included. Both sets are evaluated with the network in the
         same state, after the epoch, without dropout or distortion; this is not part of `seconds`.
     chosen_epoch_ : int
         The epoch whose weights the classifier holds.

@@ -28,7 +28,7 @@ from linnaea.text import gigabytes
 # scikit-learn reads the settings from the signature of __init__, whoever writes it.
 @dataclass(eq=False, repr=False)
 class Perceptron(ClassifierMixin, BaseEstimator, Classifier):
-    """A perceptron whose layers somebody else computes; its settings are told of by MLPClassifier.
+    """A perceptron whose layers somebody else computes; MLPClassifier describes its settings.
 
     Who inherits gives it KIND (its name in settings and in model.json), dtype, fit, `_layer_names`,
     `_evaluate`, `_outputs`, `_set_layers`, and parameters_: all weights and biases, flat, the weights of a
