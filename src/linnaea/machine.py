@@ -5,7 +5,7 @@ import math
 import os
 import platform
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -116,7 +116,7 @@ def memory_rations(root: Path = Path("/")) -> Iterator[int]:
 
 
 def in_order(
-    function: Callable[..., Result], *items: Sequence[Any], threads: int | None = None
+    function: Callable[..., Result], *items: Iterable[Any], threads: int | None = None
 ) -> Iterator[Result]:
     """Yield function(*item) in the order of items, computed in threads a few items ahead.
 

@@ -22,9 +22,9 @@ def forget_checksums(run):
     (run / "run.json").write_text(json.dumps(info | {"checksums": {}}))
 
 
-def draw(folder: Path, classes: int = 3, count: int = 12, side: int = 12) -> Path:
+def draw(folder: Path, classes: int = 3, count: int = 12, side: int = 12, seed: int = 0) -> Path:
     """Draw pictures whose class is where the bright bar stands; noise makes each one different."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for number in range(classes):
         (folder / f"bar {number}").mkdir(parents=True)
         for index in range(count):

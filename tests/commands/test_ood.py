@@ -75,7 +75,7 @@ def test_the_columns_are_the_same_whether_or_not_a_picture_can_be_read(trained, 
     for picture, code in ((bars / "bar 1" / "05.png", 0), (tmp_path / "torn.png", 1)):
         assert main(["predict", str(trained), str(picture), "--format", "csv"]) == code
         headers.append(capsys.readouterr().out.splitlines()[0])
-    assert headers == ["path,predicted,probability,ood,ood_score,bar 0,bar 1,bar 2,error"] * 2
+    assert headers == ["path,predicted,probability,ood,ood_score,brightness,bar 0,bar 1,bar 2,error"] * 2
 
 
 def test_the_temperature_does_not_disturb_it(trained, stripes, tmp_path, capsys):

@@ -76,6 +76,18 @@ def test_predict_takes_photographs_of_any_size_and_mode(run, tmp_path, capsys):
     assert set(answers[2]) == {"path", "error"}
 
 
+def test_predict_computes_where_it_is_told(run, tiles, capsys):
+    picture = str(next(tiles.rglob("*.png")))
+    answers = []
+    for device in ([], ["--device", "cpu"], ["--device", "auto"]):
+        assert main(["predict", str(run), picture, *device, "--format", "json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out)[0]["probability"])
+    assert answers == pytest.approx([answers[0]] * 3, abs=1e-3)
+    assert linnaea.load(run, device="cpu").compute_device == "cpu"
+    assert main(["predict", str(run), picture, "--device", "cuda:77"]) == 2
+    assert "There is no device 'cuda:77' here." in capsys.readouterr().err
+
+
 def test_tensorboard_finds_the_curves(run):
     assert sorted(path.name for path in (run / "tensorboard").iterdir()) == ["train", "val"]
 

@@ -40,6 +40,11 @@ def test_more_pictures_are_advised_by_the_forecast_alone():
     more = "Twice as many training pictures would bring about 5.0 points, above all of b."
     assert more in advice(accuracy=0.85, classes=gaining)
     assert "More pictures would hardly help." in advice(accuracy=0.8)
+    # An interval from a loss to a gain says neither.
+    unknown = "The learning curve rests on too few pictures to tell whether more would help."
+    for accuracy in (0.8, 0.85):
+        assert unknown in advice(accuracy=accuracy, low=0.78, high=1.0, classes=gaining)
+    assert more in advice(accuracy=0.85, low=0.82, high=0.88, classes=gaining)
     assert "was not measured" in " ".join(steps(facts("aa bb"))["Make it better"])
 
 

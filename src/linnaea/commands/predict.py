@@ -1,23 +1,36 @@
-"""linnaea predict: name new pictures."""
+"""linnaea predict: name new pictures, however many."""
 
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from cyclopts import Parameter
 
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
+from linnaea.commands.answers import Answers, Format
 from linnaea.commands.evaluating import temperature_of
-from linnaea.data.decoding import ValueRange
-from linnaea.errors import DataError, LinnaeaError, RunError
-from linnaea.evaluation.predictions import columns_of
+from linnaea.commands.scoring import Score
+from linnaea.data.decoding import ValueRange, content_of, decode_picture, fit_picture
+from linnaea.data.named import Named, NamedPictures
+from linnaea.errors import DataError, LinnaeaError, RunError, SettingError
+from linnaea.hashing import content_hash
+from linnaea.machine import in_order, usable_cores
+from linnaea.progress_bar import ProgressBar
 from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import counted, listed, option, percent, plural
+from linnaea.text import command_line, counted, option, percent, plural
 
-# Pictures in memory at once, and their pixels: a long list, or one of large pictures, must not fill the
-# memory.
-BLOCK, BLOCK_PIXELS = 256, 256 * 512**2
+# Pictures that are answered at once, and pixels that are in memory meanwhile, those of the pictures that are
+# read ahead included: a million pictures take no more memory than a thousand.
+BLOCK, BLOCK_PIXELS = 64, 256 * 512**2
+_AHEAD = 5  # pictures in work or waiting, for each thread that reads
+_NAMED = 3  # pictures that a sentence names
+
+AllAnswers = list[dict[str, Any]]
 _LEAST_MARGIN = 8  # levels of 255 beyond what was learned from: less is the exposure of another day
 
 
@@ -41,20 +54,113 @@ class TakenAs(NamedTuple):
         return "darker" if mean < low - margin else "brighter" if mean > high + margin else None
 
 
-def load(run: str | Path) -> Any:
+class Read(NamedTuple):
+    """A picture that was read, or not: the answer begun; the array for the network, None for an error.
+
+    given: the class that its folder or a table gives it, None for none; content: the hash of its file, where
+    it has one
+    """
+
+    named: Named
+    answer: dict[str, Any]
+    picture: np.ndarray | None = None
+    given: str | None = None
+    content: str = ""
+
+
+class Few:
+    """Names, counted, of which only the first are kept."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._first: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Count a name."""
+        self.number += 1
+        if len(self._first) < _NAMED:
+            self._first.append(name)
+
+    def __str__(self) -> str:
+        more = self.number - len(self._first)
+        return ", ".join(self._first) + (f" and {more:,} more" if more else "")
+
+
+class Tally:
+    """What is said of all answers together, counted as they come.
+
+    threshold: the confidence below which a person should look; None where the run has none
+    """
+
+    def __init__(self, threshold: float | None) -> None:
+        self._threshold = threshold
+        self.answers = self.flagged = self.unsure = self.doubtful = 0
+        self.unread, self.unusual = Few(), Few()
+
+    def add(self, answer: dict[str, Any]) -> None:
+        """Count an answer."""
+        self.answers += 1
+        unfamiliar = bool(answer.get("ood"))
+        unsure = self._threshold is not None and answer.get("probability", 1.0) < self._threshold
+        self.flagged += unfamiliar
+        self.unsure += unsure
+        self.doubtful += unfamiliar or unsure
+        if "error" in answer:
+            self.unread.add(answer["path"])
+        if "brightness" in answer:
+            self.unusual.add(answer["path"])
+
+    def of_unread(self) -> LinnaeaError:
+        """Return the error that ends a command with pictures that could not be read."""
+        of = counted(self.answers, "picture")
+        return LinnaeaError(
+            f"{self.unread.number:,} of {of} could not be read ({self.unread}).",
+            "The reason stands in the row of each.",
+        )
+
+    def next(self) -> list[str]:
+        """Return which answers a person should look at, in a sentence, or nothing."""
+        if not self.doubtful:
+            return []
+        why = ["unfamiliar"] if self.flagged else []
+        if self.unsure:
+            why.append(f"below the confidence threshold of {percent(self._threshold)}")
+        of = counted(self.answers - self.unread.number, "answer")
+        they_are = plural(self.doubtful, "it is", "they are")
+        return [f"look at {self.doubtful:,} of {of} yourself: {they_are} {' or '.join(why)}"]
+
+    def of_light(self, taken_as: TakenAs) -> str:
+        """Return which pictures are of another brightness than those learned from."""
+        low, high = taken_as.brightness or (0.0, 0.0)
+        number = self.unusual.number
+        return (
+            f"{counted(number, 'picture')} {plural(number, 'is', 'are')} far darker or brighter than any "
+            f"that the network learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
+            f"({self.unusual}): stored in other numbers, perhaps, or taken in another light"
+        )
+
+
+def load(run: str | Path, device: str | None = None) -> Any:
     """Return the trained classifier of a run folder.
 
     run: str or Path
         The folder that `linnaea train` wrote.
+    device: str, optional
+        Where a pretrained network computes: auto, cpu, cuda, cuda:1 or mps. Default: as in training, or
+        auto where that device is not here.
 
     Its probabilities are those of the run: with the temperature that was fitted on the validation set.
 
     Raises RunError where it is no run folder, has no network in it, or another than the run trained: what
-    was measured and guaranteed is of that one.
+    was measured and guaranteed is of that one. SettingError for a device that is not here, and for a
+    perceptron, which has none.
     """
     folder = RunFolder.open(run)
-    model = folder.read_json("model.json").get("model")
-    classifier = saved_class(str(model)).load(folder.path)
+    model = str(folder.read_json("model.json").get("model"))
+    cls = saved_class(model)
+    if device is not None and not cls.takes_photographs:
+        raise SettingError(f"The model {model} has no setting device.", f"Leave {option('device')} out.")
+    classifier = cls.load(folder.path) if device is None else cls.load(folder.path, device)
     # Last: what is checked above is reported in more detail.
     for name in NETWORK:
         folder.refuse_changed(name)
@@ -67,11 +173,17 @@ def load(run: str | Path) -> Any:
 def predict(
     run: Path,
     /,
-    *pictures: Annotated[Path, Parameter(required=True)],
+    *pictures: str | Path,
+    list: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     coverage: float | None = None,
-    format: Literal["table", "csv", "json"] = "table",
-) -> list[dict[str, Any]]:
+    device: str | None = None,
+    format: Format = "table",
+) -> AllAnswers:
     """Classify pictures with a trained network.
+
+    Answers are written as they come, in the order of the names: whoever stops the command (Ctrl-C) keeps
+    them, and memory does not grow with their number. If the pictures lie in folders that are called like the
+    network's classes, or a table gives their labels, the score is reported at the end.
 
     A picture that resembles none of the classes is classified all the same, and marked as unfamiliar
     (out-of-distribution). So is about one in twenty of those that do belong to a class: that is the
@@ -88,43 +200,81 @@ def predict(
     run
         Run folder.
     pictures
-        Picture files.
+        Picture files; folders, with all pictures inside, as train reads them; patterns ('new/**/*.jpg'),
+        where ** is any folders.
+    list
+        List of pictures, or - for standard input: one name a line, or a CSV with the column path and perhaps
+        label.
     coverage
         Coverage of prediction sets, such as 0.95: each picture is answered with the smallest set of classes
         that contains the true class this often, with 95 % confidence (split conformal prediction on the
         validation set).
+    device
+        Device that a pretrained network computes on: auto, cpu, cuda, cuda:1 or mps. Default: as in training.
     format
-        Output format: table for people; csv or json for programs.
+        Output format: table for people; csv, json, or jsonl (one answer a line) for programs.
     """
     folder = RunFolder.open(run)
+    named = NamedPictures(pictures, list)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     broken = [] if sets is None else _broken(folder)
-    classifier = load(run)
+    classifier = load(run, device)
     taken_as = _taken_as(folder, classifier)
-    score = ood.load(folder)
-    answers: list[dict[str, Any]] = []
-    block = max(1, min(BLOCK, BLOCK_PIXELS // taken_as.size**2))
-    for start in range(0, len(pictures), block):
-        answers += _answer(classifier, pictures[start : start + block], taken_as, score)
-    if sets is not None:
-        _add_sets(answers, sets)
+    ood_score = ood.load(folder)
+    terminal.print_line("Data", *named.notes)
     classes = [str(name) for name in classifier.classes_]
-    _show(answers, format, classes, with_sets=sets is not None, with_score=score is not None)
+    numbers = folder.metrics() if format == "table" else {}
+    tally, score = Tally(numbers.get("answered", {}).get("threshold")), Score(folder, classes)
+    # Who called from Python gets the answers; a command's would only fill the memory.
+    kept: AllAnswers = []
+    columns = {
+        "with_sets": sets is not None,
+        "with_score": ood_score is not None,
+        "with_light": taken_as.brightness is not None,
+    }
+    written = Answers(format, classes, **columns)
+    try:
+        with (
+            written,
+            # Rows on a terminal show how far the work is themselves.
+            ProgressBar(
+                "Predict", named.total, unit="pictures", shown=not sys.stdout.isatty(), patient=True
+            ) as bar,
+            closing(_read(named, taken_as, classifier.takes_photographs, score)) as pictures_read,
+        ):
+            size = _block_size(taken_as)
+            while block := [*islice(pictures_read, size)]:
+                _answer(classifier, block, ood_score)
+                answers = [each.answer for each in block]
+                if sets is not None:
+                    _add_sets(answers, sets)
+                for each in block:
+                    tally.add(each.answer)
+                    if each.picture is not None:
+                        score.add(each.named.within, each.given, each.answer["predicted"], each.content)
+                written.write(answers)
+                bar.update(len(block))
+                if command_line.get() is None:
+                    kept += answers
+    except KeyboardInterrupt:
+        of = "" if named.total is None else f" of {named.total:,}"
+        unit = plural(named.total or written.number, "picture")
+        terminal.print_line("Stopped", f"after {written.number:,}{of} {unit}: their answers are written")
+        raise
     if sets is not None:
         from linnaea.report.sentences import guarantee
 
         terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
-    if unusual := [answer["path"] for answer in answers if "brightness" in answer]:
-        terminal.print_line("Light", _of_light(unusual, taken_as))
-    unread = sum("error" in answer for answer in answers)
-    if score is not None and unread < len(answers):
-        terminal.print_line("Alarms", *_of_alarms(folder, score, answers))
+    if tally.unusual.number:
+        terminal.print_line("Light", tally.of_light(taken_as))
+    if ood_score is not None and tally.unread.number < tally.answers:
+        terminal.print_line("Alarms", *_of_alarms(folder, ood_score, flagged=tally.flagged > 0))
+    terminal.print_line("Score", *score.sentences())
     if format == "table":
-        terminal.print_line("Next", *_next(folder, answers))
-    if unread:
-        of = counted(len(answers), "picture")
-        raise LinnaeaError(f"{unread} of {of} could not be read.", "See the reasons above.")
-    return answers
+        terminal.print_line("Next", *tally.next())
+    if tally.unread.number:
+        raise tally.of_unread()
+    return kept
 
 
 def _taken_as(folder: RunFolder, classifier: Any) -> TakenAs:
@@ -176,41 +326,15 @@ def _broken(folder: RunFolder) -> list[str]:
     return [f"when this network was evaluated, {words}"] if words else []
 
 
-def _of_alarms(folder: RunFolder, score: Any, answers: list[dict[str, Any]]) -> list[str]:
+def _of_alarms(folder: RunFolder, score: Any, *, flagged: bool) -> list[str]:
     """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
     from linnaea.report.sentences import false_alarms, shortfall
 
     words = [f"of unfamiliar pictures (out-of-distribution), {short}"] if (short := shortfall(score)) else []
     # Who was not warned need not hear that the warning comes too often.
-    if any(answer.get("ood") for answer in answers) and (alarms := false_alarms(folder.metrics())):
+    if flagged and (alarms := false_alarms(folder.metrics())):
         words.append(f"when this network was evaluated, {alarms}")
     return words
-
-
-def _of_light(unusual: list[str], taken_as: TakenAs) -> str:
-    low, high = taken_as.brightness or (0.0, 0.0)
-    verb = plural(len(unusual), "is", "are")
-    return (
-        f"{counted(len(unusual), 'picture')} {verb} far darker or brighter than any that the network learned "
-        f"from, whose mean level is {low:.0f} to {high:.0f} of 255 ({listed(unusual, 3)}): stored in other "
-        "numbers, perhaps, or taken in another light"
-    )
-
-
-def _next(folder: RunFolder, answers: list[dict[str, Any]]) -> list[str]:
-    """Return which answers a person should look at, in a sentence, or nothing."""
-    read = [answer for answer in answers if "error" not in answer]
-    threshold = folder.metrics().get("answered", {}).get("threshold")
-    unsure = [threshold is not None and answer["probability"] < threshold for answer in read]
-    unfamiliar = [bool(answer.get("ood")) for answer in read]
-    number = sum(map(any, zip(unsure, unfamiliar, strict=True)))
-    if not number:
-        return []
-    why = ["unfamiliar"] if any(unfamiliar) else []
-    if any(unsure):
-        why.append(f"below the confidence threshold of {percent(threshold)}")
-    of = counted(len(read), "answer")
-    return [f"look at {number:,} of {of} yourself: {plural(number, 'it is', 'they are')} {' or '.join(why)}"]
 
 
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
@@ -223,100 +347,72 @@ def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
             answer["set"] = [names[c] for c in order if members[c]]
 
 
-def _answer(classifier: Any, paths: tuple[Path, ...], taken_as: TakenAs, score: Any) -> list[dict[str, Any]]:
-    """Return one answer a path, in order: a prediction, or {"path", "error"}."""
-    from linnaea.data.decoding import fit_picture, read_picture
+def _fit(taken_as: TakenAs) -> int:
+    """Return how many pictures may be in memory at once."""
+    return max(1, BLOCK_PIXELS // taken_as.size**2)
 
-    photographs = classifier.takes_photographs
-    side, colour, value_range = taken_as.size, taken_as.colour, taken_as.value_range
-    answers: list[dict[str, Any]] = []
-    readable: list[np.ndarray] = []
-    for path in paths:
-        answer: dict[str, Any] = {"path": str(path)}
+
+def _threads(taken_as: TakenAs) -> int:
+    return max(1, min(usable_cores(), _fit(taken_as) // (2 * _AHEAD)))
+
+
+def _block_size(taken_as: TakenAs) -> int:
+    return max(1, min(BLOCK, _fit(taken_as) - _AHEAD * _threads(taken_as)))
+
+
+def _read(
+    named: Iterable[Named], taken_as: TakenAs, photographs: bool, score: Score
+) -> Generator[Read, None, None]:
+    """Yield the pictures in their order, read by threads a few ahead."""
+
+    def read(picture: Named) -> Read:
+        answer: dict[str, Any] = {"path": picture.name}
+        given = score.class_of(picture.within)
         try:
-            picture = read_picture(path, shortest_side=side if photographs else None, value_range=value_range)
-            if remark := taken_as.remark(picture):
-                answer["brightness"] = remark
-            if not photographs:
-                picture = fit_picture(picture, side, colour).reshape(-1).astype(np.float32) / 255
-            readable.append(picture)
-        except LinnaeaError as error:
-            answer["error"] = str(error)
-        answers.append(answer)
-    if readable:
-        X = readable if photographs else np.stack(readable)
-        if score is None:
-            probabilities, ood_scores = classifier.predict_proba(X), None
-        else:
-            probabilities, ood_scores = ood.scored(classifier, X, score)
-        if not np.isfinite(probabilities).all():
-            raise DataError(
-                "The network's output is not a number: its weights or settings are damaged.",
-                "Restore weights.safetensors and model.json, or train again.",
+            content = content_of(picture.file)
+            array = decode_picture(
+                content,
+                picture.file,
+                shortest_side=taken_as.size if photographs else None,
+                value_range=taken_as.value_range,
             )
-        read = [answer for answer in answers if "error" not in answer]
-        for number, (answer, row) in enumerate(zip(read, probabilities, strict=True)):
-            answer["predicted"] = str(classifier.classes_[row.argmax()])
-            answer["probability"] = float(row.max())
-            answer["probabilities"] = {
-                str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
-            }
-            if ood_scores is not None:
-                answer["ood"] = bool(score.is_ood(ood_scores[number]))
-                answer["ood_score"] = float(ood_scores[number])
-    return answers
+        except LinnaeaError as error:
+            return Read(picture, answer | {"error": str(error)})
+        if remark := taken_as.remark(array):
+            answer["brightness"] = remark
+        if not photographs:
+            array = fit_picture(array, taken_as.size, taken_as.colour).reshape(-1).astype(np.float32) / 255
+        return Read(picture, answer, array, given, "" if given is None else content_hash(content))
+
+    if _fit(taken_as) < 2 * _AHEAD:
+        yield from map(read, named)
+    else:
+        yield from in_order(read, named, threads=_threads(taken_as))
 
 
-def _show(
-    answers: list[dict[str, Any]], format: str, classes: list[str], *, with_sets: bool, with_score: bool
-) -> None:
-    """Print the answers; which columns there are depends on the run and the options, not on the pictures."""
-    if format == "json":
-        terminal.print_json(answers)
+def _answer(classifier: Any, block: list[Read], score: Any) -> None:
+    """Complete the answers of the pictures that were read; score: the run's out-of-distribution score."""
+    read = [each for each in block if each.picture is not None]
+    if not read:
         return
-    if format == "csv":
-        more = [*(["set"] if with_sets else []), *(["ood", "ood_score"] if with_score else [])]
-        table = [["path", "predicted", "probability", *more, *columns_of(classes), "error"]]
-        for answer in answers:
-            row = [f"{p:.9g}" for p in answer.get("probabilities", {}).values()] or [""] * len(classes)
-            cells = [
-                answer.get("predicted", ""),
-                f"{answer['probability']:.9g}" if "probability" in answer else "",
-            ]
-            if with_sets:
-                cells.append(" | ".join(answer.get("set", [])))
-            if with_score:
-                cells += _ood_cells(answer)
-            table.append([answer["path"], *cells, *row, answer.get("error", "")])
-        terminal.print_csv(table)
-        return
-    rows = [_table_row(answer) for answer in answers]
-    columns = {"path": "Picture", "predicted": "Predicted", "probability": "Probability", "next": "Next"}
-    if with_sets:
-        columns["next"] = "Prediction set"
-    if with_score:
-        columns["ood"] = "Unfamiliar?"
-    terminal.results.print(terminal.comparison_table(rows, columns, long=("next",)))
-    for answer in answers:
-        if "error" in answer:
-            terminal.print_line("Unread", answer["error"])
-
-
-def _ood_cells(answer: dict[str, Any]) -> list[str]:
-    if "ood" not in answer:
-        return ["", ""]
-    return ["yes" if answer["ood"] else "no", f"{answer['ood_score']:.9g}"]
-
-
-def _table_row(answer: dict[str, Any]) -> dict[str, str]:
-    if "error" in answer:
-        return {"path": answer["path"], "predicted": "not read", "probability": "–", "next": "", "ood": ""}
-    likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
-    shown = likeliest[: len(answer["set"])] if "set" in answer else likeliest[1:3]
-    return {
-        "path": answer["path"],
-        "predicted": answer["predicted"],
-        "probability": percent(answer["probability"]),
-        "next": ", ".join(f"{name} {percent(p)}" for name, p in shown),
-        "ood": "yes" if answer.get("ood") else "",
-    }
+    arrays: Any = [each.picture for each in read]
+    X = arrays if classifier.takes_photographs else np.stack(arrays)
+    if score is None:
+        probabilities, ood_scores = classifier.predict_proba(X), None
+    else:
+        probabilities, ood_scores = ood.scored(classifier, X, score)
+    if not np.isfinite(probabilities).all():
+        raise DataError(
+            "The network's output is not a number: its weights or settings are damaged.",
+            "Restore weights.safetensors and model.json, or train again.",
+        )
+    for number, (each, row) in enumerate(zip(read, probabilities, strict=True)):
+        answer = each.answer
+        answer["predicted"] = str(classifier.classes_[row.argmax()])
+        answer["probability"] = float(row.max())
+        answer["probabilities"] = {
+            str(name): float(p) for name, p in zip(classifier.classes_, row, strict=True)
+        }
+        if ood_scores is not None:
+            answer["ood"] = bool(score.is_ood(ood_scores[number]))
+            answer["ood_score"] = float(ood_scores[number])

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +27,16 @@ LABEL_WIDTH = 10
 # Columns where nobody looks: a file or a pipe has no edge, and rich would take it for 80 wide.
 UNBOUNDED = 200
 
+
+class _Results(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would leave with exit code 1; that a reader (head, say) has gone is no fault.
+        raise BrokenPipeError
+
+
 # Messages go to stderr and results to stdout, so that `linnaea predict … --format json | jq` works.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(
+results = _Results(
     highlight=False,
     soft_wrap=True,
     width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED,
@@ -202,33 +209,52 @@ def comparison_table(
     columns: dict[str, str],
     spare: tuple[str, ...] = (),
     long: tuple[str, ...] = (),
+    *,
+    widths: Mapping[str, int] | None = None,
+    headed: bool = True,
 ) -> Table:
     """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left.
 
     spare: keys of the columns that a narrow terminal goes without, the first to go first.
     long: keys of columns, to the left too, that a narrow terminal breaks into lines, as it does the first.
+    widths: of columns, at least; headed: whether their headings stand above. For rows below earlier ones.
     """
+    least = widths or {}
     rows = [{key: printable(str(row.get(key, "–")), keep="") for key in columns} for row in rows]
     width = {key: max(cell_len(str(row.get(key, "–"))) for row in [*rows, columns]) + 2 for key in columns}
     for key in spare:
         if sum(width.values()) > results.width:
             width.pop(key, None)
-    table = new_table()
+    table = new_table(show_header=headed)
+    fits = sum(max(each, least.get(key, 0) + 2) for key, each in width.items()) <= results.width
     for number, key in enumerate(width):
         broken = number == 0 or key in long
         justify: Literal["left", "right"] = "left" if broken else "right"
         # A path has no blanks to be broken at.
-        table.add_column(columns[key], justify=justify, no_wrap=not broken, overflow="fold")
+        table.add_column(
+            columns[key],
+            justify=justify,
+            no_wrap=not broken,
+            overflow="fold",
+            min_width=least.get(key) if fits else None,
+        )
     for row in rows:
         table.add_row(*(Text(row[key]) for key in width))
     return table
 
 
 def print_json(value: Any) -> None:
-    """Print value as JSON for programs; a control character in a name stands as its escape (RFC 8259)."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    """Print value as JSON for programs."""
+    print(json_text(value))
+
+
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """Return value as JSON; a control character in a name stands as its escape (RFC 8259)."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.isprintable():
+        return text
     # Those of ASCII are escaped already; json leaves the others, and halves of surrogate pairs, as they are.
-    print("".join(c if c == "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in text))
+    return "".join(c if c == "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in text)
 
 
 def print_csv(rows: list[list[str]]) -> None:

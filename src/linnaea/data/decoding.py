@@ -115,18 +115,7 @@ def read_picture(
     Raises DataError, naming the file and the reason, for a file that cannot be read as a picture or is not
     the known one any more, and MissingExtraError for HEIC without pillow-heif.
     """
-    try:
-        content = read_content(path)
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder.", f"Give the pictures in it: {path}/*") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, LinnaeaError):
-            raise
-        # A zero character in a name is a ValueError of Python's.
-        raise DataError(
-            f"{path} could not be read ({getattr(error, 'strerror', None) or error}).",
-            "Check the path and its permissions.",
-        ) from error
+    content = content_of(path)
     if known and content_hash(content) != known:
         raise DataError(
             f"{path} has changed since the pictures were scanned.",
@@ -140,6 +129,22 @@ def read_picture(
         shortest_side=shortest_side,
         value_range=value_range,
     )
+
+
+def content_of(path: Path | str) -> bytes:
+    """Return the bytes of a picture's file. Raises DataError, naming it and the reason, where it has none."""
+    try:
+        return read_content(path)
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder.", f"Give the pictures in it: {path}/*") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, LinnaeaError):
+            raise
+        # A zero character in a name is a ValueError of Python's.
+        raise DataError(
+            f"{path} could not be read ({getattr(error, 'strerror', None) or error}).",
+            "Check the path and its permissions.",
+        ) from error
 
 
 def read_content(path: Path | str, name: str = "") -> bytes:

@@ -270,10 +270,15 @@ def _empty(layout: Layout, tree: Tree, meaning: _Meaning) -> tuple[tuple[str, ..
     return tuple(sorted(empty)), without
 
 
+def left_out(tree: Tree) -> list[str]:
+    """Return notes on what a walk passed over, whatever its folders mean, each with its number."""
+    return _notes(tree, _Meaning(), (), [])
+
+
 def _links_left_out(tree: Tree) -> str:
     """Return the notes on links as the end of another sentence; "" where none was left out."""
     only = Tree(again=tree.again, upward=tree.upward)
-    return "".join(f"; {note.rstrip('.')}" for note in _notes(only, _Meaning(), (), []))
+    return "".join(f"; {note.rstrip('.')}" for note in left_out(only))
 
 
 def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:

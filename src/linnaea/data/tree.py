@@ -82,8 +82,10 @@ def parents(path: str) -> list[str]:
     return above
 
 
-def walk(root: Path) -> Tree:
+def walk(root: Path, depth: int | None = None) -> Tree:
     """Return what lies below root. Links to folders are followed, but no folder is read twice.
+
+    depth: how many levels of folders below root are looked into; None: all
 
     Raises DataError for a folder that may not be listed.
     """
@@ -94,14 +96,20 @@ def walk(root: Path) -> Tree:
     waiting = deque([(root, False)])
     while waiting:
         folder, linked = waiting.popleft()
-        waiting.extend((link, True) for link in _walk(folder, linked, root, tree, above, seen))
+        waiting.extend((link, True) for link in _walk(folder, linked, root, tree, above, seen, depth))
     for paths in (tree.pictures, tree.hidden, tree.others, tree.unnamed, tree.programs):
         paths.sort()
     return tree
 
 
 def _walk(
-    folder: Path, linked: bool, root: Path, tree: Tree, above: set[object], seen: set[object]
+    folder: Path,
+    linked: bool,
+    root: Path,
+    tree: Tree,
+    above: set[object],
+    seen: set[object],
+    depth: int | None,
 ) -> list[Path]:
     """List a folder; return the links to folders in it, which come after all others."""
 
@@ -126,6 +134,8 @@ def _walk(
         if in_run:
             tree.runs.add(here)
         inner[:] = [name for name in sorted(inner) if _is_walked(name, here, in_run, tree)]
+        if depth is not None and len(parents(here)) >= depth:
+            inner.clear()
         links += [Path(place, name) for name in inner if _is_link(Path(place, name))]
         for name in names:
             path = f"{here}/{name}" if here else name

@@ -13,7 +13,9 @@ import numpy as np
 from linnaea import reading
 from linnaea.errors import DataError, did_you_mean
 
-OTHER_COLUMNS = ("path", "true", "predicted", "probability", "set", "ood", "ood_score", "error")
+OTHER_COLUMNS = (
+    *("path", "true", "predicted", "probability", "set", "ood", "ood_score", "brightness", "error"),
+)
 """The columns beside those of the classes, in any table that Linnaea writes; in small letters."""
 
 _PREFIX = "p_"

@@ -10,7 +10,7 @@ from linnaea.report import formatting
 from linnaea.report.caveats import is_worth_using
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
-from linnaea.text import command, natural_order, option, plural
+from linnaea.text import command, command_line, natural_order, option, plural
 
 # Classes that are named; of more, their number is given.
 MOST_NAMED = 4
@@ -82,7 +82,8 @@ def _use(facts: RunFacts) -> list[Advice]:
 def _improve(facts: RunFacts) -> list[Advice]:
     advice = _mistaken(facts)
     sure = facts.metrics["accuracy"].get("sure_mistakes")
-    if sure:
+    # Of a network that learned nothing, every label is doubted.
+    if sure and is_worth_using(facts):
         of = "mistake has" if sure == 1 else "mistakes have"
         them = "is its label" if sure == 1 else "are their labels"
         words = f"{sure:,} {of} a probability of {percent(SURE, 0)} or more: {them} right?"
@@ -119,14 +120,17 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
     if ahead is None or ahead.accuracy is None or not points:
         if facts.info.recipe.get("budget") is not None:
             return []
-        measure = option("learning_curve", "true")
+        # In a shell True is a flag, and this option takes a word.
+        measure = option("learning_curve", True) + (" true" if command_line.get() else "")
         return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
-    low, high = ahead.gain_low, ahead.gain_high
-    if not (low is None or high is None or tells(low, high)):
-        few = "so few pictures" if ahead.evaluated is None else counted(ahead.evaluated, "picture")
-        words = f"Whether more pictures would help, {few} cannot tell."
+    now = max(points, key=lambda point: point.pictures).accuracy
+    gain, low, high = ahead.accuracy - now, ahead.gain_low, ahead.gain_high
+    if low is None or high is None:
+        # Of older runs, whose gain has no interval of its own.
+        low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
+    if not tells(low, high):
+        words = "The learning curve rests on too few pictures to tell whether more would help."
         return [Advice(words, link="The learning curve", to="growth")]
-    gain = ahead.accuracy - max(points, key=lambda point: point.pictures).accuracy
     if gain < LEAST_GAIN:
         return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
     gaining = [each.name for each in ahead.classes if each.then > each.now]

@@ -512,12 +512,20 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         ).write()
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return the classifier that save wrote. Raises DataError for a folder that is damaged."""
+    def load(cls, folder: str | Path, device: str | None = None) -> Self:
+        """Return the classifier that save wrote.
+
+        device: where it computes; None: as in training, or "auto" where that device is not here
+
+        Raises DataError for a folder that is damaged, SettingError for a device that is not here.
+        """
+        if device is not None:
+            choose_device(device)
         model = SavedModel.read("finetune", folder)
         header = model.header
         with model.damage_named():
             classifier = model.unfitted(cls)
+            classifier.device = device or classifier.device
             _check(header, model.arrays)
             classifier.preprocessing_ = Preprocessing.from_dict(header["preprocessing"])
             classifier.weights_, classifier._model_args = header["weights"], header["model_args"]
