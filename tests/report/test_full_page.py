@@ -13,11 +13,12 @@ from PIL import Image
 from linnaea.errors import RunError
 from linnaea.evaluation.calibration import fit_temperature, tempered
 from linnaea.evaluation.intervals import wilson
-from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.metrics import compute_metrics, confusion
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
 from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
+from linnaea.report.confusions import columns_in_order
 from linnaea.report.facts import read_run
 from linnaea.report.figures import headline_figure
 from linnaea.report.learning_curve import learning_curve_section
@@ -125,7 +126,8 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
 
 def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
     _, table, html, _ = full
-    columns = {name: number for number, name in enumerate(table.classes)}
+    order = columns_in_order(table.classes, confusion(table)).tolist()
+    columns = {table.classes[column]: place for place, column in enumerate(order)}
     cells = dict(re.findall(r'<div popover id="cell-(\d+-\d+)"(.*?)</div>', html, re.DOTALL))
     expected = {}
     for path, true, said in zip(table.paths, table.true, table.predicted, strict=True):
@@ -142,10 +144,11 @@ def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
 def test_a_cell_shows_what_its_pictures_were_taken_for(full):
     _, table, html, _ = full
     cells = re.findall(r'<div popover id="cell-\d+-(\d+)"(.*?)</div>', html, re.DOTALL)
+    order = columns_in_order(table.classes, confusion(table))
     right = table.predicted == table.true
     compared = 0
     for column, cell in cells:
-        name = table.classes[int(column)]
+        name = table.classes[order[int(column)]]
         example = re.findall(r'alt="([^"]+)"', cell.partition("For comparison")[2])
         assert example == [] or f"For comparison, {name} classified correctly:" in cell
         for path in example:
@@ -155,7 +158,7 @@ def test_a_cell_shows_what_its_pictures_were_taken_for(full):
         compared += len(example)
     # The run keeps right answers of some classes only: the twelve least certain.
     kept = {str(table.true[int(file.name[:6])]) for file in (full[0].path / "doubtful").glob("??????.png")}
-    assert compared == sum(table.classes[int(column)] in kept for column, _ in cells) > 0
+    assert compared == sum(table.classes[order[int(column)]] in kept for column, _ in cells) > 0
 
 
 def test_what_a_threshold_gave_has_its_interval(tmp_path, make_run):

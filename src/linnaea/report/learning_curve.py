@@ -64,7 +64,7 @@ def _outlook(points: Sequence[LearningPoint], ahead: Forecast) -> str:
     gain = (last.accuracy - before.accuracy) * 100
     words = (
         f"From {count(before.pictures)} to {count(last.pictures)} training pictures the accuracy changed by "
-        f"{gain:+.1f} points, from {percent(before.accuracy)} to {percent(last.accuracy)}."
+        f"{formatting.signed(gain)} points, from {percent(before.accuracy)} to {percent(last.accuracy)}."
     )
     if ahead.accuracy is None:
         return words

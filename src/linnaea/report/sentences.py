@@ -173,9 +173,7 @@ def repeated_difference(result: RepeatedComparison, name_a: str, name_b: str) ->
     nothing = f"no significant difference over {result.n} repeats"
     if result.low == result.high:
         return f"{nothing}: both classified the same pictures correctly each time"
-    points, low, high = (
-        f"{100 * end:+.1f}".replace("-", "−") for end in (result.difference, result.low, result.high)
-    )
+    points, low, high = (formatting.signed(100 * end) for end in (result.difference, result.low, result.high))
     return f"{nothing} ({name_a} − {name_b}: {points} points on average, 95 %: {low} to {high}, {spread})"
 
 
@@ -190,30 +188,17 @@ def paired_difference(result: Comparison, name_a: str, name_b: str, *, common: b
 
 
 def paired_details(result: Comparison, a: str, b: str) -> str:
-    """Return the intervals of a comparison, what each of a and b alone had right, and the p value."""
+    """Return the difference of a comparison, what each of a and b alone had right, and the p value."""
     r, words = result, ""
     # The sentence of a decided one has the difference already.
     if not r.decided:
-        low, high = _points(r.low), _points(r.high)
-        points = _points(r.difference) if r.difference else "0.00"
+        points, low, high = (formatting.signed(100 * end, 2) for end in (r.difference, r.low, r.high))
         words = f"{a} − {b}: {points} points (95{NBSP}%: {low} to {high}). "
-    if r.bootstrap_low is not None and r.bootstrap_high is not None:
-        # From the better one's side where the sentence is.
-        turn = -1 if r.decided and r.difference < 0 else 1
-        low, high = map(_points, sorted((turn * r.bootstrap_low, turn * r.bootstrap_high)))
-        words += (
-            f"The paired bootstrap, more precise when many predictions differ, gives {low} to {high} points. "
-        )
     test = "McNemar" if r.independent == r.n else "sign-flip test over groups,"
     return (
         f"{words}Only {a} was correct {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
         f"{chance(r.p_value, test)}."
     )
-
-
-def _points(share: float) -> str:
-    """Return a difference of shares in points with its sign, e.g. '−0.40'."""
-    return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def chance(p_value: float, test: str = "McNemar") -> str:
