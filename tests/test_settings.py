@@ -12,7 +12,7 @@ from linnaea.classifiers.perceptron.losses import LOSSES
 from linnaea.classifiers.perceptron.solvers import SOLVERS
 from linnaea.errors import SettingError
 from linnaea.runs.settings import make_recipe
-from linnaea.settings import EVERY, MODELS, PARAMETERS, SETTINGS, parse_duration
+from linnaea.settings import _OF_EPOCHS, EVERY, MODELS, PARAMETERS, SETTINGS, applied, parse_duration
 
 CLASSES = {
     "mlp": registry.classifier_class("mlp"),
@@ -131,3 +131,24 @@ def test_a_duration_is_read_from_what_a_person_writes(text, seconds):
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(ValueError, match="is written as 90s, 10m, 2h or 1h30m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "had_effect"),
+    [
+        ("momentum", {"solver": "adam"}, False),
+        ("momentum", {"solver": "nesterov"}, True),
+        ("momentum", {"solver": "nesterov", "epochs": 0}, False),
+        ("layer_decay", {"epochs": 0}, False),
+        ("layer_decay", {"epochs": 3}, True),
+        ("flip", {"epochs": 0}, True),  # the probe learns from mirrored pictures
+        ("views", {"probe": False, "epochs": 3}, False),
+        ("views", {"probe": True, "epochs": 0}, True),
+    ],
+)
+def test_a_setting_that_had_no_effect_is_known_as_such(name, recipe, had_effect):
+    assert applied(name, recipe) is had_effect
+
+
+def test_what_only_epochs_use_is_a_setting():
+    assert {name for name in SETTINGS if not applied(name, {"epochs": 0, "solver": "nesterov"})} == _OF_EPOCHS

@@ -528,6 +528,26 @@ PARAMETERS = {setting.parameter_name: setting for setting in EVERY}
 """The parameters of the classifiers, by name."""
 
 
+# Of the epochs of fine-tuning: a probe alone has none.
+# fmt: off
+_OF_EPOCHS = frozenset((
+    "batch_norm", "train_from", "learning_rate", "solver", "schedule", "warmup_epochs", "momentum",
+    "layer_decay", "head_first_epochs", "accumulate", "clip_norm", "ema", "patience", "dropout",
+    "weight_decay", "label_smoothing", "sampling", "colour_jitter", "policy", "random_erasing", "mixup",
+    "cutmix", "first_size",
+))
+# fmt: on
+
+
+def applied(name: str, recipe: Mapping[str, Any]) -> bool:
+    """Tell whether a setting had any effect in a run of this recipe, as far as the other settings say."""
+    if recipe.get("epochs") == 0 and name in _OF_EPOCHS:
+        return False
+    if name == "momentum":
+        return recipe.get("solver") == "nesterov"
+    return name != "views" or recipe.get("probe") is not False
+
+
 def unknown_setting(name: str) -> str:
     """Return that there is no setting of this name, and which ones are called nearly so."""
     return f"There is no setting '{name}'. {did_you_mean(name, SETTINGS)}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from linnaea.report import charts
 from linnaea.report.charts import Bar, Line, epoch_ticks, frame, level, nice_step, spread
 from linnaea.report.figures import MOST_EPOCHS, chart_figure, thinned
-from linnaea.report.svg import both_widths
+from linnaea.report.svg import at_widths
 
 
 def test_the_point_before_training_is_left_out_only_where_it_would_hide_the_rest():
@@ -94,9 +94,9 @@ def test_every_colour_of_a_chart_is_one_of_the_page():
         Line("training", "blue", [(0, 1.0), (1, 0.5)]),
         Line("validation", "vermillion", [(0, 1.0), (1, 0.7)]),
     ]
-    drawn = both_widths(lambda w: charts.curves(lines, w, title="loss", percent=False), "a", "Loss", "Falls.")
-    drawn += both_widths(lambda w: charts.heatmap(np.eye(30, dtype=int), w), "b", "Map", "A diagonal.")
-    drawn += both_widths(
+    drawn = at_widths(lambda w: charts.curves(lines, w, title="loss", percent=False), "a", "Loss", "Falls.")
+    drawn += at_widths(lambda w: charts.heatmap(np.eye(30, dtype=int), w), "b", "Map", "A diagonal.")
+    drawn += at_widths(
         lambda w: charts.intervals([Bar("x", "50 %", 50.0, 40.0, 60.0)], w, domain=(0, 100)),
         "c",
         "Bar",
@@ -104,7 +104,7 @@ def test_every_colour_of_a_chart_is_one_of_the_page():
     )
     assert re.findall(r'(?:fill|stroke)="(#[^"]*|white|black)"', drawn) == []
     assert 'fill="var(--ink)"' in drawn
-    assert drawn.count('role="img"') == 6
+    assert drawn.count('role="img"') == 9
 
 
 def test_very_many_epochs_are_thinned_and_no_spike_is_lost():

@@ -12,6 +12,7 @@ from linnaea.data.problems import KINDS, Problem
 from linnaea.data.scan import scan
 from linnaea.data.sources import open_dataset
 from linnaea.report import checking
+from linnaea.report.templates import breaking
 
 
 def photograph(seed: int) -> Image.Image:
@@ -132,3 +133,7 @@ def test_two_sections_of_one_kind_have_two_names(tmp_path):
         "Near copies in two sets (error)",
         "Near copies in two sets (warning)",
     ]
+
+
+def test_a_path_is_broken_behind_its_slashes_and_is_text():
+    assert breaking("train/<b>/1.png") == "train/<wbr>&lt;b&gt;/<wbr>1.png"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linnaea.errors import UsageError
+from linnaea.errors import DataError, UsageError
 from linnaea.evaluation.comparison import compare
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report.comparison import build_comparison, distinct_names
@@ -34,7 +34,8 @@ def test_one_row_a_run_with_links_that_lead_there(tmp_path, make_run):
     assert f"{accuracy['value'] * 100:.2f}\u00a0%" in html
     assert f"{accuracy['low'] * 100:.2f}–{accuracy['high'] * 100:.2f}" in html
     assert html.count("(best)") >= 3
-    assert "<h1>Two networks</h1>" in html
+    assert "<span>Two networks</span>" in html
+    assert re.search(r"<h1>t wo classified [\d.]+\u00a0% of 400\u00a0test pictures correctly, ", html)
 
 
 def test_the_sentence_is_that_of_mcnemars_comparison(tmp_path, make_run):
@@ -72,24 +73,24 @@ def test_curves_say_which_part_they_are_of(tmp_path, make_run, make_history):
         make_run(tmp_path / "b", n=80, history=make_history(5, validation=False)),
     ]
     text = text_of(build_comparison(both, tmp_path / "c.html").read_text())
-    assert "Accuracy on the training set per epoch" in text
+    assert "Highest training accuracy: A, " in text
     assert "Not every run has a validation set, so the curves show the training set." in text
     text = text_of(build_comparison(both[:1], tmp_path / "d.html").read_text())
-    assert "Cross-entropy on the validation set per epoch" in text
+    assert "Lowest validation cross-entropy: 0.1" in text
 
 
 def test_runs_without_an_epoch_are_told_as_such_and_not_drawn(tmp_path, make_run, make_history):
     runs = [make_run(tmp_path / name, history=make_history(0)) for name in ("a", "b", "c")]
     page = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
     assert "None of these runs was trained for an epoch: there are no curves to draw." in page
-    assert "per epoch" not in page
+    assert "validation accuracy" not in page
 
 
 def test_losses_of_two_kinds_do_not_share_a_graph(tmp_path, make_run):
     runs = [make_run(tmp_path / "a", n=80), make_run(tmp_path / "b", n=80, recipe={"loss": "squared_error"})]
     text = text_of(build_comparison(runs, tmp_path / "c.html").read_text())
-    assert "Cross-entropy on the validation set per epoch" in text
-    assert "Squared error on the validation set per epoch" in text
+    assert "Lowest validation cross-entropy: 0.1" in text
+    assert "Lowest validation squared error: 0.1" in text
 
 
 def test_one_run_and_eight_and_more(tmp_path, make_run, make_history):
@@ -165,3 +166,54 @@ def test_repeats_of_other_seeds_are_compared_in_their_order(tmp_path, make_run):
     a = repeats(tmp_path / "a", make_run, [0, 1])
     b = repeats(tmp_path / "b", make_run, [2, 3])
     assert compare_groups(a, b).difference == pytest.approx(-0.2, abs=0.05)
+
+
+def test_common_pictures_are_what_everything_is_judged_on(tmp_path, make_run):
+    runs = [make_run(tmp_path / "a", n=300, right=0.7), make_run(tmp_path / "b", n=200, right=0.9, seed=1)]
+    tables = [Predictions.read_csv(run.path / "predictions.csv") for run in runs]
+    of_a = float((tables[0].predicted == tables[0].true)[:200].mean())
+    assert of_a != runs[0].read_json("metrics.json")["accuracy"]["value"]
+    text = text_of(build_comparison(runs, tmp_path / "c.html", common=True).read_text()).replace(
+        "\u00a0", " "
+    )
+    assert "Everything here is of the 200 pictures that all of these runs were tested on." in text
+    assert f"{100 * of_a:.2f} %" in text
+    assert f"{100 * runs[0].read_json('metrics.json')['accuracy']['value']:.2f} %" not in text
+    assert "b classified 90.00 % of 200 test pictures correctly, significantly more than the other" in text
+    assert "not all tested on the same pictures" not in text
+    compared = compare(*tables, common=True)
+    assert f"b is better by {100 * -compared.difference:.1f} points" in text
+    assert "pictures that both were tested on" not in text
+
+
+def test_no_picture_that_all_were_tested_on_is_refused(tmp_path, make_run):
+    runs = [make_run(tmp_path / "a", n=60), make_run(tmp_path / "b", n=60)]
+    table = (runs[1].path / "predictions.csv").read_text()
+    runs[1].write_text("predictions.csv", table.replace("pictures/", "others/"))
+    with pytest.raises(DataError, match="no picture in common"):
+        build_comparison(runs, tmp_path / "c.html", common=True)
+
+
+@pytest.mark.parametrize(
+    ("rights", "title"),
+    [
+        ([0.6, 0.95], "b is better by "),
+        ([0.9, 0.9], "No significant difference on 400 pictures"),
+        ([0.6, 0.9, 0.9], "2 of 3 differences are larger than chance explains"),
+        ([0.9, 0.9, 0.9], "None of the 3 differences is larger than chance explains"),
+    ],
+)
+def test_differences_are_drawn_once_with_one_interval_each(tmp_path, make_run, rights, title):
+    runs = [
+        make_run(tmp_path / name, n=400, right=right, pictures=0)
+        for name, right in zip("abc", rights, strict=False)
+    ]
+    html = build_comparison(runs, tmp_path / "c.html").read_text()
+    pairs = len(rights) * (len(rights) - 1) // 2
+    figure = html.split('id="differences"')[1].split("</figure>")[0]
+    heading = re.search("<h3>(.*?)</h3>", figure)[1].replace("\u00a0", " ")
+    assert heading.startswith(title)
+    assert figure.count("A − B") >= 1
+    assert "bootstrap" not in html
+    texts = re.findall(r">[A-C] − [A-C]  [a-c] − [a-c]<", figure)
+    assert len(texts) == 3 * pairs  # once for each width

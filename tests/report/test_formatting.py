@@ -54,7 +54,7 @@ def test_mistakes(said, sentence):
     ],
 )
 def test_verdict(accuracy, tested, sentence):
-    assert formatting.verdict(accuracy, None, tested).replace(formatting.NBSP, " ") == sentence
+    assert str(formatting.verdict(accuracy, None, tested)).replace(formatting.NBSP, " ") == sentence
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "never"), (1, "once"), (2, "twice"), (1234, "1,234 times")])

@@ -13,11 +13,12 @@ from PIL import Image
 from linnaea.errors import RunError
 from linnaea.evaluation.calibration import fit_temperature, tempered
 from linnaea.evaluation.intervals import wilson
-from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.metrics import compute_metrics, confusion
 from linnaea.evaluation.predictions import Predictions
 from linnaea.files import write_bytes
 from linnaea.report.card import model_card
 from linnaea.report.caveats import caveats
+from linnaea.report.confusions import columns_in_order
 from linnaea.report.facts import read_run
 from linnaea.report.figures import headline_figure
 from linnaea.report.learning_curve import learning_curve_section
@@ -66,6 +67,7 @@ def leave_everything(run, *, shown=30, cells=None):
     for row in wrong[:cells]:
         write_bytes(run.path / "cells" / f"{row:06d}.jpg", photograph(int(row), 32, "JPEG"))
     run.update_info(
+        probe_folds={"value": 0.9, "low": 0.87, "high": 0.925, "pictures": 400},
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
         test_reuse={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
@@ -124,7 +126,8 @@ def test_the_threshold_for_answering_is_told_as_metrics_json_has_it(tmp_path, ma
 
 def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
     _, table, html, _ = full
-    columns = {name: number for number, name in enumerate(table.classes)}
+    order = columns_in_order(table.classes, confusion(table)).tolist()
+    columns = {table.classes[column]: place for place, column in enumerate(order)}
     cells = dict(re.findall(r'<div popover id="cell-(\d+-\d+)"(.*?)</div>', html, re.DOTALL))
     expected = {}
     for path, true, said in zip(table.paths, table.true, table.predicted, strict=True):
@@ -141,10 +144,11 @@ def test_each_cell_of_mistakes_opens_its_pictures_and_no_other(full):
 def test_a_cell_shows_what_its_pictures_were_taken_for(full):
     _, table, html, _ = full
     cells = re.findall(r'<div popover id="cell-\d+-(\d+)"(.*?)</div>', html, re.DOTALL)
+    order = columns_in_order(table.classes, confusion(table))
     right = table.predicted == table.true
     compared = 0
     for column, cell in cells:
-        name = table.classes[int(column)]
+        name = table.classes[order[int(column)]]
         example = re.findall(r'alt="([^"]+)"', cell.partition("For comparison")[2])
         assert example == [] or f"For comparison, {name} classified correctly:" in cell
         for path in example:
@@ -154,7 +158,7 @@ def test_a_cell_shows_what_its_pictures_were_taken_for(full):
         compared += len(example)
     # The run keeps right answers of some classes only: the twelve least certain.
     kept = {str(table.true[int(file.name[:6])]) for file in (full[0].path / "doubtful").glob("??????.png")}
-    assert compared == sum(table.classes[int(column)] in kept for column, _ in cells) > 0
+    assert compared == sum(table.classes[order[int(column)]] in kept for column, _ in cells) > 0
 
 
 def test_what_a_threshold_gave_has_its_interval(tmp_path, make_run):
@@ -314,6 +318,15 @@ def test_the_learning_curve_says_what_more_pictures_would_buy(full):
     assert "More pictures of these classes would probably help most: b" in words
 
 
+def test_the_probe_over_folds_stands_beside_the_test_score(full):
+    _, _, html, words = full
+    assert (
+        "The linear probe alone, cross-validated over the 400 pictures outside the test set, classifies "
+        "90.0 % correctly (95 %: 87.0 to 92.5)."
+    ) in words
+    assert "cross-validated" in html.split('id="result"')[1].split("</section>")[0]
+
+
 def test_a_curve_that_has_levelled_off_names_no_class(full):
     facts = read_run(full[0])
     level = {"accuracy": 0.9, "low": 0.87, "high": 0.92, "classes": [{"class": "b", "now": 0.5, "then": 0.5}]}
@@ -325,6 +338,23 @@ def test_a_curve_that_has_levelled_off_names_no_class(full):
         "More pictures have hardly lowered the error: twice as many would give about 90.0 %, no more than "
         "now (95 %: 87.0 to 92.0 %)."
     )
+
+
+def test_a_curve_that_few_pictures_evaluate_makes_no_forecast(full):
+    facts = read_run(full[0])
+    few = {"gain_low": 0.0, "gain_high": 0.06, "evaluated": 28, "evaluated_on": "folds"}
+    forecast = facts.info.learning_forecast.model_dump(by_alias=True) | few
+    facts.info.learning_forecast = Forecast.model_validate(forecast)
+    section = learning_curve_section(facts)
+    assert section.outlook.replace(NBSP, " ") == (
+        "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. "
+        "28 pictures cannot tell what more would bring: with twice as many to learn from, the accuracy would "
+        "rise by 0.0 to 6.0 points."
+    )
+    assert section.classes == ""
+    caption = section.figure.caption.replace(NBSP, " ")
+    assert "cross-validated over the 28 pictures outside the test set" in caption
+    assert "forecast" not in caption
 
 
 def test_the_commit_and_the_threads_stand_among_the_facts(full):

@@ -108,7 +108,9 @@ def test_the_tables_are_those_of_the_predictions(tmp_path, make_run, page_of):
     matrix = next(rows for rows in page.tables if len(rows) == 11 and len(rows[0]) == 11)
     assert [[int(c.replace(",", "")) for c in row[1:]] for row in matrix[1:]] == confusion(table).tolist()
     classes = next(rows for rows in page.tables if rows[0][0] == "Class" and rows[0][2] == "Recall")
-    for row, entry in zip(classes[1:], per_class(table), strict=True):
+    # The worst first.
+    ranked = sorted(per_class(table), key=lambda entry: (entry["recall"], entry["precision"]))
+    for row, entry in zip(classes[1:], ranked, strict=True):
         assert int(row[1]) == entry["pictures"]
         low, high = wilson(round(entry["recall"] * entry["pictures"]), entry["pictures"])
         shown = f"{entry['recall'] * 100:.1f} %{low * 100:.0f} to {high * 100:.0f}"
@@ -124,7 +126,7 @@ def test_the_order_is_from_verdict_to_versions(tmp_path, make_run, page_of):
     ]  # fmt: skip
     for words in ("cross-entropy (nats)", "accuracy (%)", "epoch 33, chosen", "linnaea train mnist", "2.4.0"):
         assert words in page.text
-    assert "Cross-entropy per epoch" in page.text
+    assert "Validation cross-entropy was lowest in the last epoch, 40" in page.text
 
 
 def test_nothing_outside_the_page_is_asked_for(tmp_path, make_run, page_of):
@@ -141,7 +143,8 @@ def test_nothing_outside_the_page_is_asked_for(tmp_path, make_run, page_of):
 def test_every_chart_has_a_title_and_a_description(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "two", n=300))
     charts = [v for tag, key, v in page.attributes if (tag, key) == ("svg", "aria-labelledby")]
-    assert len(charts) == 10  # the headline, two curves, reliability and coverage, each for two widths
+    # The headline, two curves and coverage for three widths; reliability, a square, for two.
+    assert len(charts) == 14
     assert all(ident in page.ids for pair in charts for ident in pair.split())
     assert "training: 10.0 % at epoch 0" in page.text
 
@@ -221,7 +224,7 @@ def test_an_interrupted_run_shows_what_exists(tmp_path, make_run, make_history, 
         "This run was interrupted. Stopped by Ctrl-C in epoch 13. It had trained 12 of 40 epochs" in page.text
     )
     assert re.search(r"No test result: after epoch 12, 9\d\.\d % of the validation pictures", page.text)
-    assert "Accuracy per epoch" in page.text
+    assert re.search("Validation accuracy (stopped improving after|was highest in the last) epoch", page.text)
     assert "confusion" not in page.ids
 
 
@@ -244,14 +247,14 @@ def test_a_loss_that_left_the_numbers_is_a_gap(tmp_path, make_run, make_history,
 
 def test_squared_error_is_called_so(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "run", n=40, recipe={"loss": "squared_error"}))
-    assert "Squared error per epoch" in page.text
+    assert "Validation squared error" in page.text
     assert "cross-entropy (nats)" not in page.text
 
 
 def test_a_photograph_is_smoothed_and_a_digit_is_not(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "digits", n=300, pictures=2))
-    # Each mistake stands in the gallery and behind its cell of the matrix.
-    assert sum(a == ("img", "class", "tiny") for a in page.attributes) == 4
+    # Each mistake stands below the headline, in the gallery and behind its cell of the matrix.
+    assert sum(a == ("img", "class", "tiny") for a in page.attributes) == 6
     page = page_of(make_run(tmp_path / "photos", n=300, pictures=2, picture_size=140))
     assert not [a for a in page.attributes if a == ("img", "class", "tiny")]
 
@@ -289,3 +292,16 @@ def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path, make_run):
 def test_a_large_test_set_makes_a_small_page(tmp_path, make_run):
     path = build_report(make_run(tmp_path / "mnist", n=21000, pictures=48))
     assert path.stat().st_size < 500_000
+
+
+def test_the_worst_mistakes_stand_below_the_headline_and_lead_to_the_gallery(tmp_path, make_run, page_of):
+    run = make_run(tmp_path / "run", n=300, right=0.8, pictures=12)
+    page = page_of(run)
+    strip = page.html.split('class="worst"')[1].split("</section>")[0]
+    leads = re.findall(r'href="#(mistake-\d+)"', strip)
+    assert len(leads) == 5
+    assert leads == re.findall(r'<li id="(mistake-\d+)"', page.html)[:5]
+    table = Predictions.read_csv(run.path / "predictions.csv")
+    row = int(leads[0].partition("-")[2])
+    assert f"<b>{table.true[row]}</b> classified as <b>{table.predicted[row]}</b>" in strip
+    assert page.html.index('class="worst"') < page.html.index('id="result"')

@@ -39,7 +39,7 @@ def compare(
     out
         File of the page. Default: comparison.html.
     common
-        Whether runs that were tested on different pictures are compared on those that both were tested on.
+        Whether all is judged on the pictures alone that all of the runs were tested on.
     """
     from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison
@@ -58,7 +58,7 @@ def compare(
     else:
         page = build_comparison(folders, out, common=common)
     if folders:
-        terminal.results.print(runs_table(folders))
+        terminal.results.print(runs_table(folders, common=common))
         sentences += _left_out(folders, groups)
     if groups:
         terminal.results.print(groups_table(groups))
@@ -93,14 +93,21 @@ def show_comparison(folders: list[RunFolder], reported: dict[str, dict[str, Any]
         terminal.print_line("", sentence)
 
 
-def runs_table(folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None) -> Any:
-    """Return the table of runs; reported: see show_comparison."""
-    from linnaea.report.comparison import distinct_names
+def runs_table(
+    folders: list[RunFolder], reported: dict[str, dict[str, Any]] | None = None, *, common: bool = False
+) -> Any:
+    """Return the table of runs; reported: see show_comparison; common: see compare."""
+    from linnaea.report.comparison import distinct_names, on_common
+    from linnaea.report.facts import read_run
 
     names = distinct_names([folder.path for folder in folders])
+    if common:
+        metrics = [facts.metrics for facts in on_common([read_run(folder) for folder in folders])]
+    else:
+        metrics = [folder.metrics() for folder in folders]
     rows = [
-        {**_row(folder, (reported or {}).get(folder.path.name, {})), "run": name}
-        for folder, name in zip(folders, names, strict=True)
+        {**_row(folder, of_run, (reported or {}).get(folder.path.name, {})), "run": name}
+        for folder, of_run, name in zip(folders, metrics, names, strict=True)
     ]
     columns = {"run": "Run", "network": "Network", "accuracy": "Accuracy", "interval": "95 % interval"}
     if reported:
@@ -124,17 +131,19 @@ def groups_table(groups: list[RunGroup]) -> Any:
     return terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
 
 
-def _row(folder: RunFolder, reported: dict[str, Any]) -> dict[str, str]:
+def _row(folder: RunFolder, metrics: dict[str, dict[str, Any]], reported: dict[str, Any]) -> dict[str, str]:
+    from linnaea.report import formatting
+
     info = folder.info
     row = {"network": (info.network and info.network.summary) or info.model or "–"}
-    metrics = folder.metrics()
     if metrics:
         accuracy = metrics.get("accuracy", {})
         low, high = accuracy.get("low"), accuracy.get("high")
         row["accuracy"] = percent(accuracy.get("value"), 2)
         row["interval"] = "–" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
-        row["auc"] = _number(metrics.get("macro_auc", {}).get("value"), 5)
-        row["log_loss"] = _number(metrics.get("log_loss", {}).get("value"), 4)
+        for column, name in (("auc", "macro_auc"), ("log_loss", "log_loss")):
+            digits = formatting.decimals_of(formatting.meaning_of(name), accuracy.get("pictures"))
+            row[column] = _number(metrics.get(name, {}).get("value"), digits)
     if "accuracy" in reported:
         row["reported"] = percent(reported["accuracy"], 2)
     history = folder.history()
@@ -157,12 +166,15 @@ def _compared(folders: list[RunFolder], common: bool) -> list[_Pair]:
     from linnaea.report.comparison import distinct_names
     from linnaea.runs.tables import is_there, read_test_table
 
-    ranked: list[tuple[float, str, Path, Any]] = []
-    for folder, name in zip(folders, distinct_names([folder.path for folder in folders]), strict=True):
-        if is_there(folder, "test"):
-            predictions = read_test_table(folder)
-            accuracy = float((predictions.predicted == predictions.true).mean())
-            ranked.append((accuracy, name, folder.path, predictions))
+    names = distinct_names([folder.path for folder in folders])
+    tested = [(name, folder) for folder, name in zip(folders, names, strict=True) if is_there(folder, "test")]
+    tables = [read_test_table(folder) for _, folder in tested]
+    if common:
+        tables = comparison.on_common_pictures(tables)
+    ranked = [
+        (float((table.predicted == table.true).mean()), name, folder.path, table)
+        for (name, folder), table in zip(tested, tables, strict=True)
+    ]
     ranked.sort(key=lambda item: -item[0])
     pairs = []
     for (_, better, path, a), (_, worse, _, b) in pairwise(ranked):

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -189,6 +190,39 @@ def matching_rows(a: Predictions, b: Predictions, common: bool) -> tuple[np.ndar
         raise DataError("The two tables have no picture in common.", "Give both models the same test set.")
     rows = sorted(pairs)
     return np.array(rows), np.array([pairs[row] for row in rows])
+
+
+def on_common_pictures(tables: Sequence[Predictions]) -> list[Predictions]:
+    """Return the tables with the pictures alone that all of them hold, in the order of the first.
+
+    Raises DataError where there is none, and as compare does for a picture that a table names twice.
+    """
+    if len(tables) < 2:
+        return list(tables)
+    pairs = [_paired_once(tables[0], table) for table in tables[1:]]
+    rows = [row for row in range(len(tables[0])) if all(row in pair for pair in pairs)]
+    if not rows:
+        raise DataError(
+            "There is no picture that all of these runs were tested on.", "Compare them two at a time."
+        )
+    chosen = [rows, *([pair[row] for row in rows] for pair in pairs)]
+    return [_with_rows(table, np.array(own)) for table, own in zip(tables, chosen, strict=True)]
+
+
+def _paired_once(a: Predictions, b: Predictions) -> dict[int, int]:
+    rows_a, rows_b = matching_rows(a, b, common=True)
+    return dict(zip(rows_a.tolist(), rows_b.tolist(), strict=True))
+
+
+def _with_rows(table: Predictions, rows: np.ndarray) -> Predictions:
+    return replace(
+        table,
+        paths=tuple(table.paths[row] for row in rows),
+        true=table.true[rows],
+        probabilities=table.probabilities[rows],
+        hashes=tuple(table.hashes[row] for row in rows) if table.hashes else (),
+        groups=table.groups_of(rows),
+    )
 
 
 def _paired(a: Predictions, b: Predictions) -> dict[int, int]:

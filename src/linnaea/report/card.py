@@ -80,7 +80,7 @@ def _score(facts: RunFacts) -> list[str]:
     accuracy = facts.metric("accuracy")
     if accuracy is None:
         return []
-    lines = [formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)]
+    lines = [str(formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested))]
     share = caveats.leak_share(facts)
     if share:
         lines.append(f"{share} of the test pictures leak: see the warning at the top.")

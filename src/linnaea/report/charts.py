@@ -34,12 +34,14 @@ PALETTE = {
     "miss-4": "#e8945a",
     "miss-5": "#e07a33",
 }
+FIRST_EPOCHS = 0.2  # of a curve, which a zoomed chart may leave outside
 RUN_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky", "black", "yellow")
 
 Drawing = alt.LayerChart | alt.FacetChart  # what alt.layer() says that it returns
 
-# Pixels of the drawing: the column of page.css and that of a phone, so that text keeps its size.
-WIDE, NARROW = 704, 346
+# Pixels of the drawing: the column of page.css on a desk, elsewhere and on paper, and on a phone: text keeps
+# its size.
+DESK, WIDE, NARROW = 960, 704, 346
 TEXT = 12.5
 _LETTER = 7.8  # mean width of a letter at that size, in the widest of those fonts
 # A vertical axis is named above its top, where a title can be read without turning the head.
@@ -86,20 +88,29 @@ class Frame:
     hidden: bool
 
 
-def frame(lines: Sequence[Line], *, percent: bool) -> Frame:
+def frame(lines: Sequence[Line], *, percent: bool, zoom: bool = False) -> Frame:
     """Choose the vertical range of curves; percent says that values end at 0 and 100.
+
+    zoom: of many curves, the first fifth of their epochs may lie outside, so that they can be told apart.
 
     Before training, a network guesses: drawn to scale, that one point would press everything that was
     learned into a line at the edge. Where it takes more than 60 % of the height, it is left outside. A
     network that begins with what a probe has learned does not guess: its epoch 0 is no worse than the rest.
     """
     every = [value for line in lines for _, value in line.points]
-    learned = [value for line in lines for epoch, value in line.points if epoch > 0] or every
+    ends = {line.name: line.points[-1][0] for line in lines}
+    learned = [
+        value
+        for line in lines
+        for epoch, value in line.points
+        if epoch > (FIRST_EPOCHS * ends[line.name] if zoom else 0)
+    ] or every
     low, high = min(learned), max(learned)
     before = [value for line in lines for epoch, value in line.points if epoch == 0]
     known = learned + [value for value in before if (value >= low if percent else value <= high)]
     low, high = min(known), max(known)
-    hidden = len(known) < len(every) and (max(every) - min(every)) * 0.4 > high - low > 0
+    narrower = 0.7 if zoom else 0.4
+    hidden = len(known) < len(every) and (max(every) - min(every)) * narrower > high - low > 0
     if not hidden:
         low, high = min(every), max(every)
     if not percent and low < 0.35 * high:
@@ -114,15 +125,22 @@ def frame(lines: Sequence[Line], *, percent: bool) -> Frame:
 
 
 def curves(
-    lines: Sequence[Line], width: int, *, title: str, percent: bool, chosen: int | None = None
+    lines: Sequence[Line],
+    width: int,
+    *,
+    title: str,
+    percent: bool,
+    chosen: int | None = None,
+    zoom: bool = False,
 ) -> Drawing:
     """Draw curves over epochs with their names at their ends, and a rule at the chosen epoch.
 
     title names the vertical axis; percent says that the values are per cent, which end at 0 and 100.
+    zoom: see frame.
     """
     narrow = width <= NARROW
     height = height_of(width)
-    fit = frame(lines, percent=percent)
+    fit = frame(lines, percent=percent, zoom=zoom)
     epochs = [epoch for line in lines for epoch, _ in line.points]
     first, last = min(epochs), max(epochs)
     # Not the last epoch: a history that was edited may be out of order.
@@ -270,10 +288,15 @@ def _chosen_rule(chosen: int, first: int, last: int, x: alt.X) -> list[alt.Chart
     return [rule, text.encode(x=x, text="words:N")]
 
 
-def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -> Drawing:
-    """Draw one value with its interval a row, all on one scale of per cent: domain is (low, high)."""
+def intervals(
+    bars: Sequence[Bar], width: int, *, domain: tuple[float, float], differences: bool = False
+) -> Drawing:
+    """Draw one value with its interval a row, all on one scale: domain is (low, high).
+
+    differences: the values are not per cent but differences in points, and a line marks where there is none.
+    """
     row = 48
-    letters = int(width * 0.62 / _LETTER)
+    letters = max(int(width / _LETTER) - 2 - max(len(bar.text) for bar in bars), 8)
     values = [
         {
             "y": row * i + 32,
@@ -291,7 +314,8 @@ def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -
     ]
     height = row * len(bars)
     base = alt.Chart(alt.Data(values=values))
-    axis = alt.Axis(title=None, grid=False, tickCount=5, labelExpr="datum.label + ' %'")
+    label = "replace(datum.label, '-', '−')" if differences else "datum.label + ' %'"
+    axis = alt.Axis(title=None, grid=False, tickCount=5, labelExpr=label)
     scale = alt.Scale(domain=list(domain), nice=False)
 
     def x(name: str) -> alt.X:
@@ -312,6 +336,12 @@ def intervals(bars: Sequence[Bar], width: int, *, domain: tuple[float, float]) -
             x=x("right"), y=y, text="text:N"
         ),
     ]
+    if differences:
+        # A mark a row, which no words are written across.
+        none = base.transform_calculate(none="0").mark_tick(
+            orient="vertical", size=24, color=PALETTE["ink"], opacity=1
+        )
+        layers.append(none.encode(x=x("none"), y=y))
     if any(bar.reported is not None for bar in bars):
         hollow = base.transform_filter("datum.reported !== null").mark_point(
             shape="diamond", size=70, strokeWidth=1.5, color=PALETTE["ink"], fill=PALETTE["paper"], opacity=1

@@ -3,18 +3,20 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from linnaea.errors import DataError, UsageError
-from linnaea.evaluation.comparison import Comparison, compare
+from linnaea.evaluation.comparison import Comparison, compare, on_common_pictures
+from linnaea.evaluation.metrics import compute_metrics
+from linnaea.evaluation.predictions import Predictions
 from linnaea.report import charts, formatting, sentences
 from linnaea.report.charts import RUN_COLOURS, Bar, Line
 from linnaea.report.facts import RunFacts, read_run
-from linnaea.report.figures import Figure, chart_figure, interval_figure, loss_axis
+from linnaea.report.figures import SPLIT_NAMES, Figure, chart_figure, interval_figure, loss_axis
 from linnaea.report.formatting import count, percent
 from linnaea.report.svg import renderer
 from linnaea.report.templates import write_page
@@ -100,17 +102,38 @@ def build_comparison(
         A run's folder name → {"accuracy": 0.9454, "source": "the original report"}: what others reported
         for the same recipe, shown in a column of its own.
     common: bool
-        Whether runs that were tested on different pictures are compared on those that both were tested on.
+        Whether runs are evaluated and compared on the pictures alone that all of them were tested on.
 
-    Raises UsageError without a run, and RunError or DataError where a file of a run is damaged.
+    Raises UsageError without a run, and RunError or DataError where a file of a run is damaged, or, with
+    common, where no picture is common to all.
     """
     if not runs:
         raise UsageError("There is no run to compare.", "Name one run folder or more.")
     renderer.start()
-    entries = entries_of([read_run(run) for run in runs], reference)
+    facts = [read_run(run) for run in runs]
+    entries = entries_of(on_common(facts) if common else facts, reference)
     return write_page(
         Path(out), "compare.html.jinja", **page_context(entries, Path(out), title, common=common)
     )
+
+
+def on_common(runs: Sequence[RunFacts]) -> list[RunFacts]:
+    """Return runs as if each had been tested on the pictures alone that all of them were tested on.
+
+    A run without a test stays as it is. Raises DataError where no picture is common to all.
+    """
+    tables = [facts.predictions for facts in runs if facts.predictions is not None]
+    common = iter(on_common_pictures(tables))
+    return [
+        facts if facts.predictions is None else _tested_on(facts, next(common), len(facts.predictions))
+        for facts in runs
+    ]
+
+
+def _tested_on(facts: RunFacts, table: Predictions, before: int) -> RunFacts:
+    if len(table) == before:
+        return replace(facts, predictions=table)
+    return replace(facts, predictions=table, metrics=compute_metrics(table))
 
 
 def entries_of(
@@ -174,14 +197,19 @@ def page_context(
     data = dict.fromkeys(name for entry in entries if (name := entry.facts.data_name))
     return {
         "page_title": f"{title or formatting.counted(len(entries), 'run')} · Linnaea",
-        "eyebrow": [formatting.counted(len(entries), "run"), *([formatting.listed(data, 3)] if data else [])],
-        "title": title or formatting.listed([entry.name for entry in entries], 4),
-        "verdict": _verdict(entries, pairs),
+        "eyebrow": [
+            *([title] if title else []),
+            formatting.counted(len(entries), "run"),
+            *([formatting.listed(data, 3)] if data else []),
+        ],
+        "title": _verdict(entries, pairs),
+        "verdict": _on_which(entries) if common else "",
         "same_test": same_test,
         "rows": [_row(entry, out, _bests(entries) if same_test else {}) for entry in entries],
         "reported": any(entry.reported is not None for entry in entries),
         "sources": formatting.listed(sorted({entry.source for entry in entries if entry.source})),
-        "intervals": _interval_chart(entries),
+        "intervals": _interval_chart(entries, same_test=same_test),
+        "differences": _difference_chart(shown),
         "curves": _overlaid_curves(entries),
         "no_epoch": _no_epoch(entries),
         "pairs": shown,
@@ -229,6 +257,15 @@ def _verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     return f"{lead}{sentences.lead_over(len(tested) - 1, [entry.name for entry in level])}."
 
 
+def _on_which(entries: Sequence[Entry]) -> str:
+    """Return on which pictures all of them are judged, where these are those that they have in common."""
+    tested = [entry.facts.tested for entry in entries if entry.facts.predictions is not None]
+    if len(tested) < 2:
+        return ""
+    pictures = formatting.counted(tested[0] or 0, "picture")
+    return f"Everything here is of the {pictures} that all of these runs were tested on."
+
+
 def _row(entry: Entry, out: Path, best: Mapping[str, float]) -> dict[str, Any]:
     """Return one row of the table; best: the best value of each metric, of runs with one test set only."""
     info, seconds = entry.facts.info, entry.facts.training_seconds
@@ -251,7 +288,9 @@ def _cell(facts: RunFacts, name: str, best: float | None) -> Cell:
     if value is None:
         return Cell("–")
     if name != "accuracy":
-        return Cell(formatting.metric_text(formatting.meaning_of(name), value), best=value == best)
+        meaning = formatting.meaning_of(name)
+        meaning = replace(meaning, decimals=formatting.decimals_of(meaning, facts.tested))
+        return Cell(formatting.metric_text(meaning, value), best=value == best)
     # Two decimals: reported numbers have them, and neighbours in a table differ in the second.
     below = "" if interval is None else f"{interval[0] * 100:.2f}–{interval[1] * 100:.2f}"
     return Cell(percent(value, 2), best=value == best, below=below)
@@ -277,7 +316,7 @@ def relative_link(run: Path, out: Path) -> str:
     return quote(Path(way).as_posix())
 
 
-def _interval_chart(entries: Sequence[Entry]) -> Figure | None:
+def _interval_chart(entries: Sequence[Entry], *, same_test: bool) -> Figure | None:
     """Return all accuracies with their intervals on one scale, reported values as hollow diamonds."""
     bars, ends = [], []
     for entry in entries:
@@ -294,7 +333,56 @@ def _interval_chart(entries: Sequence[Entry]) -> Figure | None:
     room = max((high - low) * 0.08, 0.25)
     step = charts.nice_step((high - low + 2 * room) / 5)
     domain = (max(0.0, (low - room) // step * step), min(100.0, -(-(high + room) // step) * step))
-    return interval_figure("accuracies", "Accuracies with 95 % intervals", bars, domain)
+    values = [bar.value for bar in bars]
+    if len(bars) == 1:
+        title = f"Accuracy of {bars[0].text}"
+    elif same_test:
+        title = f"From lowest to highest, accuracies differ by {max(values) - min(values):.1f} points"
+    else:
+        title = "Accuracies, not all on the same pictures"
+    known = "; ◇ as reported" if any(bar.reported is not None for bar in bars) else ""
+    return interval_figure(
+        "accuracies", title, bars, domain, caption=f"With 95{formatting.NBSP}% intervals{known}."
+    )
+
+
+def _difference_chart(pairs: Sequence[Pairing]) -> Figure | None:
+    """Return a forest plot: the difference of each pair with its interval, on one scale."""
+    compared = [(pair, pair.result) for pair in pairs if pair.result is not None]
+    if not compared:
+        return None
+    bars, ends = [], [0.0]
+    for pair, result in compared:
+        better = pair.first if result.difference > 0 else pair.second
+        low, high, points = (100 * share for share in (result.low, result.high, result.difference))
+        text = f"{formatting.signed(points)} ({formatting.signed(low)} to {formatting.signed(high)})"
+        names = f"{pair.first.letter} − {pair.second.letter}  {pair.first.name} − {pair.second.name}"
+        bars.append(Bar(names, text, points, low, high, better.colour if result.decided else "black"))
+        ends += [low, high]
+    room = max((max(ends) - min(ends)) * 0.05, 0.1)
+    decided = sum(result.decided for _, result in compared)
+    return interval_figure(
+        "differences",
+        _differences_title(compared[0][0], len(compared), decided),
+        bars,
+        (min(ends) - room, max(ends) + room),
+        caption=(
+            f"Accuracy of the first minus that of the second in points, with its 95{formatting.NBSP}% "
+            "interval. In colour, that of the better one: chance alone does not explain the difference."
+        ),
+        differences=True,
+    )
+
+
+def _differences_title(first: Pairing, compared: int, decided: int) -> str:
+    if compared == 1:
+        return first.sentence.rstrip(".")
+    if not decided:
+        return f"None of the {compared} differences is larger than chance explains"
+    if decided == compared:
+        return f"All {compared} differences are larger than chance explains"
+    are = "is" if decided == 1 else "are"
+    return f"{decided} of {compared} differences {are} larger than chance explains"
 
 
 def _no_epoch(entries: Sequence[Entry]) -> bool:
@@ -312,18 +400,16 @@ def _overlaid_curves(entries: Sequence[Entry]) -> list[Figure]:
     if _no_epoch(trained):
         return []
     split = "val" if all(e.facts.series("val", "accuracy") for e in trained) else "train"
-    figures = [_overlay(trained, split, "accuracy", "Accuracy", "accuracy (%)", "accuracy-curves")]
+    figures = [_overlay(trained, split, "accuracy", "accuracy", "accuracy (%)", "accuracy-curves")]
     for number, loss in enumerate(dict.fromkeys(entry.facts.loss_name for entry in trained)):
         alike = [entry for entry in trained if entry.facts.loss_name == loss]
         used = split if all(e.facts.series(split, "loss") for e in alike) else "train"
-        figures.append(
-            _overlay(alike, used, "loss", loss.capitalize(), loss_axis(loss), f"loss-curves-{number}")
-        )
+        figures.append(_overlay(alike, used, "loss", loss, loss_axis(loss), f"loss-curves-{number}"))
     return [figure for figure in figures if figure is not None]
 
 
 def _overlay(
-    entries: Sequence[Entry], split: str, quantity: str, title: str, axis: str, ident: str
+    entries: Sequence[Entry], split: str, quantity: str, name: str, axis: str, ident: str
 ) -> Figure | None:
     factor = 100 if quantity == "accuracy" else 1
     lines = [
@@ -333,10 +419,18 @@ def _overlay(
     ]
     if not lines:
         return None
-    where = "validation set" if split == "val" else "training set"
     note = (
         "" if split == "val" else "Not every run has a validation set, so the curves show the training set. "
     )
-    return chart_figure(
-        ident, f"{title} on the {where} per epoch", axis, lines, share=quantity == "accuracy", note=note
-    )
+    share = quantity == "accuracy"
+    title = _best_curve(lines, f"{SPLIT_NAMES[split]} {name}", share=share)
+    return chart_figure(ident, title, axis, lines, share=share, note=note, zoom=True)
+
+
+def _best_curve(lines: Sequence[Line], name: str, *, share: bool) -> str:
+    """Return which curve came highest (share), or lowest, as far as it went."""
+    best = (max if share else min)(value for line in lines for _, value in line.points)
+    value = percent(best / 100) if share else formatting.number(best, 3)
+    leading = [line.short for line in lines if any(point == best for _, point in line.points)]
+    of = f": {formatting.listed(leading, 4)}, {value}" if len(lines) > 1 else f": {value}"
+    return f"{'Highest' if share else 'Lowest'} {name}{of}"

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from linnaea.evaluation import class_order
 from linnaea.evaluation.metrics import confusion, most_confused
 from linnaea.evaluation.predictions import Predictions
-from linnaea.report import formatting
+from linnaea.report import findings, formatting
 from linnaea.report.charts import level
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure, confusion_figure
@@ -17,8 +18,9 @@ from linnaea.report.gallery import probability
 from linnaea.report.thumbnails import Album, Thumbnail
 from linnaea.text import natural_order
 
-# A matrix with numbers in it fits a column of 44rem up to here; past it, colours alone are drawn.
+# A matrix with numbers in it fits a column of 44rem up to here; past it, all of it is drawn in colours alone.
 MOST_NUMBERED = 20
+MOST_SHOWN = 15  # of a larger one, the classes that are confused most, in numbers
 FIRST_PAIRS = 12  # shown at once below a matrix without numbers
 MOST_PAIRS = 400  # all 380 cells of a numbered matrix; of a larger one, the rest stay in predictions.csv
 MOST_IN_CELL = 12
@@ -71,17 +73,33 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """The confusion matrix: numbered where it is small, else a heat map; its mistakes; the worst pairs."""
+class Grid:
+    """A confusion matrix in numbers: of all classes, or of those that are confused most."""
 
     classes: Sequence[str]
     heads: Sequence[str]  # the same names, cut where they are long
-    cells: list[list[dict[str, Any]]]  # rows of {"count", "shade", "ident"}; empty for a large matrix
+    cells: list[list[dict[str, Any]]]  # rows of {"count", "shade", "ident"}
+    others: list[
+        str
+    ]  # of each row, the pictures that went to classes that are not shown; empty where all are
     short_heads: bool
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion matrix, confused classes side by side: in numbers, and a heat map where it is large.
+
+    title: what it shows, see findings.of_confusions.
+    """
+
+    title: str
+    classes: int
+    grid: Grid | None
     figure: Figure | None
     pairs: list[Cell]
     pairs_left: int
     described: str
+    alike_together: bool  # the order is that of their confusions, not of their names
     opens: bool  # some cell has something to open
     side_by_side: list[tuple[Side, Side]]
     first_pairs: int = FIRST_PAIRS
@@ -92,56 +110,79 @@ def confusion_section(facts: RunFacts) -> Confusion | None:
     table = facts.predictions
     if table is None or not len(table):
         return None
-    place = _places(table.classes)
-    back = np.argsort(place)
-    matrix = confusion(table)[np.ix_(back, back)]
+    counts = confusion(table)
+    back = columns_in_order(table.classes, counts)
+    place = np.argsort(back)
+    matrix = counts[np.ix_(back, back)]
     classes = [table.classes[column] for column in back]
     small = len(classes) <= MOST_NUMBERED
     different = int((matrix > 0).sum() - (matrix.diagonal() > 0).sum())
-    pairs = _cells_of_mistakes(facts, table)
+    pairs = _cells_of_mistakes(facts, table, place)
+    title = findings.of_confusions(matrix, classes)
+    shown = np.arange(len(classes)) if small else class_order.most_confused(matrix, MOST_SHOWN)
     return Confusion(
-        classes=classes,
-        heads=[formatting.cut_inside(name, 20) for name in classes],
-        cells=_grid(matrix, {cell.ident for cell in pairs if cell.shown}) if small else [],
-        short_heads=max(map(len, classes)) <= 3,
-        figure=None if small else confusion_figure(matrix),
+        title=title,
+        classes=len(classes),
+        grid=_grid(matrix, classes, shown, {cell.ident for cell in pairs if cell.shown})
+        if len(shown)
+        else None,
+        figure=None if small else confusion_figure(matrix, title),
         pairs=pairs,
         pairs_left=different - len(pairs),
         described=f"{counted(len(classes), 'class', 'classes')}, {counted(len(table), 'test picture')}",
+        alike_together=not all(name.isdecimal() for name in classes) and len(classes) > 2,
         opens=any(cell.shown for cell in pairs),
-        side_by_side=_side_by_side(facts, table, matrix, classes),
+        side_by_side=_side_by_side(facts, table, matrix, classes, place),
     )
 
 
-def _places(classes: Sequence[str]) -> np.ndarray:
-    """Return the place (k,) of each column of a table where people read the classes: 2 before 10."""
-    order = sorted(range(len(classes)), key=lambda column: natural_order(classes[column]))
-    return np.argsort(order)
+def columns_in_order(classes: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Return the columns (k,) of a table in the order of the confusion matrix: confused classes together.
+
+    Classes that are numbers keep their order, which people know. counts: confusion of the table.
+    """
+    named = sorted(range(len(classes)), key=lambda column: natural_order(classes[column]))
+    if all(name.isdecimal() for name in classes):
+        return np.array(named)
+    return np.array(named)[class_order.by_confusion(counts[np.ix_(named, named)])]
 
 
-def _grid(matrix: np.ndarray, opening: set[str]) -> list[list[dict[str, Any]]]:
+def _grid(matrix: np.ndarray, classes: Sequence[str], shown: np.ndarray, opening: set[str]) -> Grid:
+    """Return the matrix of the classes that are shown, places in it; opening: the cells with pictures."""
     totals = matrix.sum(axis=1)
-    return [
+    names = [classes[place] for place in shown]
+    cells = [
         [
             {
-                "count": count(int(n)),
-                "shade": level(n / totals[i], right=i == j) if n else "",
+                "count": count(int(matrix[i, j])),
+                "shade": level(matrix[i, j] / totals[i], right=bool(i == j)) if matrix[i, j] else "",
                 "ident": _ident(i, j) if _ident(i, j) in opening else "",
             }
-            for j, n in enumerate(row)
+            for j in shown
         ]
-        for i, row in enumerate(matrix)
+        for i in shown
     ]
+    others = totals[shown] - matrix[np.ix_(shown, shown)].sum(axis=1)
+    return Grid(
+        classes=names,
+        heads=[formatting.cut_inside(name, 20) for name in names],
+        cells=cells,
+        others=[count(int(n)) for n in others] if len(shown) < len(classes) else [],
+        short_heads=max(map(len, names)) <= 3,
+    )
 
 
 def _ident(row: int, column: int) -> str:
     return f"cell-{row}-{column}"
 
 
-def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
-    """Return the kinds of mistakes, the most frequent first; those get the room for pictures first."""
-    columns = dict(zip(table.classes, _places(table.classes).tolist(), strict=True))
-    rows = _rows_of_mistakes(table)
+def _cells_of_mistakes(facts: RunFacts, table: Predictions, place: np.ndarray) -> list[Cell]:
+    """Return the kinds of mistakes, the most frequent first; those get the room for pictures first.
+
+    place: of each column of the table, in the matrix.
+    """
+    columns = dict(zip(table.classes, place.tolist(), strict=True))
+    rows = _rows_of_mistakes(table, place)
     album, examples = Album(CELL_BYTES), Album(EXAMPLE_BYTES)
     cells = []
     for pair in most_confused(table, MOST_PAIRS):
@@ -164,14 +205,10 @@ def _cells_of_mistakes(facts: RunFacts, table: Predictions) -> list[Cell]:
     return cells
 
 
-def _rows_of_mistakes(table: Predictions) -> dict[tuple[int, int], list[int]]:
+def _rows_of_mistakes(table: Predictions, place: np.ndarray) -> dict[tuple[int, int], list[int]]:
     """Return (true, predicted) places → rows of the table, the most confident first; right ones too."""
-    place = _places(table.classes)
-    confidence, predicted, true = (
-        table.confidence,
-        place[table.probabilities.argmax(axis=1)],
-        place[table.true_index],
-    )
+    confidence, predicted = table.confidence, place[table.probabilities.argmax(axis=1)]
+    true = place[table.true_index]
     rows: dict[tuple[int, int], list[int]] = {}
     for row in np.argsort(-confidence, kind="stable").tolist():
         rows.setdefault((int(true[row]), int(predicted[row])), []).append(row)
@@ -190,12 +227,12 @@ def _shown(facts: RunFacts, table: Predictions, album: Album, rows: Sequence[int
 
 
 def _side_by_side(
-    facts: RunFacts, table: Predictions, matrix: np.ndarray, classes: Sequence[str]
+    facts: RunFacts, table: Predictions, matrix: np.ndarray, classes: Sequence[str], place: np.ndarray
 ) -> list[tuple[Side, Side]]:
     """Return the pairs of classes that are most often mistaken for each other, both ways counted together."""
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind="stable")[: SIDE_BY_SIDE * 3]
-    rows = _rows_of_mistakes(table)
+    rows = _rows_of_mistakes(table, place)
     album = Album(PAIR_BYTES)
     pairs: list[tuple[Side, Side]] = []
     for first, second in zip(*np.unravel_index(order, both.shape), strict=True):

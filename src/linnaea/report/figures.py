@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
-from linnaea.report import charts
+from linnaea.report import charts, findings
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
-from linnaea.report.svg import both_widths
+from linnaea.report.svg import at_widths
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 MOST_EPOCHS = 1000
@@ -39,12 +39,15 @@ def figure(
     caption: str = "",
     headers: Sequence[str] = (),
     rows: Sequence[Sequence[str]] = (),
+    square: bool = False,
 ) -> Figure:
-    """Return draw(width) for a wide page and for a phone, with what else is known of it.
+    """Return draw(width) for every width of a page, with what else is known of it.
 
     description: what a reader of the page hears who cannot see it.
+    square: see svg.at_widths.
     """
-    return Figure(ident, title, both_widths(draw, ident, title, description), caption, headers, rows)
+    drawn = at_widths(draw, ident, title, description, square=square)
+    return Figure(ident, title, drawn, caption, headers, rows)
 
 
 def learning_curves(facts: RunFacts) -> list[Figure]:
@@ -61,9 +64,9 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         note += "Epoch 0 is the linear probe; from epoch 1 on, the training curve is of augmented pictures. "
     if facts.series("test", "accuracy"):
         note += "The test curve is shown for comparison; no choice was made on it. "
-    for quantity, title, axis in (
-        ("accuracy", "Accuracy per epoch", "accuracy (%)"),
-        ("loss", f"{facts.loss_name.capitalize()} per epoch", loss_axis(facts.loss_name)),
+    for quantity, name, axis in (
+        ("accuracy", "accuracy", "accuracy (%)"),
+        ("loss", facts.loss_name, loss_axis(facts.loss_name)),
     ):
         factor = 100 if quantity == "accuracy" else 1
         lines = [
@@ -79,7 +82,7 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
         if lines:
             drawn = chart_figure(
                 f"{quantity}-curve",
-                title,
+                _finding(facts, quantity, name),
                 axis,
                 lines,
                 share=quantity == "accuracy",
@@ -88,6 +91,18 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
             )
             figures.append(drawn)
     return figures
+
+
+def _finding(facts: RunFacts, quantity: str, name: str) -> str:
+    """Return what the curve of the validation set shows, or, without one, that of the training set."""
+    split = next(split for split in ("val", "train", "test") if facts.series(split, quantity))
+    return findings.of_curve(
+        f"{SPLIT_NAMES[split]} {name}",
+        facts.series(split, quantity),
+        last=facts.epochs,
+        share=quantity == "accuracy",
+        before="the linear probe" if facts.info.probe else "training",
+    )
 
 
 def _untempered(facts: RunFacts) -> str:
@@ -111,10 +126,11 @@ def chart_figure(
     share: bool,
     chosen: int | None = None,
     note: str = "",
+    zoom: bool = False,
 ) -> Figure:
     """Return curves over epochs with their caption and their table; share: the values are per cent.
 
-    Of very many epochs, some are drawn and listed: see thinned.
+    zoom: see charts.frame. Of very many epochs, some are drawn and listed: see thinned.
     """
     epochs = len({epoch for line in lines for epoch, _ in line.points})
     lines = thinned(lines, chosen)
@@ -127,9 +143,9 @@ def chart_figure(
     return figure(
         ident,
         title,
-        lambda width: charts.curves(lines, width, title=axis, percent=share, chosen=chosen),
+        lambda width: charts.curves(lines, width, title=axis, percent=share, chosen=chosen, zoom=zoom),
         describe_curves(lines, share),
-        caption=f"{note}{_before_training(lines, share)}".strip(),
+        caption=f"{note}{_outside(lines, share, zoom)}".strip(),
         headers=["Epoch", *(line.name[0].upper() + line.name[1:] for line in lines)],
         rows=curve_rows(lines, share),
     )
@@ -176,16 +192,20 @@ def curve_rows(lines: Sequence[Line], share: bool) -> list[list[str]]:
     ]
 
 
-def _before_training(lines: Sequence[Line], share: bool) -> str:
+def _outside(lines: Sequence[Line], share: bool, zoom: bool) -> str:
     """Return what lies outside the range shown, so that the cut axis misleads nobody."""
-    fit = charts.frame(lines, percent=share)
+    fit = charts.frame(lines, percent=share, zoom=zoom)
     if not fit.hidden:
         return ""
-    starts = [line.points[0][1] for line in lines if line.points[0][0] == 0]
-    starts = [start for start in starts if not fit.low <= start <= fit.high]
-    least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (min(starts), max(starts)))
+    points = [point for line in lines for point in line.points]
+    outside = [(epoch, value) for epoch, value in points if not fit.low <= value <= fit.high]
+    values = sorted(value for _, value in outside)
+    least, most = (percent(v / 100) if share else f"{v:.3g}" for v in (values[0], values[-1]))
+    where, last = "below" if share else "outside", max(epoch for epoch, _ in outside)
+    if last:
+        farthest = least if share else most
+        return f"Epochs up to {last} lie partly {where} the range shown; the farthest is at {farthest}."
     value = least if least == most else f"{least} to {most}"
-    where = "below" if share else "outside"
     return f"Epoch 0, before training ({value}), lies {where} the range shown."
 
 
@@ -209,23 +229,43 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
     classes = len(facts.predictions.classes) if facts.predictions else 0
     if classes > 1:
         bars.append(Bar("guessing at random", percent(1 / classes), 100 / classes, colour="black"))
-    return interval_figure("headline", "Accuracy beside the baselines", bars, (0.0, 100.0))
+    title = findings.of_baselines(
+        accuracy, known or ({"guessing at random": 1 / classes} if classes > 1 else {})
+    )
+    return interval_figure("headline", title, bars, (0.0, 100.0))
 
 
-def interval_figure(ident: str, title: str, bars: Sequence[Bar], domain: tuple[float, float]) -> Figure:
-    """Return an interval chart of bars over domain, in per cent."""
-    description = " ".join(f"{bar.label}: {bar.text}." for bar in bars)
-    return figure(ident, title, lambda width: charts.intervals(bars, width, domain=domain), description)
+def interval_figure(
+    ident: str,
+    title: str,
+    bars: Sequence[Bar],
+    domain: tuple[float, float],
+    *,
+    caption: str = "",
+    differences: bool = False,
+) -> Figure:
+    """Return an interval chart of bars over domain: see charts.intervals."""
+    return figure(
+        ident,
+        title,
+        lambda width: charts.intervals(bars, width, domain=domain, differences=differences),
+        " ".join(f"{bar.label}: {bar.text}." for bar in bars),
+        caption=caption,
+    )
 
 
-def confusion_figure(matrix: np.ndarray) -> Figure:
-    """Return the heat map of a confusion matrix too large for numbers."""
+def confusion_figure(matrix: np.ndarray, title: str) -> Figure:
+    """Return the heat map of a confusion matrix too large for numbers; title: see findings.of_confusions."""
     wrong = int(matrix.sum() - matrix.diagonal().sum())
     description = (
-        f"{len(matrix)} by {len(matrix)} classes, in the order of their names; "
+        f"{len(matrix)} by {len(matrix)} classes, those that are confused beside each other; "
         f"{counted(int(matrix.diagonal().sum()), 'picture')} on the diagonal, {count(wrong)} off it. "
         "The table of mistakes contains the same."
     )
     return figure(
-        "confusion-map", "Confusion matrix", lambda width: charts.heatmap(matrix, width), description
+        "confusion-map",
+        f"Confusion matrix: {title}",
+        lambda width: charts.heatmap(matrix, width),
+        description,
+        square=True,
     )

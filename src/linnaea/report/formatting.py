@@ -42,6 +42,12 @@ def unbroken(sentence: str) -> str:
     return sentence.replace(" %", f"{NBSP}%")
 
 
+def signed(value: float, decimals: int = 1) -> str:
+    """Return a difference with its sign: '+2.1', '−0.4', '0.0'."""
+    written = f"{value:+.{decimals}f}"
+    return written[1:] if not float(written) else written.replace("-", "−")
+
+
 def decimals_for(low: float | None, high: float | None) -> int:
     """Return the decimals of a percentage: one, or two where one cannot tell the interval's ends apart."""
     return 2 if low is not None and high is not None and high - low < 0.002 else 1
@@ -208,17 +214,32 @@ def between(low: float, high: float, decimals: int = 1) -> str:
     return f"{low * 100:.{decimals}f} to {percent(high, decimals)}"
 
 
-def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int | None) -> str:
+@dataclass(frozen=True)
+class Verdict:
+    """The first sentence of a page; its number stands apart, and how sure it is."""
+
+    words: str
+    number: str = ""
+    sure: str = ""
+
+    def __str__(self) -> str:
+        """Return all of it as one sentence."""
+        sentence = f"{self.number} {self.words}".strip().rstrip(".")
+        return f"{sentence}; {self.sure[0].lower()}{self.sure[1:]}" if self.sure else f"{sentence}."
+
+
+def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int | None) -> Verdict:
     """Return the page's first sentence, from the numbers alone."""
     decimals = decimals_for(*(interval or (None, None)))
-    pictures = counted(tested, "test picture") if tested else "the test pictures"
-    sentence = f"{percent(accuracy, decimals)} of {pictures} were classified correctly"
+    sure = ""
+    if interval is not None:
+        low, high = interval
+        sure = (
+            f"With 95{NBSP}% confidence the true rate lies between {low * 100:.{decimals}f} and "
+            f"{percent(high, decimals)}."
+        )
     if tested == 1:
-        sentence = f"The only test picture was classified {'correctly' if accuracy else 'incorrectly'}"
-    if interval is None:
-        return sentence + "."
-    low, high = interval
-    return (
-        f"{sentence}; with 95{NBSP}% confidence the true rate lies between "
-        f"{low * 100:.{decimals}f} and {percent(high, decimals)}."
-    )
+        right = "correctly" if accuracy else "incorrectly"
+        return Verdict(f"The only test picture was classified {right}.", sure=sure)
+    pictures = counted(tested, "test picture") if tested else "the test pictures"
+    return Verdict(f"of {pictures} were classified correctly", percent(accuracy, decimals), sure)

@@ -1,7 +1,8 @@
 """The galleries: the most confident mistakes and the least confident correct predictions, with heat maps."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -13,8 +14,11 @@ from linnaea.report.thumbnails import Album, Thumbnail
 # Bytes of pictures, before base64. With those of the confusion matrix the page stays under 5 MB.
 MISTAKE_BYTES = 1_500_000
 DOUBTFUL_BYTES = 500_000
-FIRST_MISTAKES = 16  # shown at once; the others fold away
-FIRST_WITH_HEAT = 8  # each takes the place of two
+STRIP_BYTES = 150_000
+STRIP = 5  # of the mistakes, below the headline
+STRIP_SIDE = 192  # pixels
+FIRST_MISTAKES = 20  # shown at once, in whole rows of four or five; the others fold away
+FIRST_WITH_HEAT = 6  # in rows of two or three
 FEWEST_FILTERED = 7  # pictures from which on a choice of one class is offered
 MOST_DOUBTFUL = 12
 LETTERS = 24  # of a file's name
@@ -27,6 +31,8 @@ class Shown:
     original: link from the run's folder to the picture where it lies; "" where it is not there any more.
     """
 
+    row: int  # of predictions.csv
+    ident: str  # on the page
     path: str
     original: str
     file: str  # its name, short enough to stand below it
@@ -67,6 +73,17 @@ def mistakes(facts: RunFacts) -> Gallery:
     return _gallery(pictures, len(rows) - len(pictures))
 
 
+def worst(facts: RunFacts, shown: Sequence[Shown]) -> list[Shown]:
+    """Return the first of the mistakes that are shown, with pictures as small as a strip of them is."""
+    album = Album(STRIP_BYTES)
+    strip = []
+    for mistake in shown[:STRIP]:
+        picture = album.take(facts.mistakes[mistake.row], STRIP_SIDE)
+        if picture is not None:
+            strip.append(replace(mistake, picture=picture, heat=None))
+    return strip
+
+
 def doubtful(facts: RunFacts) -> Gallery:
     """Return the pictures classified correctly, the least confident first."""
     if facts.predictions is None:
@@ -105,6 +122,8 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         column = int(probabilities.argsort()[-2]) if len(probabilities) > 1 else None
         other = "" if column is None else table.classes[column]
     return Shown(
+        row=row,
+        ident=f"{'mistake' if wrong else 'doubtful'}-{row}",
         path=table.paths[row],
         original=_original(facts, table.paths[row]),
         file=formatting.cut_inside(PurePath(table.paths[row]).name, LETTERS),

@@ -40,6 +40,7 @@ def build_group(group: RunGroup) -> Path:
         if accuracy is None
         else f"{percent(accuracy.mean, 2)} accuracy on average over {counted(info.evaluated or 0, one)}",
         "verdict": sentences.spread(info, group.lost()),
+        "pooled": formatting.unbroken(f"{sentences.pooled(info.pooled)}.") if info.pooled else "",
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
         "labels": labels.name if (labels := group.label_issues.with_suffix(".html")).exists() else "",
@@ -47,6 +48,7 @@ def build_group(group: RunGroup) -> Path:
         "group_pairs": [],
         # Runs of one recipe are not compared with each other: their spread is the answer.
         "pairs": [],
+        "differences": None,
         "folded": [],
     }
     return write_page(path, "group.html.jinja", **context)
@@ -110,23 +112,27 @@ def build_group_comparison(
     renderer.start()
     out = Path(out)
     members = [run for group in groups for run in group.runs()]
-    single = entries_of([read_run(run) for run in runs])
-    everything = entries_of([read_run(run) for run in [*runs, *members]])
+    alone_facts = [read_run(run) for run in runs]
+    if common:
+        alone_facts = comparison.on_common(alone_facts)
+    single = entries_of(alone_facts)
+    everything = entries_of([*alone_facts, *(read_run(run) for run in members)])
     alone = comparison.page_context(single, out, common=common)
     compared = _pairs(groups, common)
     title = formatting.listed([group.path.resolve().name for group in groups], 4)
     context = {
         **comparison.page_context(everything, out, title, common=common),
-        "verdict": compared[0][1]
-        if len(compared) == 1
-        else "Each recipe is represented by the mean of its runs.",
+        "title": compared[0][1] if len(compared) == 1 else title,
+        "verdict": "Each recipe is represented by the mean of its runs.",
         "kind": "recipes",
         "single_runs": bool(runs),
         "pairs": alone["pairs"],
+        "differences": alone["differences"],
         "folded": alone["folded"],
         "groups": [_row(group, out) for group in groups],
         "group_pairs": compared,
         "metrics": [],
+        "pooled": "",
         "labels": "",
     }
     return write_page(out, "group.html.jinja", **context)

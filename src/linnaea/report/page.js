@@ -203,3 +203,18 @@ for (const gallery of document.querySelectorAll("[data-choose]")) {
     document.body.append(viewer);
   }
 }
+
+// Beside a wide page the contents tell where one is.
+{
+  const links = new Map([...document.querySelectorAll("main > nav a")].map((link) => [link.hash.slice(1), link]));
+  const onScreen = new Set();
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) onScreen[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+    const current = [...links.keys()].find((ident) => onScreen.has(ident));
+    for (const [ident, link] of links) {
+      if (ident === current) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }, { rootMargin: "-25% 0px -60% 0px" });
+  for (const ident of links.keys()) watch.observe(document.getElementById(ident));
+}

@@ -5,16 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from linnaea.evaluation import resolution
+from linnaea.evaluation.metrics import confusion
 from linnaea.report import formatting, sentences
 from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
-from linnaea.report.formatting import count, counted, percent
+from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
 from linnaea.runs.schema import Network
-from linnaea.settings import SETTINGS
+from linnaea.settings import SETTINGS, applied
 from linnaea.text import command, natural_order
 
+MOST_NAMED = 3  # of the classes that one is equally often mistaken for
 _POOLS = {"blas": "BLAS", "openmp": "OpenMP"}
 _IN_PIXELS = {"size", "first_size"}
 # The headline, the section on trust, and a second name of balanced accuracy.
@@ -48,19 +52,19 @@ def banner(facts: RunFacts) -> Banner | None:
     return Banner(titles[facts.state], text)
 
 
-def verdict(facts: RunFacts) -> str:
-    """Return the first sentence: the test result, or, without one, how far the run came."""
+def verdict(facts: RunFacts) -> Verdict:
+    """Return the headline: the test result, or, without one, how far the run came."""
     accuracy = facts.metric("accuracy")
     if accuracy is not None:
         return formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
     seen = facts.series("val", "accuracy")
     if seen:
         epoch, value = seen[-1]
-        return (
+        return Verdict(
             f"No test result: after epoch {epoch}, {percent(value)} of the validation pictures were "
             "classified correctly; the test set has not been evaluated."
         )
-    return "No test result: the test set has not been evaluated."
+    return Verdict("No test result: the test set has not been evaluated.")
 
 
 def remark(facts: RunFacts) -> str:
@@ -108,6 +112,15 @@ def beginning(facts: RunFacts) -> str:
 def in_groups(facts: RunFacts) -> str:
     """Return how groups of test pictures affect the intervals; "" where there are none."""
     return sentences.sentence(sentences.in_groups(facts.metrics))
+
+
+def probe_folds(facts: RunFacts) -> str:
+    """Return what the probe reached over folds, a second measurement beside the test set's; or ""."""
+    accuracy = facts.info.probe_folds
+    if accuracy is None:
+        return ""
+    words = formatting.unbroken(sentences.sentence(sentences.probe_folds(accuracy)))
+    return f"{words} Its folds have nothing to do with the test set."
 
 
 def one_of(facts: RunFacts) -> str:
@@ -158,27 +171,45 @@ def _why_no_interval(facts: RunFacts, entry: Mapping[str, Any]) -> str:
 
 
 def class_rows(facts: RunFacts) -> list[dict[str, Any]]:
-    """Return the per-class table: counts, recall, precision, F1, and what it is most often mistaken for."""
+    """Return the per-class table, the lowest recall first; and what each is most often mistaken for."""
     rows = []
-    for entry in sorted(facts.rows("accuracy", "classes"), key=lambda row: natural_order(str(row["class"]))):
+    mistaken = _mistaken_for(facts)
+    for entry in sorted(facts.rows("accuracy", "classes"), key=_worst_first):
         rows.append(
             {
                 **entry,
                 "found": _between(entry["recall_interval"]),
                 "named": _between(entry["precision_interval"]),
-                "taken_for": _taken_for(entry),
+                "taken_for": mistaken.get(entry["class"], ""),
                 # Sorting reads these: a class without a value goes last.
                 "sort": {
-                    key: -1 if entry[key] is None else entry[key] for key in ("recall", "precision", "f1")
+                    key: 2 if entry[key] is None else entry[key] for key in ("recall", "precision", "f1")
                 },
             }
         )
     return rows
 
 
-def _taken_for(entry: Mapping[str, Any]) -> str:
-    """Return what a class is most often mistaken for: another, or several equally; "" without mistakes."""
-    return f"each of {entry['alike']} others" if entry["alike"] > 1 else entry["taken_for"] or ""
+def _worst_first(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the classes are sorted by: recall, then precision; without test pictures last."""
+    values = (2.0 if entry[key] is None else entry[key] for key in ("recall", "precision"))
+    return (*values, natural_order(str(entry["class"])))
+
+
+def _mistaken_for(facts: RunFacts) -> dict[str, str]:
+    """Return class → what it is most often mistaken for: another, or several equally often."""
+    table = facts.predictions
+    if table is None:
+        return {}
+    counts = confusion(table)
+    np.fill_diagonal(counts, 0)
+    return {
+        name: formatting.listed(
+            [table.classes[other] for other in np.flatnonzero(row == row.max())], MOST_NAMED
+        )
+        for name, row in zip(table.classes, counts, strict=True)
+        if row.any()
+    }
 
 
 def _between(interval: tuple[float, float] | None) -> str:
@@ -238,7 +269,11 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "chosen": _chosen(facts),
         "plan": _plan(facts),
         # A setting without a value is one that this network does not have.
-        "recipe": [(key, _setting(key, value)) for key, value in info.recipe.items() if value is not None],
+        "recipe": [
+            (key, _setting(key, value))
+            for key, value in info.recipe.items()
+            if value is not None and applied(key, info.recipe)
+        ],
         "choices": choices(facts),
         "phases": phases,
         "hardware": [(key.replace("_", " ").capitalize(), written(value)) for key, value in _hardware(facts)],

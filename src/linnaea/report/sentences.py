@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linnaea.evaluation import clustered, conformal, ood, prediction_sets
-from linnaea.evaluation.calibration import FEWEST_PICTURES
 from linnaea.evaluation.comparison import Comparison
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Opening, Reuse
-from linnaea.text import counted, plural
+from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse
+from linnaea.text import counted, percent, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
 NOT_RANKED = "not all runs were tested on the same pictures, so the table does not rank them."
@@ -137,13 +136,6 @@ def why_none(reason: Mapping[str, Any]) -> str:
     )
 
 
-def no_temperature(pictures: int) -> str:
-    """Return why so many validation pictures fit no temperature; "" where they do."""
-    if pictures >= FEWEST_PICTURES:
-        return ""
-    return f"fitting it takes {FEWEST_PICTURES} validation pictures, and there are only {pictures:,}"
-
-
 def shortfall(score: OutlierScore) -> str:
     """Return what is guaranteed instead of the asked false-alarm rate with confidence; "" where that is."""
     if score.is_sure:
@@ -181,9 +173,7 @@ def repeated_difference(result: RepeatedComparison, name_a: str, name_b: str) ->
     nothing = f"no significant difference over {result.n} repeats"
     if result.low == result.high:
         return f"{nothing}: both classified the same pictures correctly each time"
-    points, low, high = (
-        f"{100 * end:+.1f}".replace("-", "−") for end in (result.difference, result.low, result.high)
-    )
+    points, low, high = (formatting.signed(100 * end) for end in (result.difference, result.low, result.high))
     return f"{nothing} ({name_a} − {name_b}: {points} points on average, 95 %: {low} to {high}, {spread})"
 
 
@@ -198,30 +188,17 @@ def paired_difference(result: Comparison, name_a: str, name_b: str, *, common: b
 
 
 def paired_details(result: Comparison, a: str, b: str) -> str:
-    """Return the intervals of a comparison, what each of a and b alone had right, and the p value."""
+    """Return the difference of a comparison, what each of a and b alone had right, and the p value."""
     r, words = result, ""
     # The sentence of a decided one has the difference already.
     if not r.decided:
-        low, high = _points(r.low), _points(r.high)
-        points = _points(r.difference) if r.difference else "0.00"
+        points, low, high = (formatting.signed(100 * end, 2) for end in (r.difference, r.low, r.high))
         words = f"{a} − {b}: {points} points (95{NBSP}%: {low} to {high}). "
-    if r.bootstrap_low is not None and r.bootstrap_high is not None:
-        # From the better one's side where the sentence is.
-        turn = -1 if r.decided and r.difference < 0 else 1
-        low, high = map(_points, sorted((turn * r.bootstrap_low, turn * r.bootstrap_high)))
-        words += (
-            f"The paired bootstrap, more precise when many predictions differ, gives {low} to {high} points. "
-        )
     test = "McNemar" if r.independent == r.n else "sign-flip test over groups,"
     return (
         f"{words}Only {a} was correct {formatting.times(r.only_a)}, only {b} {formatting.times(r.only_b)}; "
         f"{chance(r.p_value, test)}."
     )
-
-
-def _points(share: float) -> str:
-    """Return a difference of shares in points with its sign, e.g. '−0.40'."""
-    return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def chance(p_value: float, test: str = "McNemar") -> str:
@@ -292,6 +269,32 @@ def spread(info: GroupInfo, lost: Sequence[str]) -> str:
         if runs:
             words.append(f"In {formatting.counted(len(runs), 'run')} ({formatting.listed(runs)}) {what}.")
     return " ".join(words)
+
+
+def pooled(accuracy: Pooled) -> str:
+    """Return the accuracy over the pictures of all folds, with its interval."""
+    return (
+        f"{percent(accuracy.value)} of all {counted(accuracy.pictures, 'picture')} right "
+        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}), each predicted by a network that "
+        "had not learned from it"
+    )
+
+
+def nothing_ahead(pictures: int, gain_low: float, gain_high: float) -> str:
+    """Return that a learning curve that so many pictures evaluate cannot say what more would bring."""
+    return (
+        f"{counted(pictures, 'picture')} cannot tell what more would bring: with twice as many to learn "
+        f"from, the accuracy would rise by {100 * gain_low:.1f} to {100 * gain_high:.1f} points"
+    )
+
+
+def probe_folds(accuracy: Pooled) -> str:
+    """Return the accuracy of the linear probe over folds of all but the test set, with its interval."""
+    return (
+        f"the linear probe alone, cross-validated over the {counted(accuracy.pictures, 'picture')} "
+        f"outside the test set, classifies {percent(accuracy.value)} correctly "
+        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    )
 
 
 def earlier_evaluations(reuse: Reuse | None) -> str:

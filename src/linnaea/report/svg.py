@@ -1,8 +1,8 @@
 """An Altair chart → inline SVG that obeys the page's light and dark colours.
 
 A chart is drawn with the light palette; inline() replaces each of those colours by the CSS variable of the
-same name, so that page.css alone decides what a reader in the dark sees. Every chart is made twice, for a
-phone and for a wider page, because text that shrinks with its chart cannot be read.
+same name, so that page.css alone decides what a reader in the dark sees. Every chart is made for a phone, for
+a wider page and for a desk, because text that shrinks with its chart cannot be read.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from linnaea.report.charts import NARROW, PALETTE, TEXT, WIDE, Drawing
+from linnaea.report.charts import DESK, NARROW, PALETTE, TEXT, WIDE, Drawing
 
 # The first chart of a process takes a second, the others a twentieth; nothing that is alive takes a minute.
 PATIENCE = 60.0
@@ -119,14 +119,20 @@ renderer = Renderer()
 atexit.register(renderer.stop)
 
 
-def both_widths(draw: Callable[[int], Drawing], ident: str, title: str, description: str) -> Markup:
-    """Return draw(width) as inline SVG for a wide page and for a phone; page.css shows one of the two.
+def at_widths(
+    draw: Callable[[int], Drawing], ident: str, title: str, description: str, *, square: bool = False
+) -> Markup:
+    """Return draw(width) as inline SVG for a phone, a wider page and a desk; page.css shows one of them.
 
+    square: the drawing has a size of its own, so that a desk shows that of the wider page.
     Empty where charts cannot be drawn here, which templates.write_page tells.
     """
-    wide = inline(draw(WIDE), f"{ident}-wide", title, description, css_class="wide", width=WIDE)
-    narrow = inline(draw(NARROW), f"{ident}-narrow", title, description, css_class="narrow", width=NARROW)
-    return wide + narrow
+    widths = {"narrow": NARROW, "wide": WIDE} | ({} if square else {"desk": DESK})
+    drawn = [
+        inline(draw(width), f"{ident}-{name}", title, description, css_class=name, width=width)
+        for name, width in widths.items()
+    ]
+    return Markup().join(drawn)
 
 
 def inline(chart: Drawing, ident: str, title: str, description: str, *, css_class: str, width: int) -> Markup:

@@ -56,7 +56,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["options"] = _options
+    environment.filters["breaking"] = breaking
     return environment
+
+
+def breaking(path: str) -> Markup:
+    """Return a path that a page breaks behind its slashes, where a line is too short for it."""
+    return Markup("/<wbr>").join(escape(part) for part in path.split("/"))
 
 
 def _options(sentence: str) -> Markup:

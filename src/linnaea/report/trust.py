@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from linnaea.report import formatting, sentences
+from linnaea.report import findings, formatting, sentences
 from linnaea.report.charts import ABOVE, NARROW, PALETTE, TEXT, Drawing, height_of, share_axis
 from linnaea.report.facts import RunFacts
 from linnaea.report.figures import Figure, figure
@@ -61,11 +61,10 @@ def _calibration(facts: RunFacts) -> str:
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
         pictures = facts.calibration.get("pictures") or 0
-        few = sentences.no_temperature(pictures) if temperature == 1 else ""
         effect = _effect(facts, float(temperature)) if abs(temperature - 1) > 0.005 else ""
         words.append(
-            f"The temperature stays 1, because {few}."
-            if few
+            "The temperature stays 1."  # as in older runs, of fewer than 20 pictures
+            if temperature == 1
             else f"The temperature is {temperature:.2f}, fitted on "
             f"{counted(pictures, 'validation picture')}{effect}."
         )
@@ -81,10 +80,11 @@ def _effect(facts: RunFacts, temperature: float) -> str:
     before, after = facts.metrics.get("log_loss", {}).get("before"), facts.metric("log_loss")
     if not isinstance(before, (int, float)) or after is None:
         return effect
+    start, end = number(before, 3), number(after, 3)
+    if start == end:
+        return f"{effect}, and left the log loss on the test set at {end}"
     moved = "lowered" if after < before else "raised"
-    return (
-        f"{effect}, and {moved} the log loss on the test set from {number(before, 3)} to {number(after, 3)}"
-    )
+    return f"{effect}, and {moved} the log loss on the test set from {start} to {end}"
 
 
 def _reliability_figure(facts: RunFacts) -> Figure:
@@ -100,7 +100,7 @@ def _reliability_figure(facts: RunFacts) -> Figure:
     )
     return figure(
         "reliability",
-        "Does 80 % mean 80 %?",
+        findings.of_reliability(facts),
         lambda width: _reliability(after, before, width),
         described,
         caption=(
@@ -108,6 +108,7 @@ def _reliability_figure(facts: RunFacts) -> Figure:
             "dotted line predictions are correct as often as stated, below it they are overconfident. Large "
             "points stand for many pictures; the lines through them are 95 % intervals."
         ),
+        square=True,
         headers=[*headers, "Correct before temperature scaling"] if known else headers,
         rows=[
             [
@@ -143,16 +144,16 @@ def _coverage_figure(facts: RunFacts) -> Figure | None:
     ]
     return figure(
         "coverage",
-        "If it may answer “I do not know”",
+        findings.of_coverage(rows),
         lambda width: _coverage(rows, width, marked),
         " ".join(
             f"Answering {percent(row['coverage'], 0)} of them: {percent(row['accuracy'])} correct."
             for row in tens
         ),
         caption=(
-            "Accuracy when only the most confident predictions are given as answers: the further to the "
-            "left, the fewer. If the curve does not rise to the left, confidence says little about "
-            "correctness. The band is the 95 % interval."
+            "If it may answer “I do not know”: accuracy when only the most confident predictions are given "
+            "as answers, the further to the left, the fewer. If the curve does not rise to the left, "
+            "confidence says little about correctness. The band is the 95 % interval."
         ),
         headers=["Answered", "Accuracy of answers", "95 % interval", "Lowest probability"],
         rows=[
