@@ -55,13 +55,12 @@ def test_predictions_are_made_with_the_temperature(calibrated, capsys):
     np.testing.assert_allclose(list(answer["probabilities"].values()), first.probabilities[0], rtol=1e-5)
 
 
-def test_three_validation_pictures_change_nothing(trained):
+def test_three_validation_pictures_change_little_and_guarantee_nothing(trained):
     calibration = json.loads((trained / "calibration.json").read_text())
-    assert (calibration["temperature"], calibration["prediction_sets"]) == (1.0, None)
+    assert abs(np.log(calibration["temperature"])) < 0.5
+    assert calibration["prediction_sets"] is None
     chosen = json.loads((trained / "run.json").read_text())["chosen"]
-    assert chosen["temperature"] == (
-        "not chosen: it stays 1, because fitting it takes 20 validation pictures, and there are only 3"
-    )
+    assert chosen["temperature"] == "by validation log loss"
     assert chosen["prediction sets"] == (
         "not made: a guarantee of 95 % takes 19 validation pictures, and there are only 3"
     )
@@ -77,9 +76,6 @@ def test_three_validation_pictures_change_nothing(trained):
 def test_what_was_refused_is_told_in_the_report(trained):
     html = (trained / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
     assert (
-        "The temperature stays 1, because fitting it takes 20 validation pictures, and there are only 3."
-    ) in html
-    assert (
         "No prediction sets were made: a guarantee of 95 % takes 19 validation pictures, and there are "
         "only 3."
     ) in html
@@ -91,7 +87,7 @@ def test_what_was_refused_is_told_in_the_report(trained):
         "Of pictures of known classes, at most 25.0 % should be flagged by mistake (on average; "
         "3 validation pictures cannot guarantee less" in html
     )
-    assert "fitted on 3 validation pictures" not in html
+    assert ", fitted on 3 validation pictures" in html
 
 
 def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from linnaea.classifiers.finetune.classifier import FineTuneClassifier
+from linnaea.classifiers.finetune.refitting import ProbePictures
 from linnaea.cli import main
-from linnaea.commands.learning_curve import nested_subsets
+from linnaea.commands import learning_curve
+from linnaea.commands.probe_folds import nested_subsets
+from linnaea.evaluation.intervals import wilson
 
 
 def test_subsets_are_nested_in_proportion_and_have_every_class():
@@ -41,6 +45,10 @@ def test_a_perceptron_learns_again_from_each_share(tmp_path, capsys):
     assert "twice the pictures would probably give" in capsys.readouterr().err
 
 
+TINY = ["--model", "mobilenetv2_050", "--weights", "none", "--size", "32", "--views", "2.5", "--epochs", "1",
+        "--validation", "0.3", "--learning-curve", "true"]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory) -> Path:
     """A fine-tuned run with its curve, on noisy red and blue pictures."""
@@ -53,17 +61,52 @@ def photographs(tmp_path_factory) -> Path:
             picture = Image.fromarray((np.array(colour) + noise).astype(np.uint8))
             picture.save(folder / "photographs" / name / f"{number:02}.png")
     run = folder / "run"
-    assert main(["train", str(folder / "photographs"), "--model", "mobilenetv2_050", "--weights", "none",
-                 "--size", "32", "--views", "2.5", "--epochs", "1", "--validation", "0.3",
-                 "--learning-curve", "true", "--out", str(run)]) == 0  # fmt: skip
+    assert main(["train", str(folder / "photographs"), *TINY, "--out", str(run)]) == 0
     return run
 
 
-def test_a_pretrained_networks_curve_ends_at_its_probe(photographs):
+def test_a_probe_is_cross_validated_over_everything_but_the_test_set(photographs):
     info = json.loads((photographs / "run.json").read_text())
-    assert info["learning_forecast"]["of"] == "probe"
+    splits, folds = info["data"]["splits"], info["probe_folds"]
+    others = splits["train"] + splits["val"]
+    right = round(folds["value"] * others)
+    assert (folds["pictures"], others + splits["test"]) == (others, 60)
+    assert (folds["value"], folds["low"], folds["high"]) == pytest.approx(
+        (right / others, *wilson(right / 1.5, others / 1.5))
+    )
+    curve, ahead = info["learning_curve"], info["learning_forecast"]
+    assert (ahead["of"], ahead["evaluated_on"], ahead["evaluated"]) == ("probe", "folds", others)
+    # The last point is that of the same folds, each with four fifths of the pictures.
+    assert (curve[-1]["accuracy"], curve[-1]["pictures"]) == (folds["value"], round(others * 4 / 5))
+    page = " ".join((photographs / "report.html").read_text().split())
+    assert f"cross-validated over the {others} pictures outside the test set" in page
+
+
+def test_a_large_validation_set_evaluates_the_curve_of_a_probe(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning_curve, "ENOUGH", 5)
+    run = tmp_path / "run"
+    assert main(["train", str(photographs.parent / "photographs"), *TINY, "--out", str(run)]) == 0
+    info = json.loads((run / "run.json").read_text())
+    assert info["learning_forecast"]["evaluated_on"] == "validation"
     assert info["learning_curve"][-1]["accuracy"] == info["probe"]["accuracy"]
     assert info["learning_curve"][-1]["pictures"] == info["data"]["splits"]["train"]
+
+
+def test_a_probe_fitted_again_is_the_one_of_fit_with_features_that_were_kept_or_made_anew():
+    generator = np.random.default_rng(0)
+    X, y = generator.integers(0, 256, (24, 32, 32, 3), dtype=np.uint8), np.repeat(["a", "b"], 12)
+    classifier = FineTuneClassifier(
+        "mobilenetv2_050", weights="none", size=32, views=2.5, epochs=0, random_state=0
+    )
+    training, validation = (X[::2], y[::2]), (X[1::2], y[1::2])
+    classifier.fit(*training, validation_data=validation)
+    kept = ProbePictures.of(classifier, training, validation)
+    del classifier._frozen
+    anew = ProbePictures.of(classifier, training, validation)
+    assert (kept.rows == anew.rows).all()
+    assert kept.seen.tolist() == anew.seen.tolist() == [*range(24), *range(12), *kept.seen[36:]]
+    again = kept.proba(np.arange(12), np.arange(12, 24), choose=True)
+    np.testing.assert_allclose(again, classifier.predict_proba(X[1::2]), atol=1e-5)
 
 
 def test_a_fine_tuned_network_is_repeated_bit_for_bit(photographs, tmp_path, capsys):

@@ -19,6 +19,7 @@ from linnaea.commands import label_issues
 from linnaea.commands.repeating import print_summary, sum_up
 from linnaea.data.dataset import Dataset
 from linnaea.data.sources import open_dataset
+from linnaea.evaluation.intervals import wilson
 from linnaea.evaluation.label_issues import read_csv
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report.groups import build_group
@@ -149,6 +150,20 @@ def test_folds_judge_every_picture_once(folds):
         assert len(rows) == 36
         tested = {row["path"] for row in rows if row["split"] == "test"}
         assert tested == set(Predictions.read_csv(folds / str(number) / "predictions.csv").paths)
+
+
+def test_folds_state_the_accuracy_over_all_their_pictures_with_its_interval(folds, capsys):
+    table = Predictions.read_csv(folds / "folds.csv")
+    right = int((table.predicted == table.true).sum())
+    low, high = wilson(right / 1.5, 36 / 1.5)  # folds share most of what they learn from
+    group = RunGroup.open_group(folds)
+    pooled = group.info.pooled
+    assert pooled.pictures == 36
+    assert (pooled.value, pooled.low, pooled.high) == pytest.approx((right / 36, low, high))
+    print_summary(group)
+    stated = f"{100 * right / 36:.1f} % of all 36 pictures right (95 %: {100 * low:.1f} to {100 * high:.1f})"
+    assert stated in " ".join(capsys.readouterr().err.split())
+    assert stated in " ".join(words(folds / "report.html").split())
 
 
 def test_swapped_labels_are_suggested_and_taken_back(folds, tmp_path, capsys):

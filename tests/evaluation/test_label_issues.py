@@ -1,12 +1,14 @@
 """Swapped labels stand first, a clean table has none, and tables of folds join without loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from linnaea.errors import DataError
 from linnaea.evaluation import label_issues
-from linnaea.evaluation.label_issues import find_issues, joined
-from linnaea.evaluation.predictions import Predictions
+from linnaea.evaluation.label_issues import find_issues
+from linnaea.evaluation.predictions import Predictions, joined
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -57,6 +59,15 @@ def test_folds_join_by_path_and_by_the_name_of_the_class():
     assert both.paths == ("002.png", "005.png")
     assert both.true.tolist() == ["owl", "cat"]
     assert both.probabilities.tolist() == [[0.3, 0.1, 0.6], [0.7, 0.2, 0.1]]
+
+
+def test_groups_of_two_folds_stay_apart_where_they_are_joined():
+    first = replace(table(["cat"] * 3, [[0.7, 0.2, 0.1]] * 3, first=3), groups=np.array([0, 1, 1]))
+    other = replace(table(["owl"] * 2, [[0.1, 0.2, 0.7]] * 2, first=1), groups=np.array([0, 0]))
+    assert joined([first, other]).groups.tolist() == [2, 2, 0, 1, 1]
+    alone = replace(other, groups=None)
+    assert joined([first, alone]).groups.tolist() == [2, 3, 0, 1, 1]
+    assert joined([alone]).groups is None
 
 
 def test_a_picture_judged_twice_and_an_empty_table_are_refused():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from linnaea.evaluation.intervals import wilson
-from linnaea.evaluation.learning_curve import Step, forecast, points, power_law
+from linnaea.evaluation.learning_curve import Step, forecast, points, power_law, tells
 
 
 def steps_with(errors: dict[int, int], m: int = 1000) -> tuple[list[Step], np.ndarray]:
@@ -99,4 +99,40 @@ def test_no_class_is_named_where_nothing_is_gained():
     steps, targets = sure_of([0.6, 0.7, 0.8], [0.4, 0.4, 0.4])
     ahead = forecast(steps, targets, ["surer", "always wrong"])
     assert ahead["accuracy"] == points(steps, targets)[-1]["accuracy"] == 0.5
+    assert ahead["classes"] == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "m", "says"),
+    [
+        # The last one or two mistakes of 28 pictures are luck: there may be much to gain, or nothing.
+        ({20: 4, 50: 3, 100: 2, 200: 2}, 28, False),
+        ({20: 0, 50: 0}, 28, False),
+        # The same shares of 2,800 pictures, and no mistake in as many.
+        ({20: 400, 50: 300, 100: 200, 200: 200}, 2800, True),
+        ({20: 20, 50: 20}, 2800, True),
+        ({20: 0, 50: 0}, 2800, True),
+    ],
+)
+def test_few_pictures_cannot_tell_what_more_would_bring(errors, m, says):
+    steps, targets = steps_with(errors, m)
+    ahead = forecast(steps, targets, ["a", "b"])
+    assert tells(ahead["gain_low"], ahead["gain_high"]) is says
+    now = points(steps, targets)[-1]["accuracy"]
+    assert ahead["gain_low"] <= ahead["accuracy"] - now <= ahead["gain_high"]
+
+
+def test_without_a_mistake_the_gain_is_half_of_those_that_there_may_be():
+    steps, targets = steps_with({10: 0, 20: 0}, m=28)
+    ahead = forecast(steps, targets, ["a", "b"])
+    # Wilson's interval of 28 of 28 begins at 28 / (28 + 1.96²) = 0.879.
+    assert (ahead["gain_low"], round(ahead["gain_high"], 4)) == (0, round((1 - 0.8794) / 2, 4))
+
+
+def test_no_class_is_named_where_the_gain_is_not_certain():
+    steps, targets = sure_of([0.2, 0.4, 0.7], [0.6, 0.7, 0.8])
+    few = np.array([0, 1, 2, 3])
+    steps = [Step(step.share, step.pictures, step.probabilities[few]) for step in steps]
+    ahead = forecast(steps, targets[few], ["rises", "rises too"])
+    assert not tells(ahead["gain_low"], ahead["gain_high"])
     assert ahead["classes"] == []

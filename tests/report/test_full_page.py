@@ -67,6 +67,7 @@ def leave_everything(run, *, shown=30, cells=None):
     for row in wrong[:cells]:
         write_bytes(run.path / "cells" / f"{row:06d}.jpg", photograph(int(row), 32, "JPEG"))
     run.update_info(
+        probe_folds={"value": 0.9, "low": 0.87, "high": 0.925, "pictures": 400},
         heat_maps={"method": "Grad-CAM", "of": "predicted class"},
         leaks={"pictures": leaked, "n": 3, "validation": 0},
         test_reuse={"earlier": 2, "runs": ["runs/one", "runs/two"], "test_set": "x"},
@@ -303,7 +304,8 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
 
 
 def test_the_learning_curve_says_what_more_pictures_would_buy(full):
-    _, _, _, words = full
+    _, _, html, words = full
+    assert '<a href="#learning-curve">The learning curve</a>' in html
     assert (
         "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. If "
         "the error continues to fall as it has, twice as many pictures would give about 95.0 %, 5.0 points "
@@ -314,6 +316,15 @@ def test_the_learning_curve_says_what_more_pictures_would_buy(full):
         "on 300 validation pictures."
     ) in words
     assert "More pictures of these classes would probably help most: b" in words
+
+
+def test_the_probe_over_folds_stands_beside_the_test_score(full):
+    _, _, html, words = full
+    assert (
+        "The linear probe alone, cross-validated over the 400 pictures outside the test set, classifies "
+        "90.0 % correctly (95 %: 87.0 to 92.5)."
+    ) in words
+    assert "cross-validated" in html.split('id="result"')[1].split("</section>")[0]
 
 
 def test_a_curve_that_has_levelled_off_names_no_class(full):
@@ -327,6 +338,23 @@ def test_a_curve_that_has_levelled_off_names_no_class(full):
         "More pictures have hardly lowered the error: twice as many would give about 90.0 %, no more than "
         "now (95 %: 87.0 to 92.0 %)."
     )
+
+
+def test_a_curve_that_few_pictures_evaluate_makes_no_forecast(full):
+    facts = read_run(full[0])
+    few = {"gain_low": 0.0, "gain_high": 0.06, "evaluated": 28, "evaluated_on": "folds"}
+    forecast = facts.info.learning_forecast.model_dump(by_alias=True) | few
+    facts.info.learning_forecast = Forecast.model_validate(forecast)
+    section = learning_curve_section(facts)
+    assert section.outlook.replace(NBSP, " ") == (
+        "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. "
+        "28 pictures cannot tell what more would bring: with twice as many to learn from, the accuracy would "
+        "rise by 0.0 to 6.0 points."
+    )
+    assert section.classes == ""
+    caption = section.figure.caption.replace(NBSP, " ")
+    assert "cross-validated over the 28 pictures outside the test set" in caption
+    assert "forecast" not in caption
 
 
 def test_the_commit_and_the_threads_stand_among_the_facts(full):

@@ -121,11 +121,6 @@ def test_why_there_is_no_guarantee(reason, words):
     assert sentences.why_none(reason) == words
 
 
-def test_why_no_temperature_is_fitted():
-    assert sentences.no_temperature(20) == ""
-    assert sentences.no_temperature(3) == "fitting it takes 20 validation pictures, and there are only 3"
-
-
 def test_a_guarantee_of_false_alarms_that_is_not_the_one_asked_for():
     def score(number, *, sure, least):
         guaranteed = guaranteed_rate(0.05, number)

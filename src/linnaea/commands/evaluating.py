@@ -353,10 +353,9 @@ def _calibrated(validation: Predictions, calibration: dict[str, Any]) -> dict[st
     from linnaea.evaluation.metrics import SET_COVERAGE
     from linnaea.report import sentences
 
-    few = sentences.no_temperature(len(validation))
     no_sets = prediction_sets.too_few(validation, SET_COVERAGE)
     return {
-        "temperature": f"not chosen: it stays 1, because {few}" if few else "by validation log loss",
+        "temperature": "by validation log loss",
         "prediction sets": f"not made: {sentences.why_none(no_sets)}"
         if no_sets
         else "by validation coverage",

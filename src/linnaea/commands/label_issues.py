@@ -20,13 +20,13 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str 
     opened, layout: how the pictures were asked for, as in Chosen and its recipe.
     """
     from linnaea.evaluation import label_issues
-    from linnaea.evaluation.predictions import Predictions
+    from linnaea.evaluation.predictions import Predictions, joined
     from linnaea.report.groups import build_group
     from linnaea.report.label_issues import build_label_issues
     from linnaea.runs.tables import read_test_table
 
     folds = [read_test_table(run) for run in group.runs()]
-    group.write_text("folds.csv", label_issues.joined(folds).to_csv())
+    group.write_text("folds.csv", joined(folds).to_csv())
     # From the table as it stands on disk, so that doing it again gives the same.
     table = Predictions.read_csv(group.path / "folds.csv")
     issues = label_issues.find_issues(table)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from linnaea.classifiers.common.progress import has_exploded
-from linnaea.commands import evaluating, learning_curve, terminal, training
+from linnaea.commands import evaluating, learning_curve, probe_folds, terminal, training
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.recording import record_study
 from linnaea.commands.study import Study
@@ -51,6 +51,8 @@ def run(
         with phases.measure("train"):
             recipe, spent = chosen.recipe, phases.elapsed
             stopped = training.fit(folder, classifier, study, recipe, spent, stops, checkpoint)
+            if stopped is None:
+                probe_folds.measure(folder, classifier, study, chosen.recipe)
         folder.flush()
         # Calibrate also what was stopped, which can answer then; not a network that learned nothing.
         if classifier.history_:
@@ -215,7 +217,8 @@ def show_result(run: RunFolder) -> None:
     tested = counted(info.data.splits["test"], "test picture")
     headline = terminal.interval(metrics["accuracy"]).replace(" %", f" % of {tested} right", 1)
     baselines = ", ".join(f"{name}: {percent(value)}" for name, value in info.baselines.items())
-    remarks = [baselines, *sentences.remarks(metrics)]
+    folds = "" if info.probe_folds is None else sentences.probe_folds(info.probe_folds)
+    remarks = [baselines, folds, *sentences.remarks(metrics)]
     terminal.print_line("Result", headline, *filter(None, remarks), *_kept(run))
     print_caveats(run)
 

@@ -199,10 +199,26 @@ def sum_up(group: RunGroup) -> None:
         for key, is_broken in (("broken_sets", prediction_sets.broken), ("broken_alarms", ood.too_many))
     }
     group.update_info(metrics=summary(metrics), evaluated=len(evaluated), **broken)
+    if group.kind == "folds" and evaluated:
+        group.update_info(pooled=_pooled(evaluated))
+
+
+def _pooled(folds: list[RunFolder]) -> dict[str, float | int]:
+    """Return the accuracy over all pictures that the folds tested, with its interval."""
+    from linnaea.evaluation import clustered
+    from linnaea.evaluation.predictions import joined
+    from linnaea.runs.tables import read_test_table
+
+    table = joined([read_test_table(run) for run in folds])
+    right = table.predicted == table.true
+    low, high = clustered.folded_interval(right, table.groups)
+    return {"value": float(right.mean()), "low": low, "high": high, "pictures": len(table)}
 
 
 def print_summary(group: RunGroup) -> None:
     """Print mean, deviation and range of the runs."""
+    from linnaea.report import sentences
+
     metrics = group.info.metrics
     rows = []
     for name, heading in _SHOWN.items():
@@ -215,6 +231,8 @@ def print_summary(group: RunGroup) -> None:
     columns = {"metric": runs, "mean": "Mean", "deviation": "Deviation"}
     table = terminal.comparison_table(rows, columns | {"min": "Lowest", "max": "Highest"})
     terminal.results.print(table)
+    if pooled := group.info.pooled:
+        terminal.print_line("Together", sentences.pooled(pooled))
     if lost := group.lost():
         again = command("linnaea", "resume", group.path)
         word, them = (group.kind, "them") if len(lost) > 1 else (group.kind.removesuffix("s"), "it")

@@ -69,7 +69,7 @@ def make_folds(
             "whole.",
             "Ask for fewer.",
         )
-    fold_of = _assigned(dataset.labels[rows], together[rows], number, seed, 0)
+    fold_of = fold_numbers(dataset.labels[rows], together[rows], number, seed)
     splits = []
     for fold in range(number):
         rest, tested = rows[fold_of != fold], rows[fold_of == fold]
@@ -82,8 +82,13 @@ def make_folds(
     return splits
 
 
-def _assigned(labels: np.ndarray, groups: np.ndarray, number: int, seed: int, index: int) -> np.ndarray:
-    """Return each picture's fold, int (n,); no fold holds the whole of a class that has two groups."""
+def fold_numbers(
+    labels: np.ndarray, groups: np.ndarray, number: int, seed: int, index: int = 0
+) -> np.ndarray:
+    """Return each picture's fold, int (n,); no fold holds the whole of a class that has two groups.
+
+    index: of the draw, beside others with this seed.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     random_state = int(stream(seed, Purpose.SPLIT, 1, index).integers(2**31))
@@ -122,7 +127,7 @@ def _validation_of(
         parts = min(parts, len(np.unique(groups[rest])))
     if parts < 2 or parts > len(rest):
         return rest, rest[:0]
-    chosen = _assigned(dataset.labels[rest], groups[rest], parts, seed, 1 + fold) == 0
+    chosen = fold_numbers(dataset.labels[rest], groups[rest], parts, seed, 1 + fold) == 0
     for name in np.unique(dataset.labels[rest[chosen]]):
         if not (dataset.labels[rest[~chosen]] == name).any():
             # What cannot be learned cannot be chosen on: the class goes back, with what belongs to it.

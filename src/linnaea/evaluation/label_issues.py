@@ -68,28 +68,6 @@ def find_issues(predictions: Predictions) -> list[LabelIssue]:
     ]
 
 
-def joined(tables: list[Predictions]) -> Predictions:
-    """Return the tables of all folds as one, sorted by path.
-
-    Raises DataError where they know different classes, or evaluate a picture twice.
-    """
-    classes = tables[0].classes
-    if any(set(table.classes) != set(classes) for table in tables):
-        raise DataError("The folds know different classes.", "Train them again with --folds.")
-    paths = [path for table in tables for path in table.paths]
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    if len(set(paths)) != len(paths):
-        raise DataError("Two folds evaluate the same picture.", "Train them again with --folds.")
-    columns = [[table.classes.index(name) for name in classes] for table in tables]
-    probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
-    return Predictions(
-        paths=tuple(paths[row] for row in order),
-        true=np.concatenate([table.true for table in tables])[order],
-        classes=classes,
-        probabilities=np.concatenate(probabilities)[order],
-    )
-
-
 def to_csv(issues: list[LabelIssue]) -> str:
     """Return label_issues.csv: path, given, suggested, confidence, the most probable error first."""
     text = io.StringIO()

@@ -15,6 +15,8 @@ _TRUSTED = 10
 NAMED = 5
 # Of the accuracy, 0 to 1: a smaller forecast gain is written as 0.0 points, and no class is named for it.
 LEAST_GAIN = 0.0005
+# So much would be worth a second collection of pictures.
+MATTERS = 0.01
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,19 @@ class Step:
     probabilities: np.ndarray
 
 
-def points(steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Return the learning curve, one point a step: share, pictures, accuracy with Wilson's 95 % interval.
+def points(
+    steps: list[Step], targets: np.ndarray, groups: np.ndarray | None = None, *, folded: bool = False
+) -> list[dict[str, Any]]:
+    """Return the learning curve, one point a step: share, pictures, accuracy with its 95 % interval.
 
-    targets: int (m,), the true column of each evaluated picture. groups (m,): see clustered.
+    targets: int (m,), the true column of each evaluated picture. groups (m,): see clustered. folded: whether
+    the pictures are evaluated over folds.
     """
+    interval = clustered.folded_interval if folded else clustered.share_interval
     curve = []
     for step in steps:
         right = step.probabilities.argmax(axis=1) == targets
-        low, high = clustered.share_interval(right, groups)
+        low, high = interval(right, groups)
         known = {"share": step.share, "pictures": step.pictures}
         curve.append({**known, "accuracy": float(right.mean()), "low": low, "high": high})
     return curve
@@ -65,9 +71,10 @@ def forecast(
 
     steps: in rising order, at least two, of different numbers of pictures. classes: the name of each column.
 
-    Returns {"pictures", "accuracy", "low", "high", "exponent", "classes": [{"class", "now", "then"}, …]};
-    now and then are the mean probability of the true class, in its evaluated pictures. "classes" holds only
-    those whose own curve rose and goes on to, the first most; none where the forecast is no gain.
+    Returns {"pictures", "accuracy", "low", "high", "gain_low", "gain_high", "exponent", "classes": [{"class",
+    "now", "then"}, …]}; the gain is over the accuracy now, of the same resamples, and narrower than either
+    accuracy. now and then are the mean probability of the true class, in its evaluated pictures. "classes"
+    holds only those whose own curve rose and goes on to, the first most; none where a gain is not certain.
     """
     numbers = np.array([step.pictures for step in steps], np.float64)
     wrong = np.stack([step.probabilities.argmax(axis=1) != targets for step in steps]).astype(np.float64)
@@ -91,15 +98,27 @@ def forecast(
     if low == high:
         # Nothing was wrong, or nothing right: no resample differs, and what m pictures can tell is Wilson's.
         low, high = clustered.share_interval(wrong[-1] == 0, groups)
-    gain = float(later[0] - (1 - counts[0, -1] / m))
+    gains = later - (1 - counts[:, -1] / m)
+    gain_low, gain_high = np.quantile(gains[1:], [0.025, 0.975])
+    if not counts[0, -1]:
+        # No resample has a mistake to lose: half of those that there may be, which an error loses that falls
+        # as one over the number of pictures, the fastest that is expected.
+        gain_high = (1 - low) / 2
     return {
         "pictures": 2 * steps[-1].pictures,
         "accuracy": float(later[0]),
         "low": float(min(low, later[0])),
         "high": float(max(high, later[0])),
+        "gain_low": float(gain_low),
+        "gain_high": float(gain_high),
         "exponent": float(exponents[0]),
-        "classes": _gaining(steps, targets, classes) if gain >= LEAST_GAIN else [],
+        "classes": _gaining(steps, targets, classes) if gain_low >= LEAST_GAIN else [],
     }
+
+
+def tells(gain_low: float, gain_high: float) -> bool:
+    """Return whether the interval of a gain decides anything: that there is one, or none that matters."""
+    return gain_low >= LEAST_GAIN or gain_high < MATTERS
 
 
 def power_law(numbers: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> np.ndarray:

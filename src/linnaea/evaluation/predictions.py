@@ -223,3 +223,32 @@ def _check_names(path: Path, classes: list[str], names: list[list[str]], probabi
                 f"but '{classes[int(stated.argmax())]}' is more probable.",
                 "Restore the file, or train again.",
             )
+
+
+def joined(tables: Sequence[Predictions]) -> Predictions:
+    """Return the tables of all folds as one, sorted by path; no group reaches over two folds.
+
+    Raises DataError where they know different classes, or two hold the same picture.
+    """
+    classes = tables[0].classes
+    if any(set(table.classes) != set(classes) for table in tables):
+        raise DataError("The folds know different classes.", "Train them again with --folds.")
+    paths = [path for table in tables for path in table.paths]
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    if len(set(paths)) != len(paths):
+        raise DataError("Two folds evaluate the same picture.", "Train them again with --folds.")
+    columns = [[table.classes.index(name) for name in classes] for table in tables]
+    probabilities = [table.probabilities[:, own] for table, own in zip(tables, columns, strict=True)]
+    groups = None
+    if any(table.groups is not None for table in tables):
+        # Each fold numbers its own, from 0; a picture that stands alone has a number that no other has.
+        ids = [np.arange(len(table)) if table.groups is None else table.groups for table in tables]
+        before = np.cumsum([0, *(of_fold.max() + 1 for of_fold in ids[:-1])])
+        groups = np.concatenate([of_fold + at for of_fold, at in zip(ids, before, strict=True)])[order]
+    return Predictions(
+        paths=tuple(paths[row] for row in order),
+        true=np.concatenate([table.true for table in tables])[order],
+        classes=classes,
+        probabilities=np.concatenate(probabilities)[order],
+        groups=groups,
+    )

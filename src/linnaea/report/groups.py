@@ -40,6 +40,7 @@ def build_group(group: RunGroup) -> Path:
         if accuracy is None
         else f"{percent(accuracy.mean, 2)} accuracy on average over {counted(info.evaluated or 0, one)}",
         "verdict": sentences.spread(info, group.lost()),
+        "pooled": formatting.unbroken(f"{sentences.pooled(info.pooled)}.") if info.pooled else "",
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
         "labels": labels.name if (labels := group.label_issues.with_suffix(".html")).exists() else "",
@@ -131,6 +132,7 @@ def build_group_comparison(
         "groups": [_row(group, out) for group in groups],
         "group_pairs": compared,
         "metrics": [],
+        "pooled": "",
         "labels": "",
     }
     return write_page(out, "group.html.jinja", **context)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from linnaea.evaluation.learning_curve import LEAST_GAIN
-from linnaea.report import formatting
+from linnaea.evaluation.learning_curve import LEAST_GAIN, tells
+from linnaea.report import formatting, sentences
 from linnaea.report.card import training_counts
 from linnaea.report.charts import PALETTE, Drawing, height_of, share_axis
 from linnaea.report.facts import RunFacts
@@ -30,6 +30,12 @@ def learning_curve_section(facts: RunFacts) -> LearningCurve | None:
     if len(points) < 2:
         return None
     ahead = facts.info.learning_forecast or Forecast()
+    low, high, evaluated = ahead.gain_low, ahead.gain_high, ahead.evaluated
+    if not (low is None or high is None or evaluated is None or tells(low, high)):
+        # The curve that was measured, and no forecast.
+        nothing = Forecast(of=ahead.of, evaluated_on=ahead.evaluated_on, evaluated=evaluated)
+        words = sentences.sentence(sentences.nothing_ahead(evaluated, low, high))
+        return LearningCurve(_figure(points, nothing), f"{_outlook(points, nothing)} {words}", "")
     return LearningCurve(_figure(points, ahead), _outlook(points, ahead), _wanting(facts, ahead))
 
 
@@ -89,8 +95,13 @@ def _whose(ahead: Forecast) -> str:
     """Return what was trained and evaluated: of a pretrained network, the probe alone."""
     probe = ahead.of == "probe"
     which = "The linear probe, not the fine-tuned network," if probe else "The same recipe"
-    pictures = f"{ahead.evaluated_on or 'validation'} picture"
-    on = "" if ahead.evaluated is None else f", evaluated on {formatting.counted(ahead.evaluated, pictures)}"
+    on = ""
+    if ahead.evaluated is not None and ahead.evaluated_on == "folds":
+        others = formatting.counted(ahead.evaluated, "picture")
+        on = f", cross-validated over the {others} outside the test set"
+    elif ahead.evaluated is not None:
+        pictures = f"{ahead.evaluated_on or 'validation'} picture"
+        on = f", evaluated on {formatting.counted(ahead.evaluated, pictures)}"
     return f"{which} trained on subsets of the training set{on}."
 
 

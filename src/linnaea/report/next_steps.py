@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linnaea.evaluation import resolution
-from linnaea.evaluation.learning_curve import LEAST_GAIN
+from linnaea.evaluation.learning_curve import LEAST_GAIN, tells
 from linnaea.evaluation.metrics import SURE
 from linnaea.report import formatting
 from linnaea.report.caveats import is_worth_using
@@ -12,8 +12,6 @@ from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.text import command, command_line, natural_order, option, plural
 
-# So much accuracy would be worth a second collection of pictures.
-MATTERS = 0.01
 # Classes that are named; of more, their number is given.
 MOST_NAMED = 4
 
@@ -126,17 +124,19 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
         measure = option("learning_curve", True) + (" true" if command_line.get() else "")
         return [Advice(f"Whether more pictures would help was not measured: train with {measure}.")]
     now = max(points, key=lambda point: point.pictures).accuracy
-    gain = ahead.accuracy - now
-    low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
-    if low < LEAST_GAIN and high >= MATTERS:
+    gain, low, high = ahead.accuracy - now, ahead.gain_low, ahead.gain_high
+    if low is None or high is None:
+        # Of older runs, whose gain has no interval of its own.
+        low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
+    if not tells(low, high):
         words = "The learning curve rests on too few pictures to tell whether more would help."
-        return [Advice(words, link="The learning curve", to="growth")]
+        return [Advice(words, link="The learning curve", to="learning-curve")]
     if gain < LEAST_GAIN:
-        return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
+        return [Advice("More pictures would hardly help.", link="The learning curve", to="learning-curve")]
     gaining = [each.name for each in ahead.classes if each.then > each.now]
     most = f", above all of {formatting.listed(gaining, MOST_NAMED)}" if gaining else ""
     words = f"Twice as many training pictures would bring about {100 * gain:.1f} points{most}."
-    return [Advice(words, link="The learning curve", to="growth")]
+    return [Advice(words, link="The learning curve", to="learning-curve")]
 
 
 def _distrust(facts: RunFacts) -> list[Advice]:

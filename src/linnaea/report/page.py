@@ -50,6 +50,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
         "one_of": sections.one_of(facts),
         "headline": headline_figure(facts, accuracy),
         "in_groups": sections.in_groups(facts),
+        "probe_folds": sections.probe_folds(facts),
         "metrics": sections.metric_rows(facts),
         "curves": learning_curves(facts),
         "beginning": sections.beginning(facts),

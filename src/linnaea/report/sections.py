@@ -114,6 +114,15 @@ def in_groups(facts: RunFacts) -> str:
     return sentences.sentence(sentences.in_groups(facts.metrics))
 
 
+def probe_folds(facts: RunFacts) -> str:
+    """Return what the probe reached over folds, a second measurement beside the test set's; or ""."""
+    accuracy = facts.info.probe_folds
+    if accuracy is None:
+        return ""
+    words = formatting.unbroken(sentences.sentence(sentences.probe_folds(accuracy)))
+    return f"{words} Its folds have nothing to do with the test set."
+
+
 def one_of(facts: RunFacts) -> str:
     """Return which repeat or fold the run is, "" for a run that stands alone: "Fold 2 of 5"."""
     place = facts.info.one_of

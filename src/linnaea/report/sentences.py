@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linnaea.evaluation import clustered, conformal, ood, prediction_sets
-from linnaea.evaluation.calibration import FEWEST_PICTURES
 from linnaea.evaluation.comparison import Comparison
 from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Opening, Reuse
-from linnaea.text import counted, plural
+from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse
+from linnaea.text import counted, percent, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
 NOT_RANKED = "not all runs were tested on the same pictures, so the table does not rank them."
@@ -135,13 +134,6 @@ def why_none(reason: Mapping[str, Any]) -> str:
         f"without one, {reason['right']:,} of {reason['pictures']:,} validation pictures are classified "
         f"correctly already, which guarantees at least {least:g} % correct answers"
     )
-
-
-def no_temperature(pictures: int) -> str:
-    """Return why so many validation pictures fit no temperature; "" where they do."""
-    if pictures >= FEWEST_PICTURES:
-        return ""
-    return f"fitting it takes {FEWEST_PICTURES} validation pictures, and there are only {pictures:,}"
 
 
 def shortfall(score: OutlierScore) -> str:
@@ -277,6 +269,32 @@ def spread(info: GroupInfo, lost: Sequence[str]) -> str:
         if runs:
             words.append(f"In {formatting.counted(len(runs), 'run')} ({formatting.listed(runs)}) {what}.")
     return " ".join(words)
+
+
+def pooled(accuracy: Pooled) -> str:
+    """Return the accuracy over the pictures of all folds, with its interval."""
+    return (
+        f"{percent(accuracy.value)} of all {counted(accuracy.pictures, 'picture')} right "
+        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}), each predicted by a network that "
+        "had not learned from it"
+    )
+
+
+def nothing_ahead(pictures: int, gain_low: float, gain_high: float) -> str:
+    """Return that a learning curve that so many pictures evaluate cannot say what more would bring."""
+    return (
+        f"{counted(pictures, 'picture')} cannot tell what more would bring: with twice as many to learn "
+        f"from, the accuracy would rise by {100 * gain_low:.1f} to {100 * gain_high:.1f} points"
+    )
+
+
+def probe_folds(accuracy: Pooled) -> str:
+    """Return the accuracy of the linear probe over folds of all but the test set, with its interval."""
+    return (
+        f"the linear probe alone, cross-validated over the {counted(accuracy.pictures, 'picture')} "
+        f"outside the test set, classifies {percent(accuracy.value)} correctly "
+        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    )
 
 
 def earlier_evaluations(reuse: Reuse | None) -> str:

@@ -61,11 +61,10 @@ def _calibration(facts: RunFacts) -> str:
     temperature = facts.calibration.get("temperature")
     if isinstance(temperature, (int, float)):
         pictures = facts.calibration.get("pictures") or 0
-        few = sentences.no_temperature(pictures) if temperature == 1 else ""
         effect = _effect(facts, float(temperature)) if abs(temperature - 1) > 0.005 else ""
         words.append(
-            f"The temperature stays 1, because {few}."
-            if few
+            "The temperature stays 1."  # as in older runs, of fewer than 20 pictures
+            if temperature == 1
             else f"The temperature is {temperature:.2f}, fitted on "
             f"{counted(pictures, 'validation picture')}{effect}."
         )

@@ -208,6 +208,15 @@ class HeatMapInfo(_Strict):
     places: list[_Count] | None = None
 
 
+class Pooled(_Strict):
+    """The accuracy over the pictures of all folds, each predicted once, with its 95 % interval."""
+
+    value: _Share
+    low: _Share
+    high: _Share
+    pictures: _Count
+
+
 class LearningPoint(_Strict):
     """The accuracy that a share of the training pictures gave, with its 95 % interval."""
 
@@ -234,6 +243,8 @@ class Forecast(_Strict):
     accuracy: float | None = None
     low: float | None = None
     high: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
     exponent: float | None = None
     classes: list[Gain] = Field(default_factory=list)
     of: _Text | None = None
@@ -299,6 +310,7 @@ class RunInfo(_Strict):
     kept: _Text | None = None
     plan: PlanInfo | None = None
     probe: _Object | None = None
+    probe_folds: Pooled | None = None
     leaks: Leaks | None = None
     # Older runs call it looks.
     test_reuse: Reuse | None = Field(default=None, validation_alias=AliasChoices("test_reuse", "looks"))
@@ -345,6 +357,7 @@ class GroupInfo(RunInfo):
     # What older groups call judged, and suspects.
     evaluated: _Count | None = Field(default=None, validation_alias=AliasChoices("evaluated", "judged"))
     metrics: dict[str, Spread] = Field(default_factory=dict)
+    pooled: Pooled | None = None
     classes: list[_Text] = Field(default_factory=list)
     broken_sets: list[_Text] = Field(default_factory=list)
     broken_alarms: list[_Text] = Field(default_factory=list)

@@ -111,3 +111,15 @@ def test_fine_tuning_starts_from_a_shorter_head_that_points_the_same_way() -> No
     torch.testing.assert_close(layer(train), probe.logits(train))
     probe.load_into(layer, start=True)
     torch.testing.assert_close(layer.weight.detach(), probe.start[0])
+
+
+def test_a_probe_is_the_same_in_the_directions_that_its_rows_have() -> None:
+    generator = np.random.default_rng(0)
+    train = torch.from_numpy(generator.normal(size=(12, 40)).astype(np.float32)) + 2
+    new = torch.from_numpy(generator.normal(size=(20, 40)).astype(np.float32)) + 2
+    targets = np.arange(12) % 3
+    directions = torch.linalg.qr(train.T)[0]
+    reduced = fit_probe(train @ directions, targets, width=40)
+    torch.testing.assert_close(
+        reduced.logits(new @ directions), fit_probe(train, targets).logits(new), rtol=1e-2, atol=1e-2
+    )

@@ -21,6 +21,7 @@ from linnaea.classifiers.contract import Classifier, OnEpoch, OnStep, TrainingSt
 from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.device import Device, choose_device, room_to_predict, room_to_train
+from linnaea.classifiers.finetune.frozen_features import FrozenFeatures
 from linnaea.classifiers.finetune.heads import logits_layer
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
@@ -153,6 +154,16 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     precision_ : "float32" or "bfloat16"
     network_ : Module
     preprocessing_ : Preprocessing
+
+    Examples
+    --------
+    >>> paths = sorted(Path("photos").glob("*/*.jpg"))
+    >>> names = [path.parent.name for path in paths]
+    >>> classifier = FineTuneClassifier("mobilenetv2", epochs=10, random_state=0).fit(paths, names)
+    >>> classifier.predict(["new.jpg"])
+    array(['rose'], dtype='<U4')
+    >>> classifier.predict_proba(["new.jpg"]).max()
+    0.93
     """
 
     takes_photographs: ClassVar[bool] = True
@@ -297,7 +308,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         """Let how far the training is be seen in the attributes that end in an underscore."""
         self.history_, self.chosen_epoch_ = trainer.progress.history, trainer.progress.kept_epoch
         self.plan_, self.probe_, self.kept_ = trainer.plan, trainer.probe, trainer.kept
-        self.least_seconds_, self._remembered = trainer.least_seconds, trainer.remembered
+        self.least_seconds_ = trainer.least_seconds
+        self._remembered, self._frozen = trainer.remembered, trainer.frozen
 
     def training_state(self) -> TrainingState:
         """Return what exact resume needs: named arrays, and plain JSON values.
@@ -313,7 +325,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is needed to predict: a classifier is pickled at about the size of its network."""
-        left_out = ("_trainer", "_remembered")
+        left_out = ("_trainer", "_remembered", "_frozen")
         return {name: value for name, value in super().__getstate__().items() if name not in left_out}
 
     def check_network(self) -> None:
@@ -443,6 +455,11 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         copy that was pickled or loaded.
         """
         return None if self.tta != "none" else self.__dict__.get("_remembered", {}).get(split)
+
+    @property
+    def frozen_features(self) -> FrozenFeatures | None:
+        """What the probe learned from, where there were few pictures, and fit made it; see refitting."""
+        return self.__dict__.get("_frozen")
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of pictures whose label is predicted; one that training did not have never is.

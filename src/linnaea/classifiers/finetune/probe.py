@@ -7,7 +7,7 @@ and 88.4 to 91.8 % for EfficientNet-Lite0), and it is linear, so that the probe 
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def fit_probe(
     weights: np.ndarray | None = None,
     validation: tuple[Tensor, np.ndarray] | None = None,
     strengths: tuple[float, ...] = STRENGTHS,
+    width: int | None = None,
     overwrite_features: bool = False,
 ) -> Probe:
     """Fit multinomial logistic regressions and keep the one with the best validation accuracy.
@@ -91,50 +92,96 @@ def fit_probe(
         Of the pictures.
     validation: (features (m, width), targets (m,)) or None
         On which the strength is chosen; None: DEFAULT_STRENGTH.
+    width: int or None
+        Of the features before they were reduced to the directions that these rows have; None: they were not.
+        In those directions alone, the same probe takes less to find.
     overwrite_features: bool
         Whether the features may be whitened in place: they are what takes memory here.
+    """
+    tried = strengths if validation is not None else (DEFAULT_STRENGTH,)
+    probes = regularization_path(
+        features,
+        targets,
+        seen=seen,
+        weights=weights,
+        strengths=tried,
+        width=width,
+        overwrite_features=overwrite_features,
+    )
+    if validation is None:
+        return probes[0]
+    return chosen_of(probes, [probe.logits(validation[0]) for probe in probes], validation[1])
+
+
+def regularization_path(
+    features: Tensor,
+    targets: np.ndarray,
+    *,
+    seen: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
+    width: int | None = None,
+    overwrite_features: bool = False,
+) -> list[Probe]:
+    """Return the probe of each strength, strong penalty to weak, none of them validated.
+
+    The arguments are those of fit_probe. Each regression goes on from the one before.
     """
     seen = np.arange(len(targets)) if seen is None else seen
     # The whitening counts views and not pictures: it needs only the directions in which they differ.
     rows, repeated = targets[seen], _weights_of_rows(seen, weights)
-    mean, whitener = whitening(features, rows, int(targets.max()) + 1)
+    mean, whitener = whitening(features, rows, int(targets.max()) + 1, width)
     whitened = _whitened(features, mean, whitener, features if overwrite_features else None)
-    best: Probe | None = None
+    probes: list[Probe] = []
     start: tuple[Tensor, Tensor] | None = None
-    tried = strengths if validation is not None else (DEFAULT_STRENGTH,)
     # C in scikit-learn multiplies the sum of the losses, here their mean.
     regression = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
     with warnings.catch_warnings():
         # A regression that is stopped early is a little more regular, and no worse as a baseline; and that
         # there are few pictures of each class is no fault of the targets.
         warnings.simplefilter("ignore", UserWarning)
-        for strength in (START_STRENGTH, *tried):
+        for strength in (START_STRENGTH, *strengths):
             regression.set_params(C=strength / len(rows))
             regression.fit(whitened.numpy(), rows, repeated)
             weight, bias = _weight_and_bias(regression)
-            train = _judged(whitened[: len(targets)], weight, bias, targets)
+            logits = nn.functional.linear(whitened[: len(targets)], weight.float(), bias.float())
+            train = inference.loss_and_accuracy(logits, torch.from_numpy(targets))
             # For raw features: w·A·(x - m) + b = (w·A)·x + (b - (w·A)·m), A being symmetric.
             weight = weight @ whitener
             folded = weight.float(), (bias - weight @ mean).float()
             if start is None:
                 start = folded
-                continue
-            val = None if validation is None else _judged(validation[0], *folded, validation[1])
-            probe = Probe(*folded, strength, train, val, start)
-            if best is None or _score(probe) > _score(best):
-                best = probe
-    assert best is not None
-    return best
+            else:
+                probes.append(Probe(*folded, strength, train, None, start))
+    return probes
 
 
-def whitening(features: Tensor, targets: np.ndarray, classes: int) -> tuple[Tensor, Tensor]:
+def chosen_of(probes: list[Probe], logits: list[Tensor], targets: np.ndarray) -> Probe:
+    """Return the probe with the highest accuracy, among equals the lowest loss; the first of those left.
+
+    logits: of each probe, (m, classes), for validation pictures; targets (m,): their class numbers.
+    """
+    numbers = torch.from_numpy(targets)
+    validated = [
+        replace(probe, val=inference.loss_and_accuracy(values, numbers))
+        for probe, values in zip(probes, logits, strict=True)
+    ]
+    return max(validated, key=_score)
+
+
+def whitening(
+    features: Tensor, targets: np.ndarray, classes: int, full_width: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return mean (width,) and matrix (width, width), float64: (features - mean) @ matrix is whitened.
 
     The matrix is T^(-1/2) with T = (1 - SHRINKAGE)·S + SHRINKAGE·tr(S)/width·I and S the covariance within
     the classes (regularised discriminant analysis: Friedman 1989, J. Am. Stat. Assoc. 84, 165), scaled so
     that whitened features have a mean square of one.
+
+    full_width: of the features before they were reduced to fewer directions, over which the means are taken.
     """
     number, width = features.shape
+    full_width = full_width or width
     groups = torch.from_numpy(targets)
     counts = torch.bincount(groups, minlength=classes).clamp(min=1)
     sums = torch.zeros((classes, width), dtype=torch.float64)
@@ -148,8 +195,8 @@ def whitening(features: Tensor, targets: np.ndarray, classes: int) -> tuple[Tens
         within.addmm_(rest.T, rest, alpha=1 / number)
     off = (means - mean) * (counts[:, None] / number).sqrt()
     total = within + off.T @ off
-    spread = float(within.trace()) / width
-    if spread <= 1e-12 * float(total.trace()) / width:
+    spread = float(within.trace()) / full_width
+    if spread <= 1e-12 * float(total.trace()) / full_width:
         # One picture a class in one view: nothing is known of the differences within a class.
         matrix = torch.eye(width, dtype=torch.float64)
     else:
@@ -157,7 +204,7 @@ def whitening(features: Tensor, targets: np.ndarray, classes: int) -> tuple[Tens
         values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * spread * identity)
         matrix = (vectors * values.rsqrt()) @ vectors.T
     # The mean square of the whitened features, tr(A·total·A)/width.
-    size = float((matrix @ total).mul_(matrix).sum() / width) ** 0.5
+    size = float((matrix @ total).mul_(matrix).sum() / full_width) ** 0.5
     return mean, matrix / (size or 1.0)
 
 
@@ -187,11 +234,7 @@ def _weight_and_bias(regression: Any) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def _judged(features: Tensor, weight: Tensor, bias: Tensor, targets: np.ndarray) -> tuple[float, float]:
-    logits = nn.functional.linear(features, weight.float(), bias.float())
-    return inference.loss_and_accuracy(logits, torch.from_numpy(targets))
-
-
 def _score(probe: Probe) -> tuple[float, float]:
-    loss, accuracy = probe.val if probe.val is not None else probe.train
+    assert probe.val is not None
+    loss, accuracy = probe.val
     return accuracy, -loss

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from linnaea.classifiers.finetune.heads import logits_layer, put_head
 from linnaea.classifiers.finetune.pictures import EvaluationBatches
 from linnaea.classifiers.finetune.probe import Probe
 from linnaea.errors import DataError
+
+# Of so few pictures the features are kept, to fit the probe again without them (see refitting): 20 MB.
+FEW = 1000
 
 
 class ValidationSet(NamedTuple):
@@ -44,6 +48,8 @@ class Trainer:
     probe: Probe or None
     remembered: dict of ndarray (n, width)
         What `network` makes of the pictures of "train" and "val" before its head, as long as it still does.
+    frozen: FrozenFeatures or None
+        What the probe learned from, of FEW pictures at most.
     on_step, on_epoch: callables or None
         Hear how far a stage is, and the record of each epoch.
     on_change: callable
@@ -70,6 +76,7 @@ class Trainer:
         self.plan: Plan | None = None
         self.probe: Probe | None = None
         self.remembered: dict[str, np.ndarray] = {}
+        self.frozen: FrozenFeatures | None = None
         self._budget: Budget | None = None
 
     def start(self, X: Any, started: float) -> None:
@@ -191,6 +198,8 @@ class Trainer:
         self.remembered = {"train": features.train[0].numpy().copy()}
         if features.val is not None:
             self.remembered["val"] = features.val.numpy().copy()
+        if len(self.train.targets) <= FEW:
+            self.frozen = replace(features, rows=features.rows.clone())
         if self.settings["probe"]:
             val_targets = None if self.validation is None else self.validation.targets
             self.probe = features.probe(
