@@ -174,6 +174,28 @@ def test_csv_quotes_what_a_file_name_may_hold(tmp_path):
     assert (tmp_path / "split.csv").read_text() == 'path,part\n"a,""b""\n.jpg",test\n'
 
 
+def test_a_run_has_its_predictions_as_a_table_and_shows_itself_in_a_notebook(tmp_path):
+    run = RunFolder.create(tmp_path / "a run")
+    with pytest.raises(RunError, match="has not evaluated its test set"):
+        run.predictions  # noqa: B018 (the look-up is the test)
+    header = ["path", "true", "predicted", "007", "NA"]
+    run.write_csv(
+        "predictions.csv", header, [dict(zip(header, ["a.jpg", "NA", "007", 0.75, 0.25], strict=True))]
+    )
+    table = run.predictions
+    assert table.columns.tolist() == header
+    assert table.iloc[0].tolist() == ["a.jpg", "NA", "007", 0.75, 0.25]
+    run.write_json("metrics.json", {"accuracy": {"value": 0.5, "low": 0.1, "high": 0.9, "pictures": 2}})
+    run.write_text("report.html", "")
+    run.update_info(state="finished")
+    shown = run._repr_html_()
+    assert "<b>50.0 %</b> of 2 test pictures right (95 % interval: 10.0 % to 90.0 %)" in shown
+    assert 'a%20run/report.html">report</a>' in shown
+    (run.path / "predictions.csv").write_text("path,true,predicted\n")
+    with pytest.raises(RunError, match=r"predictions\.csv"):
+        run.predictions  # noqa: B018
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "mistakes", "cells", "history.jsonl"])
 def test_a_link_in_a_run_leads_nothing_out_of_it(tmp_path, name):
     run = finished_run(tmp_path / "run")

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -10,7 +11,8 @@ import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from linnaea import files, reading
 from linnaea.errors import LinnaeaError, RunError
@@ -24,7 +26,10 @@ from linnaea.runs.schema import (
     check_metrics,
     read_info,
 )
-from linnaea.text import command, elsewhere, option
+from linnaea.text import command, elsewhere, option, percent
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 LOCK = "run.lock"
 """Stands in a run folder while it is written; see guard.py."""
@@ -75,6 +80,36 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of a run: what became of it, its accuracy, and the way to its page."""
+        accuracy = self.metrics().get("accuracy", {})
+        words = [html.escape(str(self.path)), html.escape(self.info.state or "not begun")]
+        if accuracy:
+            between = f"{percent(accuracy['low'])} to {percent(accuracy['high'])}"
+            tested = f"{accuracy['pictures']:,} test pictures"
+            words.append(f"<b>{percent(accuracy['value'])}</b> of {tested} right (95 % interval: {between})")
+        page = self.path / "report.html"
+        if page.is_file():
+            words.append(f'<a href="{html.escape(quote(page.as_posix()))}">report</a>')
+        return f"<p>{' · '.join(words)}</p>"
+
+    @property
+    def predictions(self) -> "DataFrame":
+        """The table of the test set: path, true and predicted class, a probability for each class.
+
+        Raises RunError where the test set was not evaluated, or the table was edited since.
+        """
+        import pandas
+
+        file = self.path / "predictions.csv"
+        self.refuse_changed(file.name)
+        if not file.exists():
+            again = command("linnaea", "evaluate", self.path)
+            raise RunError(f"{self.path} has not evaluated its test set.", f"Run: {again}.")
+        # A class may be called "NA", or 007.
+        names = {"path": str, "true": str, "predicted": str}
+        return pandas.read_csv(file, dtype=names, keep_default_na=False)
 
     def __fspath__(self) -> str:
         """Return the path: what linnaea.train returns may be given to linnaea.load, predict and compare."""

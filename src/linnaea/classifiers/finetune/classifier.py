@@ -154,6 +154,16 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     precision_ : "float32" or "bfloat16"
     network_ : Module
     preprocessing_ : Preprocessing
+
+    Examples
+    --------
+    >>> paths = sorted(Path("photos").glob("*/*.jpg"))
+    >>> names = [path.parent.name for path in paths]
+    >>> classifier = FineTuneClassifier("mobilenetv2", epochs=10, random_state=0).fit(paths, names)
+    >>> classifier.predict(["new.jpg"])
+    array(['rose'], dtype='<U4')
+    >>> classifier.predict_proba(["new.jpg"]).max()
+    0.93
     """
 
     takes_photographs: ClassVar[bool] = True
