@@ -42,7 +42,7 @@ def test_a_pattern_keeps_plants_together_and_the_split_is_used_again(photos, tmp
     assert info["data"]["protocol"].endswith(f", as in {first}")
     assert info["leaks"] == {"pictures": [], "n": 0, "validation": 0}
     assert info["test_reuse"]["earlier"] == 1
-    assert "Other runs were evaluated once on this test set before" in capsys.readouterr().err
+    assert "Caution   Other runs evaluated this test set once before." in capsys.readouterr().err
 
 
 def test_a_split_whose_pictures_changed_is_refused_before_anything_is_written(photos, tmp_path, capsys):

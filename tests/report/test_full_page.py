@@ -304,7 +304,8 @@ def test_probabilities_are_judged_as_metrics_json_has_them(full):
 
 
 def test_the_learning_curve_says_what_more_pictures_would_buy(full):
-    _, _, _, words = full
+    _, _, html, words = full
+    assert '<a href="#learning-curve">The learning curve</a>' in html
     assert (
         "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. If "
         "the error continues to fall as it has, twice as many pictures would give about 95.0 %, 5.0 points "

@@ -138,12 +138,9 @@ def _print_scenes(study: Study, scene_pictures: int, scenes: int) -> None:
 
 
 def count_evaluation(run: RunFolder, study: Study) -> None:
-    """Count that the test set was opened, and print how often it was before, by this run and by others."""
+    """Count that the test set was opened; that it was before is a caveat, printed with the result."""
     from linnaea.report import sentences
 
     reuse = test_reuse.count(run, [study.scan.hashes[row] for row in study.rows("test")])
-    before = sentences.openings(reuse)
-    own = f"This run was evaluated {before}, and then trained on: its score may be optimistic."
-    others = sentences.earlier_evaluations(reuse) if reuse.earlier != 0 else ""
-    if before or others:
-        terminal.print_line("Reuse", *filter(None, (before and own, others)))
+    if reuse.earlier is None:
+        terminal.print_line("Reuse", sentences.earlier_evaluations(reuse))

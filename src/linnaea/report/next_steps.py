@@ -130,13 +130,13 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
         low, high = (gain if end is None else end - now for end in (ahead.low, ahead.high))
     if not tells(low, high):
         words = "The learning curve rests on too few pictures to tell whether more would help."
-        return [Advice(words, link="The learning curve", to="growth")]
+        return [Advice(words, link="The learning curve", to="learning-curve")]
     if gain < LEAST_GAIN:
-        return [Advice("More pictures would hardly help.", link="The learning curve", to="growth")]
+        return [Advice("More pictures would hardly help.", link="The learning curve", to="learning-curve")]
     gaining = [each.name for each in ahead.classes if each.then > each.now]
     most = f", above all of {formatting.listed(gaining, MOST_NAMED)}" if gaining else ""
     words = f"Twice as many training pictures would bring about {100 * gain:.1f} points{most}."
-    return [Advice(words, link="The learning curve", to="growth")]
+    return [Advice(words, link="The learning curve", to="learning-curve")]
 
 
 def _distrust(facts: RunFacts) -> list[Advice]:
