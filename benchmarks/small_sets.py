@@ -6,7 +6,7 @@ pictures that a network did not learn from are the world that it meets. Validati
 pictures are drawn from it (with replacement, so that what is true of the world is known), and choose the
 strength of the probe, then the temperature and the rest as a run does. Needs the shared data (LINNAEA_SHARED
 or ../shared). FEATURES is a folder that keeps the features, which makes a second run fast; DRAWS the number
-of trainings of each kind (20), each with five validation sets of each size.
+of trainings of each kind (8), each with five validation sets of each size.
 """
 
 import os
@@ -30,7 +30,7 @@ from linnaea.evaluation.predictions import Predictions
 
 SHARED = Path(os.environ.get("LINNAEA_SHARED", "../shared"))
 FEATURES = Path(os.environ.get("FEATURES", Path(tempfile.gettempdir()) / "linnaea-small-sets"))
-DRAWS, SETS = int(os.environ.get("DRAWS", "20")), 5
+DRAWS, SETS = int(os.environ.get("DRAWS", "8")), 5
 VALIDATION = (10, 20, 30, 60, 100, 300, 1000)
 # Name → source below the shared data, pictures a class that may be learned from, classes of a draw (None:
 # all), pictures a class that are learned from.

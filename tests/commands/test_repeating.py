@@ -335,7 +335,7 @@ def test_runs_tested_on_other_pictures_are_compared_only_when_asked(repeats, tmp
     assert "--common" in told
     assert not page.exists()
     assert main(["compare", *pair, "--common"]) == 0
-    assert "that both were tested on" in page.read_text()
+    assert "that all of these runs were tested on" in page.read_text()
 
 
 @pytest.mark.parametrize(
