@@ -70,7 +70,11 @@ def test_json_writes_a_page_only_where_it_is_asked_for(copied, capsys, tmp_path)
 
 def test_train_checks_quietly_and_keeps_what_it_found(copied, capsys, tmp_path):
     assert main(["train", "bars", "--hidden", "4", "--epochs", "1", "--size", "12", "--out", "run"]) == 0
-    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("Check"))
+    said = capsys.readouterr().err
+    line = next(line for line in said.splitlines() if line.startswith("Check"))
+    assert "2 pictures stand under several labels, byte for byte, such as bar 0/01.png" in " ".join(
+        said.split()
+    )
     assert line.split() == [
         "Check",
         "1",

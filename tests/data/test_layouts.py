@@ -258,6 +258,61 @@ def test_a_set_in_a_set_is_refused_and_a_class_called_train_in_every_set_is_read
     assert open_dataset(trains).class_names == ("bus", "train")
 
 
+def test_one_folder_of_folders_beside_others_without_is_refused(make_folder):
+    for inside, beside in (("images", ("masks",)), ("labeled", ("unlabeled",)), ("cam1", ("cam2", "cam3"))):
+        root = make_folder({**filled(inside), **dict.fromkeys(beside, 3)}, name=inside)
+        told = refusal(root)
+        assert f"{inside} holds folders (cat and dog), and {' and '.join(beside)} beside it" in told
+        assert f"pass --layout folder/class, which leaves {' and '.join(beside)} out" in told
+        assert open_dataset(root, layout="folder/class").class_names == KINDS
+        assert open_dataset(root, layout="class").class_names == tuple(sorted((inside, *beside)))
+
+
+def test_a_folder_in_a_class_that_is_called_like_another_is_refused(make_folder):
+    misplaced = make_folder({"cat": 3, "cat/dog": 2, "dog": 3}, name="misplaced")
+    told = refusal(misplaced)
+    assert "cat/dog is called like a class (dog), and the pictures there would be of cat." in told
+    assert open_dataset(misplaced, layout="class").class_names == KINDS
+    backup = make_folder({"cat": 3, "dog": 3, **filled("photos")}, name="backup")
+    assert "photos/cat and photos/dog are called like classes (cat and dog)" in refusal(backup)
+    in_sets = make_folder({**filled("train", "test"), "train/cat/dog": 1}, name="sets")
+    assert "train/cat/dog is called like a class (dog)" in refusal(in_sets)
+
+
+def test_sites_that_lack_some_classes_each_are_refused_too(make_folder):
+    sites = {"north": "cat dog bird", "south": "bird cow horse", "west": "horse fox cat"}
+    root = make_folder({f"{site}/{name}": 2 for site, names in sites.items() for name in names.split()})
+    assert "north, south and west hold" in refusal(root)
+    classes = open_dataset(root, layout="folder/class").class_names
+    assert classes == ("bird", "cat", "cow", "dog", "fox", "horse")
+    spelled = make_folder({"one/cats": 2, "one/dogs": 2, "two/Cat": 2, "two/Dog": 2}, name="spelled")
+    assert "one and two hold" in refusal(spelled)
+
+
+def test_sets_in_another_language_are_offered_as_sets(make_folder):
+    told = refusal(make_folder(filled("entrenamiento", "validacion", "prueba")))
+    assert "If entrenamiento, prueba and validacion are sets, call them train, val and test." in told
+
+
+def test_the_layout_that_is_named_passes_the_folder_in_between(make_folder):
+    root = make_folder({**filled("seg_train/seg_train", "seg_test/seg_test"), "seg_pred/seg_pred": 4})
+    assert "pass --layout split/folder/class, which leaves seg_pred out" in refusal(root)
+    dataset = open_dataset(root, layout="split/folder/class")
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"test": 4, "train": 4})
+
+
+def test_folders_inside_the_classes_of_sets_and_the_deepest_are_named(make_folder):
+    inside = ("animals/cat", "animals/dog", "birds/hen", "birds/owl")
+    assert open_dataset(make_folder(filled("train", "test", inside=inside))).notes == (
+        "The classes are animals and birds; the folders inside (cat, dog, hen and 1 more) are not told "
+        "apart. If they are the classes: layout='split/folder/class'.",
+    )
+    months = ("2019/05/cat", "2019/06/dog", "2020/01/hen", "2020/07/owl")
+    (note,) = open_dataset(make_folder(dict.fromkeys(months, 2), name="years")).notes
+    assert "(cat, dog, hen and 1 more)" in note
+    assert note.endswith("If they are the classes: layout='folder/folder/class'.")
+
+
 def test_folders_inside_classes_are_told_not_to_be_classes(make_folder):
     root = make_folder({"bird/robin": 2, "bird/wren": 2, "fish/cod": 2, "fish/eel": 2})
     assert open_dataset(root).notes == (

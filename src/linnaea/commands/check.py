@@ -126,9 +126,16 @@ def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem
     """Write check.json and check.html into a run, and print their content in one line."""
     from linnaea.data.problems import TOLD
     from linnaea.report.checking import build_check, verdict
+    from linnaea.text import counted, listed
 
     run.write_json("check.json", {"problems": [problem.as_dict() for problem in problems]})
     page = build_check(dataset, problems, run.path / "check.html")
     summary = verdict(problems).rstrip(".")
     shown = f"{summary} · {terminal.shown_path(page)}" if problems else summary
-    terminal.print_line("Check", shown, *(found.message for found in problems if found.kind in TOLD))
+    loud = [found.message for found in problems if found.kind in TOLD]
+    twice = [found for found in problems if found.kind == "exact_duplicate_across_classes"]
+    if twice:
+        # Each of them is learned as two things: a folder that was copied, as a rule.
+        number = counted(sum(len(found.paths) for found in twice), "picture")
+        loud.append(f"{number} stand under several labels, byte for byte, such as {listed(twice[0].paths)}.")
+    terminal.print_line("Check", shown, *loud)

@@ -285,17 +285,28 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
     """Return a note on folders with names of their own that were found to be no classes."""
     if asked != AUTO:
         return []
-    if layout[0] == SPLIT and FOLDER in layout:
-        return ["The classes are the folders inside the one folder that each set holds."]
-    outer = shape.below.get("", [])
-    inner = shape.names(outer)
-    if layout == (CLASS,) and len(inner) > 1 and all(shape.is_outer([top]) for top in outer):
-        names = plural(len(inner), "folder", "folders")
-        return [
-            f"The classes are {listed(outer, 3, last=' and ')}; the {names} inside ({listed(inner, 3)}) are "
-            f"not told apart. If they are the classes: {option('layout', 'folder/class')}."
-        ]
-    return []
+    if SPLIT in layout[1:]:
+        return []
+    notes = []
+    if FOLDER in layout:
+        notes.append("The classes are the folders inside the one folder that each set holds.")
+    outer = shape.at(len(layout))
+    inner = [below for folder in outer for below in shape.below.get(folder, ())]
+    names = shape.names(outer)
+    if len(names) < 2 or not shape.is_outer(outer):
+        return notes
+    # The deepest folders that hold all pictures are what is most likely meant.
+    deeper: Layout = (*layout[:-1], FOLDER, CLASS)
+    while inner and all(shape.is_outer([folder]) for folder in inner):
+        names, deeper = shape.names(inner), (*deeper[:-1], FOLDER, CLASS)
+        inner = [below for folder in inner for below in shape.below.get(folder, ())]
+    classes = listed(sorted({folder.rpartition("/")[2] for folder in outer}), 3, last=" and ")
+    return [
+        *notes,
+        f"The classes are {classes}; the {plural(len(names), 'folder', 'folders')} inside "
+        f"({listed(names, 3)}) are not told apart. If they are the classes: "
+        f"{option('layout', '/'.join(deeper))}.",
+    ]
 
 
 def _notes(tree: Tree, meaning: _Meaning, empty: tuple[str, ...], without: list[str]) -> list[str]:

@@ -33,8 +33,9 @@ _AFFIXES = {
     *("pictures", "picture", "pics", "photos", "photo", "samples", "sample", "files", "the", "my"),
 }
 _GLUED = re.compile(rf"\b({'|'.join(SPLIT_NAMES)})({'|'.join(sorted(_AFFIXES))})\b")
-# Half of the folders, and more than half of what lies in them, are alike: no accident.
+# Half of the folders, and half of what lies in them, are alike: no accident.
 _ALIKE = 0.5
+_MOST_SETS = 4  # more folders than this that hold the same are no sets of another language
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,13 @@ class Shape:
         """Return the names of the filled folders in these folders, each once."""
         return sorted({_name(inner) for folder in folders for inner in self.below.get(folder, ())})
 
+    def at(self, depth: int) -> list[str]:
+        """Return the filled folders so many levels below the root."""
+        level = [""]
+        for _ in range(depth):
+            level = [inner for folder in level for inner in self.below.get(folder, ())]
+        return level
+
     def is_outer(self, folders: Iterable[str]) -> bool:
         """Tell folders whose pictures lie for the most part in folders of their own."""
         folders = list(folders)
@@ -122,6 +130,11 @@ class Shape:
 
 def _name(folder: str) -> str:
     return folder.rpartition("/")[2]
+
+
+def _plain(name: str) -> str:
+    """Return a name as names of classes are compared: cats and Cat are one."""
+    return name.casefold().rstrip("s")
 
 
 def find_layout(source: str, shape: Shape) -> Layout:
@@ -155,8 +168,8 @@ class _Reading:
             return inner
         self._refuse_called_like_sets()
         by_name = {top: [top] for top in self.tops}
-        self._refuse_same_folders((), by_name)
         self._refuse_sets_inside()
+        self._refuse_doubtful_classes((), by_name)
         return (CLASS,)
 
     def _of_sets(self) -> Layout:
@@ -177,17 +190,28 @@ class _Reading:
         flat = [top for top in self.tops if not self.shape.below.get(top)]
         if flat:
             self._refuse_flat_sets(flat)
-        prefix: Layout = (SPLIT,)
-        level = list(self.tops)
-        while self._is_wrapped(level):
-            prefix, level = (*prefix, FOLDER), [self.shape.below[folder][0] for folder in level]
+        prefix, level = self._unwrapped(self.tops)
         by_name: dict[str, list[str]] = defaultdict(list)
         for folder in level:
             for inner in self.shape.below.get(folder, ()):
                 by_name[_name(inner)].append(inner)
         self._refuse_sets_again(by_name)
-        self._refuse_same_folders(prefix, by_name)
+        self._refuse_doubtful_classes(prefix, by_name)
         return (*prefix, CLASS)
+
+    def _refuse_doubtful_classes(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where what would be a class may be something else; by_name: their folders."""
+        self._refuse_same_folders(prefix, by_name)
+        self._refuse_classes_inside(prefix, by_name)
+        self._refuse_one_outside(prefix, by_name)
+
+    def _unwrapped(self, sets: Sequence[str]) -> tuple[Layout, list[str]]:
+        """Return the levels down to the folders that hold the classes of these sets, and those folders."""
+        prefix: Layout = (SPLIT,)
+        level = list(sets)
+        while self._is_wrapped(level):
+            prefix, level = (*prefix, FOLDER), [self.shape.below[folder][0] for folder in level]
+        return prefix, level
 
     def _is_wrapped(self, level: list[str]) -> bool:
         """Tell folders that hold one folder each, which holds all the others: train/images/rose."""
@@ -267,7 +291,8 @@ class _Reading:
         message = f"{self.source} contains {names}, called like {is_set}{beside}."
         as_classes = f"if every folder is a class, pass {option('layout', CLASS)}"
         if others and any(self.shape.below.get(top) for top in like):
-            of_sets = option("layout", "split/class")
+            prefix, _ = self._unwrapped([top for top in like if self.shape.below.get(top)])
+            of_sets = option("layout", "/".join((*prefix, CLASS)))
             cure = f"If {names} {are} {is_set}, pass {of_sets}"
             if left_out := [top for top in others if set_name(top) is None]:
                 cure += f", which leaves {listed(left_out, 5, last=' and ')} out"
@@ -280,14 +305,15 @@ class _Reading:
     def _refuse_same_folders(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
         """Raise DataError where most classes would hold the same folders, which may be the classes."""
         inner = {
-            name: {inner.casefold() for inner in self.shape.names(folders)}
+            name: {_plain(inner) for inner in self.shape.names(folders)}
             for name, folders in by_name.items()
             if self.shape.is_outer(folders)
         }
-        every = set().union(*inner.values())
-        if len(inner) < 2 or len(every) < 2 or len(inner) < _ALIKE * len(by_name):
+        held = Counter(name for names in inner.values() for name in names)
+        if len(inner) < 2 or len(held) < 2 or len(inner) < _ALIKE * len(by_name):
             return
-        if sum(len(names) for names in inner.values()) <= _ALIKE * len(every) * len(inner):
+        # Sites may lack some of the classes each: half of the names in several folders is no accident.
+        if sum(number > 1 for number in held.values()) < max(2, _ALIKE * len(held)):
             return
         outside = listed(sorted(inner), 5, last=" and ")
         folders = [folder for name in inner for folder in by_name[name]]
@@ -299,6 +325,8 @@ class _Reading:
             f"{option('layout', deeper)}, and {option('group_column', FOLDER)} to keep each of "
             f"{outside} in one set."
         )
+        if not prefix and len(inner) <= _MOST_SETS:
+            cure += f" If {outside} are sets, call them train, val and test."
         inmost = [below for folder in folders for below in self.shape.below.get(folder, ())]
         if self.shape.is_outer(inmost):
             cure += f" What lies in those is {option('layout', '/'.join((*prefix, FOLDER, FOLDER, CLASS)))}."
@@ -306,6 +334,49 @@ class _Reading:
             f"{self.source} contains folders that hold the same folders: {outside} hold {inside}; either may "
             "be the classes.",
             cure,
+        )
+
+    def _refuse_classes_inside(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where a folder in a class is called like another: whose pictures are those?"""
+        known = {name.casefold(): name for name in by_name}
+        inside = [
+            below
+            for name, folders in by_name.items()
+            for folder in folders
+            for below in self.shape.below.get(folder, ())
+            if _name(below).casefold() in known and _name(below).casefold() != name.casefold()
+        ]
+        if not inside:
+            return
+        names = listed(inside, 5, last=" and ")
+        classes = listed(sorted({known[_name(below).casefold()] for below in inside}), 5, last=" and ")
+        are, like = plural(len(inside), "is", "are"), plural(len(inside), "a class", "classes")
+        around = listed(sorted({_name(parent(below)) for below in inside}), 5, last=" and ")
+        raise DataError(
+            f"{self.source}: {names} {are} called like {like} ({classes}), and the pictures there would be "
+            f"of {around}.",
+            f"Move them to {classes}, or away; if they are of {around}, pass "
+            f"{option('layout', '/'.join((*prefix, CLASS)))}.",
+        )
+
+    def _refuse_one_outside(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where one folder alone holds folders: images/{cat,dog} beside masks/."""
+        outer = [name for name, folders in by_name.items() if self.shape.is_outer(folders)]
+        if len(outer) != 1 or len(by_name) < 2:
+            return
+        holder = outer[0]
+        inner = self.shape.names(by_name[holder])
+        if len(inner) < 2:
+            return
+        names, beside = listed(inner, 5, last=" and "), [name for name in by_name if name != holder]
+        others = listed(beside, 5, last=" and ")
+        deeper = option("layout", "/".join((*prefix, FOLDER, CLASS)))
+        have = plural(len(beside), "has", "have")
+        raise DataError(
+            f"{self.source}: {holder} holds folders ({names}), and {others} beside it {have} none; either "
+            "may be the classes.",
+            f"If {names} are the classes, pass {deeper}, which leaves {others} out; if {holder} and "
+            f"{others} are, pass {option('layout', '/'.join((*prefix, CLASS)))}.",
         )
 
     def _refuse_sets_inside(self) -> None:

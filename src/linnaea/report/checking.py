@@ -41,8 +41,7 @@ WHAT_TO_DO = {
     "similar_names": "Give them one name if they are one class.",
     "same_scene": (
         "Nothing, if the network will see the same scenes in use: on one background something comes, goes or "
-        "is another one. To know how it does in new scenes, keep each in one set, by a column "
-        "(--group-column) or a pattern on the path (--group-pattern)."
+        "is another one, and these are no copies."
     ),
     "missing_from_split": "Move pictures of the class into that set, or let Linnaea draw the split.",
     "empty_class": "Add pictures, or remove the class.",

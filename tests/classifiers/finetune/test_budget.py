@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from linnaea.classifiers.finetune import budget, learning_curve, speed
+from linnaea.classifiers.finetune import budget, speed
 from linnaea.classifiers.finetune.backbones import build_backbone
 from linnaea.classifiers.finetune.budget import Budget, Plan, Work, plan
 from linnaea.errors import SettingError
@@ -251,9 +250,6 @@ def test_a_plan_is_made_after_the_first_view_and_carried_out(
     assert [each for each in heard if each[0] == "probe"][-1] == ("probe", done, done)
     # Never below the probe.
     assert tuned.score(*val_part) >= tuned.history_[0].val_accuracy
-    # The probe on growing training sets is made of the same views: its last is the one that fit made.
-    (curve,) = learning_curve.probes(tuned, *X_y, *val_part, [np.arange(300)])
-    np.testing.assert_allclose(curve, tuned.probe_proba(val_part[0]), atol=1e-4)
 
 
 def test_that_there_is_no_time_for_anything_is_known_at_the_first_step(
