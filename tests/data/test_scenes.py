@@ -163,6 +163,30 @@ def test_copies_of_one_frame_are_found_among_the_frames():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("empty", [True, False])
+@pytest.mark.parametrize("times", [2, 4])
+def test_several_copies_of_one_frame_are_copies_and_not_the_scenes_background(times, empty):
+    images, labels = frames(0.25, "flower.jpg", 12)
+    if not empty:
+        images, labels = images[12:], labels[12:]
+    originals = range(len(images) - 3, len(images))
+    changes = (
+        lambda image: recompressed(image, 40),
+        lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda image: recompressed(image, 75),
+        lambda image: image.resize((image.width // 2, image.height // 2)),
+    )
+    planted = [(row, change) for row in originals for change in changes[:times]]
+    images += [change(images[row]) for row, change in planted]
+    dataset, copies, _, problems = found(images, labels + ["animal"] * len(planted))
+    assert copies[len(labels) :].tolist() == [copies[row] for row, _ in planted]
+    # All other frames are pictures of their own.
+    assert len(set(copies.tolist())) == len(labels)
+    assert sum(problem.kind == "near_duplicate" for problem in problems) == len(originals)
+    groups = find_groups(dataset, copies=copies)
+    assert not len(make_split(dataset, "0.7", validation=0.1, groups=groups).leaks(groups.ids)["test"])
+
+
 def test_a_caption_makes_no_other_picture_unless_the_data_show_scenes():
     plain = photograph("china.jpg")
     captioned = plain.copy()

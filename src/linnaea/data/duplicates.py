@@ -49,7 +49,7 @@ _MOST_IN_A_SCENE = 5
 # taken for frames from so many different pictures on …
 _MANY = 5
 _LARGE = 0.2  # … if they are more than this share of all pictures, a whole class, or several classes
-_SOME = 3  # … or from so many on, if so many different pictures in all are known of the scene
+_SOME = 3  # … or from so many on, if a scene shows nothing else as often, and so many different pictures
 MOST_WITH_VIEWS = 40_000
 """Up to so many pictures crops are looked for: every view is compared with every picture, in some 20 s."""
 _BLOCK = 4_000_000  # distances held at a time: 32 MB as uint64
@@ -154,7 +154,7 @@ def find_copies(
         near[rows], scene[rows] = (np.array(rows)[firsts] for firsts in near_copies(views, thumbnails))
     scenes = joined(len(dataset), [exact, scene])
     near = _captioned(dataset, near, scene, joined(len(dataset), [exact, near]), scenes)
-    frames = _frames(dataset, hashes, joined(len(dataset), [exact, near]), scenes)
+    frames = _frames(dataset, hashes, small, joined(len(dataset), [exact, near]), scenes)
     near[frames] = frames
     copies = joined(len(dataset), [exact, near])
     problems = [problem for group in _together(copies) for problem in _copy_problems(dataset, hashes, group)]
@@ -196,28 +196,50 @@ def _captioned(
     return near
 
 
-def _frames(dataset: Dataset, hashes: Sequence[str], copies: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+def _frames(
+    dataset: Dataset,
+    hashes: Sequence[str],
+    small: Mapping[int, tuple[np.ndarray, np.ndarray]],
+    copies: np.ndarray,
+    scenes: np.ndarray,
+) -> np.ndarray:
     """Return the rows of near copies that are frames of one scene, so many are they or so different is it.
 
     What fills a class or a good part of the data set, or stands in several classes time and again, is how
-    the pictures were taken: one background, in which nothing could be seen to change.
+    the pictures were taken: one background, in which nothing could be seen to change. Elsewhere a scene's
+    background is what it shows most often; pictures with the same thing in front of it are copies.
     """
     # How many different pictures are known of a scene.
     kinds = {int(scenes[group[0]]): len(np.unique(copies[group])) for group in _together(scenes)}
     pictures = len(set(filter(None, hashes)))
     in_class = Counter(dataset.labels.tolist())
-    frames: list[int] = []
+    of_scene: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
     for group in _together(copies):
-        different = len({hashes[row] for row in group})
-        of_class = Counter(dataset.labels[group].tolist())
-        many = different >= _MANY and (
-            different > _LARGE * pictures
-            or any(of_class[name] == in_class[name] for name in of_class)
-            or sum(number >= _SOME for number in of_class.values()) > 1
-        )
-        if many or (different >= _SOME and kinds[int(scenes[group[0]])] >= _SOME):
-            frames += group
+        of_scene[int(scenes[group[0]])].append((len({hashes[row] for row in group}), group))
+    frames: list[int] = []
+    for scene, groups in of_scene.items():
+        groups.sort(key=lambda one: -one[0])
+        most, background = groups[0]
+        # Of two that are seen equally often, neither is the background.
+        clear = all(different < most for different, _ in groups[1:])
+        for different, group in groups:
+            if different < _SOME:
+                break
+            of_class = Counter(dataset.labels[group].tolist())
+            many = different >= _MANY and (
+                (clear and group is background and different > _LARGE * pictures)
+                or any(of_class[name] == in_class[name] for name in of_class)
+                or sum(number >= _SOME for number in of_class.values()) > 1
+            )
+            if many or (clear and kinds[scene] >= _SOME and _one_picture(small, group, background)):
+                frames += group
     return np.array(frames, dtype=np.int64)
+
+
+def _one_picture(
+    small: Mapping[int, tuple[np.ndarray, np.ndarray]], first: list[int], second: list[int]
+) -> bool:
+    return first is second or change(align(small[first[0]][1], small[second[0]][1])) < _CHANGED
 
 
 def _scene_problem(dataset: Dataset, rows: list[int]) -> Problem:
