@@ -137,7 +137,7 @@ def test_pictures_that_cannot_be_read_have_their_row_and_one_sentence(trained, n
         (["--list", "none.txt"], 1, "none.txt could not be read (No such file or directory)."),
         (["--list", "new"], 1, "new is a folder, not a list. Leave --list out."),
         (["--list", "new/bar 0/00.png"], 2, "new/bar 0/00.png is a picture, not a list."),
-        (["--list", "no_path.csv"], 1, "no_path.csv has no column 'path' in its first line (file,label)."),
+        (["--list", "no_path.csv"], 1, "no_path.csv has no column 'path' in its first line (name,label)."),
         (["--list", "no_list.txt"], 1, "no_list.txt is not a list of names, one a line."),
         (["new", "--device", "cpu"], 2, "The model mlp has no setting device. Leave --device out."),
     ],
@@ -146,7 +146,7 @@ def test_what_names_no_picture_is_refused_in_a_sentence(
     trained, new, tmp_path, capsys, words, code, sentence
 ):
     (tmp_path / "names.txt").write_text("a.png")
-    (tmp_path / "no_path.csv").write_text("file,label\na.png,rose\n")
+    (tmp_path / "no_path.csv").write_text("name,label\na.png,rose\n")
     (tmp_path / "no_list.txt").write_text("x" * 2_000_000)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.nef").write_text("")

@@ -60,8 +60,8 @@ def test_every_fault_is_told_at_once(pictures):
 
 
 def test_missing_columns_are_all_named(pictures):
-    assert refusal(write(pictures, "file,class\nfiles/0.png,rose\n")).startswith(
-        f"{pictures}/labels.csv has no column 'path' and no column 'label'; its columns are: file, class. "
+    assert refusal(write(pictures, "name,kind\nrose 0,rose\n")).startswith(
+        f"{pictures}/labels.csv has no column 'path' and no column 'label'; its columns are: name, kind. "
     )
     assert "its columns are: none" in refusal(write(pictures, ""))
 

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 from linnaea import reading
 from linnaea.data import folders
 from linnaea.data.decoding import SUFFIXES
+from linnaea.data.tables import column_names, told_separator
 from linnaea.data.tree import Tree, walk
 from linnaea.errors import DataError, UsageError, printable
 from linnaea.text import option
@@ -215,7 +216,10 @@ class _List:
     def _named(self, file: BinaryIO) -> Iterator[Named]:
         lines = _lines(file, self._name)
         first = next(lines, "")
-        columns = _columns(first)
+        told = told_separator(first)
+        if told:
+            first = next(lines, "")
+        columns = _columns(first, told, self._name)
         if columns is None and _ending(self._name) in {".csv", ".tsv"}:
             raise DataError(
                 f"{self._name} has no column 'path' in its first line ({printable(first[:100])}).",
@@ -242,14 +246,17 @@ class _List:
             raise DataError(f"{self._name} is not CSV ({error}).", "Correct it.") from error
 
 
-def _columns(first: str) -> tuple[str, tuple[int, int | None]] | None:
+def _columns(first: str, told: str | None, name: str) -> tuple[str, tuple[int, int | None]] | None:
     """Return the separator of a table, and which of its columns are path and label; None for a plain list.
 
-    first: its first line
+    first: the line with the columns' names, told: the separator that a line before it names
+    name: what the list is called
+
+    Raises DataError where two columns may be the path, or the label.
     """
-    separator = max(",;\t", key=first.count)
+    separator = told or max(",;\t", key=first.count)
     try:
-        names = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
+        names = column_names(next(csv.reader([first], delimiter=separator), []), name)
     except csv.Error:
         return None
     if "path" not in names:

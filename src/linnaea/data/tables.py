@@ -4,26 +4,27 @@ import csv
 import io
 import os
 import posixpath
+import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from linnaea import reading
 from linnaea.data.dataset import Dataset, with_test_set
-from linnaea.data.layouts import as_sets, set_name
+from linnaea.data.decoding import SUFFIXES
+from linnaea.data.layouts import as_sets
+from linnaea.data.split_column import SPLIT, find_split, set_of
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 
 COLUMNS = ("path", "label")
-SPLIT = ("split", "part")
-"""The column that says which set a picture belongs to, whatever its values; the second name is that of older
-tables."""
-
-SETS = ("set", "subset", "partition", "phase", "usage")
-"""Columns that say it where any of their values is the name of a set: a set may be a series as well."""
+_ALSO = {
+    "path": ("filename", "filepath", "filepaths", "file", "image", "imagepath"),
+    "label": ("labels", "class"),
+}
+# What other programs call these columns (Hugging Face: file_name), without signs.
 
 _CURE = "The first line must name the columns: path,label or path,label,split."
 _SAMPLE = 50  # paths that tell from which folder all start
@@ -36,14 +37,14 @@ def open_table(path: Path, source: str) -> Dataset:
     """Return the pictures that a CSV file lists.
 
     Paths start from the file's folder, the working directory or a folder above the file (_root). Comma,
-    semicolon and tab separate columns; the first line names them. The column that holds the names of sets
-    (_split_column) is the split, or else such folders are (_sets_of_folders); other columns are kept to group
-    by. An empty split means that a picture belongs to no set, which the notes count.
+    semicolon and tab separate columns; the first line names them. The columns that say in which set a picture
+    is (find_split) are the split, or else such folders are (_sets_of_folders); others are kept to group by.
+    An empty split means that a picture belongs to no set, which the notes count.
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
     rows = read_rows(path, source)
-    given = _split_column(rows, source)
+    found = find_split([row for _, row in rows], source, COLUMNS)
     root = _root(rows, path)
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
@@ -51,16 +52,15 @@ def open_table(path: Path, source: str) -> Dataset:
     paths, labels, splits = [], [], []
     columns: dict[str, dict[str, str]] = {}
     seen: dict[str, tuple[int, str, str]] = {}
-    for line, row in rows:
+    for (line, row), split in zip(rows, found.sets, strict=True):
         name, label = row["path"], row["label"]
-        split = row[given] if given else ""
         for fault in _faults(root, name, label, split, seen):
             faults.setdefault(fault, []).append(_place(line, name, label, seen))
-        seen.setdefault(name, (line, label, _set_of(split)))
+        seen.setdefault(name, (line, label, set_of(split)))
         paths.append(name)
         labels.append(label)
-        splits.append(_set_of(split))
-        for column in row.keys() - {*COLUMNS, *SPLIT, given}:
+        splits.append(set_of(split))
+        for column in row.keys() - {*COLUMNS, *SPLIT, *found.columns}:
             columns.setdefault(column, {})[name] = row[column]
     where = f" Files were looked for in {path.parent}, {Path.cwd()} and the folders above the table."
     refuse_rows(source, faults, f"Correct these rows.{where if _MISSING in faults else ''}")
@@ -68,7 +68,7 @@ def open_table(path: Path, source: str) -> Dataset:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    notes, split_name = [], f"your {given} column"
+    notes, split_name = found.notes, found.name
     if not any(splits):
         splits, split_name = _sets_of_folders(paths, labels)
     if any(splits) and (none := splits.count("")):
@@ -88,38 +88,6 @@ def open_table(path: Path, source: str) -> Dataset:
         columns=dict(sorted(columns.items())),
         notes=tuple(notes),
     )
-
-
-@lru_cache(1024)
-def _set_of(value: str) -> str:
-    """Return the set that a value of a column names and nothing else beside, as folders do; "" for none."""
-    name = set_name(value)
-    return name.split if name is not None and not name.rest else ""
-
-
-def _split_column(rows: list[Row], source: str) -> str | None:
-    """Return the column that says which set each picture belongs to, None where there is none.
-
-    One of SPLIT; else one of SETS in which the name of a set stands; else whichever holds the names of
-    several sets, and nothing else.
-
-    Raises DataError where two have the same right to it.
-    """
-    certain, likely, possible = [], [], []
-    for column in rows[0][1].keys() - set(COLUMNS) if rows else ():
-        values = {row[column] for _, row in rows} - {""}
-        sets = {_set_of(value) for value in values} - {""}
-        if column in SPLIT and values:
-            certain.append(column)
-        elif column in SETS and sets:
-            likely.append(column)
-        elif len(sets) > 1 and all(map(_set_of, values)):
-            possible.append(column)
-    given = certain or likely or possible
-    if len(given) > 1:
-        columns = listed((f"a column {column}" for column in sorted(given, reverse=True)), last=" and ")
-        raise DataError(f"{source} has {columns}, which mean the same.", "Rename or remove one.")
-    return given[0] if given else None
 
 
 def _sets_of_folders(paths: list[str], labels: list[str]) -> tuple[list[str], str]:
@@ -150,6 +118,32 @@ def _root(rows: list[Row], path: Path) -> Path:
     return folders[there.index(max(there))]
 
 
+def told_separator(line: str) -> str | None:
+    """Return the separator that the line sep=; names, which Excel puts first; None for another line."""
+    told = re.fullmatch(r'"?sep=([,;\t|])"?[\r\n ]*', line, re.IGNORECASE)
+    return told[1] if told else None
+
+
+def column_names(names: list[str], source: str) -> list[str]:
+    """Return the names of a table's columns in small letters, path and label called so.
+
+    Raises DataError where two columns may be one of these.
+    """
+    names = [name.strip().lower() for name in names]
+    for column, others in _ALSO.items():
+        found = [name for name in names if re.sub(r"[\W_]+", "", name) in others]
+        if column in names or not found:
+            continue
+        if len(found) > 1:
+            raise DataError(
+                f"{source} has the columns {listed(map(repr, found), last=' and ')}, and each may be the "
+                f"{column}.",
+                f"Call one of them {column}.",
+            )
+        names[names.index(found[0])] = column
+    return names
+
+
 def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
     """Return each row of a table with its line number, its values stripped, its columns in small letters.
 
@@ -170,16 +164,28 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
     except OSError as error:
         cure = "Check its name." if isinstance(error, FileNotFoundError) else "Check its permissions."
         raise DataError(f"{source} could not be read ({error.strerror}).", cure) from error
-    first = text.split("\n", 1)[0]
+    first, _, rest = text.partition("\n")
+    told = told_separator(first)
+    skipped = 0 if told is None else 1
+    if told:
+        text, first = rest, rest.split("\n", 1)[0]
     # The one that the first line uses most: a German spreadsheet saves "CSV" with semicolons.
-    separator = max(",;\t", key=first.count)
+    separator = told or max(",;\t", key=first.count)
     # A blank after the separator, as people type it, must not make the quotation marks part of a name.
     reader = csv.DictReader(
         io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True, skipinitialspace=True
     )
     try:
-        names = [name.strip().lower() for name in reader.fieldnames or []]
+        names = column_names(list(reader.fieldnames or []), source)
         missing = [name for name in COLUMNS if name not in names]
+        # A first line of data has a picture in it.
+        pictures = [
+            name for name in reader.fieldnames or [] if PurePosixPath(name.strip()).suffix.lower() in SUFFIXES
+        ]
+        if missing and pictures:
+            raise DataError(
+                f"{source} has no header: its first line names a picture ({listed(pictures, 1)}).", cure
+            )
         if missing:
             raise DataError(
                 f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
@@ -192,10 +198,10 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
                 f"{source} has the column {listed(map(repr, twice))} more than once.", "Rename or remove one."
             )
         reader.fieldnames = names
-        rows = [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num + skipped, row) for row in reader]
     except csv.Error as error:
         raise DataError(
-            f"{source}, line {reader.reader.line_num}, is not CSV ({error}).", "Correct the line."
+            f"{source}, line {reader.reader.line_num + skipped}, is not CSV ({error}).", "Correct the line."
         ) from error
     # A label with a comma in it, unquoted, would lose its end, and two classes become one.
     surplus = [line for line, row in rows if any(row.get(None) or ())]
@@ -250,7 +256,7 @@ def _faults(
         _, other, in_set = seen[name]
         if label != other:
             faults.append(_OTHER_LABEL)
-        elif in_set != _set_of(split):
+        elif in_set != set_of(split):
             faults.append("with a path listed before in another set")
         else:
             faults.append("with a path listed before")
@@ -258,6 +264,6 @@ def _faults(
         faults.append(_MISSING)
     if not label:
         faults.append("without a label")
-    if split and not _set_of(split):
+    if split and not set_of(split):
         faults.append(f"with the unknown split '{split}' (known: train, val, test)")
     return faults
