@@ -92,6 +92,55 @@ def test_hot_and_dead_pixels_do_not_move_the_range(microscope, low, high):
     assert scan(microscope(with_faults)).dataset.value_range == pytest.approx(plain, abs=3)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "fill", "expected"),
+    [
+        (-10, 25, np.float32, -9999, (-10, 25)),
+        (-10, 25, np.float32, -3.4028235e38, (-10, 25)),
+        (300.0, 310.0, np.float32, 0, (300, 310)),
+        (0.0, 0.9, np.float32, -9999, (0, 1)),
+        (100, 900, np.int32, -32768, (0, 1023)),
+        (0, 2000, np.uint16, 65535, (0, 2000)),
+        (0, 2400, np.uint16, 65535, (0, 4095)),
+    ],
+)
+@pytest.mark.parametrize("share", [0.02, 0.16, 0.6])
+def test_what_stands_for_no_value_is_left_out_of_the_range_and_told(
+    microscope, low, high, dtype, fill, expected, share
+):
+    def with_a_border(seed, label):
+        picture = numbers(seed, low, high, dtype)
+        picture[: max(1, round(share * SIDE)) if seed % 3 else 0] = fill
+        return picture
+
+    scanned = scan(microscope(with_a_border), side=SIDE)
+    assert scanned.dataset.value_range == pytest.approx(expected, abs=0.03 * (high - low))
+    assert f" without {fill:,.6g}, taken for no value (found from 24 " in scanned.dataset.notes[0]
+    seen = scanned.photographs[1]
+    assert set(seen[0].ravel().tolist()) == {0 if fill < low else 255}
+    assert np.ptp(seen[-20:]) > 100
+
+
+def test_one_picture_alone_is_stretched_without_what_stands_for_no_value():
+    picture = numbers(0, -10, 25, np.float32)
+    picture[:13] = -9999
+    seen = decode(encoded(Image.fromarray(picture), "TIFF"), value_range="picture")
+    assert not seen[:13].any()
+    assert np.ptp(seen[13:]) > 240
+
+
+@pytest.mark.parametrize("ground", [0, 65535])
+def test_a_ground_that_is_not_far_off_is_part_of_the_range(microscope, ground):
+    def on_a_ground(seed, label):
+        picture = numbers(seed, 20000, 30000)
+        picture[:30] = ground
+        return picture
+
+    scanned = scan(microscope(on_a_ground))
+    assert scanned.dataset.value_range == (0, 65535)
+    assert "without" not in scanned.dataset.notes[0]
+
+
 def test_one_picture_on_another_scale_does_not_darken_the_others(microscope):
     found = microscope(lambda seed, label: numbers(seed, 0, 65000 if seed == 7 else 4000))
     assert scan(found).dataset.value_range == (0, 4095)
@@ -197,7 +246,7 @@ def test_files_that_cannot_be_read_have_no_say(tmp_path):
     (tmp_path / "cut.tif").write_bytes((tmp_path / "good.tif").read_bytes()[:300])
     (tmp_path / "empty.png").write_bytes(b"")
     files = [tmp_path / name for name in ("cut.tif", "empty.png", "good.tif", "lost.tif")]
-    assert find_range(files) == ((0, 4095), 1)
+    assert find_range(files) == ((0, 4095), 1, [])
     assert find_range(files[:2]) is None
     assert find_range([]) is None
 

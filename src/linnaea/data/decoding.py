@@ -58,6 +58,10 @@ ValueRange = tuple[float, float] | Literal["picture"]
 _FULL = (0.0, 65535.0)
 _EVEN = 10  # levels of 255 between the 1st and the 99th percentile: less, and there is nothing to be seen
 
+_SAMPLED = 4000  # numbers that speak for a picture
+_LEAST = 0.01  # share of the numbers that is not constant, or nothing can be said about how far it reaches
+_FAR = 25  # times as far as it reaches: on one scale with what lies there it has fewer than 10 of 256 levels
+
 _ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 
 # EXIF 2.32, tag 0x0112: what must be done to show the picture upright (1: nothing).
@@ -218,8 +222,8 @@ def fit_picture(picture: np.ndarray, size: int, colour: bool = False) -> np.ndar
     return np.asarray(image)
 
 
-def value_extremes(content: bytes) -> tuple[float, float, bool] | None:
-    """Return the lowest and highest number in a file's picture, but for hot pixels, and whether it is whole.
+def value_sample(content: bytes) -> tuple[np.ndarray, bool] | None:
+    """Return a sample of the numbers in a file's picture (see ordered_numbers), and whether they are whole.
 
     None for a picture of 8 bits, and for one that cannot be read: decoding reports what is wrong with it.
     """
@@ -233,17 +237,17 @@ def value_extremes(content: bytes) -> tuple[float, float, bool] | None:
                     numbers = np.asarray(image)
                 else:
                     numbers = _colours(np.asarray(image), image.mode) * np.uint16(257)
-                found = extremes(numbers)
-            return None if found is None else (*found, numbers.dtype.kind != "f")
+                found = ordered_numbers(numbers)
+            return (found, numbers.dtype.kind != "f") if len(found) else None
     except Exception:
         # As many kinds of exception as in decode_picture.
         return None
 
 
-def extremes(numbers: np.ndarray) -> tuple[float, float] | None:
-    """Return the lowest and the highest finite number but for one in a thousand at either end, and one more.
+def ordered_numbers(numbers: np.ndarray) -> np.ndarray:
+    """Return up to _SAMPLED of the finite numbers, evenly from the lowest to the highest: float64.
 
-    A sensor's dead and hot pixels are so many. None where no number is finite.
+    One in a thousand at either end, and one more, are left out: a sensor's dead and hot pixels are so many.
     """
     flat = numbers.reshape(-1)
     # A million are enough.
@@ -251,10 +255,33 @@ def extremes(numbers: np.ndarray) -> tuple[float, float] | None:
     if flat.dtype.kind == "f":
         flat = flat[np.isfinite(flat)]
     if not len(flat):
-        return None
+        return np.zeros(0)
     left_out = min(len(flat) // 1000 + 1, (len(flat) - 1) // 2)
-    ordered = np.partition(flat, [left_out, len(flat) - 1 - left_out])
-    return float(ordered[left_out]), float(ordered[-1 - left_out])
+    ordered = np.sort(flat)[left_out : len(flat) - left_out]
+    return ordered[np.linspace(0, len(ordered) - 1, min(_SAMPLED, len(ordered))).astype(int)].astype(float)
+
+
+def without_fills(samples: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+    """Return the samples of pictures without what stands for no value, and the numbers that do, in order.
+
+    Such a number (-9999, -32768, 65535) is the lowest or the highest of a picture many times over, and so far
+    from what else all of them hold that this would have fewer than 10 of 256 levels on one scale with it.
+    """
+    ends = {end for sample in samples for end in sample[[0, -1]].tolist() if (sample == end).sum() > 1}
+    together = np.concatenate(samples)
+    rest = together[~np.isin(together, list(ends))]
+    if len(rest) < _LEAST * len(together):
+        return samples, []
+    low, high = np.percentile(rest, (1, 99)).tolist()
+    spread = high - low
+    fills = sorted(end for end in ends if spread and max(low - end, end - high) > _FAR * spread)
+    if not fills:
+        return samples, []
+    # Where a picture was resized, numbers between the two came to lie along a border.
+    lowest = low - spread if fills[0] < low else -np.inf
+    highest = high + spread if fills[-1] > high else np.inf
+    kept = [sample[(sample >= lowest) & (sample <= highest)] for sample in samples]
+    return [sample for sample in kept if len(sample)], fills
 
 
 def _prepared(
@@ -403,7 +430,13 @@ def _to_8_bits(image: Image.Image, value_range: ValueRange | None) -> Callable[[
 
 def _of_one(numbers: np.ndarray, value_range: ValueRange) -> tuple[float, float]:
     """Return the range for one picture."""
-    return (extremes(numbers) or (0.0, 1.0)) if value_range == "picture" else value_range
+    if value_range != "picture":
+        return value_range
+    ordered = ordered_numbers(numbers)
+    if not len(ordered):
+        return 0.0, 1.0
+    (ordered,), _ = without_fills([ordered])
+    return float(ordered[0]), float(ordered[-1])
 
 
 def _usual_range(image: Image.Image, kind: np.dtype) -> tuple[float, float]:

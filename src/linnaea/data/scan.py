@@ -184,10 +184,11 @@ def _with_value_range(dataset: Dataset, asked: Asked | None) -> Dataset:
     found = None if dataset.root is None else find_range(dataset.files(dataset.by_path()))
     if found is None:
         return replace(dataset, value_range=None)
-    value_range, pictures = found
+    value_range, pictures, fills = found
+    without = f", without {listed([f'{fill:,.6g}' for fill in fills])}, taken for no value" if fills else ""
     note = (
-        f"Pictures of more than 8 bits are read on one scale, {in_words(value_range)} from black to white "
-        f"(found from {pictures:,} of them; {option('value_range')} sets another)."
+        f"Pictures of more than 8 bits are read on one scale, {in_words(value_range)} from black to white"
+        f"{without} (found from {pictures:,} of them; {option('value_range')} sets another)."
     )
     return replace(dataset, value_range=value_range, notes=(*dataset.notes, note))
 

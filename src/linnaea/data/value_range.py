@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from linnaea import reading
-from linnaea.data.decoding import ValueRange, read_content, value_extremes
+from linnaea.data.decoding import ValueRange, read_content, value_sample, without_fills
 from linnaea.errors import LinnaeaError, SettingError
 from linnaea.machine import in_order
 from linnaea.text import option
@@ -56,20 +56,22 @@ def in_words(value_range: ValueRange) -> str:
     return f"{low:,.6g} to {high:,.6g}" if max(abs(low), abs(high)) < 1e6 else f"{low:g} to {high:g}"
 
 
-def find_range(files: Sequence[Path | str]) -> tuple[tuple[float, float], int] | None:
+def find_range(files: Sequence[Path | str]) -> tuple[tuple[float, float], int, list[float]] | None:
     """Return one range for all pictures of more than 8 bits, and how many of them it was found from.
 
-    None where there are none among a sample of the files, or none with anything to be seen in it. The same
-    files in the same order give the same range.
+    And the numbers that it leaves out, because they stand for no value (see decoding.without_fills). None
+    where there are no such pictures among a sample of the files, or none with anything to be seen in it. The
+    same files in the same order give the same range.
     """
     may_be = [file for file in files if str(file).lower().endswith(_ENDINGS)]
     deep = [file for file in _evenly(may_be, LOOKED_AT) if _may_be_deep(file)]
-    found = [each for each in in_order(_extremes, _evenly(deep, SAMPLE)) if each is not None]
+    found = [each for each in in_order(_sample, _evenly(deep, SAMPLE)) if each is not None]
     if not found:
         return None
-    lows, highs, whole = (np.array(values) for values in zip(*found, strict=True))
-    value_range = choose(lows, highs, whole=bool(whole.all()))
-    return None if value_range is None else (value_range, len(found))
+    samples, fills = without_fills([sample for sample, _ in found])
+    lows, highs = (np.array([sample[end] for sample in samples]) for end in (0, -1))
+    value_range = choose(lows, highs, whole=all(whole for _, whole in found))
+    return None if value_range is None else (value_range, len(found), fills)
 
 
 def choose(lows: np.ndarray, highs: np.ndarray, *, whole: bool) -> tuple[float, float] | None:
@@ -94,9 +96,9 @@ def choose(lows: np.ndarray, highs: np.ndarray, *, whole: bool) -> tuple[float, 
     return float(f"{np.floor(low / step) * step:.12g}"), float(f"{np.ceil(high / step) * step:.12g}")
 
 
-def _extremes(file: Path | str) -> tuple[float, float, bool] | None:
+def _sample(file: Path | str) -> tuple[np.ndarray, bool] | None:
     try:
-        return value_extremes(read_content(file))
+        return value_sample(read_content(file))
     except (OSError, ValueError, LinnaeaError):
         return None
 
