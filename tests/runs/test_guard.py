@@ -34,8 +34,8 @@ def test_no_room_for_the_reserve_is_told_before_a_run_begins(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == (
-        f"{tmp_path}/.reserve could not be written ({os.strerror(errno.EFBIG)}). Free some space, or choose "
-        "another place."
+        f"{tmp_path}/.reserve could not be written ({os.strerror(errno.EFBIG)}). Raise the limit on the size "
+        "of a file (ulimit -f), or choose another place."
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from linnaea.classifiers.finetune import heads
+from linnaea.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -21,10 +22,10 @@ def test_the_last_layer_makes_logits_of_them(settings, classifier, train_part, t
     np.testing.assert_allclose(logits, fitted.decision_function(test_part[0]), atol=1e-5)
 
 
-def test_no_pictures_have_no_rows(classifier, train_part):
+def test_no_pictures_have_no_features(classifier, train_part):
     fitted = classifier(epochs=0, views=1).fit(*train_part)
-    width = heads.logits_layer(fitted.network_).in_features
-    assert fitted.features([]).shape == (0, width)
+    with pytest.raises(DataError, match="X holds no picture"):
+        fitted.features([])
 
 
 def test_those_of_the_probe_are_remembered_and_those_before_fine_tuning_are_not(

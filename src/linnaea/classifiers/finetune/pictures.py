@@ -92,11 +92,16 @@ def as_pictures(X: Any, what: str = "X") -> DecodedPictures | np.ndarray | list[
 
 
 def _array(X: Any, what: str) -> np.ndarray:
-    try:
-        return np.asarray(X)
-    except Exception as error:
-        # A tensor on a graphics card, or with a gradient: each library has an exception of its own.
-        raise DataError(f"{what} cannot be made an array ({error}).", "Make a NumPy array of it.") from error
+    with explaining_full_memory(torch.device("cpu"), "the pictures", _CURE):
+        try:
+            return np.asarray(X)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # A tensor on a graphics card, or with a gradient: each library has an exception of its own.
+            raise DataError(
+                f"{what} cannot be made an array ({error}).", "Make a NumPy array of it."
+            ) from error
 
 
 def _checked(item: Any, row: int, what: str) -> Any:
