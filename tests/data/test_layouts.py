@@ -253,7 +253,9 @@ def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
 
 def test_a_set_in_a_set_is_refused_and_a_class_called_train_in_every_set_is_read(make_folder):
     told = refusal(make_folder({**filled("train/train"), "test/test": 5}))
-    assert "test/test and train/train are called like the set around, and would be a class." in told
+    assert "test/test and train/train are called like a set, inside a set, and would be a class." in told
+    told = refusal(make_folder({**filled("train", "test"), "train/val": 3}, name="loose"))
+    assert "train/val is called like a set, inside a set, and would be a class." in told
     trains = make_folder(filled("train", "test", inside=("bus", "train")), name="vehicles")
     assert open_dataset(trains).class_names == ("bus", "train")
 
@@ -287,6 +289,17 @@ def test_sites_that_lack_some_classes_each_are_refused_too(make_folder):
     assert classes == ("bird", "cat", "cow", "dog", "fox", "horse")
     spelled = make_folder({"one/cats": 2, "one/dogs": 2, "two/Cat": 2, "two/Dog": 2}, name="spelled")
     assert "one and two hold" in refusal(spelled)
+
+
+def test_a_folder_between_hides_no_classes(make_folder):
+    office = make_folder(filled("amazon/images", "dslr/images", "webcam/images"), name="office")
+    assert "amazon, dslr and webcam hold cat and dog" in refusal(office)
+    assert "if cat and dog are, pass --layout folder/folder/class" in refusal(office)
+    assert open_dataset(office, layout="folder/folder/class").class_names == KINDS
+    people = filled("train/P1/images", "train/P2/images", "test/P1/images", "test/P2/images")
+    assert "pass --layout split/folder/folder/class" in refusal(make_folder(people, name="people"))
+    (note,) = open_dataset(make_folder({"a/all/x": 2, "a/all/y": 2, "b/all/z": 3}, name="parts")).notes
+    assert "(x, y, z) are not told apart. If they are the classes: layout='folder/folder/class'." in note
 
 
 def test_sets_in_another_language_are_offered_as_sets(make_folder):

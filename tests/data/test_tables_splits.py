@@ -207,3 +207,34 @@ def test_a_table_to_predict_is_read_alike(pictures):
     path.write_text("image,filename\nfiles/0.png,x\n")
     with pytest.raises(DataError, match="has the columns 'image' and 'filename', and each may be the path"):
         NamedPictures([], path)
+
+
+def test_a_held_out_row_is_a_test_row_however_it_is_written(pictures):
+    dataset = open_dataset(table(pictures, {"is_held_out": flags(1, 0)}))
+    assert dataset.splits.tolist() == ["train"] * 4 + ["test"] * 2
+    assert "a column that looks like a split" in refusal(table(pictures, {"held-out": flags(1, 0)}))
+
+
+def test_a_column_of_another_name_that_names_sets_beside_other_values_is_told(pictures):
+    for values in (
+        ["train"] * 3 + ["test"] * 2 + ["unlabeled"],
+        ["isic_train"] * 4 + ["isic_test", "padufes"],
+    ):
+        dataset = open_dataset(table(pictures, {"dataset": values}))
+        assert dataset.splits is None
+        (note,) = dataset.notes
+        assert note.startswith("The column 'dataset' looks like a split and was not used as one")
+
+
+def test_sets_in_paths_that_were_not_used_are_told(make_folder):
+    root = make_folder({f"{label}/{split}": 2 for label in ("a", "b") for split in ("train", "test")})
+    rows = [
+        f"{label}/{split}/{n}.png,{label}" for label in "ab" for split in ("train", "test") for n in range(2)
+    ]
+    (root / "labels.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    dataset = open_dataset(root / "labels.csv")
+    assert dataset.splits is None
+    assert dataset.notes == (
+        "The paths contain test and train, which look like sets and were not used: if they are, write train, "
+        "val or test into a column split.",
+    )

@@ -292,14 +292,15 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
         notes.append("The classes are the folders inside the one folder that each set holds.")
     outer = shape.at(len(layout))
     inner = [below for folder in outer for below in shape.below.get(folder, ())]
-    names = shape.names(outer)
-    if len(names) < 2 or not shape.is_outer(outer):
+    if not shape.is_outer(outer):
         return notes
-    # The deepest folders that hold all pictures are what is most likely meant.
-    deeper: Layout = (*layout[:-1], FOLDER, CLASS)
-    while inner and all(shape.is_outer([folder]) for folder in inner):
+    # The deepest folders that hold most pictures are what is most likely meant.
+    names, deeper = shape.names(outer), (*layout[:-1], FOLDER, CLASS)
+    while inner and shape.is_outer(inner):
         names, deeper = shape.names(inner), (*deeper[:-1], FOLDER, CLASS)
         inner = [below for folder in inner for below in shape.below.get(folder, ())]
+    if len(names) < 2:
+        return notes
     classes = listed(sorted({folder.rpartition("/")[2] for folder in outer}), 3, last=" and ")
     return [
         *notes,

@@ -54,7 +54,7 @@ def set_name(name: str) -> SetName | None:
     "set" say nothing.
     """
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
-    parted = re.sub(r"\b(hold|held)[\W_]+out\b", r"\1out", parted)
+    parted = re.sub(r"(?<![^\W_])(hold|held)[\W_]+out(?![^\W_])", r"\1out", parted)
     words = [_GLUED.sub(r"\1", word.rstrip("0123456789")) for word in re.findall(r"[^\W_]+", parted)]
     sets = [word for word in words if word in SPLIT_NAMES]
     rest = tuple(word for word in words if len(word) > 2 and word not in {*SPLIT_NAMES, *_AFFIXES})
@@ -231,12 +231,13 @@ class _Reading:
             for name, folders in by_name.items()
             for folder in folders
             if (one := set_name(name)) is not None
-            and all((top := set_name(path.split("/")[0])) and top.split == one.split for path in folders)
+            and not one.rest
+            and len({path.split("/")[0] for path in folders}) < len(self.tops)
         ]
         if again:
             asked, are = option("layout", "split/class"), plural(len(again), "is", "are")
             raise DataError(
-                f"{self.source}: {listed(again, 5, last=' and ')} {are} called like the set around, and "
+                f"{self.source}: {listed(again, 5, last=' and ')} {are} called like a set, inside a set, and "
                 "would be a class.",
                 f"Move what lies there one folder up; if it is a class, pass {asked}.",
             )
@@ -304,10 +305,16 @@ class _Reading:
 
     def _refuse_same_folders(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
         """Raise DataError where most classes would hold the same folders, which may be the classes."""
+        outer = {name: folders for name, folders in by_name.items() if self.shape.is_outer(folders)}
+        # site1/images/cat, site2/images/cat: the one folder between tells nothing.
+        between: Layout = (FOLDER,)
+        while outer and all(self._is_wrapped(folders) for folders in outer.values()):
+            outer = {
+                name: [self.shape.below[folder][0] for folder in folders] for name, folders in outer.items()
+            }
+            between = (*between, FOLDER)
         inner = {
-            name: {_plain(inner) for inner in self.shape.names(folders)}
-            for name, folders in by_name.items()
-            if self.shape.is_outer(folders)
+            name: {_plain(inner) for inner in self.shape.names(folders)} for name, folders in outer.items()
         }
         held = Counter(name for names in inner.values() for name in names)
         if len(inner) < 2 or len(held) < 2 or len(inner) < _ALIKE * len(by_name):
@@ -316,12 +323,12 @@ class _Reading:
         if sum(number > 1 for number in held.values()) < max(2, _ALIKE * len(held)):
             return
         outside = listed(sorted(inner), 5, last=" and ")
-        folders = [folder for name in inner for folder in by_name[name]]
+        folders = [folder for name in inner for folder in outer[name]]
         names = self.shape.names(folders)
         inside = listed(names, 5, last=" and ")
-        outer, deeper = "/".join((*prefix, CLASS)), "/".join((*prefix, FOLDER, CLASS))
+        above, deeper = "/".join((*prefix, CLASS)), "/".join((*prefix, *between, CLASS))
         cure = (
-            f"If {outside} are the classes, pass {option('layout', outer)}; if {inside} are, pass "
+            f"If {outside} are the classes, pass {option('layout', above)}; if {inside} are, pass "
             f"{option('layout', deeper)}, and {option('group_column', FOLDER)} to keep each of "
             f"{outside} in one set."
         )
@@ -329,7 +336,9 @@ class _Reading:
             cure += f" If {outside} are sets, call them train, val and test."
         inmost = [below for folder in folders for below in self.shape.below.get(folder, ())]
         if self.shape.is_outer(inmost):
-            cure += f" What lies in those is {option('layout', '/'.join((*prefix, FOLDER, FOLDER, CLASS)))}."
+            cure += (
+                f" What lies in those is {option('layout', '/'.join((*prefix, *between, FOLDER, CLASS)))}."
+            )
         raise DataError(
             f"{self.source} contains folders that hold the same folders: {outside} hold {inside}; either may "
             "be the classes.",

@@ -20,6 +20,7 @@ _UNMISTAKABLE = re.compile(
 )
 _LIKE_SETS = {"set", "subset", "phase", "stage", "usage", "fold", "folds", "kfold"}
 _SHORT = {"tr": "train", "va": "val", "te": "test"}  # names of languages elsewhere
+_MOST_VALUES = 20  # a column with more holds sentences, or names of pictures
 _TRUTH = {
     **dict.fromkeys(("true", "yes", "1", "1.0", "t", "y", "wahr", "ja"), True),
     **dict.fromkeys(("false", "no", "0", "0.0", "f", "n", "falsch", "nein"), False),
@@ -123,6 +124,7 @@ def _looks_like_split(name: str) -> bool:
         name in SPLIT
         or _is(name)
         or _UNMISTAKABLE.search(_flat(name))
+        or set_of(name)
         or any(word in _LIKE_SETS or set_of(word) or word.startswith(("train", "test")) for word in words)
     )
 
@@ -181,7 +183,7 @@ def _unused(names: list[str], values: dict[str, set[str]], source: str, found: F
 
     Raises DataError where nothing else says which pictures are for testing, and a name is unmistakable.
     """
-    like = [name for name in names if _looks_like_split(name)]
+    like = [name for name in names if _looks_like_split(name) or _names_sets(values[name])]
     sure = [
         name
         for name in like
@@ -199,6 +201,12 @@ def _unused(names: list[str], values: dict[str, set[str]], source: str, found: F
             "that means something else.",
         )
     return [_note(name, found) for name in like]
+
+
+def _names_sets(values: set[str]) -> bool:
+    """Tell a column in which the names of several sets stand, whatever it is called and else holds."""
+    known = {one.split for value in values if (one := set_name(value)) is not None}
+    return len(values) <= _MOST_VALUES and len(known) > 1
 
 
 def _note(name: str, found: Found) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from linnaea import reading
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.decoding import SUFFIXES
-from linnaea.data.layouts import as_sets
+from linnaea.data.layouts import as_sets, set_name
 from linnaea.data.split_column import SPLIT, find_split, set_of
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
@@ -71,6 +71,11 @@ def open_table(path: Path, source: str) -> Dataset:
     notes, split_name = found.notes, found.name
     if not any(splits):
         splits, split_name = _sets_of_folders(paths, labels)
+        if not splits and not found.columns and (sets := _sets_in_paths(paths, labels)):
+            notes.append(
+                f"The paths contain {listed(sets, last=' and ')}, which look like sets and were not used: if "
+                "they are, write train, val or test into a column split."
+            )
     if any(splits) and (none := splits.count("")):
         notes.append(f"{counted(none, 'picture')} {plural(none, 'has', 'have')} no split.")
     divided, note = with_test_set(np.array(splits)[order]) if any(splits) else (None, "")
@@ -104,6 +109,13 @@ def _sets_of_folders(paths: list[str], labels: list[str]) -> tuple[list[str], st
     if len(set(sets)) < 2 or not known.keys().isdisjoint(labels):
         return [], ""
     return sets, f"your folders {listed(sorted(set(folders)), last=' and ')}"
+
+
+def _sets_in_paths(paths: list[str], labels: list[str]) -> list[str]:
+    """Return the folders in these paths that are called like several sets, and like no class; or nothing."""
+    folders = {folder for path in paths for folder in path.split("/")[:-1]} - set(labels)
+    like = {folder: one.split for folder in folders if (one := set_name(folder)) is not None}
+    return sorted(like) if len(set(like.values())) > 1 else []
 
 
 def _root(rows: list[Row], path: Path) -> Path:
