@@ -70,7 +70,7 @@ def test_a_name_wins_over_a_folder_which_a_path_still_reaches(make_folder, tmp_p
 
 def test_each_folder_is_a_class(make_folder):
     root = make_folder({"tulip": 2, "rose/red": 1, "rose/white": 2})
-    dataset = open_dataset(f"{root}/")
+    dataset = open_dataset(f"{root}/", layout="class")
     assert dataset.paths == (
         "rose/red/0.png",
         "rose/white/0.png",
