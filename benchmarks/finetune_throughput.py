@@ -62,7 +62,7 @@ class BareStep:
 
 
 class WholeLoop:
-    """A session on pictures decoded from files; `decoding` is the seconds that took."""
+    """A learner on pictures decoded from files; `decoding` is the seconds that took."""
 
     def __init__(self, name: str, paths: list[Path]) -> None:
         from linnaea.classifiers.finetune import batchnorm, construction
@@ -87,14 +87,14 @@ class WholeLoop:
             name, train_from="all", cutmix=0.5, epochs=10_000
         ).get_params()
         settings |= {"learning_rate": 1e-5, "batch_size": BATCH, "precision": self.precision}
-        self.session = construction.new_session(opened.network, settings, self.part, seed=0)
+        self.learner = construction.new_learner(opened.network, settings, self.part, seed=0)
 
     def seconds(self) -> float:
         """Return the seconds of one epoch, its share of the decoding included."""
         from linnaea.classifiers.finetune.loop import run_epoch
 
         started = time.perf_counter()
-        run_epoch(self.session, self.part)
+        run_epoch(self.learner, self.part)
         return time.perf_counter() - started + self.decoding / EPOCHS
 
 

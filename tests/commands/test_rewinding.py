@@ -48,12 +48,12 @@ def spoil_fine_tuned(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) 
 
     train_step = loop.train_step
 
-    def step(session: loop.Session, part: Any, *arguments: Any) -> Any:
-        told = train_step(session, part, *arguments)
+    def step(learner: loop.Learner, part: Any, *arguments: Any) -> Any:
+        told = train_step(learner, part, *arguments)
         # After the last step, whose loss was finite: nothing but the weights shows it.
-        last = session.progress.step + 1 == -(-len(part) // session.settings["batch_size"])
-        if last and is_time(session.progress.epoch):
-            next(session.network.parameters()).data.fill_(math.nan)
+        last = learner.progress.step + 1 == -(-len(part) // learner.settings["batch_size"])
+        if last and is_time(learner.progress.epoch):
+            next(learner.network.parameters()).data.fill_(math.nan)
         return told
 
     patch.setattr(loop, "train_step", step)

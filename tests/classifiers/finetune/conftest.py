@@ -88,7 +88,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a network that learned to tell rings from posts, as a file of weights."""
     from linnaea.classifiers.finetune.classifier import FineTuneClassifier
 
-    torch.set_num_threads(1)  # made before one_thread is, being for the whole session
+    torch.set_num_threads(1)  # made once, before one_thread is
     X, y = draw_many(240, seed=0, kinds=("ring", "posts", "nothing"))
     taught = FineTuneClassifier(
         BACKBONE,

@@ -195,7 +195,7 @@ def test_training_and_prediction_say_what_to_do_when_memory_is_full(
         assert error.value.cure.startswith("Close other programs")
 
     def spoil(record: Any, learner: Any) -> None:
-        learner._trainer.session.network.get_submodule("conv_stem").register_forward_hook(greedy)
+        learner._trainer.learner.network.get_submodule("conv_stem").register_forward_hook(greedy)
 
     with pytest.raises(LinnaeaError, match="no room for batches of 16 pictures at 48 pixels") as error:
         classifier(epochs=1, probe=False).fit(*train_part, on_epoch=spoil)

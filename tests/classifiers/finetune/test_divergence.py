@@ -15,20 +15,20 @@ from linnaea.classifiers.finetune.trainer import score
 from linnaea.errors import DivergenceError
 
 
-def weights(session: loop.Session) -> torch.Tensor:
-    return next(session.network.parameters()).data
+def weights(learner: loop.Learner) -> torch.Tensor:
+    return next(learner.network.parameters()).data
 
 
-def average(session: loop.Session) -> torch.Tensor:
-    return session.average.shadow["conv_stem.weight"]
+def average(learner: loop.Learner) -> torch.Tensor:
+    return learner.average.shadow["conv_stem.weight"]
 
 
-def statistics(session: loop.Session) -> torch.Tensor:
-    return session.network.bn1.running_var
+def statistics(learner: loop.Learner) -> torch.Tensor:
+    return learner.network.bn1.running_var
 
 
-def memory(session: loop.Session) -> torch.Tensor:
-    return next(iter(session.optimizer.state.values()))["exp_avg"]
+def memory(learner: loop.Learner) -> torch.Tensor:
+    return next(iter(learner.optimizer.state.values()))["exp_avg"]
 
 
 @pytest.mark.parametrize("spoiled", [weights, average, statistics, memory])
@@ -37,10 +37,10 @@ def test_what_is_no_number_after_the_last_step_stops_it_too(
 ) -> None:
     train_step = loop.train_step
 
-    def step(session: loop.Session, *arguments: Any) -> tuple[float, float, float]:
-        told = train_step(session, *arguments)
-        if (session.progress.epoch, session.progress.step) == (0, 3):
-            tensor = spoiled(session)
+    def step(learner: loop.Learner, *arguments: Any) -> tuple[float, float, float]:
+        told = train_step(learner, *arguments)
+        if (learner.progress.epoch, learner.progress.step) == (0, 3):
+            tensor = spoiled(learner)
             tensor[(0,) * tensor.ndim] = math.inf
         return told
 

@@ -31,7 +31,7 @@ def test_features_of_one_view_teach_the_head_what_its_pictures_do(
     fell_back = []
 
     def forget(record: EpochRecord, fitted: Any) -> None:
-        fitted._trainer.session.features = None
+        fitted._trainer.learner.features = None
         fell_back.append(record.epoch)
 
     # Without features the loop falls back on the pictures, which evaluation's view leaves as they are.
@@ -102,7 +102,7 @@ def test_features_are_given_back_when_everything_learns(
     had = []
 
     def listen(record: EpochRecord, fitted: Any) -> None:
-        had.append(fitted._trainer.session.features is not None)
+        had.append(fitted._trainer.learner.features is not None)
 
     classifier(head_first_epochs=1).fit(*train_part, validation_data=val_part, on_epoch=listen)
     assert had == [True, True, False]
@@ -119,7 +119,7 @@ def test_a_head_learns_without_a_probe_and_without_crops(
     fitted.fit(
         *train_part,
         validation_data=val_part,
-        on_epoch=lambda record, learning: views.append(len(learning._trainer.session.features.train)),
+        on_epoch=lambda record, learning: views.append(len(learning._trainer.learner.features.train)),
     )
     assert set(views) == {1}
     assert fitted.history_[20].train_accuracy > 0.7
@@ -152,8 +152,8 @@ def test_the_average_of_a_head_alone_is_that_of_the_whole_network(
     changed = []
 
     def listen(record: EpochRecord, fitted: Any) -> None:
-        session = fitted._trainer.session
-        average, live = session.average.shadow, session.network.state_dict()
+        learner = fitted._trainer.learner
+        average, live = learner.average.shadow, learner.network.state_dict()
         changed[:] = [name for name in average if not torch.equal(average[name], live[name])]
 
     classifier(**HEAD).fit(*train_part, on_epoch=listen)

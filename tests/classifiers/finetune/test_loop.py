@@ -38,7 +38,7 @@ def weights_before_and_after(
     weights = []
 
     def listen(record: Any, classifier: Any) -> None:
-        state = classifier._trainer.session.network.state_dict()
+        state = classifier._trainer.learner.network.state_dict()
         weights.append({name: tensor.clone() for name, tensor in state.items()})
 
     fitted.set_params(**changed).fit(*pictures, on_epoch=listen)

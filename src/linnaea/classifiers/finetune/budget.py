@@ -253,7 +253,7 @@ class Budget:
         """Measure what training takes, and return the plan; the probe's first view took so many seconds.
 
         settings: dict
-            See Session.
+            See Learner.
         """
         assert self.work is not None
         feature = first_view / len(train)
@@ -265,8 +265,8 @@ class Budget:
             for train_from in filter(None, ways):
                 # Full rates from the first step on, every layer in the mode that it will be in.
                 own = settings | {"train_from": train_from, "first_size": None, "head_first_epochs": 0}
-                session = construction.new_session(network, own, train, seed)
-                steps[train_from] = speed.step_seconds(session, train)
+                learner = construction.new_learner(network, own, train, seed)
+                steps[train_from] = speed.step_seconds(learner, train)
         self.work = replace(self.work, feature=feature, steps=steps)
         used = time.perf_counter() - self.started - first_view
         self.plan = plan(self.work, self.seconds, used)

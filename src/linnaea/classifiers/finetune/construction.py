@@ -25,7 +25,7 @@ from linnaea.classifiers.finetune.device import (
 )
 from linnaea.classifiers.finetune.folding import fold_batch_norms
 from linnaea.classifiers.finetune.heads import put_head
-from linnaea.classifiers.finetune.loop import Session, TrainingSet
+from linnaea.classifiers.finetune.loop import Learner, TrainingSet
 from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
 from linnaea.classifiers.finetune.precision import choose_precision
@@ -202,10 +202,10 @@ def training_set(
     return TrainingSet(pictures, torch.from_numpy(targets).to(where), on_device, classes)
 
 
-def new_session(network: Any, settings: dict[str, Any], train: TrainingSet, seed: int) -> Session:
-    """Return a session on a copy of network (which may have lent its linear head from the probe).
+def new_learner(network: Any, settings: dict[str, Any], train: TrainingSet, seed: int) -> Learner:
+    """Return a learner on a copy of network (which may have lent its linear head from the probe).
 
-    settings: see Session. It is kept: who changes it later changes what the session does.
+    settings: see Learner. The same dictionary is kept: a change of it later is one of the learner's.
     """
     network = copy.deepcopy(network)
     hidden, dropout = settings["head_hidden"], settings["dropout"]
@@ -230,7 +230,7 @@ def new_session(network: Any, settings: dict[str, Any], train: TrainingSet, seed
             for name in ("solver", "learning_rate", "momentum", "weight_decay", "layer_decay")
         },
     )
-    return Session(
+    return Learner(
         network=network,
         optimizer=optimizer,
         average=None if settings["ema"] is None else WeightAverage(network, settings["ema"]),

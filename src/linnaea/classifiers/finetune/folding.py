@@ -32,16 +32,13 @@ class _Folded(nn.Module):
         return self.convolved(x, self.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale)
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Convolve with these weights instead of the layer's own."""
+        geometry: Any = (self.stride, self.padding, self.dilation, self.groups)
+        return functional.conv2d(x, weight, bias, *geometry)
 
 
 class FoldedConv2d(_Folded, nn.Conv2d):
     """A plain convolution with its batch norm folded in."""
-
-    def convolved(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Convolve with these weights instead of the layer's own."""
-        geometry: Any = (self.stride, self.padding, self.dilation, self.groups)
-        return functional.conv2d(x, weight, bias, *geometry)
 
 
 class FoldedConv2dSame(_Folded, Conv2dSame):

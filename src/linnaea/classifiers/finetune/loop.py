@@ -58,7 +58,7 @@ class TrainingSet:
 
 
 @dataclass(eq=False)
-class Session:
+class Learner:
     """What learns: a network, what moves it, and how far it has come.
 
     settings: dict
@@ -101,32 +101,32 @@ class Session:
         return rate_at(done, base=self.settings["learning_rate"], **shape)
 
 
-def run_epoch(session: Session, train: TrainingSet) -> None:
+def run_epoch(learner: Learner, train: TrainingSet) -> None:
     """Go through the pictures once, from the first step not yet made.
 
     Raises DivergenceError at the first step whose loss is not finite.
     """
-    progress, settings = session.progress, session.settings
+    progress, settings = learner.progress, learner.settings
     epoch = progress.epoch + 1
-    session.begin_epoch(epoch)
+    learner.begin_epoch(epoch)
     size = size_at(epoch, settings["first_size"], train.pictures.preprocessing.size, settings["epochs"])
-    order = train.order(session.seed, epoch, balanced=settings["sampling"] == "balanced")
+    order = train.order(learner.seed, epoch, balanced=settings["sampling"] == "balanced")
     # Steps of even length: no last one of a single picture, of which batch norm could make nothing.
     steps = np.array_split(order, -(-len(order) // (settings["batch_size"] * settings["accumulate"])))
     done, started = sum(map(len, steps[: progress.step])), time.perf_counter() - progress.seconds
     inputs = (
-        next_batch(session, train, steps[step], step, size) for step in range(progress.step, len(steps))
+        next_batch(learner, train, steps[step], step, size) for step in range(progress.step, len(steps))
     )
     with (
-        threads_for(session.features),
+        threads_for(learner.features),
         signals.between_steps() as poll,
-        _stage(session, len(order), done) as stage,
+        _stage(learner, len(order), done) as stage,
         one_ahead(inputs, train.pictures.ahead) as batches,
     ):
         for batch in batches:
             # The rate in the middle of the step: never 0 in a warm-up, nor in the last step.
-            set_rate(session.optimizer, session.rate(progress.epoch + (progress.step + 0.5) / len(steps)))
-            loss, correct, weight = train_step(session, train, batch)
+            set_rate(learner.optimizer, learner.rate(progress.epoch + (progress.step + 0.5) / len(steps)))
+            loss, correct, weight = train_step(learner, train, batch)
             if not np.isfinite(loss):
                 problem = f"in epoch {epoch}, step {progress.step + 1}: the loss is {loss}"
                 raise divergence(problem, settings["learning_rate"], REMEDY)
@@ -153,33 +153,33 @@ class Batch(NamedTuple):
     rng: np.random.Generator
 
 
-def next_batch(session: Session, train: TrainingSet, rows: np.ndarray, step: int, size: int) -> Batch:
+def next_batch(learner: Learner, train: TrainingSet, rows: np.ndarray, step: int, size: int) -> Batch:
     """Return what this step of the epoch learns from. It depends on no step before, nor on global state."""
-    rng = stream(session.seed, Purpose.AUGMENT, session.progress.epoch + 1, step)
-    if session.features is not None:
+    rng = stream(learner.seed, Purpose.AUGMENT, learner.progress.epoch + 1, step)
+    if learner.features is not None:
         # Only the head learns: what comes before it was computed once.
-        return Batch(rows, session.features.take(rows, rng), rng)
+        return Batch(rows, learner.features.take(rows, rng), rng)
     pictures = train.pictures
-    crops = session.augmentation.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
+    crops = learner.augmentation.cropped(pictures.take(rows), size, pictures.preprocessing, rng)
     return Batch(rows, ready_for(pictures.device, crops), rng)
 
 
-def train_step(session: Session, train: TrainingSet, batch: Batch) -> tuple[float, float, float]:
+def train_step(learner: Learner, train: TrainingSet, batch: Batch) -> tuple[float, float, float]:
     """Go forward and backward over `accumulate` batches, and one step; return sums as of Sums.add."""
-    settings, progress, augmentation = session.settings, session.progress, session.augmentation
+    settings, progress, augmentation = learner.settings, learner.progress, learner.augmentation
     rows, inputs, rng = batch
     inputs = fetched(inputs, train.targets.device)
     where = torch.from_numpy(rows).to(train.targets.device)
     weights = None if train.weights is None else train.weights[where]
     targets = shares(train.targets[where], train.classes, weights)
-    if session.features is not None:
-        forward = session.network.get_classifier()
+    if learner.features is not None:
+        forward = learner.network.get_classifier()
     else:
         inputs = augmentation.finished(inputs, train.pictures.preprocessing, rng)
         inputs, targets = augmentation.mixed(inputs, targets, rng)
-        forward = partial(inference.forward, session.network, precision=settings["precision"])
+        forward = partial(inference.forward, learner.network, precision=settings["precision"])
     sums = torch.zeros(3, device=inputs.device)
-    with _dropout_from(session.seed, progress, Device(inputs.device)):
+    with _dropout_from(learner.seed, progress, Device(inputs.device)):
         sizes = micro_batches(len(rows), settings["batch_size"])
         for x, y in zip(inputs.split(sizes), targets.split(sizes), strict=True):
             logits = forward(x)
@@ -187,11 +187,11 @@ def train_step(session: Session, train: TrainingSet, batch: Batch) -> tuple[floa
             (cross_entropy(logits, smoothed(y, settings["label_smoothing"])) / len(rows)).backward()
             sums += _measured(logits.detach(), y)
     if settings["clip_norm"] is not None:
-        torch.nn.utils.clip_grad_norm_(session.network.parameters(), settings["clip_norm"])
-    session.optimizer.step()
-    session.optimizer.zero_grad(set_to_none=True)
-    if session.average is not None:
-        session.average.update(None if session.features is None else session.head)
+        torch.nn.utils.clip_grad_norm_(learner.network.parameters(), settings["clip_norm"])
+    learner.optimizer.step()
+    learner.optimizer.zero_grad(set_to_none=True)
+    if learner.average is not None:
+        learner.average.update(None if learner.features is None else learner.head)
     loss, correct, weight = sums.tolist()  # one transfer from a GPU for all three
     return loss, correct, weight
 
@@ -233,7 +233,7 @@ def _dropout_from(seed: int, progress: TrainingProgress, device: Device) -> Abst
     return device.seeded(int(step_seed))
 
 
-def _stage(session: Session, pictures: int, done: int) -> Stage:
-    epoch, settings = session.progress.epoch + 1, session.settings
+def _stage(learner: Learner, pictures: int, done: int) -> Stage:
+    epoch, settings = learner.progress.epoch + 1, learner.settings
     bar = f"Epoch {epoch}/{settings['epochs']}" if settings["progress"] else ""
-    return Stage("", pictures, session.on_step, done=done, bar=bar)
+    return Stage("", pictures, learner.on_step, done=done, bar=bar)

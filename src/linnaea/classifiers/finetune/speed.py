@@ -55,20 +55,20 @@ def decode_seconds(sample: Sequence[Any], pictures: ResidentPictures) -> float:
     return (time.perf_counter() - started) / count
 
 
-def step_seconds(session: loop.Session, train: loop.TrainingSet) -> float:
+def step_seconds(learner: loop.Learner, train: loop.TrainingSet) -> float:
     """Return the seconds of training one picture: the median of some steps after one that does not count."""
-    size, progress = train.pictures.preprocessing.size, session.progress
-    session.begin_epoch(1)
-    order = train.order(session.seed, 1, balanced=False)
-    batch_size = session.settings["batch_size"] * session.settings["accumulate"]
+    size, progress = train.pictures.preprocessing.size, learner.progress
+    learner.begin_epoch(1)
+    order = train.order(learner.seed, 1, balanced=False)
+    batch_size = learner.settings["batch_size"] * learner.settings["accumulate"]
     rows = np.resize(order, (_STEPS, min(batch_size, len(order))))
 
     def step() -> None:
-        batch = loop.next_batch(session, train, rows[progress.step % _STEPS], progress.step, size)
-        loop.train_step(session, train, batch)
+        batch = loop.next_batch(learner, train, rows[progress.step % _STEPS], progress.step, size)
+        loop.train_step(learner, train, batch)
         progress.step += 1
 
-    with room_to_train(train.targets.device, session.settings["batch_size"], size):
+    with room_to_train(train.targets.device, learner.settings["batch_size"], size):
         step()
     taken: list[float] = []
     while len(taken) < _STEPS or sum(taken) < _SECONDS:

@@ -35,12 +35,12 @@ class Trainer:
     """Plans, fits the probe, trains epoch by epoch, and keeps the best: start or resume, then run.
 
     network: Module
-        What is evaluated, and in the end kept. What learns is a copy of it (session.network), whose weights,
+        What is evaluated, and in the end kept. What learns is a copy of it (learner.network), whose weights,
         averaged where that is asked for, it takes over at the end of each epoch.
     settings: dict
-        The session's, too: see there. A plan changes it as long as there is a budget.
+        Those of Learner, in the same dictionary. A plan changes them as long as there is a budget.
     train: TrainingSet, validation: ValidationSet or None
-    session: Session
+    learner: Learner
         What learns; there from the end of start or resume on.
     progress: TrainingProgress
     plan: Plan or None
@@ -56,7 +56,7 @@ class Trainer:
         Hears, before those, and when all is over, that the trainer has come further.
     """
 
-    session: loop.Session
+    learner: loop.Learner
 
     def __init__(
         self,
@@ -114,9 +114,9 @@ class Trainer:
         if "plan" in values:
             self._follow(Plan.from_dict(values["plan"]))
         self._set_up(None)
-        self.probe = _restore(self.session, arrays, values)
-        self.progress = self.session.progress
-        if self.settings["epochs"] and self.session.only_head(max(self.progress.epoch, 1)):
+        self.probe = _restore(self.learner, arrays, values)
+        self.progress = self.learner.progress
+        if self.settings["epochs"] and self.learner.only_head(max(self.progress.epoch, 1)):
             # The backbone is as it was opened: the seed gives the same features.
             self._learn_from(self._features())
 
@@ -132,9 +132,9 @@ class Trainer:
                 # Closing may change the settings: a training that runs out of time has fewer epochs.
                 if self.progress.is_over(self.settings["epochs"], self.settings["patience"]):
                     break
-                loop.run_epoch(self.session, self.train)
+                loop.run_epoch(self.learner, self.train)
         finally:
-            self.session.features = None  # the largest thing there, and made anew where training goes on
+            self.learner.features = None  # the largest thing there, and made anew where training goes on
             self._hold_kept_epoch()
             self.on_change(self)
 
@@ -150,15 +150,15 @@ class Trainer:
 
     def state(self) -> TrainingState:
         """Return what resume needs: copies of all arrays, and plain JSON values."""
-        session, progress, probe = self.session, self.progress, self.probe
-        tensors = {f"network.{name}": tensor for name, tensor in session.network.state_dict().items()}
-        if session.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in session.average.shadow.items()}
+        learner, progress, probe = self.learner, self.progress, self.probe
+        tensors = {f"network.{name}": tensor for name, tensor in learner.network.state_dict().items()}
+        if learner.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in learner.average.shadow.items()}
         if progress.kept is not None:
             tensors |= {f"best.{name}": tensor for name, tensor in progress.kept.items()}
         if probe is not None:
             tensors |= {"probe.weight": probe.weight, "probe.bias": probe.bias}
-        for index, slots in session.optimizer.state_dict()["state"].items():
+        for index, slots in learner.optimizer.state_dict()["state"].items():
             tensors |= {
                 f"optimizer.{index}.{slot}": torch.as_tensor(value)
                 for slot, value in slots.items()
@@ -166,7 +166,7 @@ class Trainer:
             }
         values = {
             **progress.as_json(),
-            "average_steps": 0 if session.average is None else session.average.steps,
+            "average_steps": 0 if learner.average is None else learner.average.steps,
             "precision": self.settings["precision"],
             "seed": self.seed,
             "probe": None if probe is None else [probe.strength, probe.train, probe.val],
@@ -236,15 +236,15 @@ class Trainer:
         )
 
     def _set_up(self, features: FrozenFeatures | None) -> None:
-        self.session = construction.new_session(self.network, self.settings, self.train, self.seed)
-        self.session.progress, self.session.on_step = self.progress, self._step
+        self.learner = construction.new_learner(self.network, self.settings, self.train, self.seed)
+        self.learner.progress, self.learner.on_step = self.progress, self._step
         if features is not None:
             self._learn_from(features)
 
     def _learn_from(self, features: FrozenFeatures) -> None:
         if self.settings["crop_scale"] == 1:  # no crops where none are asked for
             features = features.uncropped(flip=self.settings["flip"])
-        self.session.features = features.to(self.device)
+        self.learner.features = features.to(self.device)
 
     # What run is made of.
 
@@ -274,21 +274,21 @@ class Trainer:
             logits = self._logits(centres)
             train = inference.loss_and_accuracy(logits, self.train.targets.cpu())
             val = self._validate()
-        return EpochRecord(0, seconds, self.session.rate(0), *train, *val)
+        return EpochRecord(0, seconds, self.learner.rate(0), *train, *val)
 
     def _record(self) -> EpochRecord:
         """Take over the weights, evaluate them, and return the record. Raises DivergenceError."""
-        session, progress = self.session, self.progress
+        learner, progress = self.learner, self.progress
         self._take_weights()
         # A head that learns alone must be evaluated with the statistics that it learned with.
-        if self.settings["batch_norm"] == "reestimate" and not session.only_head(progress.epoch):
+        if self.settings["batch_norm"] == "reestimate" and not learner.only_head(progress.epoch):
             centres = self.train.pictures.centres(inference.BATCH)
             batchnorm.reestimate(self.network, (self.preprocessing.normalize(batch) for batch in centres))
         val_loss, val_accuracy = self._validate()
         # The loss tells of the weights before a step: here are those after the last one, their average, the
         # running statistics (estimated again, perhaps), and the optimizer's memory.
-        tensors = [*session.network.state_dict().values(), *self.network.state_dict().values()]
-        for slots in session.optimizer.state.values():
+        tensors = [*learner.network.state_dict().values(), *self.network.state_dict().values()]
+        for slots in learner.optimizer.state.values():
             tensors += [value for value in slots.values() if torch.is_tensor(value)]
         progress.refuse_divergence(
             [val_loss],
@@ -300,7 +300,7 @@ class Trainer:
         return EpochRecord(
             progress.epoch,
             progress.seconds,
-            session.rate(progress.epoch),
+            learner.rate(progress.epoch),
             progress.sums.mean_loss,
             progress.sums.accuracy,
             val_loss,
@@ -308,7 +308,7 @@ class Trainer:
         )
 
     def _take_weights(self) -> None:
-        live, average = self.session.network.state_dict(), self.session.average
+        live, average = self.learner.network.state_dict(), self.learner.average
         self._fit_head(self.progress.epoch)
         self.network.load_state_dict(live | (average.shadow if average is not None else {}))
 
@@ -322,7 +322,7 @@ class Trainer:
         """Return the network's loss and accuracy on the validation set."""
         if self.validation is None:
             return None, None
-        features = self.session.features
+        features = self.learner.features
         if features is not None and features.val is not None:
             logits = inference.head_logits(self.network, features.val)
         else:
@@ -356,15 +356,15 @@ def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
     return record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss
 
 
-def _restore(session: loop.Session, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
-    """Put what Trainer.state returned into a new session; return the probe that the training began with."""
+def _restore(learner: loop.Learner, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
+    """Put what Trainer.state returned into a new learner; return the probe that the training began with."""
     try:
-        session.network.load_state_dict(_below("network.", arrays))
-        if session.average is not None:
-            session.average.resume(_below("average.", arrays), values["average_steps"])
-        memory = _optimizer_memory(session.optimizer, _below("optimizer.", arrays))
-        session.optimizer.load_state_dict({**session.optimizer.state_dict(), "state": memory})
-        session.progress = TrainingProgress.from_json(values, _below("best.", arrays) or None)
+        learner.network.load_state_dict(_below("network.", arrays))
+        if learner.average is not None:
+            learner.average.resume(_below("average.", arrays), values["average_steps"])
+        memory = _optimizer_memory(learner.optimizer, _below("optimizer.", arrays))
+        learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": memory})
+        learner.progress = TrainingProgress.from_json(values, _below("best.", arrays) or None)
         if values["probe"] is None:
             return None
         tensors, (strength, train, val) = _below("probe.", arrays), values["probe"]

@@ -7,6 +7,7 @@ third of a step.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ def views(flat: np.ndarray, shapes: Shapes) -> list[np.ndarray]:
     return [flat[a:b].reshape(shape) for a, b, shape in zip(starts, ends, shapes, strict=True)]
 
 
-class Solver:
+class Solver(ABC):
     """What all share: the parameters, the rate of this step, and the arrays that a checkpoint keeps.
 
     flat: ndarray, (parameters,)
@@ -51,9 +52,9 @@ class Solver:
             np.copyto(self.memory[name], array)
         self.steps = steps
 
+    @abstractmethod
     def descend(self, index: int, delta: np.ndarray, x: np.ndarray, decay: float = 0.0) -> None:
         """Take the gradient delta·xᵀ / n + decay·w of the parameter at index; n columns in the batch."""
-        raise NotImplementedError
 
     def finish(self) -> None:
         """End the step: every parameter has descended once."""
