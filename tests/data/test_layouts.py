@@ -302,6 +302,33 @@ def test_a_folder_between_hides_no_classes(make_folder):
     assert "(x, y, z) are not told apart. If they are the classes: layout='folder/folder/class'." in note
 
 
+def test_names_that_are_rarely_a_classs_are_told(make_folder):
+    root = make_folder(
+        {"cat": 2, "cat - Copy": 2, "dog": 2, "dog (1)": 2, "masks": 2, "bar 1": 2, "bar 2": 2}
+    )
+    assert open_dataset(root).notes == (
+        "cat - Copy, dog (1) and masks are classes here; if they are none, move them away.",
+    )
+    assert open_dataset(root, layout="class").notes == ()
+    in_sets = make_folder(filled("train", "test", inside=("images", "masks")), name="segmented")
+    assert "masks is a class here; if it is none, move it away." in open_dataset(in_sets).notes
+
+
+def test_sets_without_one_to_learn_from_are_refused(make_folder):
+    assert "contains dev and test, and no training set." in refusal(make_folder(filled("dev", "test")))
+
+
+def test_a_table_beside_loose_pictures_is_named(make_folder):
+    root = make_folder({".": 3})
+    (root / "labels.csv").write_text("path,label\n")
+    assert f"If labels.csv has their labels, train on it: {root / 'labels.csv'}." in refusal(root)
+
+
+def test_a_set_of_another_language_among_known_ones_is_to_be_renamed(make_folder):
+    told = refusal(make_folder(filled("entrainement", "validation", "test")))
+    assert "if entrainement is one, too, write train, val or test into its name" in told
+
+
 def test_sets_in_another_language_are_offered_as_sets(make_folder):
     told = refusal(make_folder(filled("entrenamiento", "validacion", "prueba")))
     assert "If entrenamiento, prueba and validacion are sets, call them train, val and test." in told

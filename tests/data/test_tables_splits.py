@@ -238,3 +238,12 @@ def test_sets_in_paths_that_were_not_used_are_told(make_folder):
         "The paths contain test and train, which look like sets and were not used: if they are, write train, "
         "val or test into a column split.",
     )
+
+
+def test_a_label_that_may_stand_for_none_is_told(make_folder):
+    root = make_folder({"files": 3})
+    (root / "labels.csv").write_text("path,label\nfiles/0.png,cat\nfiles/1.png,dog\nfiles/2.png,nan\n")
+    assert open_dataset(root / "labels.csv").notes == (
+        "1 picture has the label 'nan', which is a class here; if it stands for a missing label, leave these "
+        "rows out.",
+    )

@@ -90,6 +90,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
         notes=(
             *_notes(tree, meaning, empty, without),
             *_passed_over(found, shape, layout),
+            *_unlikely(set(labels), layout),
             *filter(None, [note]),
         ),
         empty_classes=empty,
@@ -199,7 +200,13 @@ def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Lay
             )
         pictures, depth = counted(len(meaning.loose), "picture"), counted(len(layout), "folder")
         if layout == (CLASS,):
-            raise DataError(f"{source} contains {pictures} and no class folders.", _LAYOUT)
+            tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
+            by_table = (
+                f" If {tables[0]} has their labels, train on it: {Path(source) / tables[0]}."
+                if tables
+                else ""
+            )
+            raise DataError(f"{source} contains {pictures} and no class folders.", _LAYOUT + by_table)
         raise DataError(
             f"{source} contains {pictures}, none of them {depth} deep.",
             f"The layout {'/'.join(layout)} needs that: correct it, or leave {option('layout')} out.",
@@ -208,7 +215,7 @@ def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Lay
         inner = layouts.wrapper(source, shape)
         if inner is not None and len(layout) == 1:
             raise DataError(
-                f"{source} contains pictures in one folder only, '{labels[0]}', which holds "
+                f"{source} contains pictures in one folder only, {inner[0]}, which holds "
                 f"{counted(len(inner[1]), 'folder')} with pictures ({listed(inner[1], 5)}).",
                 f"Name the folder that holds the class folders, {inner[0]}; or, if '{labels[0]}' is a "
                 "class, add a folder for another one.",
@@ -234,6 +241,12 @@ def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Lay
 def _check_sets(source: str, tree: Tree, meaning: _Meaning) -> None:
     """Refuse a set's folder without pictures: the user meant to have that set."""
     filled = {split for _, _, split, _ in meaning.pictures}
+    if len(filled) > 1 and "train" not in filled:
+        raise DataError(
+            f"{source} contains {listed(sorted(meaning.sets), last=' and ')}, and no training set.",
+            "Add it as train, or rename the one to learn from; to divide all anew, move the class folders "
+            "out of the sets.",
+        )
     left_out = {*tree.left_out_runs(), *tree.runs}
     # A link to another set's folder was left out, with all that it leads to.
     tops = [name for name in (*tree.folders, *tree.again, *tree.upward) if name and "/" not in name]
@@ -307,6 +320,18 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
         f"The classes are {classes}; the {plural(len(names), 'folder', 'folders')} inside "
         f"({listed(names, 3)}) are not told apart. If they are the classes: "
         f"{option('layout', '/'.join(deeper))}.",
+    ]
+
+
+def _unlikely(labels: set[str], asked: str) -> list[str]:
+    """Return a note on classes with names that people give to other folders."""
+    named = layouts.unlikely_classes(sorted(labels)) if asked == AUTO else []
+    if not named:
+        return []
+    them = plural(len(named), "it", "them")
+    return [
+        f"{listed(named, 5, last=' and ')} {plural(len(named), 'is a class', 'are classes')} here; if "
+        f"{plural(len(named), 'it is', 'they are')} none, move {them} away."
     ]
 
 

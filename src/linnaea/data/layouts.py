@@ -16,6 +16,12 @@ AUTO = "auto"
 FOLDER, CLASS, SPLIT = "folder", "class", "split"
 """What a level of folders is: a class, a set, or neither, such as a place or a year."""
 
+_NO_CLASSES = re.compile(
+    r"(masks?|labels?|annotations?|bboxes|ground ?truth|un(labell?ed|sup|supervised|sorted|known)|backup|old"
+    r"|trash|bin|tmp|temp|to ?sort|misc|miscellaneous|results|figures|plots|all|new folder|neuer ordner)"
+    r"|.* copy|copy of .*|.* \d"
+)
+
 Layout = tuple[str, ...]
 """What each level is, from the outside in: ("split", "class") for train/rose/1.jpg."""
 
@@ -76,6 +82,19 @@ def called_like_sets(names: Iterable[str]) -> list[str]:
     known = {name: one for name in names if (one := set_name(name)) is not None}
     several = len({one.split for one in known.values()}) > 1
     return [name for name, one in known.items() if several or not one.rest]
+
+
+def unlikely_classes(names: Iterable[str]) -> list[str]:
+    """Return the names that are rarely a class's: masks, unlabeled, backup, "cat - Copy", "dog (1)"."""
+    plain = {name: " ".join(re.findall(r"[^\W_]+", name.lower())) for name in names}
+    known = set(plain.values())
+    return [
+        name
+        for name, words in plain.items()
+        if (match := _NO_CLASSES.fullmatch(words))
+        # "bar 1" and "bar 2" are numbered; "dog (1)" beside "dog" was copied.
+        and (match[1] or "copy" in words or words.rpartition(" ")[0] in known)
+    ]
 
 
 def parsed(words: str) -> Layout:
@@ -296,7 +315,12 @@ class _Reading:
             of_sets = option("layout", "/".join((*prefix, CLASS)))
             cure = f"If {names} {are} {is_set}, pass {of_sets}"
             if left_out := [top for top in others if set_name(top) is None]:
-                cure += f", which leaves {listed(left_out, 5, last=' and ')} out"
+                left = listed(left_out, 5, last=" and ")
+                are_some = plural(len(left_out), "is one", "are some")
+                cure += (
+                    f", which leaves {left} out; if {left} {are_some}, too, write train, val or test into "
+                )
+                cure += plural(len(left_out), "its name", "their names")
         elif others:
             cure = f"If {names} {are} no class, move {plural(len(like), 'it', 'them')} away"
         else:

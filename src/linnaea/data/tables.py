@@ -27,6 +27,7 @@ _ALSO = {
 # What other programs call these columns (Hugging Face: file_name), without signs.
 
 _CURE = "The first line must name the columns: path,label or path,label,split."
+_NO_LABEL = {"nan", "na", "n/a", "null", "none", "-1", "?", "unlabeled", "unlabelled"}
 _SAMPLE = 50  # paths that tell from which folder all start
 
 Row = tuple[int, dict[str, str]]
@@ -68,7 +69,7 @@ def open_table(path: Path, source: str) -> Dataset:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    notes, split_name = found.notes, found.name
+    notes, split_name = [*found.notes, *_unlabelled(labels)], found.name
     if not any(splits):
         splits, split_name = _sets_of_folders(paths, labels)
         if not splits and not found.columns and (sets := _sets_in_paths(paths, labels)):
@@ -93,6 +94,16 @@ def open_table(path: Path, source: str) -> Dataset:
         columns=dict(sorted(columns.items())),
         notes=tuple(notes),
     )
+
+
+def _unlabelled(labels: list[str]) -> list[str]:
+    """Return a note on labels that often stand for none."""
+    rows = Counter(label for label in labels if label.lower() in _NO_LABEL)
+    return [
+        f"{counted(number, 'picture')} {plural(number, 'has', 'have')} the label '{label}', which is a class "
+        "here; if it stands for a missing label, leave these rows out."
+        for label, number in rows.items()
+    ]
 
 
 def _sets_of_folders(paths: list[str], labels: list[str]) -> tuple[list[str], str]:
