@@ -2,7 +2,7 @@
 
 `python -m benchmarks small_sets`: networks learn from 5 to 40 pictures a class, drawn anew each time: the
 linear probe on EfficientNet-Lite0's features of flowers, waste and hands, and the perceptron on digits. All
-pictures that a network did not learn from are the world that it meets. Validation sets of 20 to 1,000
+pictures that a network did not learn from are the world that it meets. Validation sets of 10 to 1,000
 pictures are drawn from it (with replacement, so that what is true of the world is known), and choose the
 strength of the probe, then the temperature and the rest as a run does. Needs the shared data (LINNAEA_SHARED
 or ../shared). FEATURES is a folder that keeps the features, which makes a second run fast; DRAWS the number

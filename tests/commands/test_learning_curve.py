@@ -151,7 +151,7 @@ def test_without_enough_validation_pictures_it_is_refused_before_training(bars, 
     run = tmp_path / "run"
     assert main(["train", str(bars), "--hidden", "8", "--learning-curve", "true", "--out", str(run)]) == 2
     assert (
-        "A learning curve is evaluated on validation, which has 3 pictures of at least 10. "
+        "A learning curve is evaluated on 3 validation pictures, and needs 10 or more. "
         "Set more aside with --validation, or leave the learning curve out."
     ) in capsys.readouterr().err
     assert not run.exists()

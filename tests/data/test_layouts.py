@@ -275,6 +275,7 @@ def test_a_folder_in_a_class_that_is_called_like_another_is_refused(make_folder)
     told = refusal(misplaced)
     assert "cat/dog is called like a class (dog), and the pictures there would be of cat." in told
     assert open_dataset(misplaced, layout="class").class_names == KINDS
+    assert "cat/dogs is called" in refusal(make_folder({"cat": 3, "cat/dogs": 2, "dog": 3}, name="plural"))
     backup = make_folder({"cat": 3, "dog": 3, **filled("photos")}, name="backup")
     assert "photos/cat and photos/dog are called like classes (cat and dog)" in refusal(backup)
     in_sets = make_folder({**filled("train", "test"), "train/cat/dog": 1}, name="sets")

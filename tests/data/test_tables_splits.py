@@ -240,6 +240,12 @@ def test_sets_in_paths_that_were_not_used_are_told(make_folder):
     )
 
 
+@pytest.mark.parametrize("name", ["latest_training_date", "strain_value", "contest_training", "splitter_box"])
+def test_a_word_within_a_word_is_no_split(pictures, name):
+    dataset = open_dataset(table(pictures, {name: list("abcdef")}))
+    assert (dataset.splits, dataset.columns.keys()) == (None, {name})
+
+
 def test_a_label_that_may_stand_for_none_is_told(make_folder):
     root = make_folder({"files": 3})
     (root / "labels.csv").write_text("path,label\nfiles/0.png,cat\nfiles/1.png,dog\nfiles/2.png,nan\n")

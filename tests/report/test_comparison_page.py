@@ -130,11 +130,12 @@ def test_names_are_as_long_as_needed_to_differ(tmp_path):
         (1.0, "two equally good classifiers would differ by this much or more in most tests (McNemar p = 1)"),
         (
             0.004,
-            "two equally good classifiers would differ by this much once in 250 tests (McNemar p = 0.004)",
+            "two equally good classifiers would differ by this much or more once in 250 tests "
+            "(McNemar p = 0.004)",
         ),
         (
             1e-9,
-            "two equally good classifiers would differ by this much less than once in 10,000 tests "
+            "two equally good classifiers would differ by this much or more less than once in 10,000 tests "
             "(McNemar p < 0.0001)",
         ),
     ],

@@ -17,8 +17,8 @@ NBSP = "\u00a0"
         ([0.1, 0.5, 0.8, 0.9], 3, "Validation accuracy was highest in the last epoch, 3"),
         ([0.1, 0.5], 1, "One epoch took validation accuracy from 10.0 % to 50.0 %"),
         ([0.5, 0.5], 1, "One epoch left validation accuracy at 50.0 %"),
-        ([0.9, 0.5, 0.8], 2, "No epoch had a better validation accuracy than it was before training"),
-        ([0.5, 0.5, 0.5], 2, "No epoch had a better validation accuracy than it was before training"),
+        ([0.9, 0.5, 0.8], 2, "No epoch improved validation accuracy over that before training"),
+        ([0.5, 0.5, 0.5], 2, "No epoch improved validation accuracy over that before training"),
     ],
 )
 def test_a_curve_of_accuracy(values, last, title):
@@ -31,9 +31,9 @@ def test_a_curve_of_accuracy(values, last, title):
     [
         ([2.3, 0.5, 0.2, 0.4], 3, "Validation cross-entropy stopped improving after epoch 2"),
         ([2.3, 0.5, 0.2, 0.1], 3, "Validation cross-entropy was lowest in the last epoch, 3"),
-        ([0.3, 0.5, 0.4], 2, "No epoch had a better validation cross-entropy than that of the linear probe"),
-        ([2.3, 0.5], 4, "Validation cross-entropy left the finite numbers after epoch 1"),
-        ([2.3], 1, "Validation cross-entropy left the finite numbers after epoch 0"),
+        ([0.3, 0.5, 0.4], 2, "No epoch improved validation cross-entropy over that of the linear probe"),
+        ([2.3, 0.5], 4, "Validation cross-entropy became infinite or no number after epoch 1"),
+        ([2.3], 1, "Validation cross-entropy became infinite or no number after epoch 0"),
     ],
 )
 def test_a_curve_of_loss(values, last, title):

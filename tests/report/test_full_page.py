@@ -348,8 +348,8 @@ def test_a_curve_that_few_pictures_evaluate_makes_no_forecast(full):
     section = learning_curve_section(facts)
     assert section.outlook.replace(NBSP, " ") == (
         "From 500 to 1,000 training pictures the accuracy changed by +10.0 points, from 80.0 % to 90.0 %. "
-        "28 pictures cannot tell what more would bring: with twice as many to learn from, the accuracy would "
-        "rise by 0.0 to 6.0 points."
+        "28 pictures cannot tell what more would bring: twice as many to learn from could raise the accuracy "
+        "by anything from 0.0 to 6.0 points."
     )
     assert section.classes == ""
     caption = section.figure.caption.replace(NBSP, " ")

@@ -14,9 +14,9 @@ def steps(run):
 
 def test_the_worst_pair_is_named_with_its_numbers():
     run = facts(" ".join(["aa"] * 57 + ["ab"] * 3 + ["bb"] * 40))
-    assert steps(run)["Make it better"][0] == "‘a’ is most often taken for ‘b’: 3 of 60."
+    assert steps(run)["Make it better"][0] == "‘a’ was taken for ‘b’ in 3 of 60 test pictures."
     look, use = lines_after_training(run, "runs/x")
-    assert look == "look at it (‘a’ is most often taken for ‘b’: 3 of 60): linnaea open runs/x"
+    assert look == "look at it (‘a’ was taken for ‘b’ in 3 of 60 test pictures): linnaea open runs/x"
     assert use == "classify new pictures: linnaea predict runs/x PICTURE"
 
 
@@ -51,11 +51,11 @@ def test_more_pictures_are_advised_by_the_forecast_alone():
 def test_what_was_not_tested_is_not_trusted():
     few = steps(facts("aa bb"))["Do not trust it for"]
     assert few[0] == "A rate better known than 34 to 100 %: there were only 2 test pictures."
-    assert few[1] == "Single classes: each has fewer than 20 test pictures."
-    assert few[-1] == "Pictures from another camera, place or time: it was tested on none."
+    assert few[1] == "Single classes: a and b have too few test pictures."
+    assert few[-1] == "Pictures from cameras, places or times that are not in its test set."
     many = steps(facts(" ".join(["aa", "bb", "cc"] * 20)))["Do not trust it for"]
     assert len([line for line in many if "test pictures" in line]) == 0
     assert (
-        "Single classes, such as c: it has fewer than 20 test pictures."
+        "Single classes: c has too few test pictures."
         in steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]
     )

@@ -191,6 +191,8 @@ def test_a_run_has_its_predictions_as_a_table_and_shows_itself_in_a_notebook(tmp
     shown = run._repr_html_()
     assert "<b>50.0 %</b> of 2 test pictures right (95 % interval: 10.0 % to 90.0 %)" in shown
     assert 'a%20run/report.html">report</a>' in shown
+    run.write_json("metrics.json", {})
+    assert run._repr_html_().startswith("<p>")
     (run.path / "predictions.csv").write_text("path,true,predicted\n")
     with pytest.raises(RunError, match=r"predictions\.csv"):
         run.predictions  # noqa: B018

@@ -82,7 +82,12 @@ def check(
         build_check(dataset, problems, page)
         terminal.print_line("Page", terminal.shown_path(page))
         if format == "table":
-            opened = {"data_dir": data_dir, "layout": layout}
+            opened = {
+                "data_dir": data_dir,
+                "layout": layout,
+                "value_range": None if value_range == "auto" else value_range,
+                "copies": None if copies == "near" else copies,
+            }
             terminal.print_line("Next", *_next(data, opened, problems, page))
     return problems
 

@@ -111,7 +111,7 @@ def new_classifier(recipe: Recipe) -> Any:
     return chosen
 
 
-def refuse_repeats_of_folds(recipe: Recipe) -> None:
+def refuse_beside_folds(recipe: Recipe) -> None:
     """Raise SettingError for what no number of runs can do, before any data is read."""
     if recipe.repeats and recipe.folds:
         raise SettingError(

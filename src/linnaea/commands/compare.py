@@ -39,7 +39,7 @@ def compare(
     out
         File of the page. Default: comparison.html.
     common
-        Whether all is judged on the pictures alone that all of the runs were tested on.
+        Whether the runs are compared on those pictures alone that all of them were tested on.
     """
     from linnaea.report.comparison import build_comparison
     from linnaea.report.groups import build_group_comparison

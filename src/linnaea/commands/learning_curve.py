@@ -26,14 +26,15 @@ def check_asked(recipe: Recipe, study: Study) -> None:
     if study.photographs is not None:
         pictures += len(study.rows("train"))
     if recipe.learning_curve and pictures < FEWEST:
+        where = "over folds of" if study.photographs is not None else "on"
+        which = "pictures outside the test set" if study.photographs is not None else "validation pictures"
         raise SettingError(
-            f"A learning curve is evaluated on validation, which has {pictures} pictures of at "
-            f"least {FEWEST}.",
+            f"A learning curve is evaluated {where} {pictures} {which}, and needs {FEWEST} or more.",
             f"Set more aside with {option('validation')}, or leave the learning curve out.",
         )
 
 
-def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
+def measure(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> None:
     """Write run.json's keys "learning_curve" and "learning_forecast", and print them.
 
     Of a perceptron, the same settings learn anew from each share, evaluated on the validation set; of a
@@ -43,7 +44,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     if not classifier.history_:
         return
     made = _of_probe if classifier.takes_photographs else _retrained
-    steps, rows = made(classifier, study, seed)
+    steps, rows = made(classifier, study, recipe.seed)
     if len(steps) < 2:
         terminal.print_line("Curve", _why_none(study.dataset.labels[study.rows("train")]))
         return
@@ -52,7 +53,7 @@ def measure(run: RunFolder, classifier: Any, study: Study, seed: int) -> None:
     groups = study.grouped(rows)
     on = "validation" if np.array_equal(rows, study.rows("val")) else "folds"
     curve = points(steps, targets, groups, folded=on == "folds")
-    ahead = forecast(steps, targets, classes, seed, groups)
+    ahead = forecast(steps, targets, classes, recipe.seed, groups)
     kind = "probe" if classifier.takes_photographs else "network"
     tested = _tested(run, kind)
     if tested is not None:

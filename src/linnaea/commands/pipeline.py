@@ -1,7 +1,7 @@
 """Where a run happens: its stages, in order, and run.json kept true whatever happens."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from linnaea.commands import evaluating, learning_curve, probe_folds, terminal, 
 from linnaea.commands.choosing import Chosen
 from linnaea.commands.recording import record_study
 from linnaea.commands.study import Study
-from linnaea.errors import DivergenceError, LinnaeaError
+from linnaea.errors import LinnaeaError
 from linnaea.runs import guard, provenance
 from linnaea.runs.checkpoint import Checkpoint, Checkpoints
 from linnaea.runs.folder import RunFolder
@@ -48,12 +48,11 @@ def run(
         record_study(folder, study)
         folder.flush()
         # Train
+        recipe, spent = chosen.recipe, phases.elapsed
         with phases.measure("train"):
-            recipe, spent = chosen.recipe, phases.elapsed
             stopped = training.fit(folder, classifier, study, recipe, spent, stops, checkpoint)
-            if stopped is None:
-                probe_folds.measure(folder, classifier, study, chosen.recipe)
         folder.flush()
+        measured: KeyboardInterrupt | None = None
         # Calibrate also what was stopped, which can answer then; not a network that learned nothing.
         if classifier.history_:
             with phases.measure("evaluate"), terminal.waiting("Evaluating"):
@@ -62,28 +61,28 @@ def run(
                     evaluating.evaluate(folder, classifier, study, calibrated)
                 else:
                     evaluating.leave_unopened(folder, calibrated)
+            if stopped is None:
+                measured = _beside("Folds", probe_folds.measure, folder, classifier, study, recipe)
             folder.flush()
             show_result(folder) if stopped is None else _show_stopped(folder, calibrated)
         if stopped is not None:
             raise stopped
-        if chosen.recipe.learning_curve:
+        if recipe.learning_curve and measured is None:
             with phases.measure("learning curve"):
-                stopped = _learning_curve(folder, classifier, study, chosen)
+                measured = _beside("Curve", learning_curve.measure, folder, classifier, study, recipe)
         # Report: drawn as the context ends, however it ends.
-    if stopped is not None:
-        raise stopped
+    if measured is not None:
+        raise measured
 
 
-def _learning_curve(
-    run: RunFolder, classifier: Any, study: Study, chosen: Chosen
-) -> KeyboardInterrupt | None:
-    """Measure the learning curve of a run that is finished, and stays so: return what interrupted it."""
+def _beside(label: str, measure: Callable[..., None], *of: Any) -> KeyboardInterrupt | None:
+    """Measure something beside the result of a run, which is whole without it: return what interrupted it."""
     try:
-        learning_curve.measure(run, classifier, study, chosen.recipe.seed)
-    except DivergenceError as error:
-        terminal.print_line("Curve", f"not measured: {error.message}", error.cure)
+        measure(*of)
+    except LinnaeaError as error:
+        terminal.print_line(label, f"not measured: {error.message}", error.cure)
     except KeyboardInterrupt as interruption:
-        terminal.print_line("Curve", "not measured: it was interrupted; the run itself is finished")
+        terminal.print_line(label, "not measured: it was interrupted; the run itself is finished")
         return interruption
     return None
 

@@ -217,14 +217,16 @@ def predict(
     folder = RunFolder.open(run)
     named = NamedPictures(pictures, list)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
-    broken = [] if sets is None else _broken(folder)
+    # Before the first picture: what is damaged is told before a million were classified.
+    metrics = folder.metrics()
+    broken = [] if sets is None else _broken(metrics)
     classifier = load(run, device)
     taken_as = _taken_as(folder, classifier)
     ood_score = ood.load(folder)
     terminal.print_line("Data", *named.notes)
     classes = [str(name) for name in classifier.classes_]
-    numbers = folder.metrics() if format == "table" else {}
-    tally, score = Tally(numbers.get("answered", {}).get("threshold")), Score(folder, classes)
+    threshold = metrics.get("answered", {}).get("threshold") if format == "table" else None
+    tally, score = Tally(threshold), Score(folder, classes)
     # Who called from Python gets the answers; a command's would only fill the memory.
     kept: AllAnswers = []
     columns = {
@@ -268,7 +270,7 @@ def predict(
     if tally.unusual.number:
         terminal.print_line("Light", tally.of_light(taken_as))
     if ood_score is not None and tally.unread.number < tally.answers:
-        terminal.print_line("Alarms", *_of_alarms(folder, ood_score, flagged=tally.flagged > 0))
+        terminal.print_line("Alarms", *_of_alarms(metrics, ood_score, flagged=tally.flagged > 0))
     terminal.print_line("Score", *score.sentences())
     if format == "table":
         terminal.print_line("Next", *tally.next())
@@ -318,21 +320,21 @@ def _fitted_sets(folder: RunFolder, coverage: float) -> Any:
     return PredictionSets.fit(read_table(folder, "val", split_of(folder)), coverage)
 
 
-def _broken(folder: RunFolder) -> list[str]:
+def _broken(metrics: dict[str, Any]) -> list[str]:
     """Return in a sentence that the run's sets covered less of its test set than guaranteed, or nothing."""
     from linnaea.report.sentences import broken_sets
 
-    words = broken_sets(folder.metrics())
+    words = broken_sets(metrics)
     return [f"when this network was evaluated, {words}"] if words else []
 
 
-def _of_alarms(folder: RunFolder, score: Any, *, flagged: bool) -> list[str]:
+def _of_alarms(metrics: dict[str, Any], score: Any, *, flagged: bool) -> list[str]:
     """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
     from linnaea.report.sentences import false_alarms, shortfall
 
     words = [f"of unfamiliar pictures (out-of-distribution), {short}"] if (short := shortfall(score)) else []
     # Who was not warned need not hear that the warning comes too often.
-    if flagged and (alarms := false_alarms(folder.metrics())):
+    if flagged and (alarms := false_alarms(metrics)):
         words.append(f"when this network was evaluated, {alarms}")
     return words
 

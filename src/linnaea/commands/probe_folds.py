@@ -7,7 +7,6 @@ import numpy as np
 
 from linnaea.commands import terminal
 from linnaea.commands.study import Study
-from linnaea.errors import LinnaeaError
 from linnaea.evaluation import clustered
 from linnaea.evaluation.learning_curve import Step
 from linnaea.random_streams import Purpose, stream
@@ -24,17 +23,15 @@ def measure(run: RunFolder, classifier: Any, study: Study, recipe: Recipe) -> No
 
     Of one run with a probe and few pictures, without a budget. The test set is neither seen nor needed, and
     nothing is chosen: each probe has the strength of one without a validation set.
+
+    Raises LinnaeaError where the first weights of a run that is continued cannot be had any more.
     """
     if classifier.probe_ is None or recipe.budget is not None or run.info.one_of is not None:
         return
     pictures = len(study.rows("train")) + len(study.rows("val"))
     if not len(study.rows("test")) < pictures <= MOST:
         return
-    try:
-        (step,), rows = steps(classifier, study, (1.0,), recipe.seed)
-    except LinnaeaError as error:  # of a run that is continued where its first weights cannot be had
-        terminal.print_line("Folds", f"not measured: {error.message}")
-        return
+    (step,), rows = steps(classifier, study, (1.0,), recipe.seed)
     if not len(rows):
         return
     targets = np.searchsorted(classifier.classes_, study.dataset.labels[rows])

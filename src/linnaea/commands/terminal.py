@@ -86,7 +86,6 @@ def waiting(what: str) -> Iterator[None]:
     if not messages.is_terminal:
         yield
         return
-    # Of ASCII letters: a console may have no others.
     with messages.status(f"{what} …", spinner="line"):
         yield
 

@@ -67,7 +67,7 @@ def train(
     where = None if data_dir is None else str(data_dir)
     opened = {"data": str(data), "data_dir": where, "strict": strict, "folder": str(Path.cwd())}
     chosen = replace(choosing.resolve_recipe(recipe, asked, data), opened=opened)
-    choosing.refuse_repeats_of_folds(chosen.recipe)
+    choosing.refuse_beside_folds(chosen.recipe)
     if data not in sources.NAMES:
         # Listed once more when it is read, which takes longer by far.
         sources.open_dataset(data, layout=chosen.recipe.layout)

@@ -108,7 +108,8 @@ def _set_up(classifier: Any, study: Study, recipe: Recipe, elapsed: float) -> fl
         # they are computed again, and the probe alone is evaluated beside the network.
         after = 2 * tested + len(study.rows("val")) + ood.pictures_for_fit(study)
         classifier.set_params(
-            budget=max(recipe.budget - elapsed - closing, 1.0),
+            # What is left may be nothing; a length of time is more than that.
+            budget=max(recipe.budget - elapsed - closing, 1e-3),
             pictures_after=tested,
             pictures_after_tuning=after,
         )

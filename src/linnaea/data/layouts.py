@@ -153,7 +153,7 @@ def _name(folder: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name as names of classes are compared: cats and Cat are one."""
-    return name.casefold().rstrip("s")
+    return name.casefold().removesuffix("s")
 
 
 def find_layout(source: str, shape: Shape) -> Layout:
@@ -371,18 +371,18 @@ class _Reading:
 
     def _refuse_classes_inside(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
         """Raise DataError where a folder in a class is called like another: whose pictures are those?"""
-        known = {name.casefold(): name for name in by_name}
+        known = {_plain(name): name for name in by_name}
         inside = [
             below
             for name, folders in by_name.items()
             for folder in folders
             for below in self.shape.below.get(folder, ())
-            if _name(below).casefold() in known and _name(below).casefold() != name.casefold()
+            if _plain(_name(below)) in known and _plain(_name(below)) != _plain(name)
         ]
         if not inside:
             return
         names = listed(inside, 5, last=" and ")
-        classes = listed(sorted({known[_name(below).casefold()] for below in inside}), 5, last=" and ")
+        classes = listed(sorted({known[_plain(_name(below))] for below in inside}), 5, last=" and ")
         are, like = plural(len(inside), "is", "are"), plural(len(inside), "a class", "classes")
         around = listed(sorted({_name(parent(below)) for below in inside}), 5, last=" and ")
         raise DataError(

@@ -60,10 +60,6 @@ class NamedPictures:
         self.notes: list[str] = []
         self._parts: list[Iterable[Named]] = []
         self._named = 0
-        if len(names) == 1 and _is_list(str(names[0])):
-            raise UsageError(
-                f"{names[0]} is no picture.", f"For the names in it: {option('list', names[0])}."
-            )
         for name in names:
             self._add(str(name))
         self.total: int | None = self._named
@@ -84,6 +80,8 @@ class NamedPictures:
     def _add(self, name: str) -> None:
         if not name:
             raise UsageError("The name of a picture is empty.", "Name files, folders or patterns.")
+        if _is_list(name):
+            raise UsageError(f"{name} is no picture.", f"For the names in it: {option('list', name)}.")
         if not os.path.lexists(name):
             # Where no shell has done it: in quotation marks, and on Windows.
             name = os.path.expanduser(name)

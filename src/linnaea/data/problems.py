@@ -47,7 +47,7 @@ TOLD = ("similar_names",)
 
 GROUPED = (*DUPLICATES, "same_scene")
 """The kinds whose paths are one group, to be seen side by side: copies, or pictures of one background in
-which something comes, goes or is another one."""
+which something was added, removed or exchanged."""
 
 UNUSABLE = ("unreadable", "missing_file")
 """The kinds whose pictures cannot be used at all."""

@@ -31,6 +31,7 @@ _ODD_ASPECT = 3  # the longer side over the shorter
 # or more; of 506 pieces of waste on a white board some have 40, but none of these is half of one colour.
 _EVEN = 0.5
 _FEW_COLOURS = 60
+_EVEN_GREY = 0.8  # grey pictures have 32 colours at most, and a microscope's may be black by half
 _MOST_BLANK = 0.2  # of a class: beyond that, something reads its pictures wrongly, or made them wrongly
 _USUAL = 0.2  # a share of all pictures from which a trait is how they were made, and nobody's fault
 
@@ -177,9 +178,10 @@ def _traits(path: str, each: PictureStatistics, usual: float) -> list[str]:
     head = each.header
     longer, shorter = max(head.width, head.height), each.shorter
     blank = each.high - each.low < _BLANK
+    even = _EVEN if each.colour >= _GREY else _EVEN_GREY
     held = {
         "blank": blank,
-        "placeholder": not blank and each.even >= _EVEN and each.colours <= _FEW_COLOURS,
+        "placeholder": not blank and each.even >= even and each.colours <= _FEW_COLOURS,
         "dark": not blank and each.high < _DARK,
         "bright": not blank and each.dark > _BRIGHT,
         "blurred": each.softness < _BLURRED,

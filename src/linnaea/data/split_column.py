@@ -16,7 +16,8 @@ tables."""
 _SETS = ("set", "subset", "partition", "phase", "usage", "fold")
 # The column that says it where any of its values is the name of a set: a set may be a series as well.
 _UNMISTAKABLE = re.compile(
-    r"split|partition|^tvt|train(ing)?(or|and|vs)?(test|val)|test(ing)?(or|and|vs)?train"
+    r"(split|splits|partition)(_|\d|$)"
+    r"|(^|_)(tvt|train(ing)?_?((or|and|vs)_?)?(test|val)|test(ing)?_?((or|and|vs)_?)?train)"
 )
 _LIKE_SETS = {"set", "subset", "phase", "stage", "usage", "fold", "folds", "kfold"}
 _SHORT = {"tr": "train", "va": "val", "te": "test"}  # names of languages elsewhere
@@ -77,7 +78,7 @@ def find_split(rows: list[dict[str, str]], source: str, besides: Iterable[str]) 
         sets = set(_meaning(name, values[name]).values())
         if name in SPLIT:
             certain.append(name)
-        elif (name in _SETS or _UNMISTAKABLE.search(_flat(name))) and sets - {""}:
+        elif (name in _SETS or _UNMISTAKABLE.search(_words(name))) and sets - {""}:
             likely.append(name)
         elif len(sets) > 1 and "" not in sets:
             possible.append(name)
@@ -95,8 +96,9 @@ def find_split(rows: list[dict[str, str]], source: str, besides: Iterable[str]) 
     return found
 
 
-def _flat(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name)
+def _words(name: str) -> str:
+    """Return a name with one sign between its words: a strain_value is no train_val."""
+    return re.sub(r"[\W_]+", "_", name)
 
 
 def _is(name: str) -> bool:
@@ -123,7 +125,7 @@ def _looks_like_split(name: str) -> bool:
     return bool(
         name in SPLIT
         or _is(name)
-        or _UNMISTAKABLE.search(_flat(name))
+        or _UNMISTAKABLE.search(_words(name))
         or set_of(name)
         or any(word in _LIKE_SETS or set_of(word) or word.startswith(("train", "test")) for word in words)
     )
@@ -137,7 +139,7 @@ def _flags(rows: list[dict[str, str]], filled: list[str], values: dict[str, set[
     flags = {}
     for name in filled:
         one = set_of(name[2:] if _is(name) else name)
-        if one and _truths(values[name]) and not _UNMISTAKABLE.search(_flat(name)):
+        if one and _truths(values[name]) and not _UNMISTAKABLE.search(_words(name)):
             # Beside yes alone, a gap may be no.
             both = len({_TRUTH[value.lower()] for value in values[name]}) > 1
             if both or all(row[name] for row in rows):
@@ -188,7 +190,7 @@ def _unused(names: list[str], values: dict[str, set[str]], source: str, found: F
         name
         for name in like
         if _is(name)
-        or _UNMISTAKABLE.search(_flat(name))
+        or _UNMISTAKABLE.search(_words(name))
         or (set_of(name) not in ("", "val") and _truths(values[name]))
     ]
     if sure and not found.columns:

@@ -77,7 +77,9 @@ def _leaks(facts: RunFacts) -> Caveat | None:
 
 def is_worth_using(facts: RunFacts) -> bool:
     """Return False where a baseline is better than the network, or it no better than always one answer."""
-    return _below_a_baseline(facts) is None and _no_better_than_the_largest(facts) is None
+    apart = _difference(facts, LARGEST)
+    ahead = apart is not None and apart["difference"] > 0
+    return _below_a_baseline(facts) is None and (ahead or _no_better_than_the_largest(facts) is None)
 
 
 def _below_a_baseline(facts: RunFacts) -> Caveat | None:
@@ -119,9 +121,10 @@ def _no_better_than_the_largest(facts: RunFacts) -> Caveat | None:
         return None
     if apart["difference"] > 0 and resolution.too_wide(facts.metrics["accuracy"]):
         return None
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (apart["low"], apart["high"]))
+    low, high = (formatting.signed(100 * end) for end in (apart["low"], apart["high"]))
+    how = "is not shown to be" if apart["difference"] > 0 else "is no"
     return Caveat(
-        f"This network is no better than always answering {_largest_class(facts)}.",
+        f"This network {how} better than always answering {_largest_class(facts)}.",
         f"That is right for {percent(of_baseline)} of the test pictures, this network for "
         f"{percent(facts.metric('accuracy') or 0.0)} (difference, 95{NBSP}%: {low} to {high} points): it may "
         "have learned nothing. Train longer, with another learning rate or model, or with more pictures, and "
@@ -140,7 +143,8 @@ def _few_pictures(facts: RunFacts) -> Caveat | None:
         pictures, each = f"{pictures} of {counted(groups, 'group')}", ", each of a group of its own"
     text = f"The true accuracy may be anything between these, with 95{NBSP}% confidence."
     apart = _difference(facts, LARGEST)
-    if apart is not None and len(facts.info.data.classes) > 1 and not _beats(apart):
+    undecided = apart is not None and apart["difference"] > 0 and not _beats(apart)
+    if undecided and len(facts.info.data.classes) > 1:
         text += f" Always answering {_largest_class(facts)} may be as good."
     text += (
         f" Collect {resolution.pictures_needed((low + high) / 2):,} or more{each}, or {_more_tests(facts)}"
@@ -169,11 +173,14 @@ def _few_in_a_class(facts: RunFacts) -> Caveat | None:
     fewest, most = uncertain[0]["pictures"], max(row["pictures"] for row in uncertain)
     between = counted(most, "picture") if fewest == most else f"{fewest:,} to {counted(most, 'picture')}"
     need = resolution.pictures_needed(0.5, resolution.WIDEST_OF_CLASS)
+    one = len(uncertain) == 1
+    whose, which = ("its", "it") if one else ("their", "one of them")
+    groups = ", each of a group of its own" if "groups" in facts.metrics["accuracy"] else ""
     return Caveat(
         f"{classes} {plural(len(uncertain), 'has', 'have')} too few test pictures to be judged alone.",
-        f"With {between} each, their recall is uncertain by more than "
-        f"{100 * resolution.WIDEST_OF_CLASS:.0f} points: do not conclude that one of them is recognised well "
-        f"or badly. Test {need:,} or more of each.",
+        f"With {between}{'' if one else ' each'}, {whose} recall is uncertain by more than "
+        f"{100 * resolution.WIDEST_OF_CLASS:.0f} points: do not conclude that {which} is recognised well or "
+        f"badly. Test {need:,} or more of {'it' if one else 'each'}{groups}.",
         tuple(_of_class(row) for row in uncertain),
         "Which classes",
     )
@@ -265,9 +272,10 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
     chosen = [what for what, how in facts.info.chosen.items() if how.startswith(("by test", "test"))]
     if not chosen:
         return None
+    named = formatting.listed(chosen)
     return Caveat(
         "Something was chosen on the test set.",
-        f"{formatting.listed(chosen).capitalize()}: this score is no longer an unbiased test result.",
+        f"{named[:1].upper()}{named[1:]}: this score is no longer an unbiased test result.",
     )
 
 

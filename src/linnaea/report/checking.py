@@ -40,8 +40,8 @@ WHAT_TO_DO = {
     ),
     "similar_names": "Give them one name if they are one class.",
     "same_scene": (
-        "Nothing, if the network will see the same scenes in use: on one background something comes, goes or "
-        "is another one, and these are no copies."
+        "Nothing, if the network will see the same scenes in use: on one background something was added, "
+        "removed or exchanged, and these are not copies."
     ),
     "missing_from_split": "Move pictures of the class into that set, or let Linnaea draw the split.",
     "empty_class": "Add pictures, or remove the class.",

@@ -258,7 +258,7 @@ def _verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
 
 
 def _on_which(entries: Sequence[Entry]) -> str:
-    """Return on which pictures all of them are judged, where these are those that they have in common."""
+    """Return on which pictures all of them are evaluated, where these are those that they have in common."""
     tested = [entry.facts.tested for entry in entries if entry.facts.predictions is not None]
     if len(tested) < 2:
         return ""

@@ -28,7 +28,7 @@ def of_curve(name: str, points: Points, *, last: int, share: bool, before: str =
     capital = name[:1].upper() + name[1:]
     ordered = sorted(points)
     if not share and ordered[-1][0] < last:
-        return f"{capital} left the finite numbers after epoch {ordered[-1][0]}"
+        return f"{capital} became infinite or no number after epoch {ordered[-1][0]}"
     trained = [point for point in ordered if point[0] > 0]
     begun = [value for epoch, value in ordered if epoch == 0]
     if len(trained) < 2:
@@ -44,8 +44,8 @@ def of_curve(name: str, points: Points, *, last: int, share: bool, before: str =
     best = (max if share else min)(value for _, value in ordered)
     epoch = next(epoch for epoch, value in ordered if value == best)
     if epoch == 0:
-        than = "it was before training" if before == "training" else f"that of {before}"
-        return f"No epoch had a better {name} than {than}"
+        than = "that before training" if before == "training" else f"that of {before}"
+        return f"No epoch improved {name} over {than}"
     if epoch == ordered[-1][0]:
         return f"{capital} was {'highest' if share else 'lowest'} in the last epoch, {epoch}"
     return f"{capital} stopped improving after epoch {epoch}"

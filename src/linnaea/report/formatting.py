@@ -48,6 +48,11 @@ def signed(value: float, decimals: int = 1) -> str:
     return written[1:] if not float(written) else written.replace("-", "−")
 
 
+def wanted_share(share: float) -> str:
+    """Return a share that somebody asked for, with no more decimals than it has: 95 %, 99.9 %."""
+    return f"{100 * share:.6g}{NBSP}%"
+
+
 def decimals_for(low: float | None, high: float | None) -> int:
     """Return the decimals of a percentage: one, or two where one cannot tell the interval's ends apart."""
     return 2 if low is not None and high is not None and high - low < 0.002 else 1

@@ -68,6 +68,8 @@ def _outlook(points: Sequence[LearningPoint], ahead: Forecast) -> str:
     )
     if ahead.accuracy is None:
         return words
+    if last.accuracy == 1:
+        return f"{words} No evaluated picture is wrong any more, so more pictures could not raise it here."
     more = ahead.accuracy - last.accuracy
     about = f"would give about {percent(ahead.accuracy)}"
     if more >= LEAST_GAIN:

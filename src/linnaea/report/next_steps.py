@@ -73,8 +73,10 @@ def _use(facts: RunFacts) -> list[Advice]:
     answered = facts.metrics.get("answered", {})
     threshold, wanted = answered.get("threshold"), answered.get("wanted")
     if threshold is not None and wanted is not None:
-        words = f"Check answers below a probability of {percent(threshold)} yourself: of the others, "
-        words += f"{percent(wanted, 0)} are right."
+        words = (
+            f"Check answers below a probability of {percent(threshold)} yourself: of the others, at least "
+        )
+        words += f"{formatting.wanted_share(wanted)} are right, with 95{formatting.NBSP}% confidence."
         advice.append(Advice(words, link="How sure that is", to="trust"))
     return advice
 
@@ -98,8 +100,8 @@ def _mistaken(facts: RunFacts) -> list[Advice]:
         return []
     top = confused[0]
     if top["pictures"] > 1:
-        what = f"‘{top['true']}’ is most often taken for ‘{top['predicted']}’: {top['pictures']:,} of "
-        what += f"{_tested(facts, top['true'])}."
+        what = f"‘{top['true']}’ was taken for ‘{top['predicted']}’ in {top['pictures']:,} of "
+        what += f"{_tested(facts, top['true'])} test pictures."
         return [Advice(what, link="See these pictures", to="confusion")]
     wrong = facts.metrics["accuracy"]["pictures"] - facts.metrics["accuracy"]["correct"]
     made = (
@@ -111,7 +113,7 @@ def _mistaken(facts: RunFacts) -> list[Advice]:
 def _tested(facts: RunFacts, name: str) -> str:
     """Return the number of test pictures of a class."""
     rows = facts.rows("accuracy", "classes")
-    return next((f"{row['pictures']:,}" for row in rows if row["class"] == name), "its pictures")
+    return next((f"{row['pictures']:,}" for row in rows if row["class"] == name), "its")
 
 
 def _more_pictures(facts: RunFacts) -> list[Advice]:
@@ -152,7 +154,7 @@ def _distrust(facts: RunFacts) -> list[Advice]:
     if ece is not None and by_chance is not None and ece > by_chance:
         words = f"Its probabilities to the letter: they are off by {100 * ece:.1f} points on average."
         advice.append(Advice(words, link="How reliable they are", to="trust"))
-    advice.append(Advice("Pictures from another camera, place or time: it was tested on none."))
+    advice.append(Advice("Pictures from cameras, places or times that are not in its test set."))
     return advice
 
 
@@ -162,13 +164,13 @@ def _were(facts: RunFacts) -> str:
 
 def _few(facts: RunFacts) -> str:
     """Return which classes have too few test pictures to be judged alone; "" where none has."""
-    enough = resolution.pictures_needed(0.5, resolution.WIDEST_OF_CLASS)
     rows = facts.rows("accuracy", "classes")
-    few = sorted((row["class"] for row in rows if row["pictures"] < enough), key=natural_order)
+    few = sorted((row["class"] for row in resolution.uncertain_classes(rows)), key=natural_order)
     if not few:
         return ""
-    has = f"{plural(len(few), 'it has', 'each has')} fewer than {enough} test pictures"
+    have = plural(len(few), "has", "have")
     if len(few) == len(rows):
-        return f"Single classes: {has}."
-    which = formatting.listed(few) if len(few) <= MOST_NAMED else f"{len(few):,} of the {len(rows):,} classes"
-    return f"Single classes, such as {which}: {has}."
+        which = "each"
+    else:
+        which = formatting.listed(few) if len(few) <= MOST_NAMED else f"{len(few):,} of {len(rows):,}"
+    return f"Single classes: {which} {'has' if which == 'each' else have} too few test pictures."

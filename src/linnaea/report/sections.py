@@ -83,7 +83,10 @@ def remark(facts: RunFacts) -> str:
         return f"{made}, each time classifying {what}."
     if top["pictures"] == 1:
         return f"{made}, no two of them alike."
-    return f"{made}; the most frequent, {formatting.times(top['pictures'])}, was classifying {what}."
+    often = formatting.times(top["pictures"])
+    if confused[1]["pictures"] == top["pictures"]:
+        return f"{made}; among the most frequent, {often} each, was classifying {what}."
+    return f"{made}; the most frequent, {often}, was classifying {what}."
 
 
 def _no_mistake(accuracy: Mapping[str, Any]) -> str:
@@ -119,8 +122,7 @@ def probe_folds(facts: RunFacts) -> str:
     accuracy = facts.info.probe_folds
     if accuracy is None:
         return ""
-    words = formatting.unbroken(sentences.sentence(sentences.probe_folds(accuracy)))
-    return f"{words} Its folds have nothing to do with the test set."
+    return formatting.unbroken(sentences.sentence(sentences.probe_folds(accuracy)))
 
 
 def one_of(facts: RunFacts) -> str:

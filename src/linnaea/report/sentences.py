@@ -206,9 +206,9 @@ def chance(p_value: float, test: str = "McNemar") -> str:
     if p_value >= 0.5:
         often = "by this much or more in most tests"
     elif p_value >= 0.0001:
-        often = f"by this much once in {formatting.count(round(1 / p_value))} tests"
+        often = f"by this much or more once in {formatting.count(round(1 / p_value))} tests"
     else:
-        often = "by this much less than once in 10,000 tests"
+        often = "by this much or more less than once in 10,000 tests"
     shown = f"={NBSP}{p_value:.2g}" if p_value >= 0.0001 else f"<{NBSP}0.0001"
     return f"two equally good classifiers would differ {often} ({test} p{NBSP}{shown})"
 
@@ -283,8 +283,8 @@ def pooled(accuracy: Pooled) -> str:
 def nothing_ahead(pictures: int, gain_low: float, gain_high: float) -> str:
     """Return that a learning curve that so many pictures evaluate cannot say what more would bring."""
     return (
-        f"{counted(pictures, 'picture')} cannot tell what more would bring: with twice as many to learn "
-        f"from, the accuracy would rise by {100 * gain_low:.1f} to {100 * gain_high:.1f} points"
+        f"{counted(pictures, 'picture')} cannot tell what more would bring: twice as many to learn from "
+        f"could raise the accuracy by anything from {100 * gain_low:.1f} to {100 * gain_high:.1f} points"
     )
 
 

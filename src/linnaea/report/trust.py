@@ -72,7 +72,7 @@ def _calibration(facts: RunFacts) -> str:
 
 
 def _effect(facts: RunFacts, temperature: float) -> str:
-    """Return the effect of a temperature on the probabilities, and on the loss that it minimises.
+    """Return the effect of a temperature on the probabilities, and on the loss that it was fitted to.
 
     The calibration error is another thing, and may rise where that loss falls.
     """
@@ -177,8 +177,9 @@ def _answered(facts: RunFacts) -> str:
         words = formatting.unbroken(sentences.why_none(reason)) if reason else ""
         return f"No confidence threshold was chosen: {words}." if words else ""
     reached = (
-        f"For {wanted_share(wanted)} correct answers, the confidence threshold from the validation set is "
-        f"{percent(threshold)}: {percent(facts.metric('answered') or 0)} of the test pictures reach it"
+        f"For {formatting.wanted_share(wanted)} correct answers, the confidence threshold from the "
+        f"validation set is {percent(threshold)}: {percent(facts.metric('answered') or 0)} of the test "
+        "pictures reach it"
     )
     accuracy = facts.metric("accuracy_answered")
     if accuracy is None:
@@ -197,11 +198,6 @@ def _between(facts: RunFacts, name: str) -> str:
     return f" (95{formatting.NBSP}%: {between(*interval)})"
 
 
-def wanted_share(share: float) -> str:
-    """Return a share that somebody asked for, with no more decimals than it has: 95 %, 99.9 %."""
-    return f"{100 * share:.6g}{formatting.NBSP}%"
-
-
 def _thresholds(facts: RunFacts) -> list[list[str]]:
     """Return rows: an accuracy one may want, validation's threshold, its coverage and accuracy on test."""
     # The one of the sentence above is among them.
@@ -213,7 +209,7 @@ def _thresholds(facts: RunFacts) -> list[list[str]]:
         threshold, accuracy = level["threshold"], level["accuracy"]
         rows.append(
             [
-                wanted_share(level["wanted"]),
+                formatting.wanted_share(level["wanted"]),
                 "–" if threshold is None else percent(threshold),
                 "–" if threshold is None else percent(level["answered"]),
                 "–" if accuracy is None else f"{percent(accuracy)} ({between(level['low'], level['high'])})",
@@ -237,7 +233,7 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
     most = sum(pictures for size, pictures in sizes.items() if size >= MOST_SIZES)
     rows.append((f"{MOST_SIZES} classes or more", most))
     words = (
-        f"Prediction sets for {wanted_share(float(wanted))} contained the true class for "
+        f"Prediction sets for {formatting.wanted_share(float(wanted))} contained the true class for "
         f"{percent(coverage)} of the test pictures{_between(facts, 'set_coverage')}, "
         f"with {number(facts.metric('set_size'), 2)} classes per picture on average. "
         f"Such sets {formatting.unbroken(sentences.guarantee(rule))}."

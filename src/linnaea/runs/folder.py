@@ -83,16 +83,20 @@ class RunFolder:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of a run: what became of it, its accuracy, and the way to its page."""
-        accuracy = self.metrics().get("accuracy", {})
-        words = [html.escape(str(self.path)), html.escape(self.info.state or "not begun")]
-        if accuracy:
-            between = f"{percent(accuracy['low'])} to {percent(accuracy['high'])}"
-            tested = f"{accuracy['pictures']:,} test pictures"
-            words.append(f"<b>{percent(accuracy['value'])}</b> of {tested} right (95 % interval: {between})")
+        words = [html.escape(str(self.path)), html.escape(self.info.state or "not begun"), *self._in_short()]
         page = self.path / "report.html"
         if page.is_file():
             words.append(f'<a href="{html.escape(quote(page.as_posix()))}">report</a>')
         return f"<p>{' · '.join(words)}</p>"
+
+    def _in_short(self) -> list[str]:
+        """Return the accuracy in HTML; nothing where there is none yet."""
+        accuracy = self.metrics().get("accuracy")
+        if accuracy is None:
+            return []
+        between = f"{percent(accuracy['low'])} to {percent(accuracy['high'])}"
+        tested = f"{accuracy['pictures']:,} test pictures"
+        return [f"<b>{percent(accuracy['value'])}</b> of {tested} right (95 % interval: {between})"]
 
     @property
     def predictions(self) -> "DataFrame":
@@ -100,16 +104,18 @@ class RunFolder:
 
         Raises RunError where the test set was not evaluated, or the table was edited since.
         """
+        return self._table("predictions.csv")
+
+    def _table(self, name: str) -> "DataFrame":
         import pandas
 
-        file = self.path / "predictions.csv"
-        self.refuse_changed(file.name)
-        if not file.exists():
+        self.refuse_changed(name)
+        if not (self.path / name).exists():
             again = command("linnaea", "evaluate", self.path)
             raise RunError(f"{self.path} has not evaluated its test set.", f"Run: {again}.")
         # A class may be called "NA", or 007.
         names = {"path": str, "true": str, "predicted": str}
-        return pandas.read_csv(file, dtype=names, keep_default_na=False)
+        return pandas.read_csv(self.path / name, dtype=names, keep_default_na=False)
 
     def __fspath__(self) -> str:
         """Return the path: what linnaea.train returns may be given to linnaea.load, predict and compare."""

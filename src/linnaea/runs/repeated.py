@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from linnaea.errors import RunError
 from linnaea.runs.folder import GROUP_FILES, LABEL_ISSUES, RunFolder, is_plain_name
 from linnaea.runs.schema import GroupInfo
-from linnaea.text import command
+from linnaea.text import command, percent
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Kind = Literal["repeats", "folds"]
 KINDS: tuple[Kind, ...] = ("repeats", "folds")
@@ -79,6 +82,24 @@ class RunGroup(RunFolder):
     def info(self) -> GroupInfo:
         """The record of the group; see RunFolder.info."""
         return self._read_info(GroupInfo)
+
+    @property
+    def predictions(self) -> "DataFrame":
+        """The tables of all folds in one, each picture once; see RunFolder.predictions.
+
+        Raises RunError of repeats, whose tables may hold a picture several times.
+        """
+        if self.kind == "folds":
+            return self._table("folds.csv")
+        raise RunError(
+            f"{self.path} contains repeats, each with a table of its own.", "Take them from its runs()."
+        )
+
+    def _in_short(self) -> list[str]:
+        """Return the mean accuracy of the runs in HTML; nothing where none is evaluated yet."""
+        accuracy = self.metrics().get("accuracy")
+        runs = f"{len(self.runs())} {self.kind}"
+        return [] if accuracy is None else [f"<b>{percent(accuracy['mean'])}</b> on average of {runs}"]
 
     def begun(self, number: int) -> RunFolder | None:
         """Return the run of this number if the group has begun it."""

@@ -20,8 +20,9 @@ from linnaea.classifiers.finetune.pictures import EvaluationBatches
 from linnaea.classifiers.finetune.probe import Probe
 from linnaea.errors import DataError
 
-# Of so few pictures the features are kept, to fit the probe again without them (see refitting): 20 MB.
-FEW = 1000
+# Features that take no more bytes are kept, to fit the probe again without the pictures (see refitting):
+# those of four views of a thousand pictures, 1,280 numbers each.
+FEW_BYTES = 20 << 20
 
 
 class ValidationSet(NamedTuple):
@@ -49,7 +50,7 @@ class Trainer:
     remembered: dict of ndarray (n, width)
         What `network` makes of the pictures of "train" and "val" before its head, as long as it still does.
     frozen: FrozenFeatures or None
-        What the probe learned from, of FEW pictures at most.
+        What the probe learned from, where it takes FEW_BYTES at most.
     on_step, on_epoch: callables or None
         Hear how far a stage is, and the record of each epoch.
     on_change: callable
@@ -198,7 +199,7 @@ class Trainer:
         self.remembered = {"train": features.train[0].numpy().copy()}
         if features.val is not None:
             self.remembered["val"] = features.val.numpy().copy()
-        if len(self.train.targets) <= FEW:
+        if features.rows.nbytes <= FEW_BYTES:
             self.frozen = replace(features, rows=features.rows.clone())
         if self.settings["probe"]:
             val_targets = None if self.validation is None else self.validation.targets
