@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from linnaea.classifiers import registry
 from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import evaluating, learning_curve, probe_folds, terminal, training
 from linnaea.commands.choosing import Chosen
@@ -47,6 +48,16 @@ def run(
         folder.update_info(**facts)
         record_study(folder, study)
         folder.flush()
+        # Choose
+        if chosen.recipe.model == registry.AUTO:
+            from linnaea.commands import selecting
+
+            with phases.measure("choose"):
+                chosen, classifier = selecting.choose_network(
+                    folder, chosen, classifier, study, phases.elapsed
+                )
+            folder.update_info(recipe=chosen.recipe.model_dump(), model=chosen.recipe.model)
+            folder.flush()
         # Train
         recipe, spent = chosen.recipe, phases.elapsed
         with phases.measure("train"):

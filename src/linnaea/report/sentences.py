@@ -13,7 +13,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse
+from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse, Selection
 from linnaea.text import counted, percent, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -294,6 +294,16 @@ def probe_folds(accuracy: Pooled) -> str:
         f"the linear probe alone, cross-validated over the {counted(accuracy.pictures, 'picture')} "
         f"outside the test set, classifies {percent(accuracy.value)} correctly "
         f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    )
+
+
+def selection(made: Selection) -> str:
+    """Return on what the network was chosen, and how each one that was tried did."""
+    tried = sorted(made.tried, key=lambda each: -each.accuracy)
+    return (
+        f"by the linear probe over {counted(made.folds, 'fold')} of "
+        f"{counted(made.pictures, 'training picture')}: "
+        + ", ".join(f"{each.model} {percent(each.accuracy)}" for each in tried)
     )
 
 
