@@ -154,3 +154,16 @@ def test_every_candidate_sees_the_same_decoded_pictures_and_binds_nobody():
         licence = timm.get_pretrained_cfg(KNOWN[each.name].weights).license
         assert licence == "apache-2.0"
     assert [each.cost for each in CANDIDATES] == sorted(each.cost for each in CANDIDATES)
+
+
+def test_a_probe_that_makes_no_mistake_is_not_fine_tuned_and_terminal_and_page_say_why(
+    both_here, bars, tmp_path, capsys
+):
+    run = tmp_path / "r"
+    small = ["--size", "32", "--epochs", "2", "--set", "views=1"]
+    assert main(["train", str(bars), *small, "--model", "vit_tiny", "--out", str(run)]) == 0
+    assert len((run / "history.jsonl").read_text().splitlines()) == 1
+    why = "the probe makes no mistake on the validation set: fine-tuning could not beat it, and was left out"
+    assert why in " ".join(capsys.readouterr().err.split())
+    assert why in " ".join((run / "report.html").read_text().split())
+    assert main(["rerun", str(run), "--out", str(tmp_path / "again")]) == 0

@@ -263,9 +263,14 @@ def _show_stopped(run: RunFolder, calibrated: evaluating.Calibrated) -> None:
 def _kept(run: RunFolder) -> list[str]:
     """Return what the user should know of the network that a fine-tuning kept, in a sentence, or nothing."""
     history, classes = run.history(), len(run.info.data.classes)
-    if run.info.kept is None or len(history) < 2:
+    if run.info.kept is None or not history:
         return []
+    from linnaea.report import sentences
+
     loss, is_probe = history[-1]["train_loss"], run.info.kept == "probe"
+    early = sentences.ended_early(run.info, history) if is_probe else ""
+    if len(history) == 1 or early:
+        return [early] if early else []
     probe = "the probe is what is kept"
     if has_exploded(loss, classes):
         far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"

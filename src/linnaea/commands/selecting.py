@@ -20,7 +20,7 @@ from linnaea.text import counted, duration, percent
 
 # Training pictures that the networks are tried on, at most; for each second of a budget, PICTURES_A_SECOND.
 MOST = 1000
-PICTURES_A_SECOND = 3
+PICTURES_A_SECOND = 2
 # Where all pictures, seen once by a network, would take longer than this, or than this share of a budget, it
 # is not tried; a network that takes no longer than the packaged one always is.
 LONGEST, SHARE = 300.0, 0.25

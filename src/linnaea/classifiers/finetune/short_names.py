@@ -28,12 +28,12 @@ class Candidate(NamedTuple):
 
     name: its short name
     cost: time of a picture's features on two cores, as a multiple of EfficientNet-Lite0's
-    why: what it is there for
+    purpose: what it is there for
     """
 
     name: str
     cost: float
-    why: str
+    purpose: str
 
 
 # Its ImageNet weights are a Python package, so that a first run needs no hub.
@@ -60,9 +60,9 @@ SHORT_NAMES = {name: known.timm for name, known in KNOWN.items()}
 
 # From tiny to large; the first needs no hub.
 CANDIDATES = (
-    Candidate("efficientnet_lite0", 1.0, "installed with Linnaea; textures, scenes, hands"),
-    Candidate("vit_tiny", 1.0, "learned from ImageNet-21k: plants, animals, food, things"),
+    Candidate("efficientnet_lite0", 1.0, "installed with Linnaea"),
+    Candidate("vit_tiny", 1.0, "learned from 21,000 kinds of things"),
     Candidate("vit_small", 3.0, "the same, larger"),
-    Candidate("dinov2_small", 4.0, "learned without labels: widest in what it tells apart"),
+    Candidate("dinov2_small", 4.0, "learned from 142 million pictures, no labels"),
     Candidate("dinov2_base", 12.0, "the same, larger: for a GPU"),
 )
