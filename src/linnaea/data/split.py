@@ -322,7 +322,10 @@ def check_sets(dataset: Dataset, split: Split) -> None:
                 if as_read(label) in learned
             ]
             hint = f" Spelled otherwise: {listed(other)}." if other else ""
-            cure = "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
+            anew = "" if dataset.splits is None else f", or divide all anew ({option('split', 0.7)})"
+            cure = (
+                f"A network cannot learn a class that it never sees: add pictures of it, leave it out{anew}."
+            )
             raise DataError(
                 f"{classes_have(strange)} pictures in the {name} set and none in the training set.{hint}",
                 "Give each class one name in all sets." if len(other) == len(strange) else cure,
