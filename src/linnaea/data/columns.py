@@ -118,7 +118,7 @@ def find_columns(
     meant = Meant()
     path = "path" if "path" in names else _path(names, rows, is_picture)
     others = [name for name in names if name and name != path and not re.fullmatch(r"unnamed: \d+", name)]
-    label = "label" if "label" in names else _label(others, rows)
+    label = "label" if "label" in names else label_of(others, rows)
     hot = [] if label else _one_hot(others, rows)
     if path is None or not (label or hot):
         missing = [repr(name) for name, one in (("path", path), ("label", label or hot)) if not one]
@@ -168,7 +168,7 @@ def _path(names: Sequence[str], rows: Sequence[Names], is_picture: Callable[[str
     return found[0] if len(found) == 1 else None
 
 
-def _label(others: Iterable[str], rows: Sequence[Names]) -> str | None:
+def label_of(others: Iterable[str], rows: Sequence[Names]) -> str | None:
     """Return the only column that is called like classes, or the only one at all."""
     others = [name for name in others if not looks_like_split(name)]
     likely = [name for name in others if _plain(name) in _LABELS] or others

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from linnaea.data import flowers102, folders, mnist, tables
+from linnaea.data import flowers102, folders, mnist, number_tables, tables
 from linnaea.data.dataset import Dataset
 from linnaea.data.layouts import AUTO
 from linnaea.errors import UsageError, did_you_mean, printable
@@ -93,7 +93,8 @@ def open_dataset(
     if path.exists():
         # A pipe or a device with a table's name is the reader's to refuse.
         if path.suffix.lower() in TABLES:
-            return tables.open_table(path, str(source), label_column)
+            numbers = number_tables.open_numbers(path, str(source), label_column)
+            return numbers or tables.open_table(path, str(source), label_column)
         raise UsageError(
             f"{source} is neither a folder of pictures nor a CSV file.",
             "Give a folder with one folder for each class, or a CSV file with the columns path and label.",

@@ -8,7 +8,7 @@ import numpy as np
 
 from linnaea.data.balance import divide_groups
 from linnaea.data.classes import as_read
-from linnaea.data.dataset import SPLITS, Dataset
+from linnaea.data.dataset import OFFICIAL_SPLIT, SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
@@ -64,11 +64,12 @@ class Split:
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return "official" for picture files that have a split (a folder, a CSV, flowers102), else "0.7".
+    """Return "official" for data that have a split (a folder, a CSV, flowers102), else "0.7".
 
     Not for MNIST, which has one too: the original report drew its own.
     """
-    return OFFICIAL if dataset.root is not None and dataset.splits is not None else RANDOM_SHARE
+    is_mnist = dataset.root is None and dataset.split_name == OFFICIAL_SPLIT
+    return OFFICIAL if dataset.splits is not None and not is_mnist else RANDOM_SHARE
 
 
 def make_split(
