@@ -54,6 +54,7 @@ def test_pictures_named_without_folder_and_ending_are_found(lesions):
         "part_1/{n}.png",
         "photos/part_1/{n}",
         "/kaggle/input/part_1/{n}.png",
+        "/data/upload/1/{n}.png",
         "C:\\x\\part_1\\{n}",
     ],
 )
@@ -159,3 +160,24 @@ def test_labels_that_are_one_for_each_picture_are_no_classes(make_folder):
     rows = [f"{n}.png,text {n}" for n in range(24)]
     (root / "captions.csv").write_text("\n".join(["image,caption", *rows]))
     assert "has no column 'label'; its columns are: image, caption." in refusal(root / "captions.csv")
+
+
+def test_of_two_folders_the_one_with_all_that_a_table_names_is_meant(make_folder):
+    root = make_folder({"train": 4, "test": 2})
+    rows = [f"{n},{KINDS[n % 2]}" for n in range(4)]
+    (root / "trainLabels.csv").write_text("\n".join(["id,label", *rows]))
+    assert open_dataset(root / "trainLabels.csv").paths == tuple(f"train/{n}.png" for n in range(4))
+    (root / "trainLabels.csv").write_text("\n".join(["id,label", *rows[:2]]))
+    assert "2 rows with a name that several files have" in refusal(root / "trainLabels.csv")
+
+
+def test_a_table_that_names_the_pictures_of_class_folders_is_told(make_folder):
+    root = make_folder({"one": 4, "two": 4})
+    for picture in root.glob("*/*.png"):
+        picture.rename(picture.with_stem(f"{picture.parent.name}_{picture.stem}"))
+    (root / "other.csv").write_text("a,b\n1,2\n")
+    assert open_dataset(root).notes == ("1 file that is not a picture left out (other.csv).",)
+    (root / "species.csv").write_text("file,species\n" + "".join(f"one_{n}.png,fox\n" for n in range(4)))
+    assert open_dataset(root).notes[1:] == (
+        f"species.csv names these pictures and was not read; to train on it: {root}/species.csv.",
+    )

@@ -311,6 +311,10 @@ def test_names_that_are_rarely_a_classs_are_told(make_folder):
         "cat - Copy, dog (1) and masks are classes here; if they are none, move them away.",
     )
     assert open_dataset(root, layout="class").notes == ()
+    albums = make_folder({"Cats": 2, "Dogs": 2, "Photos from 2020": 2, "cats_aug": 2}, name="albums")
+    assert open_dataset(albums).notes == (
+        "Photos from 2020 and cats_aug are classes here; if they are none, move them away.",
+    )
     assert open_dataset(make_folder({"paper": 2, "trash": 2}, name="waste")).notes == (
         "trash is a class here; if it is none, move it away.",
     )
@@ -347,6 +351,16 @@ PARTS = "parts of one whole (years, batches, places)"
         (("images_001", "images_002"), PARTS),
         (("100CANON", "101CANON"), PARTS),
         (("fold1", "fold2", "fold3"), PARTS),
+        (("CT01", "CT02"), PARTS),
+        (("256x256", "512x512"), PARTS),
+        (("v1", "v2"), PARTS),
+        (
+            ("2019", "2020", "Rome"),
+            f"and 2019 and 2020 are names for {PARTS}",
+        ),
+        (("DCIM", "Download", "Pictures"), BESIDE),
+        (("rgb", "depth"), BESIDE),
+        (("HR", "LR"), BESIDE),
     ],
 )
 def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said):
@@ -386,6 +400,10 @@ def test_where_the_pictures_of_the_classes_lie_is_named(make_folder):
     both = make_folder(filled("images", "masks"), name="both")
     assert f"If cat and dog are the classes, train on them: {both}/images; if images and" in refusal(both)
     assert open_dataset(both / "images").class_names == KINDS
+    birds = make_folder({**filled("CUB/images"), **filled("segmentations")}, name="birds")
+    assert f"If cat and dog are the classes, train on them: {birds}/CUB/images" in refusal(birds)
+    leaves = make_folder(filled("color", "grayscale", "segmented"), name="leaves")
+    assert f"If cat and dog are the classes, train on them: {leaves}/color" in refusal(leaves)
     years = make_folder({"2019/cat": 2, "2020/dog": 2}, name="years")
     assert "If cat and dog are the classes, pass --layout folder/class; if 2019 and" in refusal(years)
     assert open_dataset(years, layout="folder/class").class_names == KINDS

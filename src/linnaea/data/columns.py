@@ -18,6 +18,7 @@ _ALSO = {
 # What others still call the classes, without signs and accents; "dx" is what medicine calls a diagnosis.
 _LABELS = frozenset(
     [
+        *("choice", "classid", "classindex"),
         *(
             "classname",
             "classlabel",

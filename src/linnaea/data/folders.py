@@ -11,7 +11,7 @@ import numpy as np
 from linnaea.data import layouts
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
-from linnaea.data.rare_names import ASIDE, BESIDE, rare_names
+from linnaea.data.rare_names import ASIDE, BESIDE, PART, rare_names
 from linnaea.data.tables import stems_in
 from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
@@ -22,6 +22,7 @@ _MOST_TABLES = 20  # tables of a folder that are looked into
 _MASK = re.compile(
     r"(.+?)[ _.-]+(?:masks?|seg|segmentation|labels?|gt|ground[ _-]?truth|annotation)(?:[ _-]?\d+)?", re.I
 )
+_NAMED = 3  # pictures that a table names at least, or it is of something else
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ANNOTATIONS = (".txt", ".xml", ".json")
 
@@ -103,6 +104,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
             *_notes(tree, meaning, empty, without),
             *_passed_over(found, shape, layout),
             *_unlikely(set(labels), layout),
+            *_unread_table(root, source, tree, layout),
             *_masks(meaning, found),
             *filter(None, [note]),
         ),
@@ -194,14 +196,31 @@ def _refuse_unnamed(source: str, names: list[str], what: str) -> None:
     )
 
 
+def _table(root: Path, tree: Tree) -> tuple[str, int]:
+    """Return the table below root that names most of the pictures by its first lines, and how many.
+
+    The only table, if none names any; "" where there is none, or several.
+    """
+    tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
+    tables = [path for path in tables if "submission" not in path.lower()][:_MOST_TABLES]
+    # A number alone may be anything's.
+    names = {stem for path in tree.pictures if not (stem := PurePosixPath(path).stem).isdigit()}
+    numbers = {stem for path in tree.pictures if (stem := PurePosixPath(path).stem).isdigit()}
+    stems = {table: stems_in(root / table) for table in tables}
+    named = {table: len(names & stems[table]) for table in tables}
+    if not any(named.values()):
+        likely = {table: len(numbers & stems[table]) for table in tables}
+        best = max(likely, key=likely.__getitem__, default="")
+        return (best if best and (likely[best] or len(tables) == 1) else ""), 0
+    best = max(named, key=named.__getitem__)
+    return best, named[best]
+
+
 def _hint(root: Path, source: str, tree: Tree) -> str:
     """Return a sentence on where the labels of pictures may be, if not in the names of folders; or ""."""
-    tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
     names = {PurePosixPath(path).stem for path in tree.pictures}
-    # By their first lines, the one that names most of the pictures.
-    named = {table: len(names & stems_in(root / table)) for table in tables[:_MOST_TABLES]}
-    best = max(named, key=named.__getitem__, default="")
-    if best and (named[best] or len(tables) == 1):
+    best, _ = _table(root, tree)
+    if best:
         return f"If {best} has their labels, train on it: {Path(source) / best}."
     sheets = [path for path in tree.others if path.lower().endswith(_SHEETS)]
     if sheets:
@@ -213,6 +232,14 @@ def _hint(root: Path, source: str, tree: Tree) -> str:
             "picture: export folders of classes."
         )
     return ""
+
+
+def _unread_table(root: Path, source: str, tree: Tree, asked: str) -> list[str]:
+    """Return a note on a table that names the pictures, where their folders were taken for their classes."""
+    best, number = _table(root, tree)
+    if asked != AUTO or number < _NAMED:
+        return []
+    return [f"{best} names these pictures and was not read; to train on it: {Path(source) / best}."]
 
 
 def _is_of_boxes(path: str, pictures: set[str]) -> bool:
@@ -375,7 +402,12 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
 def _unlikely(labels: set[str], asked: str) -> list[str]:
     """Return a note on classes with names that people give to other folders."""
     rare = rare_names(labels) if asked == AUTO else {}
-    named = [name for name, kind in rare.items() if kind in (BESIDE, ASIDE)]
+    named = [
+        name
+        for name, kind in rare.items()
+        # A person may be called April.
+        if kind in (BESIDE, ASIDE) or (kind == PART and any(letter.isdigit() for letter in name))
+    ]
     if not named:
         return []
     them = plural(len(named), "it", "them")

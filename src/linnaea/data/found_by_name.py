@@ -1,11 +1,14 @@
 """Pictures that a table names without their folder or their ending, found below the table's own folder."""
 
+import re
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from linnaea.data.decoding import SUFFIXES
 from linnaea.data.tree import walk
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
 class FoundByName:
@@ -19,19 +22,21 @@ class FoundByName:
 
         A name with a picture's ending means files of this name, any other those of this name with an ending;
         capitals of the ending do not count. Folders before it must agree as far as both go: a path that was
-        written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder.
+        written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder. If none agree, those of an
+        absolute path (/data/upload/1.jpg, C:/me/1.jpg) say nothing here.
         """
         parts = PurePosixPath(name).parts
         if not parts:
             return []
         whole = PurePosixPath(name).suffix.lower() in SUFFIXES
         inside = [part for part in parts[:-1] if part not in ("/", ".")]
-        return [
+        called = [
             path
             for path in self._by_stem.get(PurePosixPath(name).stem if whole else parts[-1], ())
-            if (not whole or PurePosixPath(path).suffix.lower() == PurePosixPath(name).suffix.lower())
-            and _agree(inside, path.split("/")[:-1])
+            if not whole or PurePosixPath(path).suffix.lower() == PurePosixPath(name).suffix.lower()
         ]
+        agreeing = [path for path in called if _agree(inside, path.split("/")[:-1])]
+        return agreeing or (called if _ABSOLUTE.match(name) else [])
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:

@@ -428,6 +428,13 @@ class _Reading:
             cure,
         )
 
+    def _innermost(self, folders: Sequence[str]) -> list[str]:
+        """Return these folders, or the only ones inside each, down to those with several or with pictures."""
+        level = list(folders)
+        while self._is_wrapped(level):
+            level = [self.shape.below[folder][0] for folder in level]
+        return level
+
     def _refuse_rare_names(self, layout: Layout, by_name: dict[str, list[str]]) -> None:
         """Raise DataError where all classes, or all but one, would have names that are rarely a class's.
 
@@ -438,17 +445,20 @@ class _Reading:
             return
         names = listed(rare, 5, last=" and ")
         kinds = set(rare.values())
-        outer = [name for name in by_name if self.shape.is_outer(by_name[name])]
-        inner = self.shape.names(folder for name in outer for folder in by_name[name])
+        outer = {name: folders for name, folders in by_name.items() if self.shape.is_outer(folders)}
+        around = {
+            name: self._innermost(folders) for name, folders in outer.items() if rare.get(name) != BESIDE
+        }
+        inner = self.shape.names(folder for folders in around.values() for folder in folders)
         cures = []
         if len(inner) > 1 and SPLIT not in layout[1:]:
             inside = f"if {listed(inner, 5, last=' and ')} are the classes"
-            deeper = option("layout", "/".join((*layout[:-1], FOLDER, CLASS)))
-            around = [name for name in outer if rare.get(name) != BESIDE]
-            if kinds == {PART} or len(around) > 1:
+            first = next(iter(around.values()))
+            if BESIDE in kinds and len(first) == 1:
+                cures.append(f"{inside}, train on them: {self._place(first[0])}")
+            else:
+                deeper = option("layout", "/".join((*layout[:-1], FOLDER, CLASS)))
                 cures.append(f"{inside}, pass {deeper}")
-            elif around and len(by_name[around[0]]) == 1:
-                cures.append(f"{inside}, train on them: {self._place(by_name[around[0]][0])}")
         if not cures and not self.hint:
             away = [name for name, kind in rare.items() if kind not in (PART, PICTURES)]
             moved = f" and move {listed(away, 5, last=' and ')} away" if away else ""

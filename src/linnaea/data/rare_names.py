@@ -19,15 +19,17 @@ _BESIDE = re.compile(
     r"|un(labell?ed|sup|supervised|sorted|annotated|classified|tagged)"
     r"|backups?|bak|to ?sort|new folder( \d+)?|neuer ordner( \d+)?|untitled folder( \d+)?"
     r"|augmented|augmentations?|(pre)?processed|resized|cropped|prepped|thumbnails"
-    r"|.* copy|copy of .*|.* kopie"
+    r"|.* copy|copy of .*|.* kopie|depth"
 )
 _ASIDE = re.compile(
     r"old|trash|bin|tmp|temp|unknown|misc|miscellaneous|results?|figures|plots|all|outputs?|predictions?"
-    r"|samples?|examples?|downloads?"
+    r"|samples?|examples?|downloads?|archives?|screenshots?"
 )
 _PICTURES = re.compile(
     r"(jpeg ?)?(images?|imgs?)|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|originals?|inputs?|frames|rgb"
-    r"|colou?r|labell?ed|sup|annotated|data|dataset"
+    r"|colou?r|labell?ed|sup|annotated|data|dataset|hr|lr"
+    # Of phones and of what is made with them.
+    r"|dcim|camera( roll)?|saved pictures|google photos|(whatsapp|telegram|viber|signal)( \w+)?|sent|received"
 )
 _MONTHS = (
     "january february march april may june july august september october november december jan feb mar apr "
@@ -36,7 +38,8 @@ _MONTHS = (
 _WHOLES = (
     "batch part fold chunk shard session week day month year volume vol disk disc folder subset upload "
     "export download archive camera cam site station location deployment visit trip shoot survey flight "
-    "video clip sequence seq series images imgs photos pictures data dataset set dcim roll run"
+    "video clip sequence seq series ct trap card sd images imgs photos pictures data dataset set dcim "
+    "roll run"
 )
 _YEAR = r"(19|20)\d\d"
 _PART = re.compile(
@@ -45,8 +48,11 @@ _PART = re.compile(
     rf"|{_YEAR} ?\d\d ?\d\d( \d+)*|\d\d \d\d {_YEAR}|{_YEAR} \d\d|\d\d {_YEAR}"
     rf"|(\d\d ?)?({'|'.join(_MONTHS.split())})( {_YEAR})?|{_YEAR} ({'|'.join(_MONTHS.split())})"
     # Folders of cameras and phones (DCF 2.0).
-    r"|[1-9]\d\d ?(canon|nikon|apple|msdcf|pana|olymp|fuji|gopro|media|andro|eos.*|photo|cann?o|nd\w+|nz\w+)"
+    r"|[1-9]\d\d ?([a-z]{5}|eos ?\d*d?|gopro|pana|nd\d+|nz\d+)"
+    # Sizes and versions.
+    r"|\d{2,4} ?x ?\d{2,4}( ?px)?|\d{2,4} ?px|64|128|224|256|512|1024|(v|version) ?\d+"
 )
+_MADE_OF = re.compile(r"(.+) (aug(mented)?|flipped|rotated|cropped|resized|old|backup|edited|processed)")
 # Words that say nothing beside another: mask_images, label files.
 _FILLERS = frozenset(
     [
@@ -65,6 +71,7 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
     words = {name: _words(name) for name in sorted(set(names), key=natural_order)}
     shared = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
     plain = {name: " ".join(each) for name, each in words.items()}
+    others = set(plain.values())
     rare: dict[str, Rarity] = {}
     for name, each in words.items():
         own = [word for word in each if word not in shared]
@@ -73,7 +80,8 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
         ways = [*(" ".join(each[place:]) for place in range(begun + 1)), " ".join(own)]
         ways.append(" ".join(word for word in own if word not in _FILLERS))
         copied = plain[name].rpartition(" ")
-        if copied[2].isdigit() and copied[0] in plain.values():
+        made = _MADE_OF.fullmatch(plain[name])
+        if (copied[2].isdigit() and copied[0] in others) or (made and made[1] in others):
             rare[name] = "beside"
         elif kind := next((kind for way in ways if way and (kind := _kind(way))), None):
             # A class may be called trash; _trash is what somebody put aside.
@@ -109,7 +117,9 @@ def _kind(words: str) -> Rarity | None:
 def no_classes(rare: dict[str, Rarity], number: int) -> bool:
     """Tell folders that can hardly be classes: all of so many have such names, or all but one.
 
-    All but one, if one of them lies beside pictures by its name: paper and trash, or photos and sketches, may
-    be classes; cat and masks are not.
+    All but one, if one of them lies beside pictures by its name, or two are parts of a whole: paper and
+    trash, or photos and sketches, may be classes; cat and masks, or 2019, 2020 and Rome, are not.
     """
-    return number > 1 and (len(rare) == number or (len(rare) == number - 1 and BESIDE in rare.values()))
+    kinds: list[str] = list(rare.values())
+    almost = len(rare) == number - 1 and (BESIDE in kinds or kinds.count(PART) > 1)
+    return number > 1 and (len(rare) == number or almost)

@@ -191,16 +191,22 @@ def _find_files(
     """
     several: dict[str, list[str]] = {}
     replaced = []
+    missing = {
+        name: by_name(name) for _, row in rows if (name := row["path"]) and not os.path.isfile(root / name)
+    }
+    places = [{posixpath.dirname(file) for file in files} for files in missing.values()]
+    held = Counter(place for each in places for place in each)
+    # train/1.png and test/1.png, of which train alone has all that are named.
+    whole = [place for place, number in held.items() if number == len(missing)]
     for _, row in rows:
-        name = row["path"]
-        if not name or os.path.isfile(root / name):
-            continue
-        files = by_name(name)
+        files = missing.get(row["path"], [])
+        if len(files) > 1 and len(whole) == 1:
+            files = [file for file in files if posixpath.dirname(file) == whole[0]]
         if len(files) == 1:
+            replaced.append((row["path"], files[0]))
             row["path"] = Path(os.path.relpath(folder / files[0], root)).as_posix()
-            replaced.append((name, files[0]))
         elif files:
-            several[name] = files
+            several[row["path"]] = files
     if not replaced:
         return several, []
     (name, file), number = replaced[0], len(replaced)
