@@ -387,6 +387,8 @@ def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said
         ("fake", "real"),
         ("new", "old", "gold"),
         ("good", "bad"),
+        ("april", "john"),
+        ("may", "june", "rose"),
         ("subject01", "subject02"),
         ("tumour", "no tumour"),
     ],
@@ -402,6 +404,16 @@ def test_where_the_pictures_of_the_classes_lie_is_named(make_folder):
     assert open_dataset(both / "images").class_names == KINDS
     birds = make_folder({**filled("CUB/images"), **filled("segmentations")}, name="birds")
     assert f"If cat and dog are the classes, train on them: {birds}/CUB/images" in refusal(birds)
+    within = make_folder(
+        {
+            f"{top}/{kind}/{name}": 2
+            for top in ("train", "test")
+            for kind in ("images", "masks")
+            for name in KINDS
+        },
+        name="within",
+    )
+    assert "If cat and dog are the classes, move masks away; if images and masks really" in refusal(within)
     leaves = make_folder(filled("color", "grayscale", "segmented"), name="leaves")
     assert f"If cat and dog are the classes, train on them: {leaves}/color" in refusal(leaves)
     years = make_folder({"2019/cat": 2, "2020/dog": 2}, name="years")

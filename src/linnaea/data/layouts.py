@@ -456,6 +456,9 @@ class _Reading:
             first = next(iter(around.values()))
             if BESIDE in kinds and len(first) == 1:
                 cures.append(f"{inside}, train on them: {self._place(first[0])}")
+            elif BESIDE in kinds:
+                away = listed([name for name, kind in rare.items() if kind == BESIDE], 5, last=" and ")
+                cures.append(f"{inside}, move {away} away")
             else:
                 deeper = option("layout", "/".join((*layout[:-1], FOLDER, CLASS)))
                 cures.append(f"{inside}, pass {deeper}")

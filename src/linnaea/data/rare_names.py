@@ -29,7 +29,7 @@ _PICTURES = re.compile(
     r"(jpeg ?)?(images?|imgs?)|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|originals?|inputs?|frames|rgb"
     r"|colou?r|labell?ed|sup|annotated|data|dataset|hr|lr"
     # Of phones and of what is made with them.
-    r"|dcim|camera( roll)?|saved pictures|google photos|(whatsapp|telegram|viber|signal)( \w+)?|sent|received"
+    r"|dcim|camera( roll)?|saved pictures|google photos|(whatsapp|telegram|viber|signal|icloud)( \w+)?|sent|received"
 )
 _MONTHS = (
     "january february march april may june july august september october november december jan feb mar apr "
@@ -117,9 +117,9 @@ def _kind(words: str) -> Rarity | None:
 def no_classes(rare: dict[str, Rarity], number: int) -> bool:
     """Tell folders that can hardly be classes: all of so many have such names, or all but one.
 
-    All but one, if one of them lies beside pictures by its name, or two are parts of a whole: paper and
-    trash, or photos and sketches, may be classes; cat and masks, or 2019, 2020 and Rome, are not.
+    All but one, if one of them lies beside pictures by its name, or two are numbered parts of a whole: paper
+    and trash, or photos and sketches, may be classes; cat and masks, or 2019, 2020 and Rome, are not.
     """
-    kinds: list[str] = list(rare.values())
-    almost = len(rare) == number - 1 and (BESIDE in kinds or kinds.count(PART) > 1)
+    parts = [name for name, kind in rare.items() if kind == PART and any(letter.isdigit() for letter in name)]
+    almost = len(rare) == number - 1 and (BESIDE in rare.values() or len(parts) > 1)
     return number > 1 and (len(rare) == number or almost)
