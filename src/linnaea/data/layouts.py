@@ -457,8 +457,8 @@ class _Reading:
             if BESIDE in kinds and len(first) == 1:
                 cures.append(f"{inside}, train on them: {self._place(first[0])}")
             elif BESIDE in kinds:
-                away = listed([name for name, kind in rare.items() if kind == BESIDE], 5, last=" and ")
-                cures.append(f"{inside}, move {away} away")
+                beside = [name for name, kind in rare.items() if kind == BESIDE]
+                cures.append(f"{inside}, move {listed(beside, 5, last=' and ')} away")
             else:
                 deeper = option("layout", "/".join((*layout[:-1], FOLDER, CLASS)))
                 cures.append(f"{inside}, pass {deeper}")

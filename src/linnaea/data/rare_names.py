@@ -29,7 +29,8 @@ _PICTURES = re.compile(
     r"(jpeg ?)?(images?|imgs?)|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|originals?|inputs?|frames|rgb"
     r"|colou?r|labell?ed|sup|annotated|data|dataset|hr|lr"
     # Of phones and of what is made with them.
-    r"|dcim|camera( roll)?|saved pictures|google photos|(whatsapp|telegram|viber|signal|icloud)( \w+)?|sent|received"
+    r"|dcim|camera( roll)?|saved pictures|google photos|sent|received"
+    r"|(whatsapp|telegram|viber|signal|icloud)( \w+)?"
 )
 _MONTHS = (
     "january february march april may june july august september october november december jan feb mar apr "
