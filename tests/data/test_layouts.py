@@ -361,6 +361,7 @@ PARTS = "parts of one whole (years, batches, places)"
         (("DCIM", "Download", "Pictures"), BESIDE),
         (("rgb", "depth"), BESIDE),
         (("HR", "LR"), BESIDE),
+        (("Camera Roll", "iCloud Photos"), BESIDE),
     ],
 )
 def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said):

@@ -30,7 +30,7 @@ _PICTURES = re.compile(
     r"|colou?r|labell?ed|sup|annotated|data|dataset|hr|lr"
     # Of phones and of what is made with them.
     r"|dcim|camera( roll)?|saved pictures|google photos|sent|received"
-    r"|(whatsapp|telegram|viber|signal|icloud)( \w+)?"
+    r"|(whatsapp|telegram|viber|signal|i ?cloud)( \w+)?"
 )
 _MONTHS = (
     "january february march april may june july august september october november december jan feb mar apr "
