@@ -449,7 +449,14 @@ class _Reading:
         around = {
             name: self._innermost(folders) for name, folders in outer.items() if rare.get(name) != BESIDE
         }
-        inner = self.shape.names(folder for folders in around.values() for folder in folders)
+        holders = [folder for folders in around.values() for folder in folders]
+        inner, deeper = self.shape.names(holders), (*layout[:-1], FOLDER, CLASS)
+        # 2019/05/rose: the deepest are what is most likely meant.
+        while self.shape.is_outer(
+            below := [each for one in holders for each in self.shape.below.get(one, ())]
+        ):
+            holders, deeper = below, (*deeper[:-1], FOLDER, CLASS)
+            inner = self.shape.names(holders)
         cures = []
         if len(inner) > 1 and SPLIT not in layout[1:]:
             inside = f"if {listed(inner, 5, last=' and ')} are the classes"
@@ -460,8 +467,7 @@ class _Reading:
                 beside = [name for name, kind in rare.items() if kind == BESIDE]
                 cures.append(f"{inside}, move {listed(beside, 5, last=' and ')} away")
             else:
-                deeper = option("layout", "/".join((*layout[:-1], FOLDER, CLASS)))
-                cures.append(f"{inside}, pass {deeper}")
+                cures.append(f"{inside}, pass {option('layout', '/'.join(deeper))}")
         if not cures and not self.hint:
             away = [name for name, kind in rare.items() if kind not in (PART, PICTURES)]
             moved = f" and move {listed(away, 5, last=' and ')} away" if away else ""
