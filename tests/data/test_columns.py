@@ -74,12 +74,12 @@ def test_a_path_that_means_another_file_is_missing(lesions, name):
 def test_a_name_of_several_files_is_refused(lesions):
     (lesions / "part_2" / "3.png").rename(lesions / "part_2" / "0.png")
     path = lesions / "meta.csv"
-    path.write_text("image,label\n0,nv\n1,mel\n2,mel\n")
+    path.write_text("image,label\n0,nv\n1,mel\n4,mel\n")
     assert refusal(path).endswith(
         "cannot be used: 1 row with a name that several files have: 0 (line 2). Correct these rows. Write a "
         "name that several files have with its folder (part_1/0.png or part_2/0.png)."
     )
-    path.write_text("image,label\npart_1/0,nv\n1,mel\n2,mel\n")
+    path.write_text("image,label\npart_1/0,nv\n1,mel\n4,mel\n")
     assert open_dataset(path).paths[0] == "part_1/0.png"
 
 
@@ -113,7 +113,7 @@ def test_where_several_columns_may_be_the_classes_they_are_named_with_the_option
     finally:
         command_line.reset(token)
     assert "has no column 'label'; its columns are: , image, kind, sex, name." in told
-    assert "name it (perhaps kind or sex or name): --label-column <name>." in told
+    assert "name it (perhaps kind, sex or name): --label-column <name>." in told
     dataset = open_dataset(path, label_column="Kind")
     assert (dataset.class_names, sorted(dataset.columns)) == (KINDS, ["name", "sex"])
     assert open_dataset(path, label_column="sex").class_names == ("f", "m")

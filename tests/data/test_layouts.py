@@ -388,7 +388,7 @@ def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said
         ("bar 1", "bar 2"),
         ("class 1", "class 2"),
         ("fake", "real"),
-        ("new", "old", "gold"),
+        ("bin", "not bin"),
         ("good", "bad"),
         ("april", "john"),
         ("may", "june", "rose"),

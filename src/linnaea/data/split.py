@@ -323,10 +323,10 @@ def check_sets(dataset: Dataset, split: Split) -> None:
                 if as_read(label) in learned
             ]
             hint = f" Spelled otherwise: {listed(other)}." if other else ""
-            anew = "" if dataset.splits is None else f", or divide all anew ({option('split', 0.7)})"
-            cure = (
-                f"A network cannot learn a class that it never sees: add pictures of it, leave it out{anew}."
-            )
+            ways = "or leave it out"
+            if dataset.splits is not None:
+                ways = f"leave it out, or divide all anew ({option('split', 0.7)})"
+            cure = f"A network cannot learn a class that it never sees: add pictures of it, {ways}."
             raise DataError(
                 f"{classes_have(strange)} pictures in the {name} set and none in the training set.{hint}",
                 "Give each class one name in all sets." if len(other) == len(strange) else cure,
