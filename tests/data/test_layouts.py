@@ -391,6 +391,8 @@ def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said
         ("bin", "not bin"),
         ("good", "bad"),
         ("april", "john"),
+        ("100 rupee", "500 rupee"),
+        ("1 day", "2 day"),
         ("may", "june", "rose"),
         ("subject01", "subject02"),
         ("tumour", "no tumour"),

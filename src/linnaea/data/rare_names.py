@@ -44,12 +44,12 @@ _WHOLES = (
 )
 _YEAR = r"(19|20)\d\d"
 _PART = re.compile(
-    rf"({'|'.join(_WHOLES.split())}) ?\d+|\d+ ?({'|'.join(_WHOLES.split())})|(photos from |year )?{_YEAR}"
+    rf"({'|'.join(_WHOLES.split())}) ?\d+|(photos from |year )?{_YEAR}"
     # A day, with or without hours; a month of a year; a month.
     rf"|{_YEAR} ?\d\d ?\d\d( \d+)*|\d\d \d\d {_YEAR}|{_YEAR} \d\d|\d\d {_YEAR}"
     rf"|(\d\d ?)?({'|'.join(_MONTHS.split())})( {_YEAR})?|{_YEAR} ({'|'.join(_MONTHS.split())})"
-    # Folders of cameras and phones (DCF 2.0).
-    r"|[1-9]\d\d ?([a-z]{5}|eos ?\d*d?|gopro|pana|nd\d+|nz\d+)"
+    # Folders of cameras and phones (DCF 2.0): 100CANON, and not 100 rupee.
+    r"|[1-9]\d\d([a-z]{5}|eos ?\d*d?|gopro|pana|nd\d+|nz\d+)"
     # Sizes and versions.
     r"|\d{2,4} ?x ?\d{2,4}( ?px)?|\d{2,4} ?px|64|128|224|256|512|1024|(v|version) ?\d+"
 )
