@@ -75,11 +75,22 @@ def _leaks(facts: RunFacts) -> Caveat | None:
     return Caveat("Test pictures leak into training.", text, paths, "Which pictures")
 
 
-def is_worth_using(facts: RunFacts) -> bool:
-    """Return False where a baseline is better than the network, or it no better than always one answer."""
+def not_worth_using(facts: RunFacts) -> list[Caveat]:
+    """Return that a baseline is better than the network, or it no better than always one answer; or nothing.
+
+    Of a network that was not tested, nothing.
+    """
+    if facts.metric("accuracy") is None:
+        return []
     apart = _difference(facts, LARGEST)
     ahead = apart is not None and apart["difference"] > 0
-    return _below_a_baseline(facts) is None and (ahead or _no_better_than_the_largest(facts) is None)
+    found = _below_a_baseline(facts), None if ahead else _no_better_than_the_largest(facts)
+    return [caveat for caveat in found if caveat is not None]
+
+
+def is_worth_using(facts: RunFacts) -> bool:
+    """Return False where not_worth_using says why not."""
+    return not not_worth_using(facts)
 
 
 def _below_a_baseline(facts: RunFacts) -> Caveat | None:

@@ -1,13 +1,11 @@
 """The page of several runs: each with a letter and a colour, side by side in a table, charts and pairs."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from linnaea.errors import DataError, UsageError
 from linnaea.evaluation.comparison import Comparison, compare, on_common_pictures
@@ -19,7 +17,7 @@ from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import SPLIT_NAMES, Figure, chart_figure, interval_figure, loss_axis
 from linnaea.report.formatting import count, percent
 from linnaea.report.svg import renderer
-from linnaea.report.templates import write_page
+from linnaea.report.templates import link, write_page
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import Network
 
@@ -272,7 +270,7 @@ def _row(entry: Entry, out: Path, best: Mapping[str, float]) -> dict[str, Any]:
     network = info.network or Network()
     return {
         "entry": entry,
-        "link": relative_link(entry.facts.path, out),
+        "link": link_to_run(entry.facts.path, out),
         "summary": network.summary or info.model or "",
         "state": "" if entry.facts.state == "finished" else entry.facts.state,
         "parameters": "–" if network.parameters is None else count(network.parameters),
@@ -306,14 +304,10 @@ def _bests(entries: Sequence[Entry]) -> dict[str, float]:
     return best
 
 
-def relative_link(run: Path, out: Path) -> str:
+def link_to_run(run: Path, out: Path) -> str:
     """Return the way from the page to the run's own report, or to its folder where none was drawn."""
-    target = run / "report.html" if (run / "report.html").exists() else run
-    try:
-        way = os.path.relpath(target.resolve(), out.resolve().parent)
-    except ValueError:  # another drive of Windows
-        return target.resolve().as_uri()
-    return quote(Path(way).as_posix())
+    page = run / "report.html"
+    return link(page if page.exists() else run, out.parent)
 
 
 def _interval_chart(entries: Sequence[Entry], *, same_test: bool) -> Figure | None:

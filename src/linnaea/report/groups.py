@@ -158,7 +158,7 @@ def _row(group: RunGroup, out: Path) -> dict[str, str]:
     accuracy = group.metrics().get("accuracy")
     row = {
         "name": group.path.resolve().name,
-        "link": comparison.relative_link(group.path, out),
+        "link": comparison.link_to_run(group.path, out),
         "runs": counted(len(group.evaluated()), group.kind.removesuffix("s")),
         "mean": "–",
         "deviation": "–",

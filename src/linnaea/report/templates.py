@@ -1,5 +1,6 @@
 """The templates of this room → pages: one HTML file each that opens anywhere, without a connection."""
 
+import os
 import re
 import warnings
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -58,6 +60,17 @@ def _environment() -> Environment:
     environment.filters["options"] = _options
     environment.filters["breaking"] = breaking
     return environment
+
+
+def link(target: Path | str, folder: Path) -> str:
+    """Return the address of a file or folder from a page in folder."""
+    there = os.path.realpath(target)
+    try:
+        way = os.path.relpath(there, folder.resolve())
+    except ValueError:  # on another drive of Windows
+        return Path(there).as_uri()
+    # Bytes of a name that are no Unicode stay what they are.
+    return quote(os.fsencode(Path(way).as_posix()))
 
 
 def breaking(path: str) -> Markup:
