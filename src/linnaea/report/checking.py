@@ -57,7 +57,7 @@ WHAT_TO_DO = {
     "wrong_extension": "Nothing: they are read by their content.",
     "orientation": "Nothing: they are turned upright.",
     "converted": "Nothing, if the loss does not matter; else save them as RGB of 8 bits yourself.",
-    "small_pictures": "Nothing: only exact copies are searched among them.",
+    "small_pictures": "Nothing: only exact duplicates are searched among them.",
     "crops_not_searched": "Nothing; or check some classes at a time.",
 }
 """What a person does about each kind of problem, in a sentence or two."""

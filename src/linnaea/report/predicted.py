@@ -134,7 +134,8 @@ class Answered:
         if given is not None and given != picture.predicted:
             self._apart[MISTAKES].add(-picture.probability, picture)
         if unfamiliar:
-            self._apart[UNFAMILIAR].add(-answer["ood_score"], picture)
+            remark = picture.remark.removeprefix("unfamiliar").removeprefix(", ")
+            self._apart[UNFAMILIAR].add(-answer["ood_score"], picture._replace(remark=remark))
         elif odd_light:
             self._apart[LIGHT].add(picture.probability, picture)
         else:

@@ -80,7 +80,9 @@ def breaking(path: str) -> Markup:
 
 def _options(sentence: str) -> Markup:
     """Return a sentence with the options of a command as code: a browser breaks lines at their hyphens."""
-    return Markup(re.sub(r"--[a-z][a-z-]*(?: [0-9]\w*)?", r"<code>\g<0></code>", str(escape(sentence))))
+    return Markup(
+        re.sub(r"--[a-z][a-z-]*(?: (?:\w*\d\w*|true))?", r"<code>\g<0></code>", str(escape(sentence)))
+    )
 
 
 @cache
