@@ -3,6 +3,7 @@
 Leaks, a network that is not worth using, too few test pictures, earlier evaluations, choices on test.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,7 +51,8 @@ def of_several(runs: Sequence[tuple[str, RunFacts]]) -> list[Caveat]:
             continue
         whose = "All runs" if len(found) == len(tested) > 1 else formatting.listed(dict(found), MOST_NAMED)
         if len({caveat.text for _, caveat in found}) == 1:
-            several.append(replace(found[0][1], title=f"{whose}: {title}"))
+            named = tuple(dict.fromkeys(path for _, caveat in found for path in caveat.names))
+            several.append(replace(found[0][1], title=f"{whose}: {title}", names=named))
         else:
             each = tuple(f"{name}: {caveat.title} {caveat.text}" for name, caveat in found)
             several.append(Caveat(f"{whose}: {title}", "", each, "More about each"))
@@ -176,7 +178,12 @@ def _few_pictures(facts: RunFacts) -> Caveat | None:
     undecided = apart is not None and apart["difference"] > 0 and not _beats(apart)
     if undecided and len(facts.info.data.classes) > 1:
         text += f" Always answering {_largest_class(facts)} may be as good."
-    text += f" Collect {resolution.pictures_needed((low + high) / 2):,} or more{each}{_more_tests(facts)}."
+    needed = resolution.pictures_needed((low + high) / 2)
+    if facts.folds:
+        # The results of folds depend on each other: their pictures carry less than as many of one test.
+        alike = resolution.pictures_needed((low + high) / 2, high - low)
+        needed, each = max(needed, 10 * math.ceil(needed * tested / alike / 10)), " in all"
+    text += f" Collect {needed:,} or more{each}{_more_tests(facts)}."
     return Caveat(f"{pictures} cannot tell {percent(low, 0)} from {percent(high, 0)}.", text)
 
 
