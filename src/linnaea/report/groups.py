@@ -36,6 +36,7 @@ def build_group(group: RunGroup) -> Path:
         for entry in entries_of([read_run(run) for run in group.runs()])
     ]
     accuracy = info.metrics.get("accuracy")
+    labels = group.label_issues.with_suffix(".html")
     folds = together(group, [entry.facts for entry in entries])
     context = {
         **comparison.page_context(entries, path),
@@ -49,7 +50,8 @@ def build_group(group: RunGroup) -> Path:
         "pooled": formatting.unbroken(f"{sentences.pooled(info.pooled)}.") if info.pooled else "",
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
-        "labels": labels.name if (labels := group.label_issues.with_suffix(".html")).exists() else "",
+        "labels": labels.name if labels.exists() else "",
+        "sections": {"labels"} if labels.exists() else set(),
         "groups": [],
         "group_pairs": [],
         # Runs of one recipe are not compared with each other: their spread is the answer.

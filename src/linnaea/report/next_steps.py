@@ -145,7 +145,8 @@ def _improve(facts: RunFacts) -> list[Advice]:
         of = "mistake has" if sure == 1 else "mistakes have"
         them = "is its label" if sure == 1 else "are their labels"
         words = f"{sure:,} {of} a probability of {percent(SURE, 0)} or more: {them} right?"
-        advice.append(Advice(words, link="The most confident mistakes", to="mistakes"))
+        where = ("The label issues", "labels") if facts.folds else ("The most confident mistakes", "mistakes")
+        advice.append(Advice(words, link=where[0], to=where[1]))
     return [*advice, *([] if facts.folds else _more_pictures(facts))]
 
 
