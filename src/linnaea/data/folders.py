@@ -239,8 +239,8 @@ def _hint(root: Path, source: str, tree: Tree) -> str:
         )
     if words := _words_in_names(tree.pictures):
         return (
-            f"If the classes are the words that names begin with ({listed(words, 5)}), move each picture into "
-            "a folder of its word."
+            f"If the classes are the words that names begin with ({listed(words, 5)}), move each picture "
+            "into a folder of its word."
         )
     return ""
 

@@ -21,9 +21,9 @@ class FoundByName:
         """Return the paths below the folder, with slashes, that a name may mean.
 
         A name with a picture's ending means files of this name, any other those of this name with an ending;
-        capitals count only where several differ in nothing else. Folders before it must agree as far as both go: a path that was
-        written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder. If none agree, those of an
-        absolute path (/data/upload/1.jpg, C:/me/1.jpg) say nothing here.
+        capitals count only where several differ in nothing else. Folders before it must agree as far as both
+        go: a path that was written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder. If none
+        agree, those of an absolute path (/data/upload/1.jpg, C:/me/1.jpg) say nothing here.
         """
         parts = PurePosixPath(name).parts
         if not parts:
