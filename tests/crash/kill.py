@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from tests.crash import runs
-from tests.crash.runs import FINE_TUNED, KERAS, PERCEPTRON, PROBED, Kind
+from tests.crash.runs import FINE_TUNED, KERAS, PERCEPTRON, PROBED, TRANSFORMER, Kind
 
 # Ten runs in a row, and so on.
 ORDER = (PERCEPTRON, FINE_TUNED, PERCEPTRON, PROBED, FINE_TUNED) * 2
-ORDER = (*ORDER[:-1], KERAS)
+ORDER = (*ORDER[:4], TRANSFORMER, *ORDER[5:-1], KERAS)
 # Seconds between two checkpoints: writing them nearly all the time, now and then, seldom.
 RHYTHMS = (0.001, 0.05, 300.0)
 MOST_KILLS = 4

@@ -50,6 +50,12 @@ PROBED = _kind(
     "--model mobilenetv2_050 --weights none --size 32 --epochs 3 --batch-size 4 --validation 0 "
     "--set views=2 --set mixup=0.5 --set ema=0.8 --set batch_norm=update --solver nesterov",
 )
+TRANSFORMER = _kind(
+    "transformer",
+    "tiles",
+    "--model vit_tiny --weights none --size 32 --epochs 4 --batch-size 4 --validation 0.3 "
+    "--learning-rate 0.001 --set probe=false --set mixup=0.3 --set ema=0.9 --set patience=3",
+)
 KERAS = _kind(
     "keras",
     "bars",
