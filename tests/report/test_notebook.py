@@ -72,10 +72,10 @@ def test_the_most_certain_mistakes_come_first_then_the_least_certain_right_answe
     sheet = notebook.worst(table, lambda row: asked.append(row) or np.zeros((4, 4), np.uint8), most=4)
     assert asked == [5, 1, 4, 2]
     assert texts(sheet)[:4] == [
-        "2 of 6 test pictures are misclassified: the most certain first",
+        "2 of 6 test pictures are misclassified: those with the highest probability first",
         "predicted a & b",
         "is d",
-        "80.0 % probable",
+        "80.0\N{NO-BREAK SPACE}%",
     ]
 
 

@@ -9,7 +9,7 @@ import re
 import textwrap
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -23,7 +23,7 @@ from linnaea.evaluation.metrics import confusion as confusion_of
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report.charts import PALETTE, RUN_COLOURS, WIDE, Bar, Line, level, shortened
 from linnaea.report.figures import Figure, chart_figure, interval_figure
-from linnaea.report.formatting import percent
+from linnaea.report.gallery import probability
 from linnaea.report.svg import FONT
 from linnaea.report.thumbnails import QUALITY, TINY, data_uri
 from linnaea.text import counted
@@ -41,7 +41,8 @@ _INK, _SOFT = PALETTE["ink"], PALETTE["soft"]
 class Sheet:
     """A drawing on light paper, readable on a light and on a dark page; a notebook shows it."""
 
-    svg: str
+    title: str
+    svg: str = field(repr=False)
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -105,14 +106,14 @@ def learning_curves(
     lines, colours = [], iter(RUN_COLOURS)
     for name, network in networks.items():
         colour = next(colours)
-        for field, what in (("train", "training"), ("val", held_out)):
+        for of_set, what in (("train", "training"), ("val", held_out)):
             points = [
-                (record.epoch, (100 if share else 1) * getattr(record, f"{field}_{quantity}"))
+                (record.epoch, (100 if share else 1) * getattr(record, f"{of_set}_{quantity}"))
                 for record in network.history_
             ]
-            colour = colour if several or field == "train" else next(colours)
+            colour = colour if several or of_set == "train" else next(colours)
             words = f"{name}, {what}" if several else what
-            lines.append(Line(words, colour, points, dashed=field == "val"))
+            lines.append(Line(words, colour, points, dashed=of_set == "val"))
     # Only a validation set may choose an epoch.
     chosen = None if several or held_out == "test" else next(iter(networks.values())).chosen_epoch_
     return chart(chart_figure(quantity, title, axis, lines, share=share, chosen=chosen))
@@ -207,10 +208,13 @@ def worst(
     shown = []
     for row in order.tolist():
         true = "correct" if correct[row] else f"is {table.true[row]}"
-        words = [f"predicted {table.predicted[row]}", true, f"{percent(confidence[row])} probable"]
+        # A probability of 1 is a rounded one.
+        likely = probability(min(confidence[row], 0.9999))
+        words = [f"predicted {table.predicted[row]}", true, likely]
         shown.append((pixels(row), words))
     number = int((~correct).sum())
-    title = f"{number:,} of {len(correct):,} test pictures are misclassified: the most certain first"
+    of = f"{number:,} of {len(correct):,} test pictures are misclassified"
+    title = f"{of}: those with the highest probability first"
     return pictures(shown, title, columns=columns)
 
 
@@ -244,7 +248,8 @@ def _sheet(title: str, inside: str, width: float, height: float, about: str = ""
     ]
     size = f'width="{whole[0]}" height="{whole[1]}" viewBox="0 0 {whole[0]} {whole[1]}"'
     return Sheet(
+        title,
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}" font-size="{_TEXT}" role="img">'
         f'<title>{escape(title)}</title><rect width="100%" height="100%" rx="6" fill="{PALETTE["paper"]}"/>'
-        f'{"".join(words)}<g transform="translate({_MARGIN} {first})">{inside}</g></svg>'
+        f'{"".join(words)}<g transform="translate({_MARGIN} {first})">{inside}</g></svg>',
     )
