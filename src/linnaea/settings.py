@@ -322,6 +322,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
                 help="Meaning of the levels of folders, from the outside in: class, split/class, "
                      "class/split, folder/class (folder: neither, such as a place; a column to group by); "
                      "auto: found by their names and by what they hold."),
+        Setting("label_column", "text", scope="run",
+                help="Column of the CSV with the classes. Default: label, or what else it may be called."),
         Setting("size", "integer", scope="run", default=_each(28, 28, None), low=_each(4, 4, 32),
                 high=MAX_SIDE, option=True,
                 help="Side of the square picture that the network sees, in pixels; of a pretrained network, "

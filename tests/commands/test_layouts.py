@@ -161,3 +161,19 @@ def test_a_run_is_not_begun_in_a_place_that_is_not_unicode(bars, tmp_path, capsy
     out = str(tmp_path / os.fsdecode(b"caf\xe9"))
     assert main(["train", str(bars), *QUICK, "--out", out]) == 1
     assert "caf\\xe9 is not Unicode. Choose another folder with --out." in told(capsys)
+
+
+def test_the_column_with_the_classes_is_chosen_and_kept(photos, capsys):
+    rows = [
+        f"{path.relative_to(photos).as_posix()},{path.parent.name},{number % 2}"
+        for number, path in enumerate(sorted(photos.glob("*/*.png")))
+    ]
+    (photos / "bars.csv").write_text("\n".join(["picture,kind,even", *rows]))
+    assert main(["check", "bars.csv"]) == 1
+    assert "name it (perhaps kind or even): --label-column <name>." in told(capsys)
+    assert main(["check", "bars.csv", "--label-column", "kind"]) == 0
+    assert "train: linnaea train bars.csv --label-column kind" in told(capsys)
+    assert main(["train", "bars.csv", *QUICK, "--label-column", "kind", "--out", "run"]) == 0
+    assert RunFolder.open("run").info.data.classes == ["bar 0", "bar 1", "bar 2"]
+    assert main(["rerun", "run", "--out", "again"]) == 0
+    assert RunFolder.open("again").info.recipe["label_column"] == "kind"

@@ -1,5 +1,7 @@
 """Folders as people have them: which layouts are understood, and which are said to mean two things."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -311,8 +313,198 @@ def test_names_that_are_rarely_a_classs_are_told(make_folder):
         "cat - Copy, dog (1) and masks are classes here; if they are none, move them away.",
     )
     assert open_dataset(root, layout="class").notes == ()
-    in_sets = make_folder(filled("train", "test", inside=("images", "masks")), name="segmented")
-    assert "masks is a class here; if it is none, move it away." in open_dataset(in_sets).notes
+    albums = make_folder({"Cats": 2, "Dogs": 2, "Photos from 2020": 2, "cats_aug": 2}, name="albums")
+    assert open_dataset(albums).notes == (
+        "Photos from 2020 and cats_aug are classes here; if they are none, move them away.",
+    )
+    assert open_dataset(make_folder({"paper": 2, "trash": 2}, name="waste")).notes == (
+        "trash is a class here; if it is none, move it away.",
+    )
+
+
+BESIDE = "pictures and what lies beside them (masks, labels, copies, unlabelled ones)"
+PARTS = "parts of one whole (years, batches, places)"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("images", "masks"), f"images and masks would be the classes, and are names for {BESIDE}, not for"),
+        (("images", "labels"), BESIDE),
+        (("Images", "Annotations", "bboxes"), BESIDE),
+        (("JPEGImages", "SegmentationClass", "SegmentationObject"), BESIDE),
+        (("raw", "ground_truth"), BESIDE),
+        (("cat_images", "cat_masks"), BESIDE),
+        (("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"), BESIDE),
+        (("cat", "mask"), f"cat and mask would be the classes, and mask is a name for {BESIDE}, not for a"),
+        (("labeled", "unlabeled"), BESIDE),
+        (("cat", "unsup"), BESIDE),
+        (("cat", "backup"), BESIDE),
+        (("cat", "_trash"), BESIDE),
+        (("cat", "cat - Copy"), BESIDE),
+        (("raw", "processed"), BESIDE),
+        (("2019", "2020", "2021"), PARTS),
+        (("survey_2019", "survey_2020"), PARTS),
+        (("2021-05-01", "2021-05-02"), PARTS),
+        (("Photos from 2019", "Photos from 2020"), PARTS),
+        (("January", "February"), PARTS),
+        (("batch_1", "batch_2", "batch_10"), PARTS),
+        (("HAM10000_images_part_1", "HAM10000_images_part_2"), PARTS),
+        (("images_001", "images_002"), PARTS),
+        (("100CANON", "101CANON"), PARTS),
+        (("fold1", "fold2", "fold3"), PARTS),
+        (("CT01", "CT02"), PARTS),
+        (("256x256", "512x512"), PARTS),
+        (("v1", "v2"), PARTS),
+        (
+            ("2019", "2020", "Rome"),
+            f"and 2019 and 2020 are names for {PARTS}",
+        ),
+        (("DCIM", "Download", "Pictures"), BESIDE),
+        (("rgb", "depth"), BESIDE),
+        (("HR", "LR"), BESIDE),
+        (("Camera Roll", "iCloud Photos"), BESIDE),
+    ],
+)
+def test_folders_that_can_hardly_be_classes_are_refused(make_folder, names, said):
+    for name, prefix in (("plain", ""), ("sets", "split/")):
+        tops = ("train/", "test/") if prefix else ("",)
+        root = make_folder({f"{top}{each}": 2 for top in tops for each in names}, name=name)
+        told = refusal(root)
+        assert said in told
+        assert f"really are the classes, pass --layout {prefix}class." in told
+        dataset = open_dataset(root, layout=f"{prefix}class")
+        assert (dataset.class_names, dataset.notes) == (tuple(sorted(names)), ())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Mask", "No Mask"),
+        ("mask", "nomask", "mask_weared_incorrect"),
+        ("label", "no label"),
+        ("photos", "sketches"),
+        ("0", "1", "2"),
+        ("bar 1", "bar 2"),
+        ("class 1", "class 2"),
+        ("fake", "real"),
+        ("bin", "not bin"),
+        ("good", "bad"),
+        ("april", "john"),
+        ("100 rupee", "500 rupee"),
+        ("1 day", "2 day"),
+        ("may", "june", "rose"),
+        ("subject01", "subject02"),
+        ("tumour", "no tumour"),
+    ],
+)
+def test_classes_of_like_names_are_classes(make_folder, names):
+    dataset = open_dataset(make_folder(dict.fromkeys(names, 2)))
+    assert (dataset.class_names, dataset.notes) == (tuple(sorted(names)), ())
+
+
+def test_where_the_pictures_of_the_classes_lie_is_named(make_folder):
+    both = make_folder(filled("images", "masks"), name="both")
+    assert f"If cat and dog are the classes, train on them: {both}/images; if images and" in refusal(both)
+    assert open_dataset(both / "images").class_names == KINDS
+    birds = make_folder({**filled("CUB/images"), **filled("segmentations")}, name="birds")
+    assert f"If cat and dog are the classes, train on them: {birds}/CUB/images" in refusal(birds)
+    within = make_folder(
+        {
+            f"{top}/{kind}/{name}": 2
+            for top in ("train", "test")
+            for kind in ("images", "masks")
+            for name in KINDS
+        },
+        name="within",
+    )
+    assert "If cat and dog are the classes, move masks away; if images and masks really" in refusal(within)
+    leaves = make_folder(filled("color", "grayscale", "segmented"), name="leaves")
+    assert f"If cat and dog are the classes, train on them: {leaves}/color" in refusal(leaves)
+    years = make_folder({"2019/cat": 2, "2020/dog": 2}, name="years")
+    assert "If cat and dog are the classes, pass --layout folder/class; if 2019 and" in refusal(years)
+    assert open_dataset(years, layout="folder/class").class_names == KINDS
+    inside = make_folder(filled(*KINDS, inside=("images", "masks")), name="inside")
+    assert "If cat and dog are the classes, move masks away and pass --layout class" in refusal(inside)
+
+
+def test_the_table_with_the_labels_is_named_where_folders_say_none(make_folder):
+    root = make_folder({"part_1": 2, "part_2": 3})
+    (root / "numbers.csv").write_text("a,b\n1,2\n")
+    (root / "meta.csv").write_text("id,kind\n0,cat\n1,dog\n2,cat\n")
+    assert f"If meta.csv has their labels, train on it: {root}/meta.csv. If part_1 and part_2" in refusal(
+        root
+    )
+    (root / "meta.csv").unlink()
+    (root / "numbers.csv").rename(root / "meta.xlsx")
+    assert "If meta.xlsx has their labels, save it as CSV and train on that." in refusal(root)
+
+
+def test_annotations_of_objects_are_told(make_folder):
+    root = make_folder({"train/images": 2, "valid/images": 2})
+    (root / "train" / "labels").mkdir()
+    (root / "train" / "labels" / "0.txt").write_text("0 0.5 0.5 1 1\n")
+    assert "train/labels/0.txt looks like boxes or outlines of objects" in refusal(root)
+    coco = make_folder({"train": 2, "valid": 2}, name="coco")
+    (coco / "train" / "_annotations.coco.json").write_text("{}")
+    assert "train/_annotations.coco.json looks like boxes or outlines of objects" in refusal(coco)
+
+
+def test_masks_inside_a_class_are_told(make_folder):
+    root = make_folder({"cat": 3, "cat/masks": 1, "dog": 2})
+    for name in ("0_mask", "1-mask_2"):
+        shutil.copy(root / "cat" / "2.png", root / "dog" / f"{name}.png")
+    assert open_dataset(root).notes == (
+        "1 picture in folders that are called like masks or labels (cat/masks/0.png) counts as a picture of "
+        "the class around; if that is wrong, move it away.",
+        "2 pictures called like masks of others (dog/0_mask.png, dog/1-mask_2.png) count as pictures of the "
+        "class around; if that is wrong, move them away.",
+    )
+
+
+def test_sets_of_which_nobody_knows_the_classes_are_named_with_what_can_be_done(make_folder):
+    tiny = {**{f"train/n0{number}/images": 2 for number in range(3)}, "val/images": 3, "test/images": 2}
+    root = make_folder(tiny, name="tiny")
+    told = refusal(root)
+    assert (
+        "test/images and val/images hold 5 pictures and are called like none of the classes of train" in told
+    )
+    assert f"divide train anew, by naming {root}/train as the data" in told
+    assert open_dataset(root / "train").class_names == ("n00", "n01", "n02")
+    letters = {f"asl_train/asl_train/{letter}": 2 for letter in "ABC"}
+    root = make_folder({**letters, "asl_test/asl_test": 3}, name="asl")
+    assert f"divide asl_train anew, by naming {root}/asl_train/asl_train as the data" in refusal(root)
+    assert open_dataset(root / "asl_train" / "asl_train").class_names == ("A", "B", "C")
+    root = make_folder({**filled("train"), "test": 3}, name="flat")
+    assert f"divide train anew, by naming {root}/train as the data" in refusal(root)
+
+
+def test_sets_and_a_loose_folder_called_like_one_are_told_apart(make_folder):
+    root = make_folder({**filled("Training", "Test"), "test-multiple_fruits": 3})
+    assert "pass --layout split/class, which leaves the pictures of test-multiple_fruits out" in refusal(root)
+    dataset = open_dataset(root, layout="split/class")
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"train": 4, "test": 4})
+
+
+def test_sets_inside_of_some_folders_that_hold_classes_are_named(make_folder):
+    root = make_folder(filled("raw/train", "raw/test", "processed/train"), name="versions")
+    told = refusal(root)
+    assert (
+        "pass --layout folder/split/class, or, if processed and raw hold the same pictures, name one of"
+        in told
+    )
+    mvtec = {f"{thing}/{kind}": 2 for thing in ("bottle", "cable") for kind in ("train/good", "test/crack")}
+    root = make_folder({**mvtec, "bottle/ground_truth/crack": 2}, name="parts")
+    told = refusal(root)
+    assert (
+        "If crack and good are the classes, pass --layout folder/split/class, which leaves pictures out"
+        in told
+    )
+    assert f"or name one folder ({root}/bottle)" in told
+    dataset = open_dataset(root, layout="folder/split/class")
+    assert (dataset.class_names, sets(dataset)) == (("crack", "good"), {"train": 4, "test": 4})
+    flat = make_folder({f"{a}/{b}": 2 for a in ("raw", "processed") for b in ("train", "test")}, name="flat")
+    assert "really are the classes, pass --layout class/split." in refusal(flat)
 
 
 def test_sets_without_one_to_learn_from_are_refused(make_folder):
@@ -349,9 +541,9 @@ def test_folders_inside_the_classes_of_sets_and_the_deepest_are_named(make_folde
         "apart. If they are the classes: layout='split/folder/class'.",
     )
     months = ("2019/05/cat", "2019/06/dog", "2020/01/hen", "2020/07/owl")
-    (note,) = open_dataset(make_folder(dict.fromkeys(months, 2), name="years")).notes
-    assert "(cat, dog, hen and 1 more)" in note
-    assert note.endswith("If they are the classes: layout='folder/folder/class'.")
+    years = make_folder(dict.fromkeys(months, 2), name="years")
+    assert "If cat, dog, hen and owl are the classes, pass --layout folder/folder/class; if" in refusal(years)
+    assert open_dataset(years, layout="folder/folder/class").class_names == ("cat", "dog", "hen", "owl")
 
 
 def test_folders_inside_classes_are_told_not_to_be_classes(make_folder):

@@ -211,7 +211,8 @@ def test_a_class_that_training_never_had_is_named():
         make_split(dataset, "official")
     assert str(caught.value) == (
         "The class 'new' has pictures in the test set and none in the training set. "
-        "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
+        "A network cannot learn a class that it never sees: add pictures of it, leave it out, or divide all "
+        "anew (split=0.7)."
     )
 
 

@@ -253,3 +253,32 @@ def test_a_label_that_may_stand_for_none_is_told(make_folder):
         "1 picture has the label 'nan', which is a class here; if it stands for a missing label, leave these "
         "rows out.",
     )
+
+
+def test_a_label_of_minus_one_beside_one_is_no_missing_one(make_folder):
+    root = make_folder({"files": 3})
+    (root / "labels.csv").write_text("path,label\nfiles/0.png,1\nfiles/1.png,-1\nfiles/2.png,1\n")
+    assert open_dataset(root / "labels.csv").notes == ()
+    (root / "labels.csv").write_text("path,label\nfiles/0.png,2\nfiles/1.png,-1\nfiles/2.png,1\n")
+    (note,) = open_dataset(root / "labels.csv").notes
+    assert note.startswith("1 picture has the label '-1', which is a class here; if it stands for a missing")
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("Training", "Validierung", "Test"),
+        ("entrenamiento", "validación", "prueba"),
+        ("entraînement", "validation", "test"),
+        ("训练集", "验证集", "测试集"),
+        ("Training", "PublicTest", "PrivateTest"),
+    ],
+)
+def test_sets_of_other_languages_are_read_in_columns_and_said(pictures, train, val, test):
+    values = [train, train, train, val, test, test]
+    dataset = open_dataset(table(pictures, {"Aufteilung": values}))
+    assert dataset.splits.tolist() == ["train"] * 3 + ["val"] + ["test"] * 2
+    (note,) = dataset.notes
+    assert note.startswith("In your aufteilung column, '")
+    # A word alone is none: it may be a place.
+    assert open_dataset(table(pictures, {"place": [test, test, test, "x", "x", train]})).splits is None

@@ -27,6 +27,7 @@ def check(
     data_dir: Path | None = None,
     value_range: str = "auto",
     layout: str | None = None,
+    label_column: str | None = None,
     format: Literal["table", "json"] = "table",
     out: Path | None = None,
     copies: Literal["near", "exact", "off"] = "near",
@@ -48,6 +49,8 @@ def check(
     layout
         Meaning of the levels of folders, from the outside in, such as split/class or folder/class. Default:
         found by their names and by what they hold.
+    label_column
+        Column of the CSV with the classes. Default: label, or what else it may be called.
     format
         Output format: table for people; json for programs, a list of {"kind", "severity", "paths",
         "message"}.
@@ -70,7 +73,8 @@ def check(
     if page is not None:
         refuse_own_file(page)
     read_with = parse(value_range)
-    scanned = scan(open_dataset(data, data_dir=data_dir, layout=layout), copies=copies, value_range=read_with)
+    dataset = open_dataset(data, data_dir=data_dir, layout=layout, label_column=label_column)
+    scanned = scan(dataset, copies=copies, value_range=read_with)
     dataset, problems = scanned.dataset, list(scanned.problems)
     if format == "json":
         terminal.print_json([problem.as_dict() for problem in problems])
@@ -85,6 +89,7 @@ def check(
             opened = {
                 "data_dir": data_dir,
                 "layout": layout,
+                "label_column": label_column,
                 "value_range": None if value_range == "auto" else value_range,
                 "copies": None if copies == "near" else copies,
             }

@@ -14,10 +14,12 @@ SHOWN = 150  # label issues with a thumbnail: the page stays under 5 MB, and nob
 SIDE = 256  # pixels of a thumbnail's longer side
 
 
-def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str = AUTO) -> None:
+def find(
+    group: RunGroup, dataset: Dataset, opened: dict[str, Any], asked: dict[str, Any] | None = None
+) -> None:
     """Write folds.csv, label_issues.csv, label_issues/ and label_issues.html, and print how many there are.
 
-    opened, layout: how the pictures were asked for, as in Chosen and its recipe.
+    opened, asked: how the pictures were asked for, as in Chosen and in study.opened_as.
     """
     from linnaea.evaluation import label_issues
     from linnaea.evaluation.predictions import Predictions, joined
@@ -39,7 +41,7 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str 
         # Room for the pages. The issues are in the table, whether they are shown or not.
         group.clear_pictures()
         terminal.print_line("Pictures", f"none of the label issues are shown: {error.message}")
-    command = relabel_command(dataset, opened, layout)
+    command = relabel_command(dataset, opened, asked)
     group.update_info(label_issues=len(issues), classes=list(table.classes), relabel=command)
     group.flush()
     page = build_label_issues(group)
@@ -48,12 +50,15 @@ def find(group: RunGroup, dataset: Dataset, opened: dict[str, Any], layout: str 
     terminal.print_line("Labels", *_summary(len(issues), len(table), terminal.shown_path(page), command))
 
 
-def relabel_command(dataset: Dataset, opened: dict[str, Any], layout: str = AUTO) -> str | None:
+def relabel_command(
+    dataset: Dataset, opened: dict[str, Any], asked: dict[str, Any] | None = None
+) -> str | None:
     """Return what a shell takes to lay decisions over this data set; None where no file has its labels."""
     if dataset.root is None:
         return None
     where = [] if opened.get("data_dir") is None else ["--data-dir", str(opened["data_dir"])]
-    where += [] if layout == AUTO else ["--layout", layout]
+    for name, value in (asked or {}).items():
+        where += [] if value in (None, AUTO) else [f"--{name.replace('_', '-')}", str(value)]
     return command("linnaea", "relabel", dataset.source, "decisions.csv", *where)
 
 

@@ -11,7 +11,7 @@ from linnaea.data.fingerprints import fingerprint
 from linnaea.data.groups import joined, numbered, whole_class_groups
 from linnaea.runs import test_reuse
 from linnaea.runs.folder import RunFolder
-from linnaea.text import classes_have, counted, listed, plural
+from linnaea.text import classes_have, counted, listed
 
 
 def record_study(run: RunFolder, study: Study) -> None:
@@ -24,7 +24,6 @@ def record_study(run: RunFolder, study: Study) -> None:
         name: {split: int((dataset.labels[study.rows(split)] == name).sum()) for split in SPLITS}
         for name in dataset.class_names
     }
-    scenes = _shared_scenes(study)
     run.update_info(
         data={
             "source": dataset.source,
@@ -45,7 +44,7 @@ def record_study(run: RunFolder, study: Study) -> None:
                 "brightness": _brightness(study),
                 "value_range": list(value_range) if isinstance(value_range, tuple) else value_range,
             },
-            **scenes,
+            **_shared_scenes(study),
         }
     )
     sizes = [int((dataset.labels == name).sum()) for name in per_class]
@@ -60,8 +59,6 @@ def record_study(run: RunFolder, study: Study) -> None:
     terminal.print_line("Split", f"{sets} · {study.split.protocol}")
     _print_missing_classes(per_class)
     _record_leaks(run, study)
-    if scenes:
-        _print_scenes(study, **scenes)
     record_check(run, dataset, study.scan.problems)
 
 
@@ -124,17 +121,6 @@ def _shared_scenes(study: Study) -> dict[str, int]:
     leaked = study.split.leaks(_belonging(study))["test"]
     rows = np.setdiff1d(study.split.leaks(scenes)["test"], leaked)
     return {"scene_pictures": len(rows), "scenes": len(np.unique(scenes[rows]))} if len(rows) else {}
-
-
-def _print_scenes(study: Study, scene_pictures: int, scenes: int) -> None:
-    tested = counted(len(study.rows("test")), "test picture")
-    show = plural(scene_pictures, "shows", "show")
-    terminal.print_line(
-        "Scenes",
-        f"{scene_pictures:,} of {tested} {show} {plural(scenes, 'a scene', f'{scenes:,} scenes')} that "
-        "training or validation pictures show, too, with something else in it: the accuracy is that for new "
-        f"pictures of {plural(scenes, 'this scene', 'these scenes')}.",
-    )
 
 
 def count_evaluation(run: RunFolder, study: Study) -> None:

@@ -15,6 +15,7 @@ def relabel(
     out: Path | None = None,
     data_dir: Path | None = None,
     layout: str | None = None,
+    label_column: str | None = None,
 ) -> Path:
     """Write a new table of a data set, with corrected labels.
 
@@ -34,13 +35,15 @@ def relabel(
         Folder of a named data set. Default: the cache.
     layout
         Meaning of the levels of folders, as it was given to `linnaea train`.
+    label_column
+        Column of the CSV with the classes, likewise.
     """
 
     from linnaea import files
     from linnaea.data import sources
     from linnaea.data.decisions import read_decisions, relabelled
 
-    dataset = sources.open_dataset(data, data_dir=data_dir, layout=layout)
+    dataset = sources.open_dataset(data, data_dir=data_dir, layout=layout, label_column=label_column)
     target = out or Path(f"{dataset.name}-relabelled.csv")
     if target.suffix.lower() != ".csv":
         raise UsageError(

@@ -90,7 +90,7 @@ def _train_each(
                 )
     terminal.messages.rule(style="dim")
     if kind == "folds":
-        label_issues.find(group, pictures.dataset, chosen.opened, chosen.recipe.layout)
+        label_issues.find(group, pictures.dataset, chosen.opened, study.opened_as(chosen.recipe))
     print_summary(group)
     return group
 

@@ -137,7 +137,7 @@ def open_study(
     scanned = _usable(
         data,
         classifier,
-        {"data_dir": data_dir, "strict": strict, "layout": recipe.layout},
+        {"data_dir": data_dir, "strict": strict, **opened_as(recipe)},
         {**taken_as, "value_range": value_range, "copies": recipe.copies},
     )
     together = groups.find_groups(
@@ -227,6 +227,11 @@ def divide(scan: Scan, recipe: Recipe, together: Groups | None = None) -> Split:
             f"Leave patience out, or set {option('validation')} above 0.",
         )
     return divided
+
+
+def opened_as(recipe: Recipe) -> dict[str, Any]:
+    """Return what a recipe says of how the data are understood, as sources.open_dataset takes it."""
+    return {"layout": recipe.layout, "label_column": recipe.label_column}
 
 
 def earlier_split(place: str) -> tuple[list[dict[str, str]], str]:

@@ -70,7 +70,7 @@ def train(
     choosing.refuse_beside_folds(chosen.recipe)
     if data not in sources.NAMES:
         # Listed once more when it is read, which takes longer by far.
-        sources.open_dataset(data, layout=chosen.recipe.layout)
+        sources.open_dataset(data, layout=chosen.recipe.layout, label_column=chosen.recipe.label_column)
     choosing.refuse_beside_budget(chosen.recipe)
     with terminal.waiting("Starting"):
         classifier = choosing.new_classifier(chosen.recipe)

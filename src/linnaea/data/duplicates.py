@@ -15,7 +15,7 @@ from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.groups import joined, numbered
-from linnaea.data.likeness import align, change
+from linnaea.data.likeness import align, change, forget
 from linnaea.data.problems import Problem
 from linnaea.text import counted, listed, option
 
@@ -116,6 +116,7 @@ def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> tuple[np.ndarray,
             scenes.merge(first, second)
             if change(pair) < _CHANGED:
                 copies.merge(first, second)
+    forget()
     return _firsts(copies), _firsts(scenes)
 
 

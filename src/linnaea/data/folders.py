@@ -1,5 +1,6 @@
 """A folder of pictures becomes a Dataset: what its folders mean is found (layouts.py), then applied."""
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,9 +11,20 @@ import numpy as np
 from linnaea.data import layouts
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
+from linnaea.data.rare_names import ASIDE, BESIDE, PART, rare_names
+from linnaea.data.tables import stems_in
 from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
 from linnaea.text import command, counted, listed, option, plural
+
+_MOST_TABLES = 20  # tables of a folder that are looked into
+# cat/1_mask.png beside cat/1.png; (1)_mask_1, where one picture has several.
+_MASK = re.compile(
+    r"(.+?)[ _.-]+(?:masks?|seg|segmentation|labels?|gt|ground[ _-]?truth|annotation)(?:[ _-]?\d+)?", re.I
+)
+_NAMED = 3  # pictures that a table names at least, or it is of something else
+_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+_ANNOTATIONS = (".txt", ".xml", ".json")
 
 _LAYOUT = "Give each class a folder of its own (photos/rose/1.jpg, photos/tulip/2.jpg)."
 
@@ -71,9 +83,10 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
     tree = walk(root)
     shape = Shape(tree.pictures)
     _refuse_nothing(source, tree)
-    found = layouts.find_layout(source, shape) if layout == AUTO else layouts.parsed(layout)
+    hint = _hint(root, source, tree)
+    found = layouts.find_layout(source, shape, hint) if layout == AUTO else layouts.parsed(layout)
     meaning = _apply(found, tree)
-    _check(source, tree, shape, meaning, found, strict=strict)
+    _check(source, tree, shape, meaning, found, hint, strict=strict)
     meaning.pictures.sort()
     paths, labels, splits, folders = zip(*meaning.pictures, strict=True)
     divided, note = with_test_set(np.array(splits))
@@ -91,6 +104,8 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
             *_notes(tree, meaning, empty, without),
             *_passed_over(found, shape, layout),
             *_unlikely(set(labels), layout),
+            *_unread_table(root, source, tree, layout),
+            *_masks(meaning, found),
             *filter(None, [note]),
         ),
         empty_classes=empty,
@@ -181,7 +196,69 @@ def _refuse_unnamed(source: str, names: list[str], what: str) -> None:
     )
 
 
-def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Layout, *, strict: bool) -> None:
+def _table(root: Path, tree: Tree) -> tuple[str, int]:
+    """Return the table below root that names most of the pictures by its first lines, and how many.
+
+    The only table, if none names any; "" where there is none, or several.
+    """
+    tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
+    tables = [path for path in tables if "submission" not in path.lower()][:_MOST_TABLES]
+    # A number alone may be anything's.
+    names = {stem for path in tree.pictures if not (stem := PurePosixPath(path).stem).isdigit()}
+    numbers = {stem for path in tree.pictures if (stem := PurePosixPath(path).stem).isdigit()}
+    stems = {table: stems_in(root / table) for table in tables}
+    named = {table: len(names & stems[table]) for table in tables}
+    if not any(named.values()):
+        likely = {table: len(numbers & stems[table]) for table in tables}
+        best = max(likely, key=likely.__getitem__, default="")
+        return (best if best and (likely[best] or len(tables) == 1) else ""), 0
+    best = max(named, key=named.__getitem__)
+    return best, named[best]
+
+
+def _hint(root: Path, source: str, tree: Tree) -> str:
+    """Return a sentence on where the labels of pictures may be, if not in the names of folders; or ""."""
+    names = {PurePosixPath(path).stem for path in tree.pictures}
+    best, _ = _table(root, tree)
+    if best:
+        return f"If {best} has their labels, train on it: {Path(source) / best}."
+    sheets = [path for path in tree.others if path.lower().endswith(_SHEETS)]
+    if sheets:
+        return f"If {sheets[0]} has their labels, save it as CSV and train on that."
+    boxes = [path for path in tree.others if _is_of_boxes(path, names)]
+    if boxes:
+        return (
+            f"{boxes[0]} looks like boxes or outlines of objects, and Linnaea learns one class for each "
+            "picture: export folders of classes."
+        )
+    return ""
+
+
+def _unread_table(root: Path, source: str, tree: Tree, asked: str) -> list[str]:
+    """Return a note on a table that names the pictures, where their folders were taken for their classes."""
+    best, number = _table(root, tree)
+    if asked != AUTO or number < _NAMED:
+        return []
+    return [f"{best} names these pictures and was not read; to train on it: {Path(source) / best}."]
+
+
+def _is_of_boxes(path: str, pictures: set[str]) -> bool:
+    """Tell the annotations of YOLO, VOC and LabelMe, one file a picture, and of COCO."""
+    name = PurePosixPath(path)
+    coco = "coco" in name.stem.lower() or name.stem.lower().startswith("instances_")
+    return name.suffix.lower() in _ANNOTATIONS and (name.stem in pictures or coco)
+
+
+def _check(
+    source: str,
+    tree: Tree,
+    shape: Shape,
+    meaning: _Meaning,
+    layout: Layout,
+    hint: str,
+    *,
+    strict: bool,
+) -> None:
     labels = sorted({label for _, label, _, _ in meaning.pictures})
     lost = _apply(layout, Tree(pictures=tree.unnamed))
     if gone := sorted({label for _, label, _, _ in lost.pictures} - set(labels)):
@@ -200,13 +277,8 @@ def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Lay
             )
         pictures, depth = counted(len(meaning.loose), "picture"), counted(len(layout), "folder")
         if layout == (CLASS,):
-            tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
-            by_table = (
-                f" If {tables[0]} has their labels, train on it: {Path(source) / tables[0]}."
-                if tables
-                else ""
-            )
-            raise DataError(f"{source} contains {pictures} and no class folders.", _LAYOUT + by_table)
+            cure = " ".join(filter(None, [_LAYOUT, hint]))
+            raise DataError(f"{source} contains {pictures} and no class folders.", cure)
         raise DataError(
             f"{source} contains {pictures}, none of them {depth} deep.",
             f"The layout {'/'.join(layout)} needs that: correct it, or leave {option('layout')} out.",
@@ -222,7 +294,11 @@ def _check(source: str, tree: Tree, shape: Shape, meaning: _Meaning, layout: Lay
             )
         raise DataError(
             f"{source} contains pictures of one class only, '{labels[0]}'{links}.",
-            "Classification needs two classes or more: add a folder for another class.",
+            " ".join(
+                filter(
+                    None, ["Classification needs two classes or more: add a folder for another class.", hint]
+                )
+            ),
         )
     # Hidden files are the system's, and nobody meant them as pictures: not even strict asks about them.
     left_out = [
@@ -325,13 +401,43 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
 
 def _unlikely(labels: set[str], asked: str) -> list[str]:
     """Return a note on classes with names that people give to other folders."""
-    named = layouts.unlikely_classes(sorted(labels)) if asked == AUTO else []
+    rare = rare_names(labels) if asked == AUTO else {}
+    named = [
+        name
+        for name, kind in rare.items()
+        # A person may be called April.
+        if kind in (BESIDE, ASIDE) or (kind == PART and any(letter.isdigit() for letter in name))
+    ]
     if not named:
         return []
     them = plural(len(named), "it", "them")
     return [
         f"{listed(named, 5, last=' and ')} {plural(len(named), 'is a class', 'are classes')} here; if "
         f"{plural(len(named), 'it is', 'they are')} none, move {them} away."
+    ]
+
+
+def _masks(meaning: _Meaning, layout: Layout) -> list[str]:
+    """Return notes on what is learned from as pictures of a class and may be their masks, by its name."""
+    deeper = {path: path.split("/")[len(layout) : -1] for path, *_ in meaning.pictures}
+    rare = rare_names({name for names in deeper.values() for name in names})
+    inside = [path for path, names in deeper.items() if any(rare.get(name) == BESIDE for name in names)]
+    stems = {str(PurePosixPath(path).with_suffix("")) for path in deeper}
+    masks = [
+        path
+        for path in deeper
+        if (of := _MASK.fullmatch(str(PurePosixPath(path).with_suffix("")))) and of[1] in stems
+    ]
+    kinds = (
+        (inside, "in folders that are called like masks or labels"),
+        (masks, "called like masks of others"),
+    )
+    return [
+        f"{counted(len(paths), 'picture')} {what} ({_listed(paths)}) {plural(len(paths), 'counts', 'count')} "
+        f"as {plural(len(paths), 'a picture', 'pictures')} of the class around; if that is wrong, move "
+        f"{plural(len(paths), 'it', 'them')} away."
+        for paths, what in kinds
+        if paths
     ]
 
 

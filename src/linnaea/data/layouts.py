@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from linnaea.data.rare_names import BESIDE, PART, PICTURES, no_classes, rare_names
 from linnaea.data.tree import parent, parents
 from linnaea.errors import DataError, SettingError
 from linnaea.text import counted, listed, option, plural
@@ -15,12 +16,6 @@ from linnaea.text import counted, listed, option, plural
 AUTO = "auto"
 FOLDER, CLASS, SPLIT = "folder", "class", "split"
 """What a level of folders is: a class, a set, or neither, such as a place or a year."""
-
-_NO_CLASSES = re.compile(
-    r"(masks?|labels?|annotations?|bboxes|ground ?truth|un(labell?ed|sup|supervised|sorted|known)|backup|old"
-    r"|trash|bin|tmp|temp|to ?sort|misc|miscellaneous|results|figures|plots|all|new folder|neuer ordner)"
-    r"|.* copy|copy of .*|.* \d"
-)
 
 Layout = tuple[str, ...]
 """What each level is, from the outside in: ("split", "class") for train/rose/1.jpg."""
@@ -84,19 +79,6 @@ def called_like_sets(names: Iterable[str]) -> list[str]:
     return [name for name, one in known.items() if several or not one.rest]
 
 
-def unlikely_classes(names: Iterable[str]) -> list[str]:
-    """Return the names that are rarely a class's: masks, unlabeled, backup, "cat - Copy", "dog (1)"."""
-    plain = {name: " ".join(re.findall(r"[^\W_]+", name.lower())) for name in names}
-    known = set(plain.values())
-    return [
-        name
-        for name, words in plain.items()
-        if (match := _NO_CLASSES.fullmatch(words))
-        # "bar 1" and "bar 2" are numbered; "dog (1)" beside "dog" was copied.
-        and (match[1] or "copy" in words or words.rpartition(" ")[0] in known)
-    ]
-
-
 def parsed(words: str) -> Layout:
     """Return the layout that "split/class" asks for. Raises SettingError for what is none."""
     layout = tuple(word.strip().lower() for word in words.split("/"))
@@ -156,17 +138,19 @@ def _plain(name: str) -> str:
     return name.casefold().removesuffix("s")
 
 
-def find_layout(source: str, shape: Shape) -> Layout:
+def find_layout(source: str, shape: Shape, hint: str = "") -> Layout:
     """Return what the folders of a data set mean, by their names and by what they hold.
 
     In this order: all folders are called like sets (split/class); each holds folders called like sets
-    (class/split); they hold the same folders, or some are called like sets, which is refused; otherwise each
-    is a class.
+    (class/split); they hold the same folders, or some are called like sets, or all have names that are rarely
+    a class's, which is refused; otherwise each is a class.
+
+    hint: where the labels may be instead, as a sentence, for those who are refused
 
     Raises DataError, saying what it looks like and how each meaning is asked for, where more than one is
     possible.
     """
-    return _Reading(source, shape).layout()
+    return _Reading(source, shape, hint).layout()
 
 
 @dataclass
@@ -175,6 +159,7 @@ class _Reading:
 
     source: str
     shape: Shape
+    hint: str = ""
 
     @cached_property
     def tops(self) -> list[str]:
@@ -183,6 +168,7 @@ class _Reading:
     def layout(self) -> Layout:
         if as_sets(self.tops):
             return self._of_sets()
+        self._refuse_sets_and_loose()
         if inner := self._sets_inside():
             return inner
         self._refuse_called_like_sets()
@@ -215,14 +201,20 @@ class _Reading:
             for inner in self.shape.below.get(folder, ()):
                 by_name[_name(inner)].append(inner)
         self._refuse_sets_again(by_name)
+        self._refuse_unsorted_sets()
         self._refuse_doubtful_classes(prefix, by_name)
         return (*prefix, CLASS)
 
     def _refuse_doubtful_classes(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
         """Raise DataError where what would be a class may be something else; by_name: their folders."""
+        rare = rare_names(by_name)
+        if any(rare.get(name) == BESIDE and self.shape.is_outer(by_name[name]) for name in by_name):
+            # images/{cat,dog} and masks/{cat,dog}: the masks of cats are no pictures of cats.
+            self._refuse_rare_names((*prefix, CLASS), by_name)
         self._refuse_same_folders(prefix, by_name)
         self._refuse_classes_inside(prefix, by_name)
         self._refuse_one_outside(prefix, by_name)
+        self._refuse_rare_names((*prefix, CLASS), by_name)
 
     def _unwrapped(self, sets: Sequence[str]) -> tuple[Layout, list[str]]:
         """Return the levels down to the folders that hold the classes of these sets, and those folders."""
@@ -270,14 +262,77 @@ class _Reading:
             raise DataError(
                 f"{self.source} contains no class folders: {names} {plural(len(flat), 'is', 'are')} called "
                 f"like {plural(len(flat), 'a set', 'sets')} and {hold} {pictures}.",
-                f"{sorted_in}, or list them in a CSV with the columns path,label,split; if "
-                f"{names} are the classes, pass {option('layout', CLASS)}.",
+                f"{self.hint}{' ' if self.hint else ''}{sorted_in}, or list them in a CSV with the columns "
+                f"path,label,split; if {names} are the classes, pass {option('layout', CLASS)}.",
             )
-        without = f"move {names} away, train, and name the pictures with linnaea predict"
         raise DataError(
             f"{self.source}: {names} {hold} {pictures} and no class folders, so that their classes are "
             "not known.",
-            f"{sorted_in}; or, if nobody knows their classes, {without}.",
+            f"{sorted_in}; or, if nobody knows their classes, {self._without(names, filled)}.",
+        )
+
+    def _without(self, unknown: str, known: Sequence[str]) -> str:
+        """Return how to train on these sets alone, without those of which nobody knows the classes."""
+        if len(known) > 1:
+            return f"move {unknown} away, train, and name the pictures with linnaea predict"
+        _, level = self._unwrapped(known)
+        return (
+            f"divide {known[0]} anew, by naming {self._place(level[0])} as the data, and name the other "
+            "pictures with linnaea predict"
+        )
+
+    def _place(self, folder: str) -> str:
+        return str(Path(self.source) / folder)
+
+    def _refuse_unsorted_sets(self) -> None:
+        """Raise DataError for sets with all pictures in one folder that is no class of the others.
+
+        val/images/1.jpg, test/test/1.jpg and test/unknown/1.jpg beside train/{cat,dog}.
+        """
+        innermost = {}
+        for top in self.tops:
+            folder = top
+            while len(self.shape.below.get(folder, ())) == 1 and not self.shape.direct[folder]:
+                folder = self.shape.below[folder][0]
+            innermost[top] = folder
+        holders = {top: folder for top, folder in innermost.items() if self.shape.below.get(folder)}
+        classes = {_plain(name) for name in self.shape.names(holders.values())}
+        unsorted = [
+            top
+            for top, folder in innermost.items()
+            if top not in holders and _plain(_name(folder)) not in classes
+        ]
+        if not holders or not unsorted:
+            return
+        names = listed((innermost[top] for top in unsorted), last=" and ")
+        pictures = counted(sum(self.shape.total[top] for top in unsorted), "picture")
+        known = listed(self.shape.names(holders.values()), 5, last=" and ")
+        raise DataError(
+            f"{self.source}: {names} {plural(len(unsorted), 'holds', 'hold')} {pictures} and "
+            f"{plural(len(unsorted), 'is', 'are')} called like none of the classes of "
+            f"{listed(holders, last=' and ')} ({known}), so that their classes are not known.",
+            f"Sort them into class folders ({unsorted[0]}/{self.shape.names(holders.values())[0]}/1.jpg), or "
+            f"list all pictures in a CSV with the columns path,label,split; or "
+            f"{self._without(listed(unsorted, last=' and '), list(holders))}. If the folders are the "
+            f"classes, pass {option('layout', 'split/class')}.",
+        )
+
+    def _refuse_sets_and_loose(self) -> None:
+        """Raise DataError for sets, and beside them a folder called like one that holds no class folders.
+
+        Training/, Test/ and test-multiple_fruits/.
+        """
+        flat = [top for top in self.tops if not self.shape.below.get(top)]
+        sets = [top for top in self.tops if top not in flat]
+        if not flat or len(as_sets(sets)) < 2 or not all(map(set_name, flat)):
+            return
+        names, known = listed(flat, last=" and "), listed(sets, last=" and ")
+        prefix, _ = self._unwrapped(sets)
+        raise DataError(
+            f"{self.source} contains {known}, called like sets, and {names}, which "
+            f"{plural(len(flat), 'holds', 'hold')} pictures and no class folders.",
+            f"If {known} are sets, pass {option('layout', '/'.join((*prefix, CLASS)))}, which leaves the "
+            f"pictures of {names} out; if every folder is a class, pass {option('layout', CLASS)}.",
         )
 
     def _sets_inside(self) -> Layout | None:
@@ -296,9 +351,11 @@ class _Reading:
                 f"{self.source} contains {tops}, which hold {listed(inner, last=' and ')}, which hold "
                 f"folders with pictures ({listed(classes, 5)}).",
                 f"If {listed(classes, 5, last=' and ')} are the classes, pass "
-                f"{option('layout', 'folder/split/class')}; if {tops} are, pass "
+                f"{option('layout', 'folder/split/class')}, or, if {tops} hold the same pictures, name one "
+                f"of them ({self._place(self.tops[0])}); if {tops} are, pass "
                 f"{option('layout', 'class/split')}.",
             )
+        self._refuse_rare_names((CLASS, SPLIT), {top: [top] for top in self.tops})
         return (CLASS, SPLIT)
 
     def _refuse_called_like_sets(self) -> None:
@@ -351,8 +408,10 @@ class _Reading:
         names = self.shape.names(folders)
         inside = listed(names, 5, last=" and ")
         above, deeper = "/".join((*prefix, CLASS)), "/".join((*prefix, *between, CLASS))
+        beside = [name for name, kind in rare_names(names).items() if kind == BESIDE]
+        moved = f"move {listed(beside, 5, last=' and ')} away and " if beside else ""
         cure = (
-            f"If {outside} are the classes, pass {option('layout', above)}; if {inside} are, pass "
+            f"If {outside} are the classes, {moved}pass {option('layout', above)}; if {inside} are, pass "
             f"{option('layout', deeper)}, and {option('group_column', FOLDER)} to keep each of "
             f"{outside} in one set."
         )
@@ -367,6 +426,72 @@ class _Reading:
             f"{self.source} contains folders that hold the same folders: {outside} hold {inside}; either may "
             "be the classes.",
             cure,
+        )
+
+    def _innermost(self, folders: Sequence[str]) -> list[str]:
+        """Return these folders, or the only ones inside each, down to those with several or with pictures."""
+        level = list(folders)
+        while self._is_wrapped(level):
+            level = [self.shape.below[folder][0] for folder in level]
+        return level
+
+    def _refuse_rare_names(self, layout: Layout, by_name: dict[str, list[str]]) -> None:
+        """Raise DataError where all classes, or all but one, would have names that are rarely a class's.
+
+        layout: by which they would be classes
+        """
+        rare = rare_names(by_name)
+        if not no_classes(rare, len(by_name)):
+            return
+        names = listed(rare, 5, last=" and ")
+        kinds = set(rare.values())
+        outer = {name: folders for name, folders in by_name.items() if self.shape.is_outer(folders)}
+        around = {
+            name: self._innermost(folders) for name, folders in outer.items() if rare.get(name) != BESIDE
+        }
+        holders = [folder for folders in around.values() for folder in folders]
+        inner, deeper = self.shape.names(holders), (*layout[:-1], FOLDER, CLASS)
+        # 2019/05/rose: the deepest are what is most likely meant.
+        while self.shape.is_outer(
+            below := [each for one in holders for each in self.shape.below.get(one, ())]
+        ):
+            holders, deeper = below, (*deeper[:-1], FOLDER, CLASS)
+            inner = self.shape.names(holders)
+        cures = []
+        if len(inner) > 1 and SPLIT not in layout[1:]:
+            inside = f"if {listed(inner, 5, last=' and ')} are the classes"
+            first = next(iter(around.values()))
+            if BESIDE in kinds and len(first) == 1:
+                cures.append(f"{inside}, train on them: {self._place(first[0])}")
+            elif BESIDE in kinds:
+                beside = [name for name, kind in rare.items() if kind == BESIDE]
+                cures.append(f"{inside}, move {listed(beside, 5, last=' and ')} away")
+            else:
+                cures.append(f"{inside}, pass {option('layout', '/'.join(deeper))}")
+        if not cures and not self.hint:
+            away = [name for name, kind in rare.items() if kind not in (PART, PICTURES)]
+            moved = f" and move {listed(away, 5, last=' and ')} away" if away else ""
+            cures.append(
+                f"give each class a folder of its own (photos/rose/1.jpg){moved}, or list the pictures in a "
+                "CSV with the columns path,label"
+            )
+        cures.append(
+            f"if {listed(by_name, 5, last=' and ')} really are the classes, pass "
+            f"{option('layout', '/'.join(layout))}"
+        )
+        cure = "; ".join(cures)
+        like = "pictures and what lies beside them (masks, labels, copies, unlabelled ones)"
+        if kinds == {PART}:
+            like = "parts of one whole (years, batches, places)"
+        are = (
+            "are names"
+            if len(rare) == len(by_name)
+            else plural(len(rare), f"{names} is a name", f"{names} are names")
+        )
+        raise DataError(
+            f"{self.source}: {listed(by_name, 5, last=' and ')} would be the classes, and {are} for {like}, "
+            f"not for {plural(len(rare), 'a class', 'classes')}.",
+            " ".join(filter(None, [self.hint, f"{cure[0].upper()}{cure[1:]}."])),
         )
 
     def _refuse_classes_inside(self, prefix: Layout, by_name: dict[str, list[str]]) -> None:
@@ -420,6 +545,16 @@ class _Reading:
             for folder in self.shape.below.get(top, ())
             if (one := set_name(_name(folder))) is not None and not one.rest
         ]
+        if inside and len(self.tops) > 1 and self.shape.is_outer(inside):
+            classes = listed(self.shape.names(inside), 5, last=" and ")
+            like, hold = plural(len(inside), "a set", "sets"), plural(len(inside), "holds", "hold")
+            raise DataError(
+                f"{self.source} contains {listed(inside, 5)}, called like {like}, which {hold} folders with "
+                f"pictures ({classes}), and pictures in no such folder.",
+                f"If {classes} are the classes, pass {option('layout', 'folder/split/class')}, which leaves "
+                f"pictures outside of sets out, or name one folder ({self._place(parent(inside[0]))}); if "
+                f"{listed(self.tops, 5, last=' and ')} are, pass {option('layout', CLASS)}.",
+            )
         if inside and len(self.tops) > 1:
             raise DataError(
                 f"{self.source} contains {listed(inside, 5)}, called like "

@@ -11,7 +11,7 @@ differs pulls at nothing), and what is left over is measured against the rest of
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -79,15 +79,31 @@ def align(first: np.ndarray, second: np.ndarray) -> Aligned:
     """
     best = Aligned(0.0, first, second, (0, 1), (0, 1))
     for whole, other in ((first, second), (second, first)):
-        views = _unit_gradients(_crops(whole))
-        for part in (other, other[:, ::-1]):
-            # The first crop is the whole.
-            alike = views @ _unit_gradients(_crops(part)[:1])[0]
+        views = _views(whole.tobytes())[0]
+        for part, edges in zip((other, other[:, ::-1]), _views(other.tobytes())[1], strict=True):
+            alike = views @ edges
             crop = int(alike.argmax())
             if alike[crop] > best.likeness:
                 rows, columns = (_SPANS[span] for span in divmod(crop, len(_SPANS)))
                 best = Aligned(float(alike[crop]), whole, part, rows, columns)
     return best
+
+
+@lru_cache(128)
+def _views(thumbnail: bytes) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Return the unit gradients of all crops of a thumbnail, and those of the whole and of its mirror image.
+
+    A frame of a scene is compared with hundreds of others; 0.6 MB are kept for each.
+    """
+    whole = np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL, THUMBNAIL)
+    # The first crop is the whole.
+    itself, mirrored = (_unit_gradients(_crops(part)[:1])[0] for part in (whole, whole[:, ::-1]))
+    return _unit_gradients(_crops(whole)), (itself, mirrored)
+
+
+def forget() -> None:
+    """Give back the memory of what thumbnails were compared by."""
+    _views.cache_clear()
 
 
 def change(pair: Aligned) -> float:

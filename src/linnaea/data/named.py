@@ -16,8 +16,9 @@ from typing import BinaryIO, NamedTuple
 
 from linnaea import reading
 from linnaea.data import folders
+from linnaea.data.columns import column_names
 from linnaea.data.decoding import SUFFIXES
-from linnaea.data.tables import column_names, told_separator
+from linnaea.data.tables import told_separator
 from linnaea.data.tree import Tree, walk
 from linnaea.errors import DataError, UsageError, printable
 from linnaea.text import option

@@ -3,14 +3,16 @@
 import os
 from pathlib import Path
 
-from linnaea.data import flowers102, folders, mnist, tables
+from linnaea.data import flowers102, folders, mnist, number_tables, tables
 from linnaea.data.dataset import Dataset
 from linnaea.data.layouts import AUTO
 from linnaea.errors import UsageError, did_you_mean, printable
-from linnaea.text import is_unicode
+from linnaea.text import is_unicode, option
 
 NAMES = ("digits", "mnist", "flowers102")
 """The data sets that are known by name."""
+TABLES = (".csv", ".tsv", ".tab", ".txt")
+"""The endings of a file that may be a table; Excel calls its "Unicode text" .txt."""
 
 
 def check_source(source: str | Path) -> None:
@@ -41,7 +43,12 @@ def check_source(source: str | Path) -> None:
 
 
 def open_dataset(
-    source: str | Path, *, data_dir: Path | None = None, strict: bool = False, layout: str | None = None
+    source: str | Path,
+    *,
+    data_dir: Path | None = None,
+    strict: bool = False,
+    layout: str | None = None,
+    label_column: str | None = None,
 ) -> Dataset:
     """Return the labelled pictures of a named data set, a folder or a CSV file, without decoding them.
 
@@ -61,6 +68,9 @@ def open_dataset(
         "folder/class" and the like. Default: found by their names and by what they hold, and asked for where
         they may mean more than one thing.
 
+    label_column: str, optional
+        The column of a CSV with the classes. Default: label, or what else it may be called.
+
     Raises UsageError for an unknown name, DataError for a source that cannot be used.
     """
     check_source(source)
@@ -73,12 +83,18 @@ def open_dataset(
         if source == "flowers102":
             return flowers102.open_flowers102(folder, strict=strict)
     path = Path(source).expanduser()
+    if label_column is not None and (path.is_dir() or source in NAMES):
+        raise UsageError(
+            f"{option('label_column')} is '{label_column}', and {source} is no table.",
+            f"Leave {option('label_column')} out.",
+        )
     if path.is_dir():
         return folders.open_folder(path, str(source), strict=strict, layout=layout or AUTO)
     if path.exists():
         # A pipe or a device with a table's name is the reader's to refuse.
-        if path.suffix.lower() in {".csv", ".tsv"}:
-            return tables.open_table(path, str(source))
+        if path.suffix.lower() in TABLES:
+            numbers = number_tables.open_numbers(path, str(source), label_column)
+            return numbers or tables.open_table(path, str(source), label_column)
         raise UsageError(
             f"{source} is neither a folder of pictures nor a CSV file.",
             "Give a folder with one folder for each class, or a CSV file with the columns path and label.",

@@ -8,7 +8,7 @@ import numpy as np
 
 from linnaea.data.balance import divide_groups
 from linnaea.data.classes import as_read
-from linnaea.data.dataset import SPLITS, Dataset
+from linnaea.data.dataset import OFFICIAL_SPLIT, SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
 from linnaea.random_streams import Purpose, stream
@@ -64,11 +64,12 @@ class Split:
 
 
 def default_protocol(dataset: Dataset) -> str:
-    """Return "official" for picture files that have a split (a folder, a CSV, flowers102), else "0.7".
+    """Return "official" for data that have a split (a folder, a CSV, flowers102), else "0.7".
 
     Not for MNIST, which has one too: the original report drew its own.
     """
-    return OFFICIAL if dataset.root is not None and dataset.splits is not None else RANDOM_SHARE
+    is_mnist = dataset.root is None and dataset.split_name == OFFICIAL_SPLIT
+    return OFFICIAL if dataset.splits is not None and not is_mnist else RANDOM_SHARE
 
 
 def make_split(
@@ -322,7 +323,10 @@ def check_sets(dataset: Dataset, split: Split) -> None:
                 if as_read(label) in learned
             ]
             hint = f" Spelled otherwise: {listed(other)}." if other else ""
-            cure = "A network cannot learn a class that it never sees: add pictures of it, or leave it out."
+            ways = "or leave it out"
+            if dataset.splits is not None:
+                ways = f"leave it out, or divide all anew ({option('split', 0.7)})"
+            cure = f"A network cannot learn a class that it never sees: add pictures of it, {ways}."
             raise DataError(
                 f"{classes_have(strange)} pictures in the {name} set and none in the training set.{hint}",
                 "Give each class one name in all sets." if len(other) == len(strange) else cure,

@@ -1,6 +1,7 @@
 """Which column of a table says in which set each picture is, and which only look as if they did."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +22,20 @@ _UNMISTAKABLE = re.compile(
 )
 _LIKE_SETS = {"set", "subset", "phase", "stage", "usage", "fold", "folds", "kfold"}
 _SHORT = {"tr": "train", "va": "val", "te": "test"}  # names of languages elsewhere
+# As others call them, without accents: where nothing else stands in a column, which then is the split.
+_ELSEWHERE = {
+    **dict.fromkeys(("entrenamiento", "entrainement", "apprentissage", "treino", "treinamento"), "train"),
+    **dict.fromkeys(
+        ("addestramento", "trainingsdaten", "lernen", "обучение", "训练", "训练集", "訓練"), "train"
+    ),
+    **dict.fromkeys(("validierung", "validacion", "validacao", "validazione", "validatie"), "val"),
+    **dict.fromkeys(("валидация", "验证", "验证集", "検証"), "val"),
+    **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prova", "prufung", "testdaten"), "test"),
+    **dict.fromkeys(("тест", "测试", "测试集", "テスト"), "test"),
+    # Contests keep the second for their end (FER2013).
+    **dict.fromkeys(("publictest",), "val"),
+    **dict.fromkeys(("privatetest",), "test"),
+}
 _MOST_VALUES = 20  # a column with more holds sentences, or names of pictures
 _TRUTH = {
     **dict.fromkeys(("true", "yes", "1", "1.0", "t", "y", "wahr", "ja"), True),
@@ -113,14 +128,23 @@ def _truths(values: set[str]) -> bool:
 def _meaning(name: str, values: set[str]) -> dict[str, str]:
     """Return {value: the set it names, "" for none}."""
     sets = {value: set_of(value) for value in values}
-    if name in SPLIT or _looks_like_split(name):
+    others = {value: one or _ELSEWHERE.get(_unaccented(value), "") for value, one in sets.items()}
+    if all(others.values()) and "train" in others.values() and len(set(others.values())) > 1:
+        return others
+    if name in SPLIT or looks_like_split(name):
         short = {value: one or _SHORT.get(value.lower(), "") for value, one in sets.items()}
         if all(short.values()) and len(set(short.values())) > 1:
             return short
     return sets
 
 
-def _looks_like_split(name: str) -> bool:
+def _unaccented(value: str) -> str:
+    letters = unicodedata.normalize("NFKD", value.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
+
+
+def looks_like_split(name: str) -> bool:
+    """Tell a name of a column, in small letters, that says something of sets."""
     words = [word.rstrip("0123456789") for word in re.findall(r"[^\W_]+", name)]
     return bool(
         name in SPLIT
@@ -185,7 +209,7 @@ def _unused(names: list[str], values: dict[str, set[str]], source: str, found: F
 
     Raises DataError where nothing else says which pictures are for testing, and a name is unmistakable.
     """
-    like = [name for name in names if _looks_like_split(name) or _names_sets(values[name])]
+    like = [name for name in names if looks_like_split(name) or _names_sets(values[name])]
     sure = [
         name
         for name in like

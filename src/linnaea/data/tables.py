@@ -1,5 +1,6 @@
 """A CSV file becomes a Dataset: the columns path, label and perhaps split."""
 
+import codecs
 import csv
 import io
 import os
@@ -12,41 +13,56 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from linnaea import reading
+from linnaea.data.columns import COLUMNS, column_names, find_columns
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.decoding import SUFFIXES
+from linnaea.data.found_by_name import FoundByName
 from linnaea.data.layouts import as_sets, set_name
 from linnaea.data.split_column import SPLIT, find_split, set_of
 from linnaea.errors import DataError
 from linnaea.text import counted, listed, plural
 
-COLUMNS = ("path", "label")
-_ALSO = {
-    "path": ("filename", "filepath", "filepaths", "file", "image", "imagepath"),
-    "label": ("labels", "class"),
-}
-# What other programs call these columns (Hugging Face: file_name), without signs.
-
 _CURE = "The first line must name the columns: path,label or path,label,split."
-_NO_LABEL = {"nan", "na", "n/a", "null", "none", "-1", "?", "unlabeled", "unlabelled"}
+_NO_LABEL = {
+    *("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "-1", "-1.0", "?", "-"),
+    *("unlabeled", "unlabelled", "missing", "undefined"),
+}
+_SIGNS = {"-1", "0", "1", "-1.0", "0.0", "1.0"}  # labels among which -1 stands for no missing one
+_FIRST_LINES = 1 << 16  # bytes of a table that tell whether it lists pictures
 _SAMPLE = 50  # paths that tell from which folder all start
 
 Row = tuple[int, dict[str, str]]
 """A line's number, and its values by column."""
 
 
-def open_table(path: Path, source: str) -> Dataset:
+def open_table(path: Path, source: str, label_column: str | None = None) -> Dataset:
     """Return the pictures that a CSV file lists.
 
-    Paths start from the file's folder, the working directory or a folder above the file (_root). Comma,
-    semicolon and tab separate columns; the first line names them. The columns that say in which set a picture
-    is (find_split) are the split, or else such folders are (_sets_of_folders); others are kept to group by.
-    An empty split means that a picture belongs to no set, which the notes count.
+    Paths start from the file's folder, the working directory or a folder above the file (_root); what is not
+    there is looked for by its name below the file's folder (FoundByName). Comma, semicolon and tab separate
+    columns; the first line names them, and columns.find_columns which is which. The columns that say in which
+    set a picture is (find_split) are the split, or else such folders are (_sets_of_folders); others are kept
+    to group by. An empty split means that a picture belongs to no set, which the notes count.
+
+    label_column: the column with the classes, where it is to be another
 
     Raises DataError with every fault of the file at once, each with its count and the first ten places.
     """
-    rows = read_rows(path, source)
+    names, written, rows = _parsed(path, source, _CURE, label_column)
+    by_name = FoundByName(path.parent)
+    folders = _folders(path)
+    meant = find_columns(
+        names,
+        written,
+        [row for _, row in rows],
+        source,
+        is_picture=lambda value: bool(value) and (_is_file(folders, value) or bool(by_name(_slashes(value)))),
+        cure=_CURE,
+    )
+    _name_columns(rows, meant.paths, meant.labels, meant.used)
     found = find_split([row for _, row in rows], source, COLUMNS)
     root = _root(rows, path)
+    several, by_names = _find_files(rows, root, path.parent, by_name)
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
     faults: dict[str, list[str]] = {}
@@ -55,21 +71,26 @@ def open_table(path: Path, source: str) -> Dataset:
     seen: dict[str, tuple[int, str, str]] = {}
     for (line, row), split in zip(rows, found.sets, strict=True):
         name, label = row["path"], row["label"]
-        for fault in _faults(root, name, label, split, seen):
+        for fault in _faults(root, name, label, split, seen, several):
             faults.setdefault(fault, []).append(_place(line, name, label, seen))
         seen.setdefault(name, (line, label, set_of(split)))
         paths.append(name)
         labels.append(label)
         splits.append(set_of(split))
-        for column in row.keys() - {*COLUMNS, *SPLIT, *found.columns}:
+        for column in row.keys() - {"", *COLUMNS, *SPLIT, *found.columns}:
             columns.setdefault(column, {})[name] = row[column]
     where = f" Files were looked for in {path.parent}, {Path.cwd()} and the folders above the table."
-    refuse_rows(source, faults, f"Correct these rows.{where if _MISSING in faults else ''}")
+    cure = f"Correct these rows.{where if _MISSING in faults else ''}"
+    if _SEVERAL in faults:
+        files = next(iter(several.values()))
+        cure += f" Write a name that several files have with its folder ({listed(files, 2, last=' or ')})."
+    refuse_rows(source, faults, cure)
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
     order = sorted(range(len(paths)), key=paths.__getitem__)
-    notes, split_name = [*found.notes, *_unlabelled(labels)], found.name
+    notes = [*meant.notes, *by_names, *found.notes, *_unlabelled(labels)]
+    split_name = found.name
     if not any(splits):
         splits, split_name = _sets_of_folders(paths, labels)
         if not splits and not found.columns and (sets := _sets_in_paths(paths, labels)):
@@ -99,6 +120,8 @@ def open_table(path: Path, source: str) -> Dataset:
 def _unlabelled(labels: list[str]) -> list[str]:
     """Return a note on labels that often stand for none."""
     rows = Counter(label for label in labels if label.lower() in _NO_LABEL)
+    if set(labels) <= _SIGNS:
+        return []
     return [
         f"{counted(number, 'picture')} {plural(number, 'has', 'have')} the label '{label}', which is a class "
         "here; if it stands for a missing label, leave these rows out."
@@ -136,35 +159,79 @@ def _root(rows: list[Row], path: Path) -> Path:
     one that goes on with its run from elsewhere. The one in which most are files, the first of equals.
     """
     names = [row["path"] for _, row in rows[:: -(-len(rows) // _SAMPLE) or 1] if row["path"]]
-    folders = [path.parent, Path.cwd(), *path.parent.resolve().parents]
+    folders = _folders(path)
     there = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
     return folders[there.index(max(there))]
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return the folders from which the paths of a table may start."""
+    return [path.parent, Path.cwd(), *path.parent.resolve().parents]
+
+
+def _is_file(folders: list[Path], name: str) -> bool:
+    return any(os.path.isfile(folder / _slashes(name)) for folder in folders)
+
+
+def _slashes(name: str) -> str:
+    """Return a path with single slashes and without detours.
+
+    Tables made on Windows separate folders by backslashes; the file system here may not. a/../a/1.png and
+    a/1.png are one picture, which must not stand in two sets.
+    """
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _find_files(
+    rows: list[Row], root: Path, folder: Path, by_name: FoundByName
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Replace paths that lead nowhere by those of the only file below the table's folder that is called so.
+
+    Returns ({path: the files}, of those that several files may be, and a note on what was replaced).
+    """
+    several: dict[str, list[str]] = {}
+    replaced = []
+    missing = {
+        name: by_name(name) for _, row in rows if (name := row["path"]) and not os.path.isfile(root / name)
+    }
+    places = [{posixpath.dirname(file) for file in files} for files in missing.values()]
+    held = Counter(place for each in places for place in each)
+    # train/1.png and test/1.png, of which train alone has all that are named.
+    whole = [place for place, number in held.items() if number == len(missing)]
+    for _, row in rows:
+        files = missing.get(row["path"], [])
+        if len(files) > 1 and len(whole) == 1:
+            files = [file for file in files if posixpath.dirname(file) == whole[0]]
+        if len(files) == 1:
+            replaced.append((row["path"], files[0]))
+            row["path"] = Path(os.path.relpath(folder / files[0], root)).as_posix()
+        elif files:
+            several[row["path"]] = files
+    if not replaced:
+        return several, []
+    (name, file), number = replaced[0], len(replaced)
+    were = "was found by its name" if number == 1 else "were found by their names"
+    return several, [
+        f"{counted(number, 'picture')} {were} below the table's folder, such as {file} for {name}."
+    ]
+
+
+def stems_in(path: Path) -> set[str]:
+    """Return what the first lines of a table may name pictures by, without folders and endings."""
+    try:
+        with reading.opened(path, reading.MAX_TABLE) as file:
+            text = file.read(_FIRST_LINES).decode("utf-8", "replace").replace("\0", "")
+    except (OSError, DataError):
+        return set()
+    return {
+        PurePosixPath(value.replace("\\", "/")).stem for value in re.split(r'[,;\t\r\n"]+', text) if value
+    }
 
 
 def told_separator(line: str) -> str | None:
     """Return the separator that the line sep=; names, which Excel puts first; None for another line."""
     told = re.fullmatch(r'"?sep=([,;\t|])"?[\r\n ]*', line, re.IGNORECASE)
     return told[1] if told else None
-
-
-def column_names(names: list[str], source: str) -> list[str]:
-    """Return the names of a table's columns in small letters, path and label called so.
-
-    Raises DataError where two columns may be one of these.
-    """
-    names = [name.strip().lower() for name in names]
-    for column, others in _ALSO.items():
-        found = [name for name in names if re.sub(r"[\W_]+", "", name) in others]
-        if column in names or not found:
-            continue
-        if len(found) > 1:
-            raise DataError(
-                f"{source} has the columns {listed(map(repr, found), last=' and ')}, and each may be the "
-                f"{column}.",
-                f"Call one of them {column}.",
-            )
-        names[names.index(found[0])] = column
-    return names
 
 
 def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
@@ -174,12 +241,32 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
 
     cure: what to do where the columns path and label are missing.
 
-    Raises DataError for what is no CSV in UTF-8, no plain file or a larger one than reading.MAX_TABLE,
-    or lacks the columns path and label.
+    Raises DataError for what is no CSV in UTF-8 or UTF-16, no plain file or a larger one than
+    reading.MAX_TABLE, or lacks the columns path and label.
     """
+    names, _, rows = _parsed(path, source, cure)
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise DataError(
+            f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
+            f"its columns are: {', '.join(names) or 'none'}.",
+            cure,
+        )
+    values = [row for _, row in rows]
+    _name_columns(rows, [row["path"] for row in values], [row["label"] for row in values], set(COLUMNS))
+    return rows
+
+
+def _parsed(
+    path: Path, source: str, cure: str, label_column: str | None = None
+) -> tuple[list[str], list[str], list[Row]]:
+    """Return the names of a table's columns (see columns.column_names), as they are written, and its rows."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first column's name.
-        text = reading.read_bytes(path, reading.MAX_TABLE, source).decode("utf-8-sig")
+        content = reading.read_bytes(path, reading.MAX_TABLE, source)
+        # With such a mark: Excel's "Unicode text".
+        utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{source} is not UTF-8 text ({error.reason}).", "Save it as CSV in UTF-8."
@@ -199,7 +286,8 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
         io.StringIO(text, newline=""), delimiter=separator, restval="", strict=True, skipinitialspace=True
     )
     try:
-        names = column_names(list(reader.fieldnames or []), source)
+        written = [name.strip() for name in reader.fieldnames or []]
+        names = column_names(written, source, label_column)
         missing = [name for name in COLUMNS if name not in names]
         # A first line of data has a picture in it.
         pictures = [
@@ -208,12 +296,6 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
         if missing and pictures:
             raise DataError(
                 f"{source} has no header: its first line names a picture ({listed(pictures, 1)}).", cure
-            )
-        if missing:
-            raise DataError(
-                f"{source} has no column {' and no column '.join(repr(name) for name in missing)}; "
-                f"its columns are: {', '.join(names) or 'none'}.",
-                cure,
             )
         twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
         if twice:
@@ -237,13 +319,17 @@ def read_rows(path: Path, source: str, cure: str = _CURE) -> list[Row]:
     for _, row in rows:
         row.pop(None, None)
         row |= {name: (value or "").strip() for name, value in row.items()}
-        if row["path"]:
-            # Tables made on Windows separate folders by backslashes; the file system here may not.
-            # a/../a/1.png and a/1.png are one picture, which must not stand in two sets.
-            row["path"] = posixpath.normpath(row["path"].replace("\\", "/"))
+    return names, written, rows
+
+
+def _name_columns(rows: list[Row], paths: list[str], labels: list[str], used: set[str]) -> None:
+    """Put the path and the label of each row in its columns path and label, in place of others."""
+    for (_, row), path, label in zip(rows, paths, labels, strict=True):
+        for column in used:
+            del row[column]
+        row["path"] = _slashes(path) if path else ""
         # NFC, like folder names: one class however an accent was typed.
-        row["label"] = unicodedata.normalize("NFC", row["label"])
-    return rows
+        row["label"] = unicodedata.normalize("NFC", label)
 
 
 def refuse_rows(source: str, faults: dict[str, list[str]], cure: str = "Correct these rows.") -> None:
@@ -256,6 +342,7 @@ def refuse_rows(source: str, faults: dict[str, list[str]], cure: str = "Correct 
 
 
 _MISSING = "with a file that does not exist"
+_SEVERAL = "with a name that several files have"
 _OTHER_LABEL = "with a path listed before with another label"
 
 
@@ -269,9 +356,17 @@ def _place(line: int, name: str, label: str, seen: dict[str, tuple[int, str, str
 
 
 def _faults(
-    folder: Path, name: str, label: str, split: str, seen: dict[str, tuple[int, str, str]]
+    folder: Path,
+    name: str,
+    label: str,
+    split: str,
+    seen: dict[str, tuple[int, str, str]],
+    several: dict[str, list[str]],
 ) -> list[str]:
-    """Return what is wrong with a row; seen: the line, label and set of each path before it."""
+    """Return what is wrong with a row; seen: the line, label and set of each path before it.
+
+    several: the files that a path may mean, where there are more than one
+    """
     faults = []
     if not name:
         faults.append("without a path")
@@ -283,6 +378,8 @@ def _faults(
             faults.append("with a path listed before in another set")
         else:
             faults.append("with a path listed before")
+    elif name in several:
+        faults.append(_SEVERAL)
     elif not os.path.isfile(folder / name):
         faults.append(_MISSING)
     if not label:
