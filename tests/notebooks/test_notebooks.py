@@ -98,7 +98,7 @@ def drawn(outputs: list) -> str:
 
 
 def words_in(svg: str) -> list[str]:
-    return [text.text or "" for text in ElementTree.fromstring(svg).iter("{*}text")]
+    return [text.text or "" for text in ElementTree.fromstring(svg).findall(".//{*}text")]
 
 
 def markdown(outputs: list) -> str:

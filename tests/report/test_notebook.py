@@ -36,7 +36,7 @@ def drawn(sheet: notebook.Sheet) -> ElementTree.Element:
 
 
 def texts(sheet: notebook.Sheet) -> list[str]:
-    return [text.text or "" for text in drawn(sheet).iter("{*}text")]
+    return [text.text or "" for text in drawn(sheet).findall(".//{*}text")]
 
 
 def test_a_chart_has_its_title_its_caption_and_colours_of_its_own():
@@ -54,7 +54,7 @@ def test_pictures_keep_their_pixels_and_their_words():
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     sheet = notebook.pictures([(grey, ["<one>", "grey"]), (colour, ["two"])], "Two & more", columns=2)
     assert texts(sheet) == ["Two & more", "<one>", "grey", "two"]
-    images = [image.get("href", "") for image in drawn(sheet).iter("{*}image")]
+    images = [image.get("href", "") for image in drawn(sheet).findall(".//{*}image")]
     decoded = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))) for uri in images]
     assert np.array_equal(decoded[0], grey)
     assert np.array_equal(decoded[1], colour)
