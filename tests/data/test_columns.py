@@ -181,3 +181,23 @@ def test_a_table_that_names_the_pictures_of_class_folders_is_told(make_folder):
     assert open_dataset(root).notes[1:] == (
         f"species.csv names these pictures and was not read; to train on it: {root}/species.csv.",
     )
+
+
+def test_a_name_without_ending_is_not_looked_for_above(lesions):
+    path = lesions / "tables" / "meta.csv"
+    path.parent.mkdir()
+    for part in ("part_1", "part_2"):
+        (lesions / part).rename(path.parent / part)
+    for number in range(6):
+        (lesions / str(number)).write_text("a file of another program")
+    path.write_text("image,label\n" + "".join(f"{n},{KINDS[n % 2]}\n" for n in range(6)))
+    dataset = open_dataset(path)
+    assert (dataset.root, dataset.paths[0]) == (path.parent, "part_1/0.png")
+
+
+def test_names_in_other_capitals_are_found(make_folder):
+    root = make_folder({"files": 4})
+    for number, name in enumerate(("a.jpg", "B.jpg", "b.jpg", "c.jpg")):
+        (root / "files" / f"{number}.png").rename(root / "files" / name)
+    (root / "x.csv").write_text("image,label\nA.JPG,x\nb.jpg,y\nC.jpg,x\n")
+    assert open_dataset(root / "x.csv").paths == ("files/a.jpg", "files/b.jpg", "files/c.jpg")

@@ -554,3 +554,16 @@ def test_folders_inside_classes_are_told_not_to_be_classes(make_folder):
     )
     assert open_dataset(root, layout="class").notes == ()
     assert open_dataset(root, layout="folder/class").class_names == ("cod", "eel", "robin", "wren")
+
+
+def test_classes_in_names_are_pointed_to(make_folder):
+    root = make_folder({"train": 4, "test1": 2})
+    for number in range(4):
+        name = f"{'cat' if number % 2 else 'dog'}.{number}.png"
+        (root / "train" / f"{number}.png").rename(root / "train" / name)
+    hint = "If the classes are the words that names begin with (cat, dog), move each picture into a folder of"
+    assert hint in refusal(root / "train")
+    assert hint not in refusal(root)
+    for number, path in enumerate(sorted((root / "train").iterdir())):
+        path.rename(path.with_name(f"{'IMG' if number % 2 else 'DSC'}_{number}.png"))
+    assert "names begin with" not in refusal(root / "train")

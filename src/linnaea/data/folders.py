@@ -22,6 +22,12 @@ _MOST_TABLES = 20  # tables of a folder that are looked into
 _MASK = re.compile(
     r"(.+?)[ _.-]+(?:masks?|seg|segmentation|labels?|gt|ground[ _-]?truth|annotation)(?:[ _-]?\d+)?", re.I
 )
+# cat.0.jpg, American Bulldog_12.jpg; what cameras and phones call all of theirs.
+_NUMBERED = re.compile(r"([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ ._-]*\(?\d+")
+_OF_CAMERAS = {
+    *("img", "dsc", "dscn", "dscf", "pxl", "mvi", "gopr", "p", "imgp", "picture", "photo", "image"),
+    *("screenshot", "scan", "frame", "whatsapp image", "signal", "received"),
+}
 _NAMED = 3  # pictures that a table names at least, or it is of something else
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ANNOTATIONS = (".txt", ".xml", ".json")
@@ -231,7 +237,20 @@ def _hint(root: Path, source: str, tree: Tree) -> str:
             f"{boxes[0]} looks like boxes or outlines of objects, and Linnaea learns one class for each "
             "picture: export folders of classes."
         )
+    if words := _words_in_names(tree.pictures):
+        return (
+            f"If the classes are the words that names begin with ({listed(words, 5)}), move each picture "
+            "into a folder of its word."
+        )
     return ""
+
+
+def _words_in_names(pictures: list[str]) -> list[str]:
+    """Return the words before the numbers in all names (cat.0.jpg, dog_12.jpg), if there are several."""
+    found = [_NUMBERED.match(PurePosixPath(path).name) for path in pictures]
+    words = Counter(match[1].casefold() for match in found if match)
+    several = len(words) > 1 and len(words) * 2 <= len(pictures) and all(found)
+    return [] if not several or words.keys() & _OF_CAMERAS else sorted(words)
 
 
 def _unread_table(root: Path, source: str, tree: Tree, asked: str) -> list[str]:

@@ -21,20 +21,22 @@ class FoundByName:
         """Return the paths below the folder, with slashes, that a name may mean.
 
         A name with a picture's ending means files of this name, any other those of this name with an ending;
-        capitals of the ending do not count. Folders before it must agree as far as both go: a path that was
-        written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder. If none agree, those of an
-        absolute path (/data/upload/1.jpg, C:/me/1.jpg) say nothing here.
+        capitals count only where several differ in nothing else. Folders before it must agree as far as both
+        go: a path that was written elsewhere, /kaggle/input/train/1.jpg, may begin above the folder. If none
+        agree, those of an absolute path (/data/upload/1.jpg, C:/me/1.jpg) say nothing here.
         """
         parts = PurePosixPath(name).parts
         if not parts:
             return []
         whole = PurePosixPath(name).suffix.lower() in SUFFIXES
         inside = [part for part in parts[:-1] if part not in ("/", ".")]
+        stem = PurePosixPath(name).stem if whole else parts[-1]
         called = [
             path
-            for path in self._by_stem.get(PurePosixPath(name).stem if whole else parts[-1], ())
+            for path in self._by_stem.get(stem.casefold(), ())
             if not whole or PurePosixPath(path).suffix.lower() == PurePosixPath(name).suffix.lower()
         ]
+        called = [path for path in called if PurePosixPath(path).stem == stem] or called
         agreeing = [path for path in called if _agree(inside, path.split("/")[:-1])]
         return agreeing or (called if _ABSOLUTE.match(name) else [])
 
@@ -42,7 +44,7 @@ class FoundByName:
     def _by_stem(self) -> dict[str, list[str]]:
         by_stem: dict[str, list[str]] = defaultdict(list)
         for path in walk(self._folder).pictures:
-            by_stem[PurePosixPath(path).stem].append(path)
+            by_stem[PurePosixPath(path).stem.casefold()].append(path)
         return by_stem
 
 

@@ -61,7 +61,7 @@ def open_table(path: Path, source: str, label_column: str | None = None) -> Data
     )
     _name_columns(rows, meant.paths, meant.labels, meant.used)
     found = find_split([row for _, row in rows], source, COLUMNS)
-    root = _root(rows, path)
+    root = _root(rows, path, by_name)
     several, by_names = _find_files(rows, root, path.parent, by_name)
     # Collected rather than raised one by one: a table with a thousand rows is corrected once, not a thousand
     # times.
@@ -152,7 +152,7 @@ def _sets_in_paths(paths: list[str], labels: list[str]) -> list[str]:
     return sorted(like) if len(set(like.values())) > 1 else []
 
 
-def _root(rows: list[Row], path: Path) -> Path:
+def _root(rows: list[Row], path: Path, by_name: FoundByName) -> Path:
     """Return the folder from which the paths of a table start, as far as a sample of them tells.
 
     Its own, the working directory, or one above the table: the working directory of the first command, for
@@ -161,7 +161,9 @@ def _root(rows: list[Row], path: Path) -> Path:
     names = [row["path"] for _, row in rows[:: -(-len(rows) // _SAMPLE) or 1] if row["path"]]
     folders = _folders(path)
     there = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
-    return folders[there.index(max(there))]
+    # A name without an ending (12) may be that of anything in a folder above.
+    below = sum(not _has_ending(name) and bool(by_name(name)) for name in names)
+    return path.parent if below and below >= max(there) else folders[there.index(max(there))]
 
 
 def _folders(path: Path) -> list[Path]:
@@ -169,8 +171,12 @@ def _folders(path: Path) -> list[Path]:
     return [path.parent, Path.cwd(), *path.parent.resolve().parents]
 
 
+def _has_ending(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
 def _is_file(folders: list[Path], name: str) -> bool:
-    return any(os.path.isfile(folder / _slashes(name)) for folder in folders)
+    return _has_ending(name) and any(os.path.isfile(folder / _slashes(name)) for folder in folders)
 
 
 def _slashes(name: str) -> str:
