@@ -28,7 +28,7 @@ def test_a_table_for_people_and_a_page(copied, capsys, tmp_path):
         "         bar 1/02.png is empty (0 bytes).",
         "         → They are left out of training. If one is damaged, restore it or delete it.",
     ]
-    assert f"warning  Exact copies of several labels · 1{NBSP}group of 2{NBSP}pictures" in lines
+    assert f"warning  Exact duplicates of several labels · 1{NBSP}group of 2{NBSP}pictures" in lines
     assert [" ".join(line.split()) for line in said.err.splitlines()[-2:]] == [
         "Page check.html",
         "Next look at them: linnaea open check.html",

@@ -120,3 +120,17 @@ def test_what_repeats_say_together_is_computed_anew_for_a_comparison(repeats, tm
     assert "99.90" not in shown
     assert shown.count(f"{100 * accuracy['mean']:.2f}") >= 2
     assert "99.90" not in (tmp_path / "c.html").read_text()
+
+
+def test_the_page_of_folds_says_once_what_all_pictures_together_cannot_tell_and_what_to_do(folds):
+    told = words(folds / "report.html").replace("\u00a0", " ")
+    assert told.count("36 test pictures cannot tell") == 1
+    assert told.count("cannot tell") == 1
+    assert "go by the page of all runs together" not in told
+    assert "For use, train once more without" in told
+    assert "go by the page of all runs together" in words(folds / "1" / "report.html")
+
+
+def test_the_page_of_repeats_names_the_runs_of_a_callout(repeats):
+    told = words(repeats / "report.html").replace("\u00a0", " ")
+    assert told.count("All runs: too few test pictures to tell how accurate this is.") == 1

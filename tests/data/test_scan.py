@@ -40,7 +40,7 @@ def test_digits_are_compared_byte_for_byte_only_and_a_note_says_so(digits):
         (
             "small_pictures",
             "note",
-            "5,000 pictures are under 64 pixels: only exact copies are searched among them, because small "
+            "5,000 pictures are under 64 pixels; only exact duplicates are searched among them: small "
             "pictures of different things can look like copies.",
         )
     ]
@@ -237,7 +237,7 @@ def test_where_crops_are_too_many_to_compare_it_is_said(tmp_path, monkeypatch):
     assert said == [
         (
             "note",
-            "Near copies were searched among whole pictures and their mirror images, not among crops: "
+            "Near duplicates were searched among whole pictures and their mirror images, not among crops: "
             "there are 5 different pictures, and crops are compared up to 4.",
         )
     ]

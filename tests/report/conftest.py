@@ -79,7 +79,7 @@ def run_info(classes: Sequence[str], predictions: Predictions, **changes: object
             "source": "mnist", "name": "MNIST", "pictures": 70000, "classes": list(classes),
             "fingerprint": "b3f1c2a4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f80",
             "protocol": "70/30 stratified, seed 0",
-            "notes": ["2 pictures are exact copies of others and stay on one side of the split."],
+            "notes": ["2 pictures are exact duplicates of others and stay on one side of the split."],
             "splits": {"train": 44100, "val": 4900, "test": n},
             "per_class": per_class,
         },

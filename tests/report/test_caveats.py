@@ -6,7 +6,7 @@ from tests.report.test_formatting import facts
 
 from linnaea.evaluation import baselines
 from linnaea.report import next_steps, sections
-from linnaea.report.caveats import caveats, is_worth_using
+from linnaea.report.caveats import caveats, is_worth_using, of_several
 from linnaea.report.formatting import NBSP
 
 LINEAR, PROBE, LARGEST = "a linear classifier on the pixels", "the probe alone", "always the largest class"
@@ -63,6 +63,9 @@ def test_a_network_that_is_no_better_than_one_answer(right, how):
     assert f"this network for {right}.0 %" in found[f"This network {how} better than always answering ‘b’."]
     # What was not shown is not shown to be false.
     assert is_worth_using(run) is (right > 21)
+    use = next_steps.next_steps(run)[0].advice[0]
+    assert use.text.startswith("Not for decisions yet" if right > 21 else "Not yet")
+    assert bool(use.command) is (right > 21)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +111,16 @@ def test_classes_that_cannot_be_judged_alone_are_named():
 def test_one_of_several_runs_points_to_them_all():
     run = facts("aa bb", one_of={"kind": "folds", "number": 1, "of": 5, "group": "x"})
     assert "or go by the page of all runs together." in caveats(run)[0].text
+
+
+def test_several_runs_have_each_kind_of_caveat_once():
+    few, fewer, many = (beside(" ".join(["aa bb cc"] * n)) for n in (2, 1, 40))
+    (caveat,) = of_several([("one", few), ("two", fewer), ("three", many)])
+    assert caveat.title == "one and two: too few test pictures to tell how accurate this is."
+    assert [name.partition(" cannot")[0].replace(NBSP, " ") for name in caveat.names] == [
+        "one: 6 test pictures", "two: 3 test pictures"
+    ]  # fmt: skip
+    (alike,) = of_several([("one", few), ("two", few)])
+    assert alike.title == "All runs: too few test pictures to tell how accurate this is."
+    assert (alike.text, alike.names) == (caveats(few)[0].text, ())
+    assert of_several([("three", many)]) == []

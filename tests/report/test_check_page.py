@@ -130,8 +130,8 @@ def test_two_sections_of_one_kind_have_two_names(tmp_path):
     ]
     text = checking.build_check(dataset, pair, tmp_path / "check.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2 id=\"\w+-near[^>]*>([^<]*)", text) == [
-        "Near copies in two sets (error)",
-        "Near copies in two sets (warning)",
+        "Near duplicates in two sets (error)",
+        "Near duplicates in two sets (warning)",
     ]
 
 

@@ -34,10 +34,7 @@ def facts(said, **info):
     [
         (" ".join(["aa bb"] * 10), "It made no mistake on these pictures."),
         ("aa ab", "It made 1 mistake: it classified ‘a’ as ‘b’."),
-        ("ab ab", "It made 2 mistakes, each time classifying ‘a’ as ‘b’."),
-        ("ab bc", "It made 2 mistakes, no two of them alike."),
-        ("ab ab bc", "It made 3 mistakes; the most frequent, twice, was classifying ‘a’ as ‘b’."),
-        ("ab ab ab bc", "It made 4 mistakes; the most frequent, 3 times, was classifying ‘a’ as ‘b’."),
+        ("ab ab bc", "It made 3 mistakes."),
     ],
 )
 def test_mistakes(said, sentence):

@@ -371,7 +371,7 @@ def test_problems_are_counted_by_kind_the_gravest_first(full):
     rows = [re.sub(r"(?:<[^>]+>)+", "|", row).strip("|\n") for row in table.split("<tr>")[2:]]
     assert rows == [
         "Cannot be read|error|1|z.png is cut short.",
-        "Near copies|warning|4|x is y. |And 1 more of this kind.",
+        "Near duplicates|warning|4|x is y. |And 1 more of this kind.",
         "Unequal classes|note|–|a has ten times as many pictures as b.",
         "Of a later version|note|–|Something else.",
     ]

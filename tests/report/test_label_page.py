@@ -120,3 +120,11 @@ def test_no_command_is_named_where_none_would_work(address, tmp_path):
     text = (tmp_path / "my folds" / "label_issues.html").read_text(encoding="utf-8")
     assert "linnaea relabel" not in text.split("<script>")[0]
     assert "no new table can be written from them" in text
+
+
+def test_a_click_shows_a_picture_large(open_page, address):
+    page = open_page(address)
+    page.get_by_role("button", name=f"Show {ISSUES[0].path} large").click()
+    viewer = page.locator(".viewer")
+    assert viewer.locator(".path").text_content() == ISSUES[0].path
+    assert "a rose, or rather tulip, red?" in viewer.locator(".said").text_content()

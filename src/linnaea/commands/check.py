@@ -8,14 +8,14 @@ from rich.text import Text
 
 from linnaea.commands import terminal
 from linnaea.errors import printable
-from linnaea.runs.folder import RunFolder, refuse_own_file
+from linnaea.runs.folder import RunFolder, place_of_page
 from linnaea.text import command
 
 if TYPE_CHECKING:
     from linnaea.data.dataset import Dataset
     from linnaea.data.problems import Problem
 
-PAGE = Path("check.html")
+PAGE = "check.html"
 INDENT = 9  # columns that a severity takes
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -66,12 +66,9 @@ def check(
     from linnaea.report.checking import build_check
     from linnaea.text import counted
 
-    page = PAGE if out is None and format == "table" else out
-    # A name without an ending is a folder's, whether it is there already or not.
-    if page is not None and (page.is_dir() or not page.suffix):
-        page = page / PAGE
+    page = Path(PAGE) if out is None and format == "table" else out
     if page is not None:
-        refuse_own_file(page)
+        page = place_of_page(page, PAGE)
     read_with = parse(value_range)
     dataset = open_dataset(data, data_dir=data_dir, layout=layout, label_column=label_column)
     scanned = scan(dataset, copies=copies, value_range=read_with)

@@ -14,21 +14,20 @@ from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.answers import Answers, Format
 from linnaea.commands.evaluating import temperature_of
-from linnaea.commands.scoring import Score
+from linnaea.commands.summary import PAGE, Summary
 from linnaea.data.decoding import ValueRange, content_of, decode_picture, fit_picture
 from linnaea.data.named import Named, NamedPictures
 from linnaea.errors import DataError, LinnaeaError, RunError, SettingError
 from linnaea.hashing import content_hash
 from linnaea.machine import in_order, usable_cores
 from linnaea.progress_bar import ProgressBar
-from linnaea.runs.folder import NETWORK, RunFolder
-from linnaea.text import command_line, counted, option, percent, plural
+from linnaea.runs.folder import NETWORK, RunFolder, place_of_page
+from linnaea.text import command_line, option, plural
 
 # Pictures that are answered at once, and pixels that are in memory meanwhile, those of the pictures that are
 # read ahead included: a million pictures take no more memory than a thousand.
 BLOCK, BLOCK_PIXELS = 64, 256 * 512**2
 _AHEAD = 5  # pictures in work or waiting, for each thread that reads
-_NAMED = 3  # pictures that a sentence names
 
 AllAnswers = list[dict[str, Any]]
 _LEAST_MARGIN = 8  # levels of 255 beyond what was learned from: less is the exposure of another day
@@ -57,8 +56,8 @@ class TakenAs(NamedTuple):
 class Read(NamedTuple):
     """A picture that was read, or not: the answer begun; the array for the network, None for an error.
 
-    given: the class that its folder or a table gives it, None for none; content: the hash of its file, where
-    it has one
+    given: the class that its folder or a table gives it, None for none; content: the hash of its file, ""
+    where nobody asks for it
     """
 
     named: Named
@@ -66,78 +65,6 @@ class Read(NamedTuple):
     picture: np.ndarray | None = None
     given: str | None = None
     content: str = ""
-
-
-class Few:
-    """Names, counted, of which only the first are kept."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._first: list[str] = []
-
-    def add(self, name: str) -> None:
-        """Count a name."""
-        self.number += 1
-        if len(self._first) < _NAMED:
-            self._first.append(name)
-
-    def __str__(self) -> str:
-        more = self.number - len(self._first)
-        return ", ".join(self._first) + (f" and {more:,} more" if more else "")
-
-
-class Tally:
-    """What is said of all answers together, counted as they come.
-
-    threshold: the confidence below which a person should look; None where the run has none
-    """
-
-    def __init__(self, threshold: float | None) -> None:
-        self._threshold = threshold
-        self.answers = self.flagged = self.unsure = self.doubtful = 0
-        self.unread, self.unusual = Few(), Few()
-
-    def add(self, answer: dict[str, Any]) -> None:
-        """Count an answer."""
-        self.answers += 1
-        unfamiliar = bool(answer.get("ood"))
-        unsure = self._threshold is not None and answer.get("probability", 1.0) < self._threshold
-        self.flagged += unfamiliar
-        self.unsure += unsure
-        self.doubtful += unfamiliar or unsure
-        if "error" in answer:
-            self.unread.add(answer["path"])
-        if "brightness" in answer:
-            self.unusual.add(answer["path"])
-
-    def of_unread(self) -> LinnaeaError:
-        """Return the error that ends a command with pictures that could not be read."""
-        of = counted(self.answers, "picture")
-        return LinnaeaError(
-            f"{self.unread.number:,} of {of} could not be read ({self.unread}).",
-            "The reason stands in the row of each.",
-        )
-
-    def next(self) -> list[str]:
-        """Return which answers a person should look at, in a sentence, or nothing."""
-        if not self.doubtful:
-            return []
-        why = ["unfamiliar"] if self.flagged else []
-        if self.unsure:
-            why.append(f"below the confidence threshold of {percent(self._threshold)}")
-        of = counted(self.answers - self.unread.number, "answer")
-        they_are = plural(self.doubtful, "it is", "they are")
-        return [f"look at {self.doubtful:,} of {of} yourself: {they_are} {' or '.join(why)}"]
-
-    def of_light(self, taken_as: TakenAs) -> str:
-        """Return which pictures are of another brightness than those learned from."""
-        low, high = taken_as.brightness or (0.0, 0.0)
-        number = self.unusual.number
-        return (
-            f"{counted(number, 'picture')} {plural(number, 'is', 'are')} far darker or brighter than any "
-            f"that the network learned from, whose mean level is {low:.0f} to {high:.0f} of 255 "
-            f"({self.unusual}): stored in other numbers, perhaps, or taken in another light"
-        )
 
 
 def load(run: str | Path, device: str | None = None) -> Any:
@@ -178,6 +105,7 @@ def predict(
     coverage: float | None = None,
     device: str | None = None,
     format: Format = "table",
+    page: Path | None = None,
 ) -> AllAnswers:
     """Classify pictures with a trained network.
 
@@ -213,8 +141,12 @@ def predict(
         Device that a pretrained network computes on: auto, cpu, cuda, cuda:1 or mps. Default: as in training.
     format
         Output format: table for people; csv, json, or jsonl (one answer a line) for programs.
+    page
+        Page with the pictures by predicted class, the least sure first, and unfamiliar ones apart; or a
+        folder for it. Default: none.
     """
     folder = RunFolder.open(run)
+    out = None if page is None else place_of_page(Path(page), PAGE)
     named = NamedPictures(pictures, list)
     sets = None if coverage is None else _fitted_sets(folder, coverage)
     # Before the first picture: what is damaged is told before a million were classified.
@@ -225,8 +157,9 @@ def predict(
     ood_score = ood.load(folder)
     terminal.print_line("Data", *named.notes)
     classes = [str(name) for name in classifier.classes_]
-    threshold = metrics.get("answered", {}).get("threshold") if format == "table" else None
-    tally, score = Tally(threshold), Score(folder, classes)
+    summary = Summary(folder, metrics, classes, ood_score, taken_as.brightness)
+    if out is not None:
+        summary.begin_page(out, taken_as.value_range, named.total)
     # Who called from Python gets the answers; a command's would only fill the memory.
     kept: AllAnswers = []
     columns = {
@@ -242,7 +175,7 @@ def predict(
             ProgressBar(
                 "Predict", named.total, unit="pictures", shown=not sys.stdout.isatty(), patient=True
             ) as bar,
-            closing(_read(named, taken_as, classifier.takes_photographs, score)) as pictures_read,
+            closing(_read(named, taken_as, classifier.takes_photographs, summary)) as pictures_read,
         ):
             size = _block_size(taken_as)
             while block := [*islice(pictures_read, size)]:
@@ -250,32 +183,31 @@ def predict(
                 answers = [each.answer for each in block]
                 if sets is not None:
                     _add_sets(answers, sets)
+                # Counted first: a signal that waits for the end of writing comes right after it.
                 for each in block:
-                    tally.add(each.answer)
-                    if each.picture is not None:
-                        score.add(each.named.within, each.given, each.answer["predicted"], each.content)
+                    summary.add(each.answer, each.named, each.given, each.content)
                 written.write(answers)
                 bar.update(len(block))
                 if command_line.get() is None:
                     kept += answers
-    except KeyboardInterrupt:
-        of = "" if named.total is None else f" of {named.total:,}"
-        unit = plural(named.total or written.number, "picture")
-        terminal.print_line("Stopped", f"after {written.number:,}{of} {unit}: their answers are written")
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        if isinstance(error, KeyboardInterrupt):
+            of = "" if named.total is None else f" of {named.total:,}"
+            unit = plural(named.total or written.number, "picture")
+            terminal.print_line("Stopped", f"after {written.number:,}{of} {unit}: their answers are written")
+        summary.draw(stopped=True)
         raise
     if sets is not None:
         from linnaea.report.sentences import guarantee
 
         terminal.print_line("Sets", guarantee(sets.guarantee), *broken)
-    if tally.unusual.number:
-        terminal.print_line("Light", tally.of_light(taken_as))
-    if ood_score is not None and tally.unread.number < tally.answers:
-        terminal.print_line("Alarms", *_of_alarms(metrics, ood_score, flagged=tally.flagged > 0))
-    terminal.print_line("Score", *score.sentences())
+    terminal.print_line("Light", *summary.light())
+    terminal.print_line("Alarms", *summary.alarms())
+    terminal.print_line("Score", *summary.score.sentences())
+    summary.draw()
     if format == "table":
-        terminal.print_line("Next", *tally.next())
-    if tally.unread.number:
-        raise tally.of_unread()
+        terminal.print_line("Next", *summary.next())
+    summary.raise_unread()
     return kept
 
 
@@ -328,17 +260,6 @@ def _broken(metrics: dict[str, Any]) -> list[str]:
     return [f"when this network was evaluated, {words}"] if words else []
 
 
-def _of_alarms(metrics: dict[str, Any], score: Any, *, flagged: bool) -> list[str]:
-    """Return in sentences how reliable the warning of unfamiliar pictures is; nothing where it is."""
-    from linnaea.report.sentences import false_alarms, shortfall
-
-    words = [f"of unfamiliar pictures (out-of-distribution), {short}"] if (short := shortfall(score)) else []
-    # Who was not warned need not hear that the warning comes too often.
-    if flagged and (alarms := false_alarms(metrics)):
-        words.append(f"when this network was evaluated, {alarms}")
-    return words
-
-
 def _add_sets(answers: list[dict[str, Any]], sets: Any) -> None:
     """Give each answer its "set": class names, the most probable first."""
     for answer in answers:
@@ -363,13 +284,13 @@ def _block_size(taken_as: TakenAs) -> int:
 
 
 def _read(
-    named: Iterable[Named], taken_as: TakenAs, photographs: bool, score: Score
+    named: Iterable[Named], taken_as: TakenAs, photographs: bool, summary: Summary
 ) -> Generator[Read, None, None]:
     """Yield the pictures in their order, read by threads a few ahead."""
 
     def read(picture: Named) -> Read:
         answer: dict[str, Any] = {"path": picture.name}
-        given = score.class_of(picture.within)
+        given = summary.score.class_of(picture.within)
         try:
             content = content_of(picture.file)
             array = decode_picture(
@@ -384,7 +305,8 @@ def _read(
             answer["brightness"] = remark
         if not photographs:
             array = fit_picture(array, taken_as.size, taken_as.colour).reshape(-1).astype(np.float32) / 255
-        return Read(picture, answer, array, given, "" if given is None else content_hash(content))
+        of_content = content_hash(content) if summary.has_page or given is not None else ""
+        return Read(picture, answer, array, given, of_content)
 
     if _fit(taken_as) < 2 * _AHEAD:
         yield from map(read, named)

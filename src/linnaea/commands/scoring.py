@@ -34,19 +34,23 @@ class Score:
         """
         return next((name for name in reversed(within) if name in self._classes), None)
 
-    def add(self, within: Sequence[str], given: str | None, predicted: str, content: str) -> None:
-        """Count a picture; given: its class_of; content: the hash of its file where it has a class."""
+    def add(self, within: Sequence[str], given: str | None, predicted: str, content: str) -> bool:
+        """Count a picture, and return whether it counts for the score.
+
+        given: its class_of; content: the hash of its file where it has a class
+        """
         if given is None:
             if within:
                 self._elsewhere += 1
                 if len(self._others) <= _NAMED:
                     self._others[within[-1]] = None
-            return
+            return False
         if content in self._known:
             self._own += 1
-            return
+            return False
         self._counted += 1
         self._right += given == predicted
+        return True
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -59,16 +63,24 @@ class Score:
             self._unchecked = "" if rows else f"{self._run.path} has no split.csv."
         return frozenset(row["hash"] for row in rows or ())
 
+    @property
+    def accuracy(self) -> dict[str, float] | None:
+        """The score as {"value", "low", "high", "pictures"}; None where no picture counts for it."""
+        if not self._counted:
+            return None
+        share = self._right / self._counted
+        low, high = wilson(self._right, self._counted)
+        return {"value": share, "low": low, "high": high, "pictures": self._counted}
+
     def sentences(self) -> list[str]:
         """Return the score with its interval, and what it is of; nothing where no class is given."""
         if not self._counted and not self._own:
             return self._no_classes()
         own = f"{counted(self._own, 'picture')} of the run's own training, validation and test set"
-        if not self._counted:
+        accuracy = self.accuracy
+        if accuracy is None:
             return [f"none: all that have a given class (folder or label) are {own}"]
-        share = self._right / self._counted
-        low, high = wilson(self._right, self._counted)
-        number = terminal.interval({"value": share, "low": low, "high": high})
+        number = terminal.interval(accuracy)
         of = f"{counted(self._counted, 'picture')} with a given class (folder or label)"
         words = [f"accuracy {number} on {of}"]
         if self._own:

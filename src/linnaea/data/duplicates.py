@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
 
 NEAR, EXACT, OFF = COPIES = ("near", "exact", "off")
-"""What may count as a copy: near copies as well, equal files only, nothing."""
+"""What may count as a copy: near duplicates as well, equal files only, nothing."""
 
 SMALLEST = 64
 """Shorter side in pixels below which pictures are compared byte for byte only: two digits 3 in 28 x 28 pixels
@@ -84,7 +84,7 @@ def view_hashes(thumbnail: Image.Image) -> np.ndarray:
 
 
 def near_copies(hashes: np.ndarray, thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each picture the first that it is a near copy of, and the first of its scene: int (n,) each.
+    """Return for each picture the first near duplicate of it, and the first of its scene: int (n,) each.
 
     A pair that others have joined is not compared, so that the frames of a film do not take the square of
     their number.
@@ -164,7 +164,7 @@ def find_copies(
     ]
     if len(rows) > MOST_WITH_VIEWS:
         message = (
-            "Near copies were searched among whole pictures and their mirror images, not among crops: "
+            "Near duplicates were searched among whole pictures and their mirror images, not among crops: "
             f"there are {len(rows):,} different pictures, and crops are compared up to {MOST_WITH_VIEWS:,}."
         )
         problems.append(Problem("crops_not_searched", "note", (), message))
@@ -204,7 +204,7 @@ def _frames(
     copies: np.ndarray,
     scenes: np.ndarray,
 ) -> np.ndarray:
-    """Return the rows of near copies that are frames of one scene, so many are they or so different is it.
+    """Return the rows of near duplicates that are frames of a scene: so many are they, or so different is it.
 
     What fills a class or a good part of the data set, or stands in several classes time and again, is how
     the pictures were taken: one background, in which nothing could be seen to change. Elsewhere a scene's

@@ -197,8 +197,8 @@ def _traits(path: str, each: PictureStatistics, usual: float) -> list[str]:
 def _small_pictures(number: int, paths: Sequence[str] = ()) -> Problem:
     """Return the note that so many pictures are compared byte for byte only; no paths: all of them."""
     message = (
-        f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} under {SMALLEST} pixels: only exact "
-        "copies are searched among them, because small pictures of different things can look like copies."
+        f"{counted(number, 'picture')} {'is' if number == 1 else 'are'} under {SMALLEST} pixels; only exact "
+        "duplicates are searched among them: small pictures of different things can look like copies."
     )
     return Problem("small_pictures", "note", tuple(paths), message)
 

@@ -3,8 +3,9 @@
 Leaks, a network that is not worth using, too few test pictures, earlier evaluations, choices on test.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from linnaea.data.problems import KINDS
@@ -15,6 +16,7 @@ from linnaea.report.formatting import NBSP, counted, percent
 from linnaea.text import option, plural
 
 LARGEST = "always the largest class"
+MOST_NAMED = 4  # runs that a title names
 # Keys of "chosen" in the run.json of earlier versions.
 _RENAMED = {"none of the classes": "out-of-distribution threshold", "test part": "test set"}
 
@@ -33,19 +35,28 @@ def caveats(facts: RunFacts) -> list[Caveat]:
     """Return what touches the score itself, the gravest first; empty where nothing is known to."""
     if facts.metric("accuracy") is None:
         return []
-    found = [
-        _leaks(facts),
-        _opened_before(facts),
-        _below_a_baseline(facts),
-        _no_better_than_the_largest(facts),
-        _few_pictures(facts),
-        _scenes(facts),
-        _easy_validation(facts),
-        _reuse(facts),
-        _chosen_on_test(facts),
-        _few_in_a_class(facts),
-    ]
-    return [caveat for caveat in found if caveat is not None]
+    return [caveat for find, _ in _KINDS if (caveat := find(facts)) is not None]
+
+
+def of_several(runs: Sequence[tuple[str, RunFacts]]) -> list[Caveat]:
+    """Return each kind of caveat that some of several runs have, once, the gravest first.
+
+    runs: each with its name
+    """
+    tested = [(name, facts) for name, facts in runs if facts.metric("accuracy") is not None]
+    several = []
+    for find, title in _KINDS:
+        found = [(name, caveat) for name, facts in tested if (caveat := find(facts)) is not None]
+        if not found:
+            continue
+        whose = "All runs" if len(found) == len(tested) > 1 else formatting.listed(dict(found), MOST_NAMED)
+        if len({caveat.text for _, caveat in found}) == 1:
+            named = tuple(dict.fromkeys(path for _, caveat in found for path in caveat.names))
+            several.append(replace(found[0][1], title=f"{whose}: {title}", names=named))
+        else:
+            each = tuple(f"{name}: {caveat.title} {caveat.text}" for name, caveat in found)
+            several.append(Caveat(f"{whose}: {title}", "", each, "More about each"))
+    return several
 
 
 def leaked_paths(facts: RunFacts) -> tuple[str, ...]:
@@ -72,14 +83,33 @@ def _leaks(facts: RunFacts) -> Caveat | None:
         text += f" (95{formatting.NBSP}%: {between})." if between else "."
     elif len(paths) == facts.tested:
         text += " No test picture is free of leaks, so the score says nothing about new pictures."
+    text += f" Take {them} out of one set, or let Linnaea draw the split, which keeps copies together."
     return Caveat("Test pictures leak into training.", text, paths, "Which pictures")
 
 
-def is_worth_using(facts: RunFacts) -> bool:
-    """Return False where a baseline is better than the network, or it no better than always one answer."""
+def not_worth_using(facts: RunFacts) -> list[Caveat]:
+    """Return that a baseline is better than the network, or it no better than always one answer; or nothing.
+
+    Of a network that was not tested, nothing.
+    """
+    if facts.metric("accuracy") is None:
+        return []
     apart = _difference(facts, LARGEST)
     ahead = apart is not None and apart["difference"] > 0
-    return _below_a_baseline(facts) is None and (ahead or _no_better_than_the_largest(facts) is None)
+    found = _below_a_baseline(facts), None if ahead else _no_better_than_the_largest(facts)
+    return [caveat for caveat in found if caveat is not None]
+
+
+def is_shown_good(facts: RunFacts) -> bool:
+    """Return whether a network that is worth using was tested on enough pictures to decide by."""
+    return (
+        is_worth_using(facts) and _few_pictures(facts) is None and _no_better_than_the_largest(facts) is None
+    )
+
+
+def is_worth_using(facts: RunFacts) -> bool:
+    """Return False where not_worth_using says why not."""
+    return not not_worth_using(facts)
 
 
 def _below_a_baseline(facts: RunFacts) -> Caveat | None:
@@ -119,6 +149,8 @@ def _no_better_than_the_largest(facts: RunFacts) -> Caveat | None:
     apart, of_baseline = _difference(facts, LARGEST), facts.info.baselines.get(LARGEST)
     if apart is None or of_baseline is None or len(facts.info.data.classes) < 2 or _beats(apart):
         return None
+    if _below_a_baseline(facts) is not None:
+        return None  # once is enough
     if apart["difference"] > 0 and resolution.too_wide(facts.metrics["accuracy"]):
         return None
     low, high = (formatting.signed(100 * end) for end in (apart["low"], apart["high"]))
@@ -146,24 +178,30 @@ def _few_pictures(facts: RunFacts) -> Caveat | None:
     undecided = apart is not None and apart["difference"] > 0 and not _beats(apart)
     if undecided and len(facts.info.data.classes) > 1:
         text += f" Always answering {_largest_class(facts)} may be as good."
-    text += (
-        f" Collect {resolution.pictures_needed((low + high) / 2):,} or more{each}, or {_more_tests(facts)}"
-    )
+    needed = resolution.pictures_needed((low + high) / 2)
+    if facts.folds:
+        # The results of folds depend on each other: their pictures carry less than as many of one test.
+        alike = resolution.pictures_needed((low + high) / 2, high - low)
+        needed, each = max(needed, 10 * math.ceil(needed * tested / alike / 10)), " in all"
+    text += f" Collect {needed:,} or more{each}{_more_tests(facts)}."
     return Caveat(f"{pictures} cannot tell {percent(low, 0)} from {percent(high, 0)}.", text)
 
 
 def _more_tests(facts: RunFacts) -> str:
-    """Return how more of the pictures that there are can be tests, as the end of a sentence."""
+    """Return how more of the pictures that there are can be tests, as the end of a sentence; "" if none."""
+    if facts.folds:
+        return ""
     if facts.info.one_of is not None:
-        return "go by the page of all runs together."
+        return ", or go by the page of all runs together"
     drawn = "stratified" in (facts.info.data.protocol or "")
     which = "each picture once" if drawn else "each picture of training and validation once"
-    return f"use {option('folds', 5)}, which tests {which}."
+    return f", or use {option('folds', 5)}, which tests {which}"
 
 
 def _few_in_a_class(facts: RunFacts) -> Caveat | None:
     """Warn of classes that cannot be judged alone, where the whole test set can."""
-    if resolution.too_wide(facts.metrics["accuracy"]):
+    # Nobody goes by the classes of a network that is not worth using.
+    if resolution.too_wide(facts.metrics["accuracy"]) or not is_worth_using(facts):
         return None
     rows = facts.rows("accuracy", "classes")
     uncertain = resolution.uncertain_classes(rows)
@@ -203,6 +241,12 @@ def _difference(facts: RunFacts, baseline: str) -> Mapping[str, float] | None:
     return baselines.unpaired_difference(facts.metrics["accuracy"], of_baseline)
 
 
+def may_be_chance(facts: RunFacts, baseline: str) -> bool:
+    """Return whether chance alone may explain how a network differs from a baseline."""
+    apart = _difference(facts, baseline)
+    return apart is not None and not baselines.decided(apart)
+
+
 def _beats(apart: Mapping[str, float]) -> bool:
     return apart["difference"] > 0 and baselines.decided(apart)
 
@@ -231,9 +275,10 @@ def _scenes(facts: RunFacts) -> Caveat | None:
 
 def _easy_validation(facts: RunFacts) -> Caveat | None:
     """Warn where prediction sets missed their guarantee on the test set; thresholds then may as well."""
-    text = sentences.sentence(sentences.broken_sets(facts.metrics))
-    if not text:
+    missed = sentences.missed_sets(facts.metrics)
+    if missed is None:
         return None
+    text = f"{sentences.sentence(missed)} Prediction sets and thresholds may hold less often than guaranteed."
     if copies := facts.info.leaks and facts.info.leaks.validation:
         have = "has" if copies == 1 else "have"
         own = counted(copies, "validation picture")
@@ -277,6 +322,21 @@ def _chosen_on_test(facts: RunFacts) -> Caveat | None:
         "Something was chosen on the test set.",
         f"{named[:1].upper()}{named[1:]}: this score is no longer an unbiased test result.",
     )
+
+
+_KINDS: tuple[tuple[Callable[[RunFacts], Caveat | None], str], ...] = (
+    (_leaks, "test pictures leak into training."),
+    (_opened_before, "the test set was opened before training ended."),
+    (_below_a_baseline, "a baseline does better, so this is not worth using."),
+    (_no_better_than_the_largest, "not shown to be better than always answering the largest class."),
+    (_few_pictures, "too few test pictures to tell how accurate this is."),
+    (_scenes, "training and test pictures show the same scenes."),
+    (_easy_validation, "the validation set was probably easier than the test set."),
+    (_reuse, "the test set was evaluated before by other runs."),
+    (_chosen_on_test, "something was chosen on the test set."),
+    (_few_in_a_class, "some classes have too few test pictures to be judged alone."),
+)
+"""What finds each kind, the gravest first; and its title on a page of several runs, after their names."""
 
 
 def choices(facts: RunFacts) -> list[tuple[str, str]]:

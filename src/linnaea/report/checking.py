@@ -1,18 +1,16 @@
 """What is wrong with a data set, as one page with the pictures themselves."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from linnaea.data.dataset import Dataset
 from linnaea.data.decoding import read_picture
 from linnaea.data.problems import GROUPED, KINDS, SEVERITIES, UNUSABLE, Problem
 from linnaea.errors import LinnaeaError
 from linnaea.report import formatting
-from linnaea.report.thumbnails import TINY, data_uri
+from linnaea.report.templates import link, write_page
+from linnaea.report.thumbnails import Album, Thumbnail, of_pixels
 
 SIDE = 256  # pixels of a thumbnail's longer side: two for each of the page's, on a sharp screen
 ROOM = 3_000_000  # bytes of all thumbnails; base64 adds a third, and the page stays under 5 MB
@@ -59,7 +57,7 @@ WHAT_TO_DO = {
     "wrong_extension": "Nothing: they are read by their content.",
     "orientation": "Nothing: they are turned upright.",
     "converted": "Nothing, if the loss does not matter; else save them as RGB of 8 bits yourself.",
-    "small_pictures": "Nothing: only exact copies are searched among them.",
+    "small_pictures": "Nothing: only exact duplicates are searched among them.",
     "crops_not_searched": "Nothing; or check some classes at a time.",
 }
 """What a person does about each kind of problem, in a sentence or two."""
@@ -67,13 +65,16 @@ WHAT_TO_DO = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of the page: data URI ("" where it cannot be shown), path, and what is known of it."""
+    """One picture of the page: its thumbnail, None where it cannot be shown, and what is known of it.
 
-    source: str
+    original: link to the picture where it lies; "" where it is no file, or there is none
+    """
+
+    picture: Thumbnail | None
     path: str
     label: str
     split: str
-    tiny: bool = False
+    original: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,43 +92,34 @@ class Section:
     left: str
 
 
-class Album:
-    """Thumbnails of a data set's pictures, as long as there is room."""
+class Pictures:
+    """Thumbnails of a data set's pictures, as long as there is room.
 
-    def __init__(self, dataset: Dataset, room: int = ROOM) -> None:
-        self.dataset = dataset
-        self.room = room
+    folder: of the page
+    """
+
+    def __init__(self, dataset: Dataset, folder: Path, room: int = ROOM) -> None:
+        self.dataset, self.folder = dataset, folder
+        self.album = Album(room)
         self.row_of = {path: row for row, path in enumerate(dataset.paths)}
 
     def show(self, path: str) -> Shown:
         """Return one picture; without its thumbnail where it cannot be read or no room is left."""
         row = self.row_of.get(path)
         if row is None:
-            return Shown("", path, "", "")
+            return Shown(None, path, "", "")
         label = str(self.dataset.labels[row])
         split = "" if self.dataset.splits is None else str(self.dataset.splits[row])
-        source, tiny = self._thumbnail(row)
-        return Shown(source, path, label, split, tiny)
-
-    def _thumbnail(self, row: int) -> tuple[str, bool]:
+        if self.dataset.pixels is not None:
+            picture = self.album.put(of_pixels(self.dataset.pixels[row], SIDE))
+            return Shown(picture, path, label, split)
+        file, value_range = self.dataset.files([row])[0], self.dataset.value_range
         try:
-            if self.dataset.pixels is not None:
-                pixels = self.dataset.pixels[row]
-            else:
-                file, value_range = self.dataset.files([row])[0], self.dataset.value_range
-                pixels = read_picture(file, longest_side=SIDE, value_range=value_range)
+            pixels = read_picture(file, longest_side=SIDE, value_range=value_range)
         except LinnaeaError:
-            return "", False
-        tiny = max(pixels.shape[:2]) <= TINY
-        out = io.BytesIO()
-        image = Image.fromarray(pixels)
-        image.thumbnail((SIDE, SIDE))
-        image.save(out, "PNG") if tiny else image.convert("RGB").save(out, "JPEG", quality=80, optimize=True)
-        content = out.getvalue()
-        if len(content) > self.room:
-            return "", False
-        self.room -= len(content)
-        return data_uri(content, "png" if tiny else "jpeg"), tiny
+            return Shown(None, path, label, split)
+        picture = self.album.put(of_pixels(pixels, SIDE))
+        return Shown(picture, path, label, split, link(file, self.folder))
 
 
 def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) -> Path:
@@ -136,9 +128,7 @@ def build_check(dataset: Dataset, problems: Sequence[Problem], out: str | Path) 
     dataset: as it was scanned, before anything was left out; pictures that it lacks are named without being
         shown.
     """
-    from linnaea.report.templates import write_page
-
-    sections = [*_sections(Album(dataset), problems)]
+    sections = [*_sections(Pictures(dataset, Path(out).parent), problems)]
     context = {
         "page_title": f"{dataset.name} · check · Linnaea",
         "eyebrow": [
@@ -179,7 +169,7 @@ def how_many(kind: str, problems: Sequence[Problem]) -> str:
     return formatting.counted(pictures, "picture") if pictures else ""
 
 
-def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
+def _sections(album: Pictures, problems: Sequence[Problem]) -> Iterable[Section]:
     sorted_out = by_kind(problems)
     kinds = [kind for _, kind, _ in sorted_out]
     for severity, kind, same in sorted_out:
@@ -208,7 +198,7 @@ def _sections(album: Album, problems: Sequence[Problem]) -> Iterable[Section]:
             about=WHAT_TO_DO[kind],
             messages=messages,
             groups=groups,
-            pictures=[shown for shown in pictures if shown.source],
+            pictures=[shown for shown in pictures if shown.picture],
             left=left,
         )
 

@@ -1,25 +1,25 @@
 """The page of several runs: each with a letter and a colour, side by side in a table, charts and pairs."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from linnaea.errors import DataError, UsageError
 from linnaea.evaluation.comparison import Comparison, compare, on_common_pictures
 from linnaea.evaluation.metrics import compute_metrics
 from linnaea.evaluation.predictions import Predictions
 from linnaea.report import charts, formatting, sentences
+from linnaea.report.caveats import of_several
 from linnaea.report.charts import RUN_COLOURS, Bar, Line
 from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.figures import SPLIT_NAMES, Figure, chart_figure, interval_figure, loss_axis
 from linnaea.report.formatting import count, percent
+from linnaea.report.next_steps import Step, after_comparison
 from linnaea.report.svg import renderer
-from linnaea.report.templates import write_page
+from linnaea.report.templates import link, write_page
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.schema import Network
 
@@ -204,6 +204,9 @@ def page_context(
         ],
         "title": _verdict(entries, pairs),
         "verdict": _on_which(entries) if common else "",
+        "caveats": of_several([(entry.name, entry.facts) for entry in entries]),
+        "steps": _steps(entries, pairs, same_test=same_test),
+        "sections": set(),
         "same_test": same_test,
         "rows": [_row(entry, out, _bests(entries) if same_test else {}) for entry in entries],
         "reported": any(entry.reported is not None for entry in entries),
@@ -244,17 +247,33 @@ def _verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     tested = [entry for entry in entries if entry.accuracy is not None]
     if not tested:
         return "None of these runs has been tested yet."
-    best = max(tested, key=lambda entry: entry.accuracy or 0.0)
+    best, level = _leading(tested, pairs)
     lead = sentences.most_accurate(best.name, best.accuracy or 0.0, best.facts.tested)
     if any(not pair.whole for pair in pairs):
         only = pairs[0].sentence if len(pairs) == 1 and pairs[0].result is not None else ""
         return f"{lead}; {sentences.NOT_RANKED} {only}".rstrip()
+    return f"{lead}{sentences.lead_over(len(tested) - 1, [entry.name for entry in level])}."
+
+
+def _leading(tested: Sequence[Entry], pairs: Sequence[Pairing]) -> tuple[Entry, list[Entry]]:
+    """Return the most accurate run, and those that may be as good."""
+    best = max(tested, key=lambda entry: entry.accuracy or 0.0)
     level = [
         pair.second if pair.first is best else pair.first
         for pair in pairs
         if best in (pair.first, pair.second) and pair.result is not None and not pair.result.decided
     ]
-    return f"{lead}{sentences.lead_over(len(tested) - 1, [entry.name for entry in level])}."
+    return best, level
+
+
+def _steps(entries: Sequence[Entry], pairs: Sequence[Pairing], *, same_test: bool) -> list[Step]:
+    """Return what to do after a comparison of at least two runs that were tested."""
+    tested = [entry for entry in entries if entry.accuracy is not None]
+    if len(tested) < 2:
+        return []
+    best, level = _leading(tested, pairs)
+    named = [(entry.name, entry.facts) for entry in level]
+    return after_comparison((best.name, best.facts), named, same_test=same_test)
 
 
 def _on_which(entries: Sequence[Entry]) -> str:
@@ -272,7 +291,7 @@ def _row(entry: Entry, out: Path, best: Mapping[str, float]) -> dict[str, Any]:
     network = info.network or Network()
     return {
         "entry": entry,
-        "link": relative_link(entry.facts.path, out),
+        "link": link_to_run(entry.facts.path, out),
         "summary": network.summary or info.model or "",
         "state": "" if entry.facts.state == "finished" else entry.facts.state,
         "parameters": "–" if network.parameters is None else count(network.parameters),
@@ -306,14 +325,10 @@ def _bests(entries: Sequence[Entry]) -> dict[str, float]:
     return best
 
 
-def relative_link(run: Path, out: Path) -> str:
+def link_to_run(run: Path, out: Path) -> str:
     """Return the way from the page to the run's own report, or to its folder where none was drawn."""
-    target = run / "report.html" if (run / "report.html").exists() else run
-    try:
-        way = os.path.relpath(target.resolve(), out.resolve().parent)
-    except ValueError:  # another drive of Windows
-        return target.resolve().as_uri()
-    return quote(Path(way).as_posix())
+    page = run / "report.html"
+    return link(page if page.exists() else run, out.parent)
 
 
 def _interval_chart(entries: Sequence[Entry], *, same_test: bool) -> Figure | None:
@@ -339,7 +354,7 @@ def _interval_chart(entries: Sequence[Entry], *, same_test: bool) -> Figure | No
     elif same_test:
         title = f"From lowest to highest, accuracies differ by {max(values) - min(values):.1f} points"
     else:
-        title = "Accuracies, not all on the same pictures"
+        title = "Accuracy of each run"
     known = "; ◇ as reported" if any(bar.reported is not None for bar in bars) else ""
     return interval_figure(
         "accuracies", title, bars, domain, caption=f"With 95{formatting.NBSP}% intervals{known}."

@@ -34,6 +34,8 @@ class RunFacts:
         Heat maps over mistakes and doubtful ones.
     calibration, outliers: dict
         calibration.json and outliers.json.
+    folds: int
+        How many folds these are the results of, each picture tested once; 0 of a single run.
     problems: list of dict, or None
         What check.json found; None where nothing was looked for.
     """
@@ -49,6 +51,7 @@ class RunFacts:
     heats: dict[int, Path] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     outliers: dict[str, Any] = field(default_factory=dict)
+    folds: int = 0
     problems: list[dict[str, Any]] | None = None
 
     @property

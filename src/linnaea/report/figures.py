@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from linnaea.report import charts, findings
+from linnaea.report.caveats import may_be_chance
 from linnaea.report.charts import Bar, Drawing, Line
 from linnaea.report.facts import SPLITS, RunFacts
 from linnaea.report.formatting import count, counted, number, percent
@@ -230,7 +231,9 @@ def headline_figure(facts: RunFacts, accuracy_text: str) -> Figure | None:
     if classes > 1:
         bars.append(Bar("guessing at random", percent(1 / classes), 100 / classes, colour="black"))
     title = findings.of_baselines(
-        accuracy, known or ({"guessing at random": 1 / classes} if classes > 1 else {})
+        accuracy,
+        known or ({"guessing at random": 1 / classes} if classes > 1 else {}),
+        undecided=[name for name in known if may_be_chance(facts, name)],
     )
     return interval_figure("headline", title, bars, (0.0, 100.0))
 

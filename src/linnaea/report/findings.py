@@ -1,6 +1,6 @@
 """What a chart shows, as its title: made from the very numbers that are drawn, and true of any."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -55,8 +55,11 @@ def _written(value: float, share: bool) -> str:
     return percent(value) if share else number(value, 3)
 
 
-def of_baselines(accuracy: float, baselines: Mapping[str, float]) -> str:
-    """Return how far an accuracy is from the best of the baselines, all of them shares."""
+def of_baselines(accuracy: float, baselines: Mapping[str, float], undecided: Collection[str] = ()) -> str:
+    """Return how far an accuracy is from the best of the baselines, all of them shares.
+
+    undecided: the baselines that it may differ from by chance
+    """
     if not baselines:
         return "Accuracy on the test set"
     name, best = max(baselines.items(), key=lambda item: item[1])
@@ -64,7 +67,8 @@ def of_baselines(accuracy: float, baselines: Mapping[str, float]) -> str:
     if points == "0.0":
         return f"As accurate as {name}"
     unit = "point" if points == "1.0" else "points"
-    return f"{points} {unit} {'above' if accuracy > best else 'below'} {name}"
+    chance = ", perhaps by chance" if name in undecided else ""
+    return f"{points} {unit} {'above' if accuracy > best else 'below'} {name}{chance}"
 
 
 def of_confusions(matrix: np.ndarray, classes: Sequence[str]) -> str:

@@ -233,16 +233,22 @@ class Verdict:
         return f"{sentence}; {self.sure[0].lower()}{self.sure[1:]}" if self.sure else f"{sentence}."
 
 
+def how_sure(interval: tuple[float, float]) -> str:
+    """Return between what the true rate lies, a sentence."""
+    low, high = interval
+    decimals = decimals_for(low, high)
+    return (
+        f"With 95{NBSP}% confidence the true rate lies between {low * 100:.{decimals}f} and "
+        f"{percent(high, decimals)}."
+    )
+
+
 def verdict(accuracy: float, interval: tuple[float, float] | None, tested: int | None) -> Verdict:
     """Return the page's first sentence, from the numbers alone."""
     decimals = decimals_for(*(interval or (None, None)))
     sure = ""
     if interval is not None:
-        low, high = interval
-        sure = (
-            f"With 95{NBSP}% confidence the true rate lies between {low * 100:.{decimals}f} and "
-            f"{percent(high, decimals)}."
-        )
+        sure = how_sure(interval)
     if tested == 1:
         right = "correctly" if accuracy else "incorrectly"
         return Verdict(f"The only test picture was classified {right}.", sure=sure)

@@ -1,14 +1,13 @@
 """The galleries: the most confident mistakes and the least confident correct predictions, with heat maps."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from urllib.parse import quote
 
 from linnaea.report import formatting
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import percent
+from linnaea.report.templates import link
 from linnaea.report.thumbnails import Album, Thumbnail
 
 # Bytes of pictures, before base64. With those of the confusion matrix the page stays under 5 MB.
@@ -26,9 +25,12 @@ LETTERS = 24  # of a file's name
 
 @dataclass(frozen=True)
 class Shown:
-    """One test picture, ready to be shown.
+    """One picture with its answer, ready to be shown.
 
-    original: link from the run's folder to the picture where it lies; "" where it is not there any more.
+    original: link from the page's folder to the picture where it lies; "" where it is not there any more.
+    true: its class, "" where nobody knows it
+    joined, other: a mistake "is" its true class; another answer was "nearly", or is "or", the second class
+    remark: what else is known of it, in a few words
     """
 
     row: int  # of predictions.csv
@@ -39,21 +41,31 @@ class Shown:
     true: str
     predicted: str
     probability: str
-    other: str  # a mistake: its true class; a correct prediction: the second most probable class
+    joined: str
+    other: str
     other_probability: str
     picture: Thumbnail
-    heat: Thumbnail | None
+    heat: Thumbnail | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in order, how many are shown at once, and how many files had no room or were no pictures."""
+    """Pictures in order, how many are shown at once, and what became of the others, a sentence."""
 
     pictures: list[Shown]
-    first: int
-    left: int
-    heats: bool
-    short_names: bool
+    first: int = FIRST_MISTAKES
+    left: str = ""
+
+    @property
+    def heats(self) -> bool:
+        """Whether a heat map stands beside some picture."""
+        return any(shown.heat for shown in self.pictures)
+
+    @property
+    def short_names(self) -> bool:
+        """Whether names and probabilities fit on one line each."""
+        return max((len(p.predicted + p.other) for p in self.pictures), default=0) <= 8
 
     @property
     def filtered(self) -> bool:
@@ -64,13 +76,13 @@ class Gallery:
 def mistakes(facts: RunFacts) -> Gallery:
     """Return the misclassified pictures, the most confident first."""
     if facts.predictions is None:
-        return _gallery([], 0)
+        return Gallery([])
     confidence = facts.predictions.confidence
     rows = sorted(facts.mistakes, key=lambda row: (-confidence[row], row))
     album = Album(MISTAKE_BYTES)
     shown = [_shown(facts, album, row, wrong=True) for row in rows]
     pictures = [picture for picture in shown if picture is not None]
-    return _gallery(pictures, len(rows) - len(pictures))
+    return _gallery(pictures, _left(len(rows) - len(pictures)))
 
 
 def worst(facts: RunFacts, shown: Sequence[Shown]) -> list[Shown]:
@@ -87,23 +99,24 @@ def worst(facts: RunFacts, shown: Sequence[Shown]) -> list[Shown]:
 def doubtful(facts: RunFacts) -> Gallery:
     """Return the pictures classified correctly, the least confident first."""
     if facts.predictions is None:
-        return _gallery([], 0)
+        return Gallery([])
     confidence = facts.predictions.confidence
     rows = sorted(facts.doubtful, key=lambda row: (confidence[row], row))[:MOST_DOUBTFUL]
     album = Album(DOUBTFUL_BYTES)
     shown = [_shown(facts, album, row, wrong=False) for row in rows]
-    return _gallery([picture for picture in shown if picture is not None], 0)
+    return _gallery([picture for picture in shown if picture is not None])
 
 
-def _gallery(pictures: list[Shown], left: int) -> Gallery:
+def _gallery(pictures: list[Shown], left: str = "") -> Gallery:
     heats = any(shown.heat for shown in pictures)
-    return Gallery(
-        pictures=pictures,
-        first=FIRST_WITH_HEAT if heats else FIRST_MISTAKES,
-        left=left,
-        heats=heats,
-        short_names=max((len(p.predicted + p.other) for p in pictures), default=0) <= 8,
-    )
+    return Gallery(pictures, FIRST_WITH_HEAT if heats else FIRST_MISTAKES, left)
+
+
+def _left(number: int) -> str:
+    if number == 1:
+        return "One more is in the folder mistakes/: it did not fit on this page, or is not a picture."
+    more = f"{number} more are in the folder mistakes/: they did not fit on this page, or are not pictures."
+    return more if number else ""
 
 
 def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | None:
@@ -130,6 +143,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
         true=str(table.true[row]),
         predicted=str(table.predicted[row]),
         probability=probability(table.confidence[row]),
+        joined="is" if wrong else "nearly",
         other=other,
         other_probability="–" if column is None else probability(probabilities[column]),
         picture=picture,
@@ -140,13 +154,7 @@ def _shown(facts: RunFacts, album: Album, row: int, *, wrong: bool) -> Shown | N
 def _original(facts: RunFacts, path: str) -> str:
     """Return the link to a picture where it lies, from the page's folder."""
     root = facts.info.data.root
-    if root is None or not (Path(root) / path).is_file():
-        return ""
-    try:
-        there = os.path.relpath(Path(root) / path, facts.path.resolve())
-    except ValueError:  # on another drive of Windows
-        return (Path(root) / path).as_uri()
-    return quote(Path(there).as_posix())
+    return "" if root is None or not (Path(root) / path).is_file() else link(Path(root) / path, facts.path)
 
 
 def probability(value: float) -> str:

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from linnaea.errors import DataError
+from linnaea.evaluation.metrics import compute_metrics, explained
+from linnaea.evaluation.predictions import joined
 from linnaea.evaluation.repeated import RepeatedComparison, compare_repeats
 from linnaea.report import comparison, formatting, sentences
+from linnaea.report.caveats import caveats, leaked_paths, of_several
 from linnaea.report.comparison import entries_of
-from linnaea.report.facts import read_run
+from linnaea.report.facts import RunFacts, read_run
 from linnaea.report.formatting import counted, percent
+from linnaea.report.next_steps import after_repeats, next_steps
 from linnaea.report.svg import renderer
 from linnaea.report.templates import write_page
 from linnaea.runs.folder import RunFolder
 from linnaea.runs.repeated import RunGroup
-from linnaea.runs.schema import Spread
+from linnaea.runs.schema import Leaks, Spread
 from linnaea.runs.tables import is_there, read_test_table
 
 
@@ -32,8 +36,11 @@ def build_group(group: RunGroup) -> Path:
         for entry in entries_of([read_run(run) for run in group.runs()])
     ]
     accuracy = info.metrics.get("accuracy")
+    labels = group.label_issues.with_suffix(".html")
+    folds = together(group, [entry.facts for entry in entries])
     context = {
         **comparison.page_context(entries, path),
+        **_callouts(folds, entries),
         "page_title": f"{group.path.resolve().name} · {counted(len(entries), 'run')} · Linnaea",
         "eyebrow": [info.data.name or "", counted(len(entries), one)],
         "title": "No test result yet"
@@ -43,7 +50,8 @@ def build_group(group: RunGroup) -> Path:
         "pooled": formatting.unbroken(f"{sentences.pooled(info.pooled)}.") if info.pooled else "",
         "kind": group.kind,
         "metrics": metric_rows(info.metrics),
-        "labels": labels.name if (labels := group.label_issues.with_suffix(".html")).exists() else "",
+        "labels": labels.name if labels.exists() else "",
+        "sections": {"labels"} if labels.exists() else set(),
         "groups": [],
         "group_pairs": [],
         # Runs of one recipe are not compared with each other: their spread is the answer.
@@ -52,6 +60,60 @@ def build_group(group: RunGroup) -> Path:
         "folded": [],
     }
     return write_page(path, "group.html.jinja", **context)
+
+
+def _callouts(folds: RunFacts | None, entries: Sequence[comparison.Entry]) -> dict[str, Any]:
+    """Return the callouts and the steps below the headline: of all folds together, or of repeats."""
+    if folds is not None:
+        return {"caveats": caveats(folds), "steps": next_steps(folds)}
+    return {
+        "caveats": of_several([(entry.name, entry.facts) for entry in entries]),
+        "steps": after_repeats([entry.facts for entry in entries]),
+    }
+
+
+def together(group: RunGroup, runs: Sequence[RunFacts]) -> RunFacts | None:
+    """Return the results of all folds as if they were one run's, tested on every picture once.
+
+    None of repeats, and where the folds do not go together.
+    """
+    tested = [facts for facts in runs if facts.predictions is not None and facts.metrics]
+    if group.kind != "folds" or not tested:
+        return None
+    try:
+        table = joined([facts.predictions for facts in tested if facts.predictions is not None])
+    except DataError:
+        return None
+    metrics = explained(compute_metrics(table), table)
+    if group.info.pooled is not None:
+        metrics["accuracy"] |= group.info.pooled.model_dump(include={"value", "low", "high"})
+    pictures = [path for facts in tested for path in leaked_paths(facts)]
+    changes = {
+        "one_of": None,
+        "leaks": Leaks(pictures=pictures, n=len(pictures)),
+        "baselines": _pooled_baselines(tested),
+        "baseline_differences": {},
+    }
+    first = tested[0]
+    return replace(
+        first,
+        info=first.info.model_copy(update=changes),
+        metrics=metrics,
+        predictions=table,
+        folds=len(tested),
+    )
+
+
+def _pooled_baselines(folds: Sequence[RunFacts]) -> dict[str, float | None]:
+    """Return what share of all pictures the baselines have right that every fold has."""
+    pictures = sum(facts.tested or 0 for facts in folds)
+    pooled: dict[str, float | None] = {}
+    for name in folds[0].info.baselines:
+        shares = [(facts.tested or 0, facts.info.baselines.get(name)) for facts in folds]
+        right = [tested * share for tested, share in shares if share is not None]
+        if len(right) == len(folds):
+            pooled[name] = sum(right) / pictures
+    return pooled
 
 
 def metric_rows(metrics: Mapping[str, Spread]) -> list[dict[str, str]]:
@@ -124,6 +186,7 @@ def build_group_comparison(
         **comparison.page_context(everything, out, title, common=common),
         "title": compared[0][1] if len(compared) == 1 else title,
         "verdict": "Each recipe is represented by the mean of its runs.",
+        "steps": [],
         "kind": "recipes",
         "single_runs": bool(runs),
         "pairs": alone["pairs"],
@@ -158,7 +221,7 @@ def _row(group: RunGroup, out: Path) -> dict[str, str]:
     accuracy = group.metrics().get("accuracy")
     row = {
         "name": group.path.resolve().name,
-        "link": comparison.relative_link(group.path, out),
+        "link": comparison.link_to_run(group.path, out),
         "runs": counted(len(group.evaluated()), group.kind.removesuffix("s")),
         "mean": "–",
         "deviation": "–",

@@ -5,7 +5,7 @@ from pathlib import Path
 from linnaea.evaluation.label_issues import LabelIssue, read_csv
 from linnaea.report import formatting
 from linnaea.report.gallery import probability
-from linnaea.report.templates import write_page
+from linnaea.report.templates import link, write_page
 from linnaea.report.thumbnails import Album, Thumbnail
 from linnaea.runs.repeated import RunGroup
 from linnaea.text import natural_order
@@ -22,13 +22,15 @@ def build_label_issues(group: RunGroup) -> Path:
     group.check_tables()
     info = group.info
     issues = read_csv(group.label_issues.with_suffix(".csv"))
-    shown: list[tuple[LabelIssue, str, Thumbnail]] = []
+    shown: list[tuple[LabelIssue, str, Thumbnail, str]] = []
     album = Album(THUMBNAIL_BYTES)
     for number, issue in enumerate(issues, start=1):
         thumbnail = album.take(group.label_issues / f"{number:06}.jpg", SIDE)
         if thumbnail is None:
             break
-        shown.append((issue, probability(issue.confidence), thumbnail))
+        file = None if info.data.root is None else Path(info.data.root) / issue.path
+        original = "" if file is None or not file.is_file() else link(file, group.path)
+        shown.append((issue, probability(issue.confidence), thumbnail, original))
     return write_page(
         group.label_issues.with_suffix(".html"),
         "labels.html.jinja",

@@ -1,5 +1,6 @@
 """What to do with a run now, made from its numbers: use it, make it better, and what not to trust it for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,11 +8,12 @@ from linnaea.evaluation import resolution
 from linnaea.evaluation.learning_curve import LEAST_GAIN, tells
 from linnaea.evaluation.metrics import SURE
 from linnaea.report import formatting
-from linnaea.report.caveats import is_worth_using
+from linnaea.report.caveats import is_shown_good, is_worth_using
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.text import command, command_line, natural_order, option, plural
 
+_NOT_YET = "Not yet: the warning above says why, and what may help."
 # Classes that are named; of more, their number is given.
 MOST_NAMED = 4
 
@@ -56,8 +58,54 @@ def lines_after_training(facts: RunFacts, path: str) -> list[str]:
     what = next((f" ({advice.text.rstrip('.')})" for advice in _mistaken(facts)), "")
     lines = [f"look at it{what}: {command('linnaea', 'open', path)}"]
     if is_worth_using(facts):
-        lines.append(f"classify new pictures: {_predict(path)}")
+        use = "classify new pictures" if is_shown_good(facts) else "to try it"
+        lines.append(f"{use}: {_predict(path)}")
     return lines
+
+
+def after_repeats(runs: Sequence[RunFacts]) -> list[Step]:
+    """Return what stands below the headline of runs of one recipe with other seeds."""
+    tested = [facts for facts in runs if facts.metric("accuracy") is not None]
+    if not tested:
+        return []
+    if not all(map(is_worth_using, tested)):
+        return [Step("Use it", [Advice(_NOT_YET)])]
+    words = "They differ by chance alone, so take any of them, not the one with the highest score:"
+    return [Step("Use it", [Advice(words, _predict(tested[0].path))])]
+
+
+def after_comparison(
+    best: tuple[str, RunFacts], level: Sequence[tuple[str, RunFacts]], *, same_test: bool
+) -> list[Step]:
+    """Return what stands below the headline of a comparison.
+
+    best: the most accurate run with its name; level: those that may be as good
+    same_test: whether all of them were tested on the same pictures
+    """
+    if not same_test:
+        measure = (
+            f"Compare them with {option('common', True)}, on the pictures that all were tested on, or train "
+        )
+        return [Step("Use one", [Advice(f"{measure}them again on one split.")])]
+    if not is_worth_using(best[1]):
+        return [Step("Use one", [Advice(_NOT_YET)])]
+    if not level:
+        advice = Advice(f"Classify new pictures with {best[0]}:", _predict(best[1].path))
+    else:
+        simplest = min((best, *level), key=_cost)
+        words = (
+            f"Which of {formatting.listed([name for name, _ in (best, *level)], MOST_NAMED)} is the best is "
+        )
+        words += f"not shown: take the one that costs least, here {simplest[0]}:"
+        advice = Advice(words, _predict(simplest[1].path))
+    return [Step("Use one", [advice])]
+
+
+def _cost(run: tuple[str, RunFacts]) -> tuple[float, float]:
+    """Return what a run's network takes: parameters, then seconds of training."""
+    network = run[1].info.network
+    parameters = None if network is None else network.parameters
+    return (float("inf") if parameters is None else parameters, run[1].training_seconds or 0.0)
 
 
 def _predict(run: str | Path) -> str:
@@ -66,9 +114,17 @@ def _predict(run: str | Path) -> str:
 
 def _use(facts: RunFacts) -> list[Advice]:
     if not is_worth_using(facts):
-        return [Advice("Not yet: the warning above says why, and what may help.")]
+        return [Advice(_NOT_YET)]
     # Whoever drew the page from within has no name for the folder.
     path = facts.path if facts.path.name not in ("", "..") else facts.path.resolve()
+    if facts.folds:
+        words = (
+            f"The folds measure the recipe. For use, train once more without {option('folds')}, on all "
+            "pictures; or take the network of one fold:"
+        )
+        return [Advice(words, _predict(path))]
+    if not is_shown_good(facts):
+        return [Advice("Not for decisions yet: see the warning above. To try it:", _predict(path))]
     advice = [Advice("Classify new pictures:", _predict(path))]
     answered = facts.metrics.get("answered", {})
     threshold, wanted = answered.get("threshold"), answered.get("wanted")
@@ -89,8 +145,9 @@ def _improve(facts: RunFacts) -> list[Advice]:
         of = "mistake has" if sure == 1 else "mistakes have"
         them = "is its label" if sure == 1 else "are their labels"
         words = f"{sure:,} {of} a probability of {percent(SURE, 0)} or more: {them} right?"
-        advice.append(Advice(words, link="The most confident mistakes", to="mistakes"))
-    return [*advice, *_more_pictures(facts)]
+        where = ("The label issues", "labels") if facts.folds else ("The most confident mistakes", "mistakes")
+        advice.append(Advice(words, link=where[0], to=where[1]))
+    return [*advice, *([] if facts.folds else _more_pictures(facts))]
 
 
 def _mistaken(facts: RunFacts) -> list[Advice]:
@@ -104,10 +161,9 @@ def _mistaken(facts: RunFacts) -> list[Advice]:
         what += f"{_tested(facts, top['true'])} test pictures."
         return [Advice(what, link="See these pictures", to="confusion")]
     wrong = facts.metrics["accuracy"]["pictures"] - facts.metrics["accuracy"]["correct"]
-    made = (
-        f"It made {counted(wrong, 'mistake')}, no two of them alike." if wrong > 1 else "It made 1 mistake."
-    )
-    return [Advice(made, link="See" + (" them" if wrong > 1 else " it"), to="mistakes")]
+    if wrong == 1:
+        return [Advice("Its one mistake may be a wrong label.", link="See it", to="mistakes")]
+    return [Advice(f"No two of its {wrong:,} mistakes are alike.", link="See them", to="mistakes")]
 
 
 def _tested(facts: RunFacts, name: str) -> str:

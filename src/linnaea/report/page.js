@@ -100,7 +100,7 @@ for (const map of document.querySelectorAll("[data-map]")) {
 // A gallery of many pictures gets a choice of one class: what is it, or what was it taken for.
 for (const gallery of document.querySelectorAll("[data-choose]")) {
   const items = [...gallery.querySelectorAll("li")];
-  const names = new Set(items.flatMap((item) => [item.dataset.true, item.dataset.predicted]));
+  const names = new Set(items.flatMap((item) => [item.dataset.true, item.dataset.predicted]).filter(Boolean));
   if (names.size < 3) continue;
   const label = document.createElement("label");
   const choice = document.createElement("select");
@@ -182,7 +182,7 @@ for (const gallery of document.querySelectorAll("[data-choose]")) {
     close.focus();
   };
 
-  const items = [...document.querySelectorAll(".gallery > li[data-path], .suspects > li")];
+  const items = [...document.querySelectorAll(".gallery > li[data-path], .issues > li")];
   for (const item of items) {
     const frame = item.querySelector(".views") ?? item.querySelector("img");
     if (!frame) continue;

@@ -68,25 +68,19 @@ def verdict(facts: RunFacts) -> Verdict:
 
 
 def remark(facts: RunFacts) -> str:
-    """Return the sentence after the verdict: how many mistakes, and which is the most frequent."""
+    """Return the sentence after the verdict: how many mistakes."""
     entry = facts.metrics.get("accuracy", {})
     confused = facts.rows("accuracy", "confused")
     if "confused" not in entry:
         return ""
     if not confused:
         return _no_mistake(entry)
-    top, wrong = confused[0], entry["pictures"] - entry["correct"]
-    made, what = f"It made {counted(wrong, 'mistake')}", f"‘{top['true']}’ as ‘{top['predicted']}’"
+    wrong = entry["pictures"] - entry["correct"]
     if wrong == 1:
-        return f"{made}: it classified {what}."
-    if top["pictures"] == wrong:
-        return f"{made}, each time classifying {what}."
-    if top["pictures"] == 1:
-        return f"{made}, no two of them alike."
-    often = formatting.times(top["pictures"])
-    if confused[1]["pictures"] == top["pictures"]:
-        return f"{made}; among the most frequent, {often} each, was classifying {what}."
-    return f"{made}; the most frequent, {often}, was classifying {what}."
+        what = f"‘{confused[0]['true']}’ as ‘{confused[0]['predicted']}’"
+        return f"It made 1{formatting.NBSP}mistake: it classified {what}."
+    # Which is the most frequent stands below, with its pictures.
+    return f"It made {counted(wrong, 'mistake')}."
 
 
 def _no_mistake(accuracy: Mapping[str, Any]) -> str:

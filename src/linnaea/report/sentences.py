@@ -64,6 +64,15 @@ def calibration_error(metrics: Metrics) -> str | None:
 
 
 def broken_sets(metrics: Metrics) -> str | None:
+    """Return that the prediction sets missed their guarantee on the test set, and what of it; or None."""
+    missed = missed_sets(metrics)
+    return missed and (
+        f"{missed}. The validation set, which prediction sets and thresholds are based on, was probably "
+        "easier: for new pictures, too, they may hold less often than guaranteed"
+    )
+
+
+def missed_sets(metrics: Metrics) -> str | None:
     """Return that the prediction sets missed their guarantee on the test set; None where they did not."""
     if not prediction_sets.broken(metrics):
         return None
@@ -71,9 +80,7 @@ def broken_sets(metrics: Metrics) -> str | None:
     return (
         f"its prediction sets for {100 * entry['wanted']:g} % contained the true class for only "
         f"{100 * entry['value']:.1f} % of the test pictures; if the test pictures were like the validation "
-        f"pictures, so few would be expected in {_how_seldom(entry['p_value'])} of cases. The validation "
-        "set, which prediction sets and thresholds are based on, was probably easier: for new pictures, too, "
-        "they may hold less often than guaranteed"
+        f"pictures, so few would be expected in {_how_seldom(entry['p_value'])} of cases"
     )
 
 

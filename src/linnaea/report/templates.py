@@ -1,5 +1,6 @@
 """The templates of this room → pages: one HTML file each that opens anywhere, without a connection."""
 
+import os
 import re
 import warnings
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -60,6 +62,17 @@ def _environment() -> Environment:
     return environment
 
 
+def link(target: Path | str, folder: Path) -> str:
+    """Return the address of a file or folder from a page in folder."""
+    there = os.path.realpath(target)
+    try:
+        way = os.path.relpath(there, folder.resolve())
+    except ValueError:  # on another drive of Windows
+        return Path(there).as_uri()
+    # Bytes of a name that are no Unicode stay what they are.
+    return quote(os.fsencode(Path(way).as_posix()))
+
+
 def breaking(path: str) -> Markup:
     """Return a path that a page breaks behind its slashes, where a line is too short for it."""
     return Markup("/<wbr>").join(escape(part) for part in path.split("/"))
@@ -67,7 +80,9 @@ def breaking(path: str) -> Markup:
 
 def _options(sentence: str) -> Markup:
     """Return a sentence with the options of a command as code: a browser breaks lines at their hyphens."""
-    return Markup(re.sub(r"--[a-z][a-z-]*(?: [0-9]\w*)?", r"<code>\g<0></code>", str(escape(sentence))))
+    return Markup(
+        re.sub(r"--[a-z][a-z-]*(?: (?:\w*\d\w*|true))?", r"<code>\g<0></code>", str(escape(sentence)))
+    )
 
 
 @cache

@@ -1,10 +1,11 @@
-"""Thumbnails of a run → data URIs, as small as they can be shown well, within a budget of bytes."""
+"""Thumbnails → data URIs, as small as they can be shown well, within a budget of bytes."""
 
 import base64
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from linnaea.errors import DataError
@@ -51,11 +52,15 @@ class Album:
         known = self._known.get(path)
         if known is None:
             known = self._known[path] = _embedded(path, side) or Thumbnail("", False)
-        if not known.source or len(known.source) * 3 // 4 > self.room:
+        return self.put(known)
+
+    def put(self, thumbnail: Thumbnail) -> Thumbnail | None:
+        """Return a picture that is shown, or None where it is none or no room is left."""
+        if not thumbnail.source or len(thumbnail.source) * 3 // 4 > self.room:
             self.refused += 1
             return None
-        self.room -= len(known.source) * 3 // 4
-        return known
+        self.room -= len(thumbnail.source) * 3 // 4
+        return thumbnail
 
 
 def _embedded(path: Path, side: int) -> Thumbnail | None:
@@ -77,6 +82,19 @@ def _embedded(path: Path, side: int) -> Thumbnail | None:
     except (OSError, ValueError, SyntaxError, DataError, Image.DecompressionBombError):
         return None
     return Thumbnail(data_uri(content, kind), tiny)
+
+
+def of_pixels(pixels: np.ndarray, side: int) -> Thumbnail:
+    """Return a decoded picture, uint8 (height, width) or (height, width, 3), at most side pixels large."""
+    tiny = max(pixels.shape[:2]) <= TINY
+    out = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    if tiny:
+        image.save(out, "PNG")
+    else:
+        image.convert("RGB").save(out, "JPEG", quality=QUALITY, optimize=True)
+    return Thumbnail(data_uri(out.getvalue(), "png" if tiny else "jpeg"), tiny)
 
 
 def data_uri(content: bytes, kind: str) -> str:

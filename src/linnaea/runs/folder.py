@@ -480,6 +480,16 @@ def _came_to_nothing(folder: Path) -> bool:
         return False
 
 
+def place_of_page(out: Path, name: str) -> Path:
+    """Return where a page goes: out, or name in it where out is a folder, there already or not.
+
+    Raises RunError as refuse_own_file does.
+    """
+    page = out / name if out.is_dir() or not out.suffix else out
+    refuse_own_file(page)
+    return page
+
+
 def refuse_own_file(path: Path) -> None:
     """Raise RunError where a page to be written would replace a file of a run, or no page of Linnaea's."""
     in_run = any((path.parent / name).exists() for name in ("run.json", *GROUP_FILES))
