@@ -19,10 +19,10 @@ DATA = SHARED / "data" / "flowers102"
 MOBILENET = ["--model", "mobilenetv2", "--weights", SHARED / "weights/mobilenetv2_100.tv_in1k.safetensors"]
 ROWS: dict[str, list[str | Path]] = {
     "MobileNet v2": MOBILENET,
-    "EfficientNet-Lite0": [],  # its weights come as a package
-    "budget 90s": ["--budget", "90s"],
-    "budget 5m": ["--budget", "5m"],
-    "budget 15m": ["--budget", "15m"],
+    "EfficientNet-Lite0": ["--model", "efficientnet_lite0"],
+    "budget 90s": ["--model", "efficientnet_lite0", "--budget", "90s"],
+    "budget 5m": ["--model", "efficientnet_lite0", "--budget", "5m"],
+    "budget 15m": ["--model", "efficientnet_lite0", "--budget", "15m"],
 }
 
 

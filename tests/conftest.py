@@ -16,6 +16,11 @@ os.environ.pop("COLUMNS", None)
 # Keras reads this at import; without it, it looks for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+# What is chosen by default depends on whose weights are here: in tests only the installed ones, unless a test
+# lays out a cache of its own. The hub's client reads these at import.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = str(Path(__file__).parent / "no weights")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

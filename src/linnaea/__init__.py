@@ -1,6 +1,7 @@
 """Linnaea trains picture classifiers on your own labelled pictures and says how far they can be believed."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
@@ -19,6 +20,11 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from linnaea.runs.settings import Recipe
 
 __version__ = "0.1.0"
+
+# OpenMP's threads wait for each other at the end of every layer. As a rule they spin meanwhile, which on a
+# busy computer takes the processor from the very thread that they wait for: a training was ten times as slow
+# beside three other programs. Read once, when torch is loaded: so it is set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Public names and where they live; imported on first use, so that `linnaea --help` answers at once.
 _PUBLIC = {

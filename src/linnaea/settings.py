@@ -355,9 +355,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     ),
     "Network": (
         Setting("model", "text", scope="run", option=True,
-                help="Kind of network: mlp (a perceptron in NumPy), keras (the same in Keras), or a "
-                     "pretrained network's name. Default: mlp for digits and mnist, efficientnet_lite0 "
-                     "for photographs."),
+                help="Kind of network: mlp (a perceptron in NumPy), keras (the same in Keras), a pretrained "
+                     "network's name, or auto: the pretrained network that suits the pictures best. "
+                     "Default: mlp for digits and mnist, auto for photographs."),
         Setting("weights", "text", (PRETRAINED,), default="hub", option=True,
                 help="Source of a pretrained network's weights: hub, a file, or none (random)."),
         Setting("hidden", "units", PERCEPTRONS, default=_each((50,), (512,), None),
@@ -430,9 +430,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("ema", "number", (PRETRAINED,), default=0.98, low=0, below=1, off=0, planned=True,
                 help="Decay of the moving average of the weights, which is what is evaluated and kept; "
                      "0: no average."),
-        Setting("patience", "integer", default=0, low=0,
+        Setting("patience", "integer", default=_each(0, 0, None), low=0,
                 help="Number of epochs without a better validation accuracy after which training stops "
-                     "(early stopping); 0: never."),
+                     "(early stopping); 0: never. Default of a pretrained network: it stops where it can "
+                     "hardly beat its probe any more."),
         Setting("keep", "choice", default="best", choices=("best", "last"),
                 help="Epoch whose weights are kept: the best on the validation set, or the last."),
         Setting("validation_fraction", "number", PERCEPTRONS, scope="python", default=0.1, above=0, below=1,

@@ -45,6 +45,7 @@ def new(model, **settings):
         defaults |= {"hidden_layer_sizes": (8,), "learning_rate": 0.05}
     else:
         defaults |= {"weights": "none", "size": 32, "views": 1, "precision": "float32", "learning_rate": 1e-3}
+        defaults["patience"] = 0  # a probe without a mistake would end it at once
     return new_classifier(model, **{**defaults, **settings})
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from linnaea.classifiers.finetune.classifier import FineTuneClassifier
 from linnaea.classifiers.finetune.pictures import batches
@@ -110,12 +111,32 @@ def test_grad_cam_before_a_mean_and_a_dense_layer_is_the_class_activation_map(ph
     assert all(parameter.grad is None for parameter in classifier.network_.parameters())
 
 
-def test_a_transformer_over_tokens_has_no_heat_map(photographs):
-    X, y = photographs
+def test_a_transformer_looks_at_the_half_that_shows_the_class(shared):
+    # Flowers and hands are learned from whole pictures, and then shown side by side.
+    flowers = sorted((shared / "data/flowers102/jpg").glob("*.jpg"))[:120:4]
+    hands = [path for folder in sorted((shared / "data/sign_digits").iterdir()) for path in
+             (sorted(folder.iterdir())[:3] if folder.is_dir() else [])]  # fmt: skip
+    whole = [squeezed(path, 224) for path in [*flowers[:20], *hands[:20]]]
     classifier = FineTuneClassifier(
-        "vit_tiny_patch16_224", weights="none", views=1, epochs=0, precision="float32", random_state=0
-    ).fit(X[:3], y[:3])
-    assert heat_maps(classifier, X[:1], np.zeros(1, int)) is None
+        "vit_tiny",
+        weights=shared / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors",
+        views=1,
+        epochs=0,
+        precision="float32",
+        random_state=0,
+    ).fit(whole, ["flower"] * 20 + ["hand"] * 20)
+    pairs = zip(flowers[20:], hands[20:], strict=True)
+    beside = [np.concatenate([squeezed(flower, 112), squeezed(hand, 112)], axis=1) for flower, hand in pairs]
+    for column, left in ((0, True), (1, False)):
+        heat = heat_maps(classifier, beside, np.full(len(beside), column)).heat
+        assert heat.shape == (10, 14, 14)
+        shares = heat[:, :, :7].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
+        assert ((shares > 0.5) == left).all()
+
+
+def squeezed(path, width):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((width, 224)))
 
 
 def test_a_map_lies_over_the_square_that_was_seen():

@@ -37,7 +37,9 @@ def test_nobody_is_told_who_named_the_model():
         ({"hidden": [10]}, "mlp"),
         ({"activation": "tanh"}, "mlp"),
         ({"loss": "squared_error"}, "mlp"),
-        ({"dropout": 0.5, "epochs": 3}, "efficientnet_lite0"),
+        ({"dropout": 0.5, "epochs": 3}, "auto"),
+        ({"train_from": "blocks.4"}, "efficientnet_lite0"),
+        ({"weights": "none"}, "efficientnet_lite0"),
         ({"hidden": [10], "model": "keras"}, "keras"),
     ],
 )

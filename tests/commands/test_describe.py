@@ -86,6 +86,10 @@ def test_models_lists_the_short_names_and_where_weights_come_from(capsys: pytest
     rows = {row["name"]: row for row in models()}
     assert list(rows) == [
         "efficientnet_lite0",
+        "vit_tiny",
+        "vit_small",
+        "dinov2_small",
+        "dinov2_base",
         "mobilenetv1",
         "mobilenetv2",
         "resnet18",
@@ -99,10 +103,15 @@ def test_models_lists_the_short_names_and_where_weights_come_from(capsys: pytest
         "name": "resnet50",
         "timm": "resnet50.tv_in1k",
         "size": 224,
+        "megabytes": 102,
         "weights": "hub: timm/resnet50.tv_in1k",
+        "purpose": None,
     }
     shown = capsys.readouterr()
-    assert "resnet50               224  hub: timm/resnet50.tv_in1k" in shown.out
+    assert "resnet50        224  102  hub: timm/resnet50.tv_in1k" in shown.out
+    chosen_from, by_name = shown.out.split("By name only:")
+    assert "vit_tiny               224   23  learned from 21,000 kinds of things" in chosen_from
+    assert "mobilenetv1" in by_name
     assert "and more than a thousand of timm's: linnaea models --search WORD" in shown.err
 
 

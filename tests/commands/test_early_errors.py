@@ -20,8 +20,8 @@ from linnaea.runs.folder import RunFolder
     ("arguments", "sentence"),
     [
         (
-            ["--model", "vit_tiny_patch16_224", "--size", "64"],
-            "vit_tiny_patch16_224 takes pictures of 224 x 224 pixels only; received size 64. Leave size out, "
+            ["--model", "gmlp_ti16_224", "--size", "64"],
+            "gmlp_ti16_224 takes pictures of 224 x 224 pixels only; received size 64. Leave size out, "
             "or choose a network of convolutions, such as mobilenetv2.",
         ),
         (

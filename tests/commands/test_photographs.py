@@ -115,7 +115,7 @@ def test_a_budget_is_planned_told_and_recorded(tiles, tmp_path, capsys):
         "budget": 120,
         "epochs": 0,
         "views": 16,
-        "patience": 0,
+        "patience": None,
     }
     page = (tmp_path / "r" / "report.html").read_text()
     assert "<dt>Plan</dt><dd>the probe only, on 16 views of each picture</dd>" in page

@@ -9,8 +9,9 @@ CLASSIFIERS = {
     "mlp": "linnaea.classifiers.perceptron.classifier:MLPClassifier",
     "keras": "linnaea.classifiers.keras.classifier:KerasMLPClassifier",
 }
-# Every other model is a backbone, by its name; this one where none is asked for.
-DEFAULT_BACKBONE = "efficientnet_lite0"
+# Every other model is a backbone, by its name, or AUTO: whichever backbone suits the pictures. Until they are
+# opened, and where settings are meant for one, DEFAULT_BACKBONE, whose weights are installed.
+AUTO, DEFAULT_BACKBONE = "auto", "efficientnet_lite0"
 FINETUNE = "linnaea.classifiers.finetune.classifier:FineTuneClassifier"
 
 
@@ -19,7 +20,7 @@ def classifier_class(model: str) -> Any:
 
     Raises UsageError, with the nearest names, for a model that is not known.
     """
-    if model not in CLASSIFIERS:
+    if model not in (*CLASSIFIERS, AUTO):
         _check_backbone(model)
     return _class_at(CLASSIFIERS.get(model, FINETUNE))
 
@@ -39,6 +40,8 @@ def saved_class(kind: str) -> Any:
 def new_classifier(model: str, **settings: Any) -> Any:
     """Return an unfitted classifier of that model. Raises UsageError as classifier_class does."""
     cls = classifier_class(model)
+    if model == AUTO:
+        return cls(DEFAULT_BACKBONE, **settings)
     return cls(**settings) if model in CLASSIFIERS else cls(model, **settings)
 
 

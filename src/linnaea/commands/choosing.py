@@ -11,7 +11,7 @@ from linnaea.errors import SettingError
 from linnaea.runs.recipes import load_recipe
 from linnaea.runs.settings import Recipe, make_recipe
 from linnaea.settings import PERCEPTRONS, SETTINGS, names
-from linnaea.text import option
+from linnaea.text import option, plural
 
 # For small pictures that live in memory a perceptron, for photographs a pretrained network.
 IN_MEMORY = ("digits", "mnist")
@@ -54,8 +54,15 @@ def resolve_recipe(name: str | None, asked: dict[str, Any], data: str) -> Chosen
 
 def _default_model(settings: dict[str, Any], data: str) -> str:
     # Who names hidden units, or what becomes of them, means a perceptron, whatever the pictures are.
-    asked = settings.keys() & names(models=PERCEPTRONS, option=True)
-    return "mlp" if data in IN_MEMORY or asked else registry.DEFAULT_BACKBONE
+    if data in IN_MEMORY or settings.keys() & names(models=PERCEPTRONS, option=True):
+        return "mlp"
+    return registry.DEFAULT_BACKBONE if _of_one_network(settings) else registry.AUTO
+
+
+def _of_one_network(settings: dict[str, Any]) -> list[str]:
+    """Return the settings that make sense for one network only: its weights, one of its stages."""
+    common = {"weights": ("hub",), "train_from": ("all", "head")}
+    return [name for name, usual in common.items() if settings.get(name) not in (None, *usual)]
 
 
 def hint(chosen: Chosen, photographs: Sequence[np.ndarray] | None) -> str:
@@ -84,6 +91,12 @@ def new_classifier(recipe: Recipe) -> Any:
 
     Raises SettingError naming every setting that this model does not have, or one whose value it refuses.
     """
+    if recipe.model == registry.AUTO and (meant := _of_one_network(recipe.model_dump())):
+        raise SettingError(
+            f"{' and '.join(map(option, meant))} {plural(len(meant), 'goes', 'go')} with one network, and "
+            f"{option('model', registry.AUTO)} chooses among several; received both.",
+            f"Name the network that is meant with {option('model')}.",
+        )
     unset = registry.new_classifier(recipe.model)
     parameters = unset.get_params()
     asked = {SETTINGS[name]: value for name, value in recipe.model_dump(exclude_none=True).items()}
@@ -105,7 +118,7 @@ def new_classifier(recipe: Recipe) -> Any:
         }
     )
     chosen.check_settings()
-    if chosen.takes_photographs:
+    if chosen.takes_photographs and recipe.model != registry.AUTO:
         # So that the run says what was done, and a later version with other defaults repeats it.
         chosen.set_params(**chosen.suited())
     return chosen

@@ -326,6 +326,8 @@ def _choices(run: RunFolder, validation: Predictions | None, score: OutlierScore
     by = f"by {run.info.chosen_on}" if run.info.chosen_on else ""
     probe, lines = run.info.probe, len(run.history())
     chosen = {}
+    if run.info.selection is not None:
+        chosen["network"] = sentences.selection(run.info.selection)
     probed = probe is not None
     if probe is not None:
         validated = probe.get("split") == "validation"

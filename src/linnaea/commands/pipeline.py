@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from linnaea.classifiers import registry
 from linnaea.classifiers.common.progress import has_exploded
 from linnaea.commands import evaluating, learning_curve, probe_folds, terminal, training
 from linnaea.commands.choosing import Chosen
@@ -47,6 +48,16 @@ def run(
         folder.update_info(**facts)
         record_study(folder, study)
         folder.flush()
+        # Choose
+        if chosen.recipe.model == registry.AUTO:
+            from linnaea.commands import selecting
+
+            with phases.measure("choose"):
+                chosen, classifier = selecting.choose_network(
+                    folder, chosen, classifier, study, phases.elapsed
+                )
+            folder.update_info(recipe=chosen.recipe.model_dump(), model=chosen.recipe.model)
+            folder.flush()
         # Train
         recipe, spent = chosen.recipe, phases.elapsed
         with phases.measure("train"):
@@ -252,9 +263,14 @@ def _show_stopped(run: RunFolder, calibrated: evaluating.Calibrated) -> None:
 def _kept(run: RunFolder) -> list[str]:
     """Return what the user should know of the network that a fine-tuning kept, in a sentence, or nothing."""
     history, classes = run.history(), len(run.info.data.classes)
-    if run.info.kept is None or len(history) < 2:
+    if run.info.kept is None or not history:
         return []
+    from linnaea.report import sentences
+
     loss, is_probe = history[-1]["train_loss"], run.info.kept == "probe"
+    early = sentences.ended_early(run.info, history) if is_probe else ""
+    if len(history) == 1 or early:
+        return [early] if early else []
     probe = "the probe is what is kept"
     if has_exploded(loss, classes):
         far = f"far above that of guessing ({math.log(classes):.2f}): lower the learning rate"

@@ -54,7 +54,7 @@ def steps(
 
     validated = study.pair("val") if len(study.rows("val")) else None
     rows = np.concatenate([study.rows("train"), study.rows("val")])
-    fold = _folds(study, rows, seed)
+    fold = folds(study, rows, seed)
     labels = study.dataset.labels[rows]
     said = np.zeros((len(shares), len(rows), len(classifier.classes_)))
     sizes, done = np.zeros(len(shares)), 0
@@ -79,7 +79,7 @@ def steps(
     return made, rows[evaluated]
 
 
-def _folds(study: Study, rows: np.ndarray, seed: int) -> np.ndarray:
+def folds(study: Study, rows: np.ndarray, seed: int) -> np.ndarray:
     """Return the fold of each of these rows of the data set, int (n,); -1: learned from by all."""
     from linnaea.data.folds import fold_numbers
 

@@ -315,6 +315,8 @@ def _chosen(facts: RunFacts) -> str:
         return ""
     if facts.info.kept == "probe":
         fine_tuned = len(facts.history) > 1
+        if facts.state == "finished" and (early := sentences.ended_early(facts.info, facts.history)):
+            return f"the linear probe; {early}"
         better = f", chosen by {on}: no epoch of fine-tuning was better" if fine_tuned else ""
         if fine_tuned and not on:
             better = ": the loss of fine-tuning rose far above that of guessing"

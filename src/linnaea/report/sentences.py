@@ -13,7 +13,7 @@ from linnaea.evaluation.ood import OutlierScore
 from linnaea.evaluation.repeated import RepeatedComparison
 from linnaea.report import formatting
 from linnaea.report.formatting import NBSP
-from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse
+from linnaea.runs.schema import GroupInfo, Opening, Pooled, Reuse, RunInfo, Selection
 from linnaea.text import counted, percent, plural
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -301,6 +301,35 @@ def probe_folds(accuracy: Pooled) -> str:
         f"the linear probe alone, cross-validated over the {counted(accuracy.pictures, 'picture')} "
         f"outside the test set, classifies {percent(accuracy.value)} correctly "
         f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    )
+
+
+def ended_early(info: RunInfo, history: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a fine-tuning that could hardly beat its probe has fewer epochs than planned, or "".
+
+    history: the lines of history.jsonl.
+    """
+    planned, done = info.recipe.get("epochs"), len(history) - 1
+    if not isinstance(planned, int) or done >= planned or info.recipe.get("patience") is not None:
+        return ""
+    if done == 0 and history[0].get("val_accuracy") != 1:
+        return ""
+    if done == 0:
+        left_out = "fine-tuning could not beat it, and was left out"
+        return f"the probe makes no mistake on the validation set: {left_out}"
+    return (
+        f"fine-tuning was ended after {done} of {counted(planned, 'epoch')}, all of them clearly below the "
+        "probe on validation: the probe is what is kept"
+    )
+
+
+def selection(made: Selection) -> str:
+    """Return on what the network was chosen, and how each one that was tried did."""
+    tried = sorted(made.tried, key=lambda each: -each.accuracy)
+    return (
+        f"by the linear probe over {counted(made.folds, 'fold')} of "
+        f"{counted(made.pictures, 'training picture')}: "
+        + ", ".join(f"{each.model} {percent(each.accuracy)}" for each in tried)
     )
 
 

@@ -168,6 +168,22 @@ class PlanInfo(_Strict):
     summary: _Text | None = None
 
 
+class Tried(_Strict):
+    """A network that was tried, and its linear probe over folds: share right, and log loss in nats."""
+
+    model: _Text
+    accuracy: _Share
+    log_loss: Annotated[float, Field(ge=0)]
+
+
+class Selection(_Strict):
+    """What --model auto chose from, on so many training pictures in so many folds."""
+
+    pictures: _Count
+    folds: _Count
+    tried: Annotated[list[Tried], Field(min_length=1, max_length=100)]
+
+
 class Difference(_Strict):
     """The network's accuracy minus a baseline's on the same test pictures; see evaluation.baselines."""
 
@@ -310,6 +326,8 @@ class RunInfo(_Strict):
     chosen_on: _Text | None = None
     kept: _Text | None = None
     plan: PlanInfo | None = None
+    # Of a run whose network was chosen for its pictures.
+    selection: Selection | None = None
     probe: _Object | None = None
     probe_folds: Pooled | None = None
     leaks: Leaks | None = None

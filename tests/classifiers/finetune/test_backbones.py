@@ -21,6 +21,8 @@ from linnaea.classifiers.finetune.backbones import (
     build_backbone,
     classifier_name,
     feature_width,
+    is_here,
+    obtain,
     resolve,
 )
 from linnaea.classifiers.finetune.heads import attach_head, build_head
@@ -171,7 +173,8 @@ def test_unknown_names_bring_the_nearest(name: str, message: str) -> None:
 def test_every_short_name_has_weights_somewhere(name: str) -> None:
     found = resolve(name)
     known, config = KNOWN[name], found.config
-    assert (known.timm, known.size) == (SHORT_NAMES[name], config.input_size[-1])
+    own = 518 if name.startswith("dinov2") else 224
+    assert (known.timm, known.size, config.input_size[-1]) == (SHORT_NAMES[name], 224, own)
     assert found.timm_name == PACKAGED or config.hf_hub_id == f"timm/{known.weights}"
 
 
@@ -194,6 +197,7 @@ def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """Do what HF_ENDPOINT does, which the hub's client reads when it is imported."""
     template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
@@ -219,7 +223,9 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_to_get(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     with pytest.raises(LinnaeaError) as caught:
         build_backbone("resnet50", cache_dir=tmp_path)
-    reason = "OfflineModeIsEnabled: " if offline else "ConnectError: [Errno 111] Connection refused."
+    reason = (
+        "offline mode is on (HF_HUB_OFFLINE)." if offline else "ConnectError: [Errno 111] Connection refused."
+    )
     assert caught.value.message.startswith(
         "The weights of resnet50.tv_in1k could not be downloaded from the Hugging Face Hub "
         "(timm/resnet50.tv_in1k): " + reason.strip()
@@ -302,6 +308,29 @@ def test_weights_are_downloaded_once(hub: type[Hub], tmp_path: Path) -> None:
     hub.asked.clear()
     build_backbone("test_resnet", cache_dir=tmp_path)
     assert hub.asked == []
+
+
+def test_what_is_downloaded_is_announced_with_its_size_and_then_here(hub: type[Hub], tmp_path: Path) -> None:
+    content = save(timm.create_model("test_resnet").state_dict())
+    hub.files[address("model.safetensors")] = content
+    assert not is_here("test_resnet", tmp_path)
+    announced: list[int] = []
+    obtain("test_resnet", announced.append, tmp_path)
+    assert announced == [len(content)]
+    assert is_here("test_resnet", tmp_path)
+    obtain("test_resnet", announced.append, tmp_path)
+    assert len(announced) == 1
+    assert is_here("efficientnet_lite0", tmp_path)
+
+
+def test_a_transformer_takes_pictures_of_another_size_with_its_positions_interpolated() -> None:
+    network, preprocessing, _ = build_backbone("vit_tiny", weights="none", size=112, classes=3)
+    whole = build_backbone("vit_tiny", weights="none", classes=3).network
+    assert preprocessing.size == 112
+    # 7 x 7 patches and the class token; timm's own resampling is what its set_input_size does.
+    assert network.pos_embed.shape == (1, 50, 192)
+    assert torch.equal(network.pos_embed[:, 0], whole.pos_embed[:, 0])
+    assert network(torch.zeros(1, 3, 112, 112)).shape == (1, 3)
 
 
 def test_weights_that_are_only_there_as_torch_saves_them_are_found(hub: type[Hub], tmp_path: Path) -> None:

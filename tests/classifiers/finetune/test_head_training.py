@@ -113,7 +113,7 @@ def test_a_head_learns_without_a_probe_and_without_crops(
     classifier: Callable[..., Any], train_part: Any, val_part: Any, probe: bool
 ) -> None:
     fitted = classifier(
-        probe=probe, views=4, crop_scale=1.0, flip=False, epochs=20, learning_rate=0.02, **HEAD
+        probe=probe, views=4, crop_scale=1.0, flip=False, epochs=20, learning_rate=0.02, patience=0, **HEAD
     )
     views = []
     fitted.fit(

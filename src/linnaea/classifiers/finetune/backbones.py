@@ -5,7 +5,7 @@ nowhere because that was asked for. They are never left out by chance: what cann
 """
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from timm.models import PretrainedCfg
 from torch import nn
@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from linnaea.classifiers.finetune.device import Device
 from linnaea.classifiers.finetune.preprocessing import Preprocessing
-from linnaea.classifiers.finetune.short_names import PACKAGED, SHORT_NAMES
+from linnaea.classifiers.finetune.short_names import KNOWN, PACKAGED, SHORT_NAMES
 from linnaea.classifiers.finetune.weights import WeightsFile, in_order, load_checked, read_weights
 from linnaea.errors import LinnaeaError, UsageError, did_you_mean
 
@@ -43,6 +43,12 @@ REACH_SECONDS = 10
 _NOT_DOWNLOADED: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
 # What torch, safetensors and pickle raise for a file that is damaged or belongs to another network.
 _NOT_LOADED = (RuntimeError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError)
+
+
+class NotDownloadedError(LinnaeaError):
+    """Weights that the hub did not send; reason: why, in a few words."""
+
+    reason: str
 
 
 class Backbone(NamedTuple):
@@ -76,6 +82,12 @@ class BackboneName:
     def config(self) -> PretrainedCfg:
         """timm's configuration of the weights; an empty one where timm has none."""
         return timm.get_pretrained_cfg(self.timm_name) or PretrainedCfg()
+
+    @property
+    def size(self) -> int | None:
+        """Side of the pictures under this name, in pixels, where it is not that of the weights; else None."""
+        known = KNOWN.get(self.name)
+        return None if known is None or known.size == self.config.input_size[-1] else known.size
 
 
 def resolve(name: str) -> BackboneName:
@@ -129,7 +141,7 @@ def build_backbone(
     # timm draws first weights from torch's global generator.
     with Device(torch.device("cpu")).seeded(seed):
         if weights == "none":
-            network = timm.create_model(found.architecture)
+            network: Any = timm.create_model(found.architecture)
             origin, config = f"random weights (none asked for, seed {seed})", found.config.to_dict()
         elif weights == "hub" and found.timm_name == PACKAGED:
             network, config, origin = _from_package(found)
@@ -138,9 +150,24 @@ def build_backbone(
         else:
             network, config, origin = _from_file(found, Path(weights), keep_layer=classes is None)
         dropped = _fit_classifier(network, classes)
+        preprocessing = Preprocessing.from_config(config, size or found.size)
+        if own_size(network) not in (None, preprocessing.size):
+            # A transformer's table of positions, interpolated.
+            network.set_input_size(img_size=preprocessing.size)
     if weights != "none":
         origin += dropped
-    return Backbone(network, Preprocessing.from_config(config, size), origin)
+    return Backbone(network, preprocessing, origin)
+
+
+def own_size(network: Any) -> int | None:
+    """Return the side of the pictures that a network was built for, where it must be told of another one.
+
+    None for one that takes pictures of any size, and for one that takes those of its own size only.
+    """
+    config = network.pretrained_cfg
+    if not config.get("fixed_input_size") or not hasattr(network, "set_input_size"):
+        return None
+    return int(config["input_size"][-1])
 
 
 def classifier_name(network: Any) -> str:
@@ -268,6 +295,24 @@ _MAKERS = frozenset(
 )
 
 
+def obtain(name: str, announce: Callable[[int], None], cache_dir: Path | None = None) -> None:
+    """Have a network's weights here: installed, in the hub's cache, or downloaded into it.
+
+    announce: hears of how many bytes a download is, before it begins.
+
+    Raises LinnaeaError where they cannot be had.
+    """
+    found = resolve(name)
+    if found.timm_name != PACKAGED:
+        _weights_file(found, cache_dir, announce)
+
+
+def is_here(name: str, cache_dir: Path | None = None) -> bool:
+    """Return whether a network's weights are installed, or in the hub's cache."""
+    found = resolve(name)
+    return found.timm_name == PACKAGED or _cached(found, cache_dir) is not None
+
+
 def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[str, Any], str]:
     config = found.config
     if not config.has_weights:
@@ -275,54 +320,83 @@ def _from_hub(found: BackboneName, cache_dir: Path | None) -> tuple[Any, dict[st
             f"timm has no weights for {found.timm_name}.",
             "Pass --weights FILE, or --weights none to start from random ones.",
         )
-    source = config.hf_hub_id or config.url
-    place = f"the Hugging Face Hub ({source})" if config.hf_hub_id else source
     overlay: dict[str, Any] = {}
+    if config.hf_hub_id:
+        # What the hub holds is a state dict under timm's names, whatever the first publisher's file was.
+        overlay = {"file": str(_weights_file(found, cache_dir)), "custom_load": False}
     try:
-        if config.hf_hub_id:
-            # What the hub holds is a state dict under timm's names, whatever the first publisher's file was.
-            overlay = {
-                "file": str(_hub_file(config.hf_hub_id, config.hf_hub_filename, cache_dir)),
-                "custom_load": False,
-            }
         # The weights' own number of classes: with another one timm loads without checking the names.
         network: Any = timm.create_model(
             found.timm_name, pretrained=True, pretrained_cfg_overlay=overlay, cache_dir=cache_dir
         )
     except _NOT_DOWNLOADED as error:
-        raise LinnaeaError(
-            f"The weights of {found.timm_name} could not be downloaded from {place}: {_reason(error)}.",
-            _cure(config, cache_dir),
-        ) from error
+        raise _not_downloaded(found, error, cache_dir) from error
     except _NOT_LOADED as error:
         raise LinnaeaError(
-            f"The weights of {found.timm_name} from {place} could not be loaded: {_reason(error)}.",
+            f"The weights of {found.timm_name} from {_place(config)} could not be loaded: {_reason(error)}.",
             f"Delete {overlay.get('file', 'the downloaded file')}, and start again to download it anew.",
         ) from error
+    source = config.hf_hub_id or config.url
     return network, network.pretrained_cfg, f"weights {found.timm_name} from the hub ({source})"
 
 
-def _hub_file(hub_id: str, filename: str | None, cache_dir: Path | None) -> Path:
+def _weights_file(
+    found: BackboneName, cache_dir: Path | None, announce: Callable[[int], None] | None = None
+) -> Path:
     """Return the file of weights from the hub's cache; where it is not there, download it.
 
-    Raises one of _NOT_DOWNLOADED.
+    announce: see obtain.
+
+    Raises LinnaeaError.
     """
-    names = [filename] if filename else ["model.safetensors", "pytorch_model.bin"]
-    for name in names:
-        cached = try_to_load_from_cache(hub_id, name, cache_dir=cache_dir)
-        if isinstance(cached, str):
-            return Path(cached)
-    for name in names:
-        try:
-            # Asked once, so that a hub that cannot be reached is reported at once: the download itself would
-            # try again for most of a minute.
-            get_hf_file_metadata(hf_hub_url(hub_id, name), timeout=REACH_SECONDS)
-        except RemoteEntryNotFoundError:
-            if name == names[-1]:
-                raise
-            continue
-        return Path(hf_hub_download(hub_id, name, cache_dir=cache_dir, etag_timeout=REACH_SECONDS))
+    cached = _cached(found, cache_dir)
+    if cached is not None:
+        return cached
+    hub_id, names = str(found.config.hf_hub_id), _file_names(found)
+    try:
+        for name in names:
+            try:
+                # Asked once, so that a hub that cannot be reached is reported at once: the download itself
+                # would try again for most of a minute.
+                metadata = get_hf_file_metadata(hf_hub_url(hub_id, name), timeout=REACH_SECONDS)
+            except RemoteEntryNotFoundError:
+                if name == names[-1]:
+                    raise
+                continue
+            if announce is not None:
+                announce(metadata.size or 0)
+            return Path(hf_hub_download(hub_id, name, cache_dir=cache_dir, etag_timeout=REACH_SECONDS))
+    except _NOT_DOWNLOADED as error:
+        raise _not_downloaded(found, error, cache_dir) from error
     raise AssertionError("names are never empty")
+
+
+def _file_names(found: BackboneName) -> list[str]:
+    own = found.config.hf_hub_filename
+    return [own] if own else ["model.safetensors", "pytorch_model.bin"]
+
+
+def _cached(found: BackboneName, cache_dir: Path | None) -> Path | None:
+    """Return the file of weights in the hub's cache; None where it is not there."""
+    for name in _file_names(found):
+        path = try_to_load_from_cache(str(found.config.hf_hub_id), name, cache_dir=cache_dir)
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
+def _not_downloaded(found: BackboneName, error: BaseException, cache_dir: Path | None) -> NotDownloadedError:
+    reason = _reason(error)
+    refused = NotDownloadedError(
+        f"The weights of {found.timm_name} could not be downloaded from {_place(found.config)}: {reason}.",
+        _cure(found.config, cache_dir),
+    )
+    refused.reason = reason
+    return refused
+
+
+def _place(config: PretrainedCfg) -> str:
+    return f"the Hugging Face Hub ({config.hf_hub_id})" if config.hf_hub_id else str(config.url)
 
 
 def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
@@ -339,6 +413,8 @@ def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
 
 def _reason(error: BaseException) -> str:
     """Return the first line of the innermost error: the one that names the cause."""
+    if isinstance(error, OfflineModeIsEnabled):
+        return "offline mode is on (HF_HUB_OFFLINE)"
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     lines = str(error).strip().splitlines()

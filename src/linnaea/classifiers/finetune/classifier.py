@@ -114,8 +114,9 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Longest gradient.
     accumulate : int, default=1
         Batches a step.
-    patience : int, default=0
-        Epochs without a better one after which training stops; 0: never.
+    patience : int, default=None
+        Epochs without a better one after which training stops; 0: never; None: where it can hardly beat the
+        probe any more (see trainer.cannot_pay).
     keep : "best" or "last", default="best"
         Which epoch is kept: that of the best validation accuracy, or the last. Where nothing is validated
         on, it is the last.
@@ -203,7 +204,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     ema: float | None = 0.98
     clip_norm: float | None = None
     accumulate: int = 1
-    patience: int = 0
+    patience: int | None = None
     keep: str = "best"
     tta: str = "none"
     preprocessing: str = "weights"

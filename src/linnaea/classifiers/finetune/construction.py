@@ -16,6 +16,7 @@ from linnaea.classifiers.finetune.augment import Augmentation
 from linnaea.classifiers.finetune.backbones import (
     build_backbone,
     classifier_name,
+    own_size,
     resolve,
 )
 from linnaea.classifiers.finetune.device import (
@@ -95,6 +96,8 @@ def open_network(
         preprocessing = Preprocessing.report(preprocessing.size)
     from_file = str(weights) not in ("hub", "none")
     model_args = read_weights(Path(weights)).model_args if from_file else {}
+    if own_size(built.network) not in (None, preprocessing.size):
+        model_args = {**model_args, "img_size": preprocessing.size}
     put_head(built.network, classes, None, 0.0, seed)
     try:
         fold_batch_norms(built.network, preprocessing.size)
@@ -118,10 +121,11 @@ def open_network(
 
 def preprocessing_of(backbone: str, *, weights: str | Path, size: int | None, variant: str) -> Preprocessing:
     """Return what open_network's network will expect of a picture, without building it."""
-    config = resolve(backbone).config.to_dict()
+    named = resolve(backbone)
+    config = named.config.to_dict()
     if str(weights) not in ("hub", "none"):
         config |= read_weights(Path(weights)).config
-    found = Preprocessing.from_config(config, size)
+    found = Preprocessing.from_config(config, size or named.size)
     return Preprocessing.report(found.size) if variant == "report" else found
 
 

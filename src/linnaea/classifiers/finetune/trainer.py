@@ -1,7 +1,7 @@
 """A fine-tuning from its plan to the choice of its best epoch; FineTuneClassifier.fit sets it going."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,6 +23,10 @@ from linnaea.errors import DataError
 # Features that take no more bytes are kept, to fit the probe again without the pictures (see refitting):
 # those of four views of a thousand pictures, 1,280 numbers each.
 FEW_BYTES = 20 << 20
+
+
+# How far below the probe's validation accuracy half of the epochs may stay.
+BEHIND = 0.01
 
 
 class ValidationSet(NamedTuple):
@@ -131,7 +135,9 @@ class Trainer:
                 if self.progress.awaits_record:
                     self._close_epoch()
                 # Closing may change the settings: a training that runs out of time has fewer epochs.
-                if self.progress.is_over(self.settings["epochs"], self.settings["patience"]):
+                if self.progress.is_over(self.settings["epochs"], self.settings["patience"] or 0):
+                    break
+                if self._probe_is_enough():
                     break
                 loop.run_epoch(self.learner, self.train)
         finally:
@@ -249,6 +255,12 @@ class Trainer:
 
     # What run is made of.
 
+    def _probe_is_enough(self) -> bool:
+        """Return whether fine-tuning ends early because of the probe, which it must beat to be kept."""
+        settings = self.settings
+        raced = self.probe is not None and settings["patience"] is None and settings["keep"] == "best"
+        return raced and cannot_pay(self.progress.history, settings["epochs"])
+
     def _close_epoch(self) -> None:
         """Evaluate and record the epoch, and keep its weights if it is the one to keep so far."""
         record = self._record() if self.progress.epoch else self._first_record()
@@ -355,6 +367,22 @@ def score(record: EpochRecord, *, classes: int, probed: bool) -> Score | None:
         return float(record.epoch), 0.0
     # No loss is below 0: none makes an equal better than the probe.
     return record.val_accuracy, 0.0 if probed and record.epoch == 0 else -record.val_loss
+
+
+def cannot_pay(history: Sequence[EpochRecord], epochs: int) -> bool:
+    """Return whether fine-tuning will hardly beat the probe, epoch 0 of the history, on the validation set.
+
+    Nothing beats one that makes no mistake there. And where half of the epochs, three at least, have come no
+    nearer to it than BEHIND, the rest has never made up for that: on Flowers-102 it gained 0.8 points.
+    """
+    accuracies = [record.val_accuracy for record in history]
+    if accuracies[0] is None:
+        return False
+    if accuracies[0] == 1:
+        return True
+    tuned = [accuracy for accuracy in accuracies[1:] if accuracy is not None]
+    late = len(tuned) >= max(epochs / 2, 3)
+    return late and max(tuned) <= accuracies[0] - BEHIND
 
 
 def _restore(learner: loop.Learner, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Probe | None:
