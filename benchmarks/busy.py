@@ -2,8 +2,8 @@
 
 `python -m benchmarks busy`: features of EfficientNet-Lite0, training steps of it, and epochs of a perceptron
 with two hidden layers, each in a process of its own, alone and beside the load; with threads that sleep while
-they wait, as Linnaea sets them (PASSIVE), and with threads that spin (ACTIVE). With c threads on c cores
-and three busy processes, c / (c + 3) of the processor is left: so much slower is fair, and 1.5 times that
+they wait, as Linnaea sets them (PASSIVE), and with threads that spin (ACTIVE). With as many threads as cores
+c and three busy processes, c / (c + 3) of the processor is left: so much slower is fair, and 1.5 times that
 is the aim.
 """
 

@@ -69,6 +69,21 @@ def test_help_may_be_asked_for_in_words(capsys):
     assert "--install-completion" in asked[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "formats"),
+    [
+        (["predict", "run", "a.jpg"], '"table", "csv", "json", "jsonl"'),
+        (["check", "photos"], '"table", "json"'),
+        (["evaluate", "run"], '"table", "json"'),
+        (["settings"], '"table", "json", "markdown"'),
+    ],
+)
+def test_a_wrong_format_is_answered_with_those_that_there_are(arguments, formats, capsys):
+    assert main([*arguments, "--format", "xml"]) == 2
+    sentence = f'Error: Invalid value "xml" for --format. Choose from: {formats}.'
+    assert capsys.readouterr().err == f"{sentence} Help: linnaea --help, or linnaea COMMAND --help.\n"
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == linnaea.__version__

@@ -141,6 +141,12 @@ def test_what_is_no_length_of_time_is_refused(text):
         ("momentum", {"solver": "nesterov", "epochs": 0}, False),
         ("layer_decay", {"epochs": 0}, False),
         ("layer_decay", {"epochs": 3}, True),
+        ("keep", {"epochs": 0}, False),
+        ("crop_scale", {"epochs": 0}, False),  # the probe's crops have a scale of their own
+        ("layer_decay", {"epochs": 3, "train_from": "head"}, False),
+        ("cutmix", {"epochs": 3, "train_from": "head"}, False),  # it learns from features made once
+        ("cutmix", {"epochs": 3, "train_from": "blocks.4"}, True),
+        ("weight_decay", {"epochs": 3, "train_from": "head"}, True),
         ("flip", {"epochs": 0}, True),  # the probe learns from mirrored pictures
         ("views", {"probe": False, "epochs": 3}, False),
         ("views", {"probe": True, "epochs": 0}, True),

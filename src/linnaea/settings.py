@@ -537,6 +537,11 @@ _OF_EPOCHS = frozenset((
     "batch_norm", "train_from", "learning_rate", "solver", "schedule", "warmup_epochs", "momentum",
     "layer_decay", "head_first_epochs", "accumulate", "clip_norm", "ema", "patience", "dropout",
     "weight_decay", "label_smoothing", "sampling", "colour_jitter", "policy", "random_erasing", "mixup",
+    "cutmix", "first_size", "crop_scale", "batch_size", "keep", "head_hidden", "on_nan",
+))
+# Of pictures and of the backbone: a head that learns alone learns from features that are made once.
+_OF_BACKBONE = frozenset((
+    "batch_norm", "layer_decay", "head_first_epochs", "colour_jitter", "policy", "random_erasing", "mixup",
     "cutmix", "first_size",
 ))
 # fmt: on
@@ -545,6 +550,8 @@ _OF_EPOCHS = frozenset((
 def applied(name: str, recipe: Mapping[str, Any]) -> bool:
     """Tell whether a setting had any effect in a run of this recipe, as far as the other settings say."""
     if recipe.get("epochs") == 0 and name in _OF_EPOCHS:
+        return False
+    if recipe.get("train_from") == "head" and name in _OF_BACKBONE:
         return False
     if name == "momentum":
         return recipe.get("solver") == "nesterov"

@@ -60,6 +60,13 @@ def test_the_loaded_network_predicts_what_the_table_says(run, tiles):
     probabilities = classifier.predict_proba([tiles / row["path"] for row in rows])
     told = [[float(row[name]) for name in classifier.classes_] for row in rows]
     np.testing.assert_allclose(probabilities, told, atol=1e-6)
+    assert classifier.predict(str(tiles / rows[0]["path"])).tolist() == [rows[0]["predicted"]]
+    # What train returns is taken for what it wrote; a folder of pictures for the pictures in it, in order.
+    of_folder = linnaea.load(linnaea.RunFolder.open(run)).predict(tiles)
+    names = sorted(path.relative_to(tiles).as_posix() for path in tiles.rglob("*.png"))
+    assert len(of_folder) == len(names)
+    for row in rows:
+        assert of_folder[names.index(row["path"])] == row["predicted"]
 
 
 def test_predict_takes_photographs_of_any_size_and_mode(run, tmp_path, capsys):

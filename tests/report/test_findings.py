@@ -110,3 +110,11 @@ def test_reliability(error, by_chance, rows, title):
             return [{"confidence": stated, "accuracy": right, "pictures": 50} for stated, right in rows]
 
     assert of_reliability(Facts) == title
+
+
+def test_a_difference_that_chance_explains_is_said_to_be_such():
+    known = {"always the largest class": 0.4, "a linear classifier": 0.3}
+    assert of_baselines(0.5, known, {"always the largest class"}) == (
+        "10.0 points above always the largest class, perhaps by chance"
+    )
+    assert of_baselines(0.5, known, {"a linear classifier"}) == "10.0 points above always the largest class"

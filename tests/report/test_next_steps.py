@@ -3,7 +3,7 @@
 from tests.report.test_formatting import facts
 
 from linnaea.report.formatting import NBSP
-from linnaea.report.next_steps import lines_after_training, next_steps
+from linnaea.report.next_steps import after_comparison, after_repeats, lines_after_training, next_steps
 
 
 def steps(run):
@@ -59,3 +59,29 @@ def test_what_was_not_tested_is_not_trusted():
         "Single classes: c has too few test pictures."
         in steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]
     )
+
+
+def test_what_few_pictures_show_is_not_offered_for_decisions():
+    run = facts("aa bb cc ab")
+    assert steps(run)["Use it"] == ["Not for decisions yet: see the warning above. To try it:"]
+    assert lines_after_training(run, "runs/x")[-1] == "to try it: linnaea predict runs/x PICTURE"
+
+
+def test_a_comparison_says_which_run_to_use():
+    def advice(level=(), *, best=None, same_test=True):
+        of = best or facts(" ".join(["aa bb cc"] * 20))
+        (step,) = after_comparison(("one", of), level, same_test=same_test)
+        return step.advice[0].text
+
+    small = facts(" ".join(["aa bb cc"] * 20), network={"parameters": 10})
+    assert advice() == "Classify new pictures with one:"
+    costs_least = "Which of one and two is the best is not shown: take the one that costs least, here two:"
+    assert advice([("two", small)]) == costs_least
+    assert advice(same_test=False).startswith("Compare them with common=True")
+    worse = facts(" ".join(["aa ab"] * 50), baselines={"a linear classifier on the pixels": 0.9})
+    assert advice(best=worse).startswith("Not yet")
+    (repeats,) = after_repeats([small, small])
+    assert repeats.advice[0].text.startswith("They differ by chance alone, so take any of them")
+    (repeats,) = after_repeats([small, worse])
+    assert repeats.advice[0].text.startswith("Not yet")
+    assert after_repeats([]) == []

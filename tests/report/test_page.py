@@ -129,6 +129,27 @@ def test_the_order_is_from_verdict_to_versions(tmp_path, make_run, page_of):
     assert "Validation cross-entropy was lowest in the last epoch, 40" in page.text
 
 
+@pytest.mark.parametrize(
+    ("data", "applied"),
+    [
+        ({"source": "digits", "pixels": {"size": 28}}, set()),
+        ({"source": "photos/", "root": "photos", "pixels": {"size": 256, "colour": True}}, {"layout"}),
+        ({"source": "table.CSV", "root": "photos", "pixels": {"size": 256}}, set()),
+        ({"source": "flowers102", "root": "cache", "pixels": {"size": 256}}, set()),
+        (
+            {"source": "photos/", "root": "photos", "pixels": {"value_range": [0, 4095]}},
+            {"layout", "value_range"},
+        ),
+    ],
+)
+def test_settings_that_had_nothing_to_decide_on_are_left_out(tmp_path, make_run, page_of, data, applied):
+    recipe = {"layout": "auto", "value_range": "auto", "epochs": 4, "solver": "adam", "momentum": 0.9}
+    run = make_run(tmp_path / "run", n=100, recipe=recipe, data={**data, "classes": list("0123456789")})
+    html = page_of(run).html
+    listed = re.findall(r"<dt>(\w+)</dt>", html[html.index("<h3>Settings</h3>") :])
+    assert {*listed} & {*recipe} == {"epochs", "solver"} | applied
+
+
 def test_nothing_outside_the_page_is_asked_for(tmp_path, make_run, page_of):
     page = page_of(make_run(tmp_path / "two", n=300))
     assert_alone(page)

@@ -118,6 +118,9 @@ class Classifier(Protocol):
         Calls on_epoch(record, self) after each epoch, 0 included, and on_step after each step.
         """
 
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row or picture, (n,), one of classes_."""
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, classes) probabilities, each row summing to one, columns in the order of classes_.
 

@@ -107,7 +107,12 @@ class Answers:
         rows = [_table_row(answer) for answer in answers]
         terminal.results.print(
             terminal.comparison_table(
-                rows, columns, long=("next",), widths=self._widths, headed=not self._begun
+                rows,
+                columns,
+                long=("next",),
+                words=("predicted", "ood"),
+                widths=self._widths,
+                headed=not self._begun,
             )
         )
         if not self._begun:

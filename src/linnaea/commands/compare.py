@@ -41,14 +41,15 @@ def compare(
     common
         Whether the runs are compared on those pictures alone that all of them were tested on.
     """
-    from linnaea.report.comparison import build_comparison
-    from linnaea.report.groups import build_group_comparison
-
     refuse_own_file(out)
     groups = [RunGroup.open_group(run) for run in runs if RunGroup.is_group(run)]
     folders = [RunFolder.open(run) for run in runs if not RunGroup.is_group(run)]
     for group in groups:
         group.refuse_unevaluated(group.evaluated())
+    # What is no run is told before what takes seconds to load.
+    from linnaea.report.comparison import build_comparison
+    from linnaea.report.groups import build_group_comparison
+
     # Before anything is printed or written: a comparison of different pictures would be none.
     compared = _compared(folders, common)
     sentences = _sentences(compared, common) + _group_sentences(groups, common)
@@ -114,7 +115,7 @@ def runs_table(
         columns["reported"] = "Reported"
     columns |= {"auc": "Macro AUC", "log_loss": "Log loss", "seconds": "Training"}
     spare = ("network", "log_loss", "seconds", "auc", "interval")
-    return terminal.comparison_table(rows, columns, spare=spare)
+    return terminal.comparison_table(rows, columns, spare=spare, words=("network",))
 
 
 def groups_table(groups: list[RunGroup]) -> Any:

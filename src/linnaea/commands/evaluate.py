@@ -32,14 +32,15 @@ def evaluate(run: Path, /, *, format: Literal["table", "json"] = "table") -> dic
     format
         Output format: table for people, json for programs.
     """
+    if RunGroup.is_group(run):
+        return _evaluate_group(RunGroup.open_group(run), format)
+    folder = RunFolder.open(run)
+    # A path that is no run is told before what takes seconds to load.
     from linnaea.commands.evaluating import recompute
     from linnaea.commands.pipeline import print_caveats
     from linnaea.report import sentences
     from linnaea.report.page import build_report
 
-    if RunGroup.is_group(run):
-        return _evaluate_group(RunGroup.open_group(run), format)
-    folder = RunFolder.open(run)
     with claimed(run, cure=_CURE):
         metrics = _opened(folder) if _is_stopped(folder) else recompute(folder)
         folder.flush()

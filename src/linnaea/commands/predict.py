@@ -1,5 +1,6 @@
 """linnaea predict: name new pictures, however many."""
 
+import os
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from cyclopts import Parameter
 
+from linnaea.classifiers.contract import Classifier
 from linnaea.classifiers.registry import saved_class
 from linnaea.commands import ood, terminal
 from linnaea.commands.answers import Answers, Format
@@ -67,11 +69,17 @@ class Read(NamedTuple):
     content: str = ""
 
 
-def load(run: str | Path, device: str | None = None) -> Any:
+def load(run: str | os.PathLike[str], device: str | None = None) -> Classifier:
     """Return the trained classifier of a run folder.
 
-    run: str or Path
-        The folder that `linnaea train` wrote.
+    >>> linnaea.load("runs/flowers").predict("rose.jpg")  # doctest: +SKIP
+    array(['rose'], dtype='<U5')
+
+    A FineTuneClassifier takes paths, a folder, or pictures; a perceptron takes rows of numbers, for which
+    linnaea.predict(run, "rose.jpg") reads pictures as training did.
+
+    run: str, Path or RunFolder
+        The folder that `linnaea train` wrote, or what linnaea.train returned.
     device: str, optional
         Where a pretrained network computes: auto, cpu, cuda, cuda:1 or mps. Default: as in training, or
         auto where that device is not here.

@@ -17,13 +17,15 @@ def report(run: Path, /) -> Path:
     run
         Run folder, or folder of repeats or folds.
     """
-    from linnaea.report.page import build_report
-
-    page = (
-        _group_page(RunGroup.open_group(run)) if RunGroup.is_group(run) else build_report(RunFolder.open(run))
-    )
+    page = _group_page(RunGroup.open_group(run)) if RunGroup.is_group(run) else _page(RunFolder.open(run))
     terminal.print_line("Report", terminal.shown_path(page))
     return page
+
+
+def _page(run: RunFolder) -> Path:
+    from linnaea.report.page import build_report
+
+    return build_report(run)
 
 
 def _group_page(group: RunGroup) -> Path:

@@ -209,13 +209,15 @@ def comparison_table(
     spare: tuple[str, ...] = (),
     long: tuple[str, ...] = (),
     *,
+    words: tuple[str, ...] = (),
     widths: Mapping[str, int] | None = None,
     headed: bool = True,
 ) -> Table:
     """Return a table of rows; columns maps a key of the rows to its heading, the first one to the left.
 
     spare: keys of the columns that a narrow terminal goes without, the first to go first.
-    long: keys of columns, to the left too, that a narrow terminal breaks into lines, as it does the first.
+    long: keys of columns of words that a narrow terminal breaks into lines, as it does the first.
+    words: keys of the other columns of words: these stand to the left, numbers to the right.
     widths: of columns, at least; headed: whether their headings stand above. For rows below earlier ones.
     """
     least = widths or {}
@@ -228,7 +230,7 @@ def comparison_table(
     fits = sum(max(each, least.get(key, 0) + 2) for key, each in width.items()) <= results.width
     for number, key in enumerate(width):
         broken = number == 0 or key in long
-        justify: Literal["left", "right"] = "left" if broken else "right"
+        justify: Literal["left", "right"] = "left" if broken or key in words else "right"
         # A path has no blanks to be broken at.
         table.add_column(
             columns[key],

@@ -1,9 +1,12 @@
 """A folder of pictures becomes a Dataset: what its folders mean is found (layouts.py), then applied."""
 
+import posixpath
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,7 +14,7 @@ import numpy as np
 from linnaea.data import layouts
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
-from linnaea.data.rare_names import ASIDE, BESIDE, PART, rare_names
+from linnaea.data.rare_names import ASIDE, BESIDE, PART, lies_beside, rare_names
 from linnaea.data.tables import stems_in
 from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
@@ -19,8 +22,9 @@ from linnaea.text import command, counted, listed, option, plural
 
 _MOST_TABLES = 20  # tables of a folder that are looked into
 # cat/1_mask.png beside cat/1.png; (1)_mask_1, where one picture has several.
+_LONGEST = 30  # letters of such an ending
 _MASK = re.compile(
-    r"(.+?)[ _.-]+(?:masks?|seg|segmentation|labels?|gt|ground[ _-]?truth|annotation)(?:[ _-]?\d+)?", re.I
+    r"[ _.-]+(masks?|seg|segmentation|labels?|gt|ground[ _-]?truth|annotation)([ _-]?\d+)?$", re.IGNORECASE
 )
 # cat.0.jpg, American Bulldog_12.jpg; what cameras and phones call all of theirs.
 _NUMBERED = re.compile(r"([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ ._-]*\(?\d+")
@@ -89,7 +93,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
     tree = walk(root)
     shape = Shape(tree.pictures)
     _refuse_nothing(source, tree)
-    hint = _hint(root, source, tree)
+    hint = partial(_hint, root, source, tree)
     found = layouts.find_layout(source, shape, hint) if layout == AUTO else layouts.parsed(layout)
     meaning = _apply(found, tree)
     _check(source, tree, shape, meaning, found, hint, strict=strict)
@@ -202,6 +206,10 @@ def _refuse_unnamed(source: str, names: list[str], what: str) -> None:
     )
 
 
+def _stem(path: str) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
 def _table(root: Path, tree: Tree) -> tuple[str, int]:
     """Return the table below root that names most of the pictures by its first lines, and how many.
 
@@ -209,9 +217,11 @@ def _table(root: Path, tree: Tree) -> tuple[str, int]:
     """
     tables = [path for path in tree.others if path.lower().endswith((".csv", ".tsv"))]
     tables = [path for path in tables if "submission" not in path.lower()][:_MOST_TABLES]
+    if not tables:
+        return "", 0
     # A number alone may be anything's.
-    names = {stem for path in tree.pictures if not (stem := PurePosixPath(path).stem).isdigit()}
-    numbers = {stem for path in tree.pictures if (stem := PurePosixPath(path).stem).isdigit()}
+    names = {stem for path in tree.pictures if not (stem := _stem(path)).isdigit()}
+    numbers = {stem for path in tree.pictures if (stem := _stem(path)).isdigit()}
     stems = {table: stems_in(root / table) for table in tables}
     named = {table: len(names & stems[table]) for table in tables}
     if not any(named.values()):
@@ -224,7 +234,7 @@ def _table(root: Path, tree: Tree) -> tuple[str, int]:
 
 def _hint(root: Path, source: str, tree: Tree) -> str:
     """Return a sentence on where the labels of pictures may be, if not in the names of folders; or ""."""
-    names = {PurePosixPath(path).stem for path in tree.pictures}
+    names = {_stem(path) for path in tree.pictures}
     best, _ = _table(root, tree)
     if best:
         return f"If {best} has their labels, train on it: {Path(source) / best}."
@@ -274,7 +284,7 @@ def _check(
     shape: Shape,
     meaning: _Meaning,
     layout: Layout,
-    hint: str,
+    hint: Callable[[], str],
     *,
     strict: bool,
 ) -> None:
@@ -296,7 +306,7 @@ def _check(
             )
         pictures, depth = counted(len(meaning.loose), "picture"), counted(len(layout), "folder")
         if layout == (CLASS,):
-            cure = " ".join(filter(None, [_LAYOUT, hint]))
+            cure = " ".join(filter(None, [_LAYOUT, hint()]))
             raise DataError(f"{source} contains {pictures} and no class folders.", cure)
         raise DataError(
             f"{source} contains {pictures}, none of them {depth} deep.",
@@ -315,7 +325,8 @@ def _check(
             f"{source} contains pictures of one class only, '{labels[0]}'{links}.",
             " ".join(
                 filter(
-                    None, ["Classification needs two classes or more: add a folder for another class.", hint]
+                    None,
+                    ["Classification needs two classes or more: add a folder for another class.", hint()],
                 )
             ),
         )
@@ -438,14 +449,15 @@ def _unlikely(labels: set[str], asked: str) -> list[str]:
 
 def _masks(meaning: _Meaning, layout: Layout) -> list[str]:
     """Return notes on what is learned from as pictures of a class and may be their masks, by its name."""
-    deeper = {path: path.split("/")[len(layout) : -1] for path, *_ in meaning.pictures}
-    rare = rare_names({name for names in deeper.values() for name in names})
-    inside = [path for path, names in deeper.items() if any(rare.get(name) == BESIDE for name in names)]
-    stems = {str(PurePosixPath(path).with_suffix("")) for path in deeper}
+    inside, bare = [], {path.rpartition(".")[0]: path for path, *_ in meaning.pictures}
+    for path, *_ in meaning.pictures:
+        deeper = path.split("/")[len(layout) : -1]
+        if deeper and any(map(lies_beside, deeper)):
+            inside.append(path)
     masks = [
         path
-        for path in deeper
-        if (of := _MASK.fullmatch(str(PurePosixPath(path).with_suffix("")))) and of[1] in stems
+        for stem, path in bare.items()
+        if (end := _MASK.search(stem[-_LONGEST:])) and stem[: end.start() - len(end.string)] in bare
     ]
     kinds = (
         (inside, "in folders that are called like masks or labels"),

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,14 +138,14 @@ def _plain(name: str) -> str:
     return name.casefold().removesuffix("s")
 
 
-def find_layout(source: str, shape: Shape, hint: str = "") -> Layout:
+def find_layout(source: str, shape: Shape, hint: Callable[[], str] = str) -> Layout:
     """Return what the folders of a data set mean, by their names and by what they hold.
 
     In this order: all folders are called like sets (split/class); each holds folders called like sets
     (class/split); they hold the same folders, or some are called like sets, or all have names that are rarely
     a class's, which is refused; otherwise each is a class.
 
-    hint: where the labels may be instead, as a sentence, for those who are refused
+    hint: returns where the labels may be instead, as a sentence, for those who are refused
 
     Raises DataError, saying what it looks like and how each meaning is asked for, where more than one is
     possible.
@@ -159,7 +159,11 @@ class _Reading:
 
     source: str
     shape: Shape
-    hint: str = ""
+    ask: Callable[[], str] = str
+
+    @cached_property
+    def hint(self) -> str:
+        return self.ask()
 
     @cached_property
     def tops(self) -> list[str]:

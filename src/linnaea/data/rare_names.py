@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal
 
 from linnaea.text import natural_order
@@ -93,6 +94,12 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
         for name, kind in rare.items()
         if kind in (PART, PICTURES) or not _is_in(plain[name].removesuffix("s"), beside)
     }
+
+
+@cache
+def lies_beside(name: str) -> bool:
+    """Tell a name like masks or labels, whatever else there is."""
+    return _kind(" ".join(_words(name))) == BESIDE
 
 
 def _is_in(name: str, words: list[str]) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
+import scipy
 
 from linnaea.evaluation import clustered
 from linnaea.evaluation.conformal import CONFIDENCE
@@ -140,7 +140,7 @@ def _least(right: np.ndarray, groups: np.ndarray | None, doubt: float) -> float:
     """Return Clopper and Pearson's lower bound of the share that is right, missed with a chance of doubt."""
     trials = clustered.independent(right, groups)
     hits = float(right.mean()) * trials
-    return float(betaincinv(hits, trials - hits + 1, doubt)) if hits > 0 else 0.0
+    return float(scipy.special.betaincinv(hits, trials - hits + 1, doubt)) if hits > 0 else 0.0
 
 
 def _thinned(ends: np.ndarray, most: int) -> np.ndarray:

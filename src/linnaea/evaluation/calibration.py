@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
 from linnaea.evaluation import clustered
 from linnaea.evaluation.predictions import Predictions
@@ -27,7 +27,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     The same as dividing the logits before their softmax; a temperature of 1 / T undoes one of T.
     """
     with np.errstate(divide="ignore"):
-        return softmax(np.log(probabilities.astype(np.float64)) / temperature, axis=1)
+        return scipy.special.softmax(np.log(probabilities.astype(np.float64)) / temperature, axis=1)
 
 
 def untempered(predictions: Predictions, temperature: float) -> Predictions:
@@ -52,7 +52,7 @@ def fit_temperature(validation: Predictions) -> float:
 
     def improbability(log_temperature: float) -> float:
         colder = np.exp(-log_temperature)
-        loss = (logsumexp(log_p * colder, axis=1) - of_class * colder).sum()
+        loss = (scipy.special.logsumexp(log_p * colder, axis=1) - of_class * colder).sum()
         return float(loss + (log_temperature / DEVIATION) ** 2 / 2)
 
     from scipy.optimize import minimize_scalar

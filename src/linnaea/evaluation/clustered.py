@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import special
+import scipy  # whose modules are loaded when they are first used
 
 from linnaea.evaluation.intervals import two_sided, wilson
 
@@ -114,7 +114,7 @@ def _as_equals(pictures: np.ndarray) -> float:
 
 def _t(freedom: float) -> float:
     # Below one degree of freedom there is no interval that a person could use.
-    return float(special.stdtrit(max(freedom, 1.0), 0.975))
+    return float(scipy.special.stdtrit(max(freedom, 1.0), 0.975))
 
 
 def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:

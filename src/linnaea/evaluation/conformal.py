@@ -12,7 +12,7 @@ Pictures that come in groups count as the independent pictures that carry as muc
 import math
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaincinv
+import scipy
 
 from linnaea.evaluation import clustered
 
@@ -52,12 +52,14 @@ def confidence(below: float, independent: float, share: float) -> float:
 
     below: how many of the scores that it comes from do, as independent ones.
     """
-    return float(betaincc(below, independent + 1 - below, share))
+    return float(scipy.special.betaincc(below, independent + 1 - below, share))
 
 
 def sure_share(below: float, independent: float) -> float:
     """Return the share of new scores that keep below a threshold with CONFIDENCE, 0..1; below: as above."""
-    return float(betaincinv(below, independent + 1 - below, 1 - CONFIDENCE)) if below > 0 else 0.0
+    return (
+        float(scipy.special.betaincinv(below, independent + 1 - below, 1 - CONFIDENCE)) if below > 0 else 0.0
+    )
 
 
 def chance(kept: int, drawn: int, below: float, independent: float) -> float:
@@ -99,5 +101,5 @@ def _rank(n: int, share: float) -> int:
     """
     first = _on_average(n, share)
     ranks = np.arange(first, n + 1)
-    sure = ranks[betainc(ranks, n + 1 - ranks, share) <= 1 - CONFIDENCE]
+    sure = ranks[scipy.special.betainc(ranks, n + 1 - ranks, share) <= 1 - CONFIDENCE]
     return int(sure[0]) if len(sure) else max(n, first)

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import special
+import scipy
 
 # Below this many pictures a class says nothing about its own spread: resampling two pictures, or the variance
 # of two, is too narrow by a factor of two.
@@ -74,4 +74,4 @@ def percentile_interval(resampled: np.ndarray, level: float = 0.95) -> tuple[flo
 
 def two_sided(level: float) -> float:
     """Return how many standard errors on either side hold this share of a normal law: 1.96 for 0.95."""
-    return float(special.ndtri((1 + level) / 2))
+    return float(scipy.special.ndtri((1 + level) / 2))

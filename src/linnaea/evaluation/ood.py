@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+import scipy
 
 from linnaea.errors import DataError
 from linnaea.evaluation import conformal
@@ -294,7 +294,7 @@ def _leaving_itself_out(
 
 
 def _claims(distances: np.ndarray, spread: float) -> np.ndarray:
-    return softmax(-SHARPNESS * distances / max(spread, 1e-12), axis=1)
+    return scipy.special.softmax(-SHARPNESS * distances / max(spread, 1e-12), axis=1)
 
 
 def _doubts(probabilities: np.ndarray) -> np.ndarray:

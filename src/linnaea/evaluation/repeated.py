@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from linnaea.errors import DataError
 from linnaea.evaluation import clustered
@@ -74,8 +74,8 @@ def compare_repeats(
         least = float(np.mean([_variance_by_chance(result) for result in results]))
         variance = max(deviation**2, least) * (1 / n + tested / float(np.mean(learned)))
     mean, error = float(differences.mean()), math.sqrt(variance)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    p_value = float(2 * scipy.stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
     return RepeatedComparison(n, mean, mean - half, mean + half, deviation, p_value)
 
 

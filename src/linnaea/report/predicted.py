@@ -194,7 +194,8 @@ class Answered:
             "apart": apart,
             "light": _sentences(said.light),
             "alarms": _sentences(said.alarms),
-            "score": _sentences(said.score),
+            # The first is the headline.
+            "score": _sentences(said.score if said.accuracy is None else said.score[1:]),
             "columns": self._columns(),
             "rows": [self._row(name, idents[name] if shown.get(idents[name]) else "") for name in named],
             "never": formatting.listed(never),

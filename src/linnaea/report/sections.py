@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from linnaea.data.sources import NAMES
 from linnaea.evaluation import resolution
 from linnaea.evaluation.metrics import confusion
 from linnaea.report import formatting, sentences
@@ -14,7 +15,7 @@ from linnaea.report.caveats import choices, kinds_of_problems
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
-from linnaea.runs.schema import Network
+from linnaea.runs.schema import Network, RunInfo
 from linnaea.settings import SETTINGS, applied
 from linnaea.text import command, natural_order
 
@@ -268,7 +269,7 @@ def made_section(facts: RunFacts) -> dict[str, Any]:
         "recipe": [
             (key, _setting(key, value))
             for key, value in info.recipe.items()
-            if value is not None and applied(key, info.recipe)
+            if value is not None and applied(key, info.recipe) and _meant(key, info)
         ],
         "choices": choices(facts),
         "phases": phases,
@@ -346,6 +347,18 @@ def _hardware(facts: RunFacts) -> list[tuple[str, Any]]:
     if isinstance(hardware.get("memory_gib"), (int, float)):
         rows.append(("memory", f"{hardware['memory_gib']:g}{formatting.NBSP}GiB"))
     return rows
+
+
+def _meant(name: str, info: RunInfo) -> bool:
+    """Tell whether a setting had something to decide on in the pictures that a run had."""
+    data = info.data
+    if name == "value_range":
+        # Of pictures of 8 bits, nothing.
+        return data.pixels is None or data.pixels.value_range is not None
+    if name == "layout":
+        source = data.source or ""
+        return data.root is not None and source not in NAMES and not source.lower().endswith((".csv", ".tsv"))
+    return True
 
 
 def _setting(name: str, value: Any) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import html
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -172,7 +173,7 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> "RunFolder":
+    def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
         """Open a run that exists. Raises RunError for anything else, or a newer format."""
         run = cls(Path(path))
         run.check_parts()

@@ -51,7 +51,8 @@ _Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 class _Strict(BaseModel):
     # strict: the text "28" is no number, and 1 is not true.
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    # Built when the first is read: `train --help` reads none.
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ _fields: Any = {
 }
 _Checked: Any = create_model(
     "_Checked",
-    __config__=ConfigDict(frozen=True, extra="forbid", protected_namespaces=()),
+    __config__=ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True),
     **_fields,
 )
 

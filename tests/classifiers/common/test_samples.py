@@ -77,7 +77,10 @@ def test_labels_that_are_none_are_named(y, message):
 
 ONE_ROW = "Make one row of numbers of each picture, all of one size: X.reshape(len(X), -1)."
 NUMBERS = "and rows of numbers are needed."
-READ = "Read pictures first, or pass their paths to a FineTuneClassifier."
+READ = (
+    "Read pictures first, pass their paths to a FineTuneClassifier, or give them and the run to "
+    "linnaea.predict."
+)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,61 @@ def test_history_has_one_record_an_epoch_the_probe_first(fitted: FineTuneClassif
     assert fitted.evaluate(*val_part) == pytest.approx((best.val_loss, best.val_accuracy), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("of", "rows"),
+    [
+        (lambda folder, X: str(folder / "a.png"), [0]),
+        (lambda folder, X: folder / "deep" / "c.png", [2]),
+        (lambda folder, X: Image.open(folder / "b.png"), [1]),
+        (lambda folder, X: X[1], [1]),
+        (lambda folder, X: torch.from_numpy(X[1]), [1]),
+        (lambda folder, X: folder, [0, 1, 2]),
+        (lambda folder, X: f"{folder}/", [0, 1, 2]),
+        (lambda folder, X: [folder / "b.png", X[0]], [1, 0]),
+        (lambda folder, X: pd.Series([str(folder / "b.png"), str(folder / "a.png")], index=[7, 3]), [1, 0]),
+        (lambda folder, X: X[:3], [0, 1, 2]),
+    ],
+    ids=["name", "Path", "Image", "array", "tensor", "folder", "folder/", "list", "Series", "arrays"],
+)
+def test_one_picture_many_and_a_folder_are_classified(
+    fitted: FineTuneClassifier, test_part: Any, tmp_path: Path, of: Callable[..., Any], rows: list[int]
+) -> None:
+    X = test_part[0]
+    (tmp_path / "deep").mkdir()
+    for row, name in enumerate(("a.png", "b.png", "deep/c.png")):
+        Image.fromarray(X[row]).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    given = of(tmp_path, X)
+    assert fitted.predict(given).tolist() == fitted.predict(X)[rows].tolist()
+    expected = fitted.predict_proba(X)[rows]
+    np.testing.assert_allclose(fitted.predict_proba(given), expected, rtol=1e-4, atol=1e-6)
+    assert fitted.features(given).shape[0] == fitted.decision_function(given).shape[0] == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda folder: folder / "empty", "{folder}/empty contains no pictures. Check its name."),
+        (lambda folder: str(folder / "new-*.png"), "X holds the pattern {folder}/new-*.png, and there is no "
+         "file of that name. Pass the paths that it stands for: sorted(glob.glob(pattern))."),
+        (lambda folder: "", "X holds '' as the path in row 0. Give the path as text."),
+        (lambda folder: None, "X is None. Pass a list, even of one picture: [picture]."),
+        (lambda folder: np.zeros((8, 8), np.uint8), "X has the shape (8, 8). Pass pictures as uint8 of shape "
+         "(n, height, width, 3); of a single grey one, [np.stack([X] * 3, axis=-1)]."),
+        (lambda folder: np.zeros((8, 8, 3)), "X holds a ndarray of type float64 and shape (8, 8, 3). Pass "
+         "paths, Pillow pictures, or uint8 arrays of shape (height, width, 3): of shares from 0 to 1, "
+         "(X * 255).round().astype(np.uint8)."),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused_when_one_is_asked_for(
+    fitted: FineTuneClassifier, tmp_path: Path, of: Callable[[Path], Any], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError) as error:
+        fitted.predict(of(tmp_path))
+    assert str(error.value) == message.format(folder=tmp_path)
+
+
 def test_evaluate_is_the_mean_cross_entropy_and_the_accuracy(
     fitted: FineTuneClassifier, test_part: Any
 ) -> None:

@@ -137,7 +137,8 @@ def _in_our_words(X: Any, error: Exception, what: str) -> DataError | None:
     if isinstance(strange, (str, bytes, os.PathLike)):
         return NotNumbersError(
             f"{what} holds text, such as {str(strange)[:100]!r}, and rows of numbers are needed.",
-            "Read pictures first, or pass their paths to a FineTuneClassifier.",
+            "Read pictures first, pass their paths to a FineTuneClassifier, or give them and the run to "
+            "linnaea.predict.",
         )
     if kind == "c":
         return DataError(f"Complex data not supported: {what} holds complex numbers.", "Pass real ones.")

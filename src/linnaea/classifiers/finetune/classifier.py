@@ -47,7 +47,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
 
     X, everywhere: paths, Pillow pictures or uint8 (height, width, 3), in a list, an array or a column of a
     table; or uint8 (n, height, width, 3), or DecodedPictures. Pictures that are on the disk stay there: paths
-    are decoded once, into the cache of linnaea.data.cache.
+    are decoded once, into the cache of linnaea.data.cache. What only answers (predict, predict_proba,
+    decision_function, features) takes one picture as it is, and a folder: all pictures in it, sorted by path.
     y: labels, class names as a rule.
 
     Where it has computed, no forked process can: a fork does not copy PyTorch's threads, and would hang
@@ -429,7 +430,14 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         return torch.softmax(logits.double(), dim=1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each picture, (n,)."""
+        """Return the most probable class of each picture, (n,): (1,) of a single one.
+
+        >>> classifier.predict("rose.jpg")  # doctest: +SKIP
+        array(['rose'], dtype='<U5')
+        >>> classifier.predict("new_photos/")  # doctest: +SKIP
+        array(['tulip', 'rose', 'rose'], dtype='<U5')
+        >>> table["flower"] = classifier.predict(table["path"])  # doctest: +SKIP
+        """
         columns = self._logits(X).argmax(1).numpy()
         return self.classes_[columns]
 

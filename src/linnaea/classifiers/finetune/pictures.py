@@ -26,6 +26,7 @@ from linnaea.classifiers.finetune.preprocessing import Preprocessing
 from linnaea.data import cache
 from linnaea.data.cache import DecodedPictures
 from linnaea.data.decoding import ValueRange, read_picture, to_rgb
+from linnaea.data.named import NamedPictures
 from linnaea.data.value_range import find_range
 from linnaea.errors import DataError
 from linnaea.machine import in_order, usable_cores
@@ -91,6 +92,21 @@ def as_pictures(X: Any, what: str = "X") -> DecodedPictures | np.ndarray | list[
     return [_checked(item, row, what) for row, item in enumerate(X)]
 
 
+def in_a_list(X: Any) -> Any:
+    """Return what somebody wants classified as several pictures, whatever is none being left for as_pictures.
+
+    X: one picture (its path, a Pillow picture, uint8 (height, width, 3)) becomes a list of it; a folder the
+    paths of all pictures in it, sorted, as NamedPictures finds them; all else stays.
+
+    Raises DataError for a folder without pictures.
+    """
+    if isinstance(X, (str, os.PathLike)):
+        name = os.fspath(X)
+        return [picture.file for picture in NamedPictures([name])] if os.path.isdir(name) else [X]
+    one = isinstance(X, Image.Image) or (getattr(X, "ndim", 0) == 3 and X.shape[-1] == 3)
+    return [X] if one else X
+
+
 def _array(X: Any, what: str) -> np.ndarray:
     with explaining_full_memory(torch.device("cpu"), "the pictures", _CURE):
         try:
@@ -150,6 +166,8 @@ def _how(array: np.ndarray, dimensions: int) -> str:
         return ": " + ("grey becomes colour by np.repeat(X, 3, axis=-1)" if shape[-1] == 1 else "X[..., :3]")
     if missing == 1 and shape[-1] == 3 and dimensions == 4:
         return "; of a single one, [X]"
+    if missing == 2 and dimensions == 4:
+        return "; of a single grey one, [np.stack([X] * 3, axis=-1)]"
     if missing == 1:
         return ": grey becomes colour by np.stack([X] * 3, axis=-1)"
     if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:
@@ -381,9 +399,10 @@ def fitted(picture: Tensor, preprocessing: Preprocessing) -> Tensor:
 def batches(X: Any, preprocessing: Preprocessing, device: torch.device, batch_size: int) -> Iterator[Tensor]:
     """Yield uint8 (batch, 3, size, size), evaluation's view of X, decoded as they are needed, on the device.
 
+    X: see in_a_list and as_pictures
     batch_size: at most; fewer of large pictures, so that memory stays within bounds.
     """
-    return on_device(_stacked(X, preprocessing, _within_memory(batch_size, preprocessing)), device)
+    return on_device(_stacked(in_a_list(X), preprocessing, _within_memory(batch_size, preprocessing)), device)
 
 
 def _stacked(X: Any, preprocessing: Preprocessing, batch_size: int) -> Iterator[Tensor]:
