@@ -43,7 +43,7 @@ COMMANDS = {
     "settings": "List every setting of train: its option, its default, and the models that have it.",
     "recipes": "List the recipes that come with the package: linnaea train DATA --recipe NAME.",
     "describe": "Print a network's table as in papers: stages, sizes, parameters, multiply-adds.",
-    "models": "List the networks that --model accepts, by short name or by a search word.",
+    "models": "List the networks that --model accepts: those auto chooses from, and others by short name.",
     "demo": "Train four networks on 5,000 real handwritten digits and compare them; no download.",
     "doctor": "Report what is installed, which devices can be used, and what is missing.",
 }

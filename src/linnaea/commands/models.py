@@ -7,7 +7,7 @@ from linnaea.errors import UsageError
 
 
 def models(*, search: str = "", format: Literal["table", "json"] = "table") -> list[dict[str, Any]]:
-    """List the networks that --model accepts: those that auto chooses from, and others by short name.
+    """List the networks that --model accepts: those auto chooses from, and others by short name.
 
     Parameters
     ----------
