@@ -18,6 +18,7 @@ from scipy.io import loadmat
 
 from linnaea.classifiers.finetune import backbones
 from linnaea.classifiers.finetune.backbones import (
+    NotDownloadedError,
     build_backbone,
     classifier_name,
     feature_width,
@@ -321,6 +322,40 @@ def test_what_is_downloaded_is_announced_with_its_size_and_then_here(hub: type[H
     obtain("test_resnet", announced.append, tmp_path)
     assert len(announced) == 1
     assert is_here("efficientnet_lite0", tmp_path)
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Answers whatever is asked for with a page of its own, as a café's network does."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "15")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"<h1>Log in</h1>")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_proxy_that_answers_with_a_page_is_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        point_to(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+        announced: list[int] = []
+        with pytest.raises(NotDownloadedError) as error:
+            obtain("vit_tiny", announced.append, tmp_path)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert error.value.reason == f"what answered at {constants.ENDPOINT} is no hub, but a proxy perhaps"
+    assert announced == []
 
 
 def test_a_transformer_takes_pictures_of_another_size_with_its_positions_interpolated() -> None:

@@ -19,7 +19,12 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RemoteEntryNotFoundError
+from huggingface_hub.errors import (
+    FileMetadataError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+)
 from safetensors import SafetensorError
 from timm.models import PretrainedCfg
 from torch import nn
@@ -363,7 +368,7 @@ def _weights_file(
                 if name == names[-1]:
                     raise
                 continue
-            if announce is not None:
+            if announce is not None and metadata.commit_hash is not None:
                 announce(metadata.size or 0)
             return Path(hf_hub_download(hub_id, name, cache_dir=cache_dir, etag_timeout=REACH_SECONDS))
     except _NOT_DOWNLOADED as error:
@@ -413,9 +418,11 @@ def _cure(config: PretrainedCfg, cache_dir: Path | None) -> str:
 
 def _reason(error: BaseException) -> str:
     """Return the first line of the innermost error: the one that names the cause."""
-    if isinstance(error, OfflineModeIsEnabled):
-        return "offline mode is on (HF_HUB_OFFLINE)"
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
+    if isinstance(error, OfflineModeIsEnabled):
+        return "offline mode is on (HF_HUB_OFFLINE)"
+    if isinstance(error, FileMetadataError):
+        return f"what answered at {constants.ENDPOINT} is no hub, but a proxy perhaps"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}{': ' + lines[0].rstrip('.') if lines else ''}"
