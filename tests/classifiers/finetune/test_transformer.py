@@ -21,7 +21,7 @@ def pictures():
 
 def new(**settings):
     usual = {"weights": "none", "size": 32, "views": 1, "epochs": 3, "precision": "float32"}
-    usual |= {"learning_rate": 1e-3, "patience": 0, "random_state": 0}
+    usual |= {"learning_rate": 1e-3, "train_from": "all", "patience": 0, "random_state": 0}
     return FineTuneClassifier("vit_tiny", **{**usual, **settings})
 
 

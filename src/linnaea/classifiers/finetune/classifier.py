@@ -68,7 +68,8 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
         Before the last layer.
     train_from : str, default=None
         "all", "head", or a stage such as "blocks.4": it and everything after it. None: what suits the
-        backbone, as are epochs and learning_rate: of efficientnet_lite0 blocks.4 for 25 epochs, of all
+        backbone, as are epochs and learning_rate: of efficientnet_lite0 blocks.4 for 25 epochs, of vision
+        transformers the upper half of their blocks for 12, of all
         others everything for 12.
     head_first_epochs : int, default=0
         Epochs in which only the head learns. Where it learns alone, it does from features of `views` views of
