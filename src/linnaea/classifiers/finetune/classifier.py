@@ -69,8 +69,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
     train_from : str, default=None
         "all", "head", or a stage such as "blocks.4": it and everything after it. None: what suits the
         backbone, as are epochs and learning_rate: of efficientnet_lite0 blocks.4 for 25 epochs, of vision
-        transformers the upper half of their blocks for 12, of all
-        others everything for 12.
+        transformers the upper half of their blocks for 12, of all others everything for 12.
     head_first_epochs : int, default=0
         Epochs in which only the head learns. Where it learns alone, it does from features of `views` views of
         each picture that are computed once; settings that change pictures any further do not apply.
