@@ -25,6 +25,8 @@ PERCEPTRON = ["--hidden", "8", "--epochs", "200", "--size", "12", "--set", "drop
 FINE_TUNED = [
     *("--model", "mobilenetv2_050", "--weights", "none", "--size", "32", "--epochs", "2"),
     *("--set", "views=1", "--set", "ema=0.9", "--set", "mixup=0.5"),
+    # A probe without a mistake would end it at once.
+    *("--set", "patience=0"),
 ]
 
 
@@ -166,6 +168,8 @@ TINY = [
     "3",
     "--set",
     "views=1",
+    "--set",
+    "patience=0",
 ]
 SMALL = ["--hidden", "8", "--epochs", "9", "--size", "12"]
 

@@ -13,7 +13,8 @@ from linnaea.cli import main
 from linnaea.runs.folder import RunFolder
 
 EPOCHS = 4
-FINE_TUNED = ["--model", "test_efficientnet", "--weights", "none", "--size", "32", "--set", "views=1"]
+FINE_TUNED = ["--model", "test_efficientnet", "--weights", "none", "--size", "32", "--set", "views=1",
+              "--set", "patience=0"]  # a probe without a mistake would end it at once  # fmt: skip
 
 
 def spoil_perceptron(patch: pytest.MonkeyPatch, is_time: Callable[[int], bool]) -> None:
