@@ -567,3 +567,41 @@ def test_classes_in_names_are_pointed_to(make_folder):
     for number, path in enumerate(sorted((root / "train").iterdir())):
         path.rename(path.with_name(f"{'IMG' if number % 2 else 'DSC'}_{number}.png"))
     assert "names begin with" not in refusal(root / "train")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            "cat dog cat_test dog_test",
+            "cat_test and dog_test are called like sets of pictures of cat and dog.",
+        ),
+        ("rose tulip rose_val tulip_val", "rose_val and tulip_val are called like sets"),
+        ("cat dog cat-validation dog-validation", "cat-validation and dog-validation are called like sets"),
+        ("cat dog test_cat test_dog", "test_cat and test_dog are called like sets"),
+        ("cat dog cat_test cat_val", "cat_test and cat_val are called like sets of pictures of cat."),
+        ("cat dog cat_holdout", "cat_holdout is called like a set of pictures of cat."),
+        ("cats dogs cat_hold-out", "cat_hold-out is called like a set of pictures of cats."),
+        ("cat dog Cat.Test", "Cat.Test is called like a set of pictures of cat."),
+        ("0 1 0_test 1_test", "0_test and 1_test are called like sets of pictures of 0 and 1."),
+        ("cats dogs testcats testdogs", "testcats and testdogs are called like sets of pictures of cats"),
+        ("cat dog catval dogval", "catval and dogval are called like sets of pictures of cat and dog."),
+        (
+            "traincat traindog testcat testdog",
+            "testcat, traincat, testdog and traindog say a set and a class",
+        ),
+    ],
+)
+def test_classes_beside_their_own_sets_are_refused(make_folder, names, said):
+    root = make_folder(dict.fromkeys(names.split(), 2))
+    message = refusal(root)
+    assert said in message, message
+    assert "train/rose/1.jpg" in message
+    assert "if every folder is a class, pass --layout class." in message
+    assert len(open_dataset(root, layout="class").class_names) == len(names.split())
+
+
+@pytest.mark.parametrize("names", ["contest valley", "crash_test road", "cat_test dog_test", "testes ovary"])
+def test_a_word_of_a_set_without_its_class_beside_it_is_one_of_a_class(make_folder, names):
+    root = make_folder(dict.fromkeys(names.split(), 2))
+    assert open_dataset(root).class_names == tuple(sorted(names.split()))

@@ -54,14 +54,23 @@ def set_name(name: str) -> SetName | None:
     Words are told apart by signs and capitals; numbers, words of one or two letters and such as "images" and
     "set" say nothing.
     """
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
-    parted = re.sub(r"(?<![^\W_])(hold|held)[\W_]+out(?![^\W_])", r"\1out", parted)
-    words = [_GLUED.sub(r"\1", word.rstrip("0123456789")) for word in re.findall(r"[^\W_]+", parted)]
+    words = [_bare(word) for word in _words(name)]
     sets = [word for word in words if word in SPLIT_NAMES]
     rest = tuple(word for word in words if len(word) > 2 and word not in {*SPLIT_NAMES, *_AFFIXES})
     if [SPLIT_NAMES[word] for word in sets] == ["train", "val"]:
         return SetName("train", "trainval", rest)
     return SetName(SPLIT_NAMES[sets[0]], sets[0], rest) if len(sets) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
+    parted = re.sub(r"(?<![^\W_])(hold|held)[\W_]+out(?![^\W_])", r"\1out", parted)
+    return re.findall(r"[^\W_]+", parted)
+
+
+def _bare(word: str) -> str:
+    """Return a word without its numbers, and without what is added to the word of a set."""
+    return _GLUED.sub(r"\1", word.rstrip("0123456789"))
 
 
 def as_sets(names: Iterable[str]) -> dict[str, SetName]:
@@ -77,6 +86,47 @@ def called_like_sets(names: Iterable[str]) -> list[str]:
     known = {name: one for name in names if (one := set_name(name)) is not None}
     several = len({one.split for one in known.values()}) > 1
     return [name for name, one in known.items() if several or not one.rest]
+
+
+def sets_of_others(names: Iterable[str]) -> dict[str, str]:
+    """Return {name: the name beside it to which it adds the word of a set}: {"cat_test": "cat"}.
+
+    Words are told apart by signs and capitals, or, where three letters are left, not at all (testcat). Where
+    all names are so made, in pairs, each is returned with another: {"traincat": "testcat", ...}.
+    """
+    plain = {"".join(re.findall(r"[^\W_]+", _plain(name))): name for name in names}
+    found: dict[str, str] = {}
+    stems: dict[str, dict[str, str]] = defaultdict(dict)
+    for key, name in plain.items():
+        for stem in _without_set(name):
+            if stem in plain:
+                found[name] = plain[stem]
+        for word, stem in _glued(key):
+            if stem in plain:
+                found.setdefault(name, plain[stem])
+            stems[stem][SPLIT_NAMES[word]] = name
+    pairs = [several for several in stems.values() if len(several) > 1]
+    if {name for several in pairs for name in several.values()} == set(plain.values()):
+        for several in pairs:
+            one, other = list(several.values())[:2]
+            found |= {name: other if name == one else one for name in several.values()}
+    return found
+
+
+def _without_set(name: str) -> list[str]:
+    """Return what may be left of a name without its word for a set, as names are compared."""
+    if set_name(name) is None:
+        return []
+    rest = [word for word in _words(name) if _bare(word) not in SPLIT_NAMES]
+    bare = [word for word in rest if word not in _AFFIXES]
+    return [_plain(stem) for stem in ("".join(rest), "".join(bare)) if stem]
+
+
+def _glued(name: str) -> list[tuple[str, str]]:
+    """Return (word, rest) for each word of a set that a name begins or ends with, three letters left."""
+    ways = [(word, name.removeprefix(word)) for word in SPLIT_NAMES if name.startswith(word)]
+    ways += [(word, name.removesuffix(word)) for word in SPLIT_NAMES if name.endswith(word)]
+    return [(word, _plain(rest)) for word, rest in ways if len(rest) > 2]
 
 
 def parsed(words: str) -> Layout:
@@ -175,6 +225,7 @@ class _Reading:
         self._refuse_sets_and_loose()
         if inner := self._sets_inside():
             return inner
+        self._refuse_sets_of_others()
         self._refuse_called_like_sets()
         by_name = {top: [top] for top in self.tops}
         self._refuse_sets_inside()
@@ -361,6 +412,24 @@ class _Reading:
             )
         self._refuse_rare_names((CLASS, SPLIT), {top: [top] for top in self.tops})
         return (CLASS, SPLIT)
+
+    def _refuse_sets_of_others(self) -> None:
+        """Raise DataError for classes beside their own test pictures: cat/, dog/, cat_test/, dog_test/."""
+        found = sets_of_others(self.tops)
+        like = set(called_like_sets(self.tops))
+        if not found or like - found.keys() or like == set(self.tops):
+            return
+        names = listed(found, 5, last=" and ")
+        classes = listed(sorted({*found.values()} - found.keys()), 5, last=" and ")
+        are, sets = plural(len(found), "is", "are"), plural(len(found), "a set", "sets")
+        raise DataError(
+            f"{self.source}: {names} {are} called like {sets} of pictures of {classes}."
+            if classes
+            else f"{self.source}: {names} say a set and a class each, by their names.",
+            "If so, sort the pictures into folders of sets with the class folders in them (train/rose/1.jpg, "
+            "test/rose/2.jpg), or list them in a CSV with the columns path,label,split; if every folder is "
+            f"a class, pass {option('layout', CLASS)}.",
+        )
 
     def _refuse_called_like_sets(self) -> None:
         like = called_like_sets(self.tops)
