@@ -605,3 +605,42 @@ def test_classes_beside_their_own_sets_are_refused(make_folder, names, said):
 def test_a_word_of_a_set_without_its_class_beside_it_is_one_of_a_class(make_folder, names):
     root = make_folder(dict.fromkeys(names.split(), 2))
     assert open_dataset(root).class_names == tuple(sorted(names.split()))
+
+
+def test_a_table_of_sets_beside_class_folders_is_no_stray_file(make_folder):
+    root = make_folder({"a": 4, "b": 4})
+    rows = [(f"{name}/{number}.png", name, number) for name in "ab" for number in range(4)]
+    table = root / "labels.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{name}\n" for path, name, _ in rows))
+    assert f"labels.csv names these pictures and was not read; to train on it: {table}." in (
+        open_dataset(root).notes
+    )
+    table.write_text(
+        "path,label,split\n"
+        + "".join(f"{path},{name},{'test' if number > 2 else 'train'}\n" for path, name, number in rows)
+    )
+    message = refusal(root)
+    assert "labels.csv, which names these pictures and says in which set each is (split)." in message
+    assert (
+        f"name it as the data: {table}; to divide the pictures in these folders anew, pass --layout class."
+        in (message)
+    )
+    assert sets(open_dataset(table)) == {"train": 6, "test": 2}
+    assert sets(open_dataset(root, layout="class")) is None
+    within = make_folder({"train/a": 3, "test/a": 3, "train/b": 3, "test/b": 3}, name="within")
+    shutil.copy(table, within)
+    assert sets(open_dataset(within)) == {"train": 6, "test": 6}
+
+
+@pytest.mark.parametrize("line", ["{path}", "{path} 0", "./data/{path}"])
+def test_lists_of_sets_beside_class_folders_are_no_stray_files(make_folder, line):
+    root = make_folder({"a": 4, "b": 4})
+    for name, numbers in (("train", range(3)), ("test", (3,))):
+        paths = [f"{folder}/{number}.png" for folder in "ab" for number in numbers]
+        (root / f"{name}.txt").write_text("".join(f"{line.format(path=path)}\n" for path in paths))
+    message = refusal(root)
+    assert "test.txt and train.txt, which are called like sets and name these pictures." in message
+    assert "pass --layout class." in message
+    assert sets(open_dataset(root, layout="class")) is None
+    (root / "train.txt").write_text("epoch 1\n")
+    assert sets(open_dataset(root)) is None

@@ -15,7 +15,7 @@ from linnaea.data import layouts
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
 from linnaea.data.rare_names import ASIDE, BESIDE, PART, lies_beside, rare_names
-from linnaea.data.tables import stems_in
+from linnaea.data.tables import columns_of_sets, names_in, ways_to_name
 from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
 from linnaea.text import command, counted, listed, option, plural
@@ -33,6 +33,7 @@ _OF_CAMERAS = {
     *("screenshot", "scan", "frame", "whatsapp image", "signal", "received"),
 }
 _NAMED = 3  # pictures that a table names at least, or it is of something else
+_LISTS = (".txt", ".lst", ".csv", ".tsv")
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ANNOTATIONS = (".txt", ".xml", ".json")
 
@@ -97,6 +98,8 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
     found = layouts.find_layout(source, shape, hint) if layout == AUTO else layouts.parsed(layout)
     meaning = _apply(found, tree)
     _check(source, tree, shape, meaning, found, hint, strict=strict)
+    if layout == AUTO and SPLIT not in found:
+        _refuse_unread_sets(root, source, tree)
     meaning.pictures.sort()
     paths, labels, splits, folders = zip(*meaning.pictures, strict=True)
     divided, note = with_test_set(np.array(splits))
@@ -219,17 +222,20 @@ def _table(root: Path, tree: Tree) -> tuple[str, int]:
     tables = [path for path in tables if "submission" not in path.lower()][:_MOST_TABLES]
     if not tables:
         return "", 0
-    # A number alone may be anything's.
-    names = {stem for path in tree.pictures if not (stem := _stem(path)).isdigit()}
-    numbers = {stem for path in tree.pictures if (stem := _stem(path)).isdigit()}
-    stems = {table: stems_in(root / table) for table in tables}
-    named = {table: len(names & stems[table]) for table in tables}
+    names = {table: names_in(root / table) for table in tables}
+    named = {table: _number_named(tree.pictures, names[table]) for table in tables}
     if not any(named.values()):
-        likely = {table: len(numbers & stems[table]) for table in tables}
+        numbers = {stem for path in tree.pictures if (stem := _stem(path)).isdigit()}
+        likely = {table: len(numbers & names[table]) for table in tables}
         best = max(likely, key=likely.__getitem__, default="")
         return (best if best and (likely[best] or len(tables) == 1) else ""), 0
     best = max(named, key=named.__getitem__)
     return best, named[best]
+
+
+def _number_named(pictures: list[str], names: set[str]) -> int:
+    """Return how many pictures a table names, by what stands in it; a number alone may be anything's."""
+    return sum(any(not name.isdigit() and name in names for name in ways_to_name(path)) for path in pictures)
 
 
 def _hint(root: Path, source: str, tree: Tree) -> str:
@@ -269,6 +275,33 @@ def _unread_table(root: Path, source: str, tree: Tree, asked: str) -> list[str]:
     if asked != AUTO or number < _NAMED:
         return []
     return [f"{best} names these pictures and was not read; to train on it: {Path(source) / best}."]
+
+
+def _refuse_unread_sets(root: Path, source: str, tree: Tree) -> None:
+    """Raise DataError where a table or lists beside the classes say which pictures are for testing."""
+    best, number = _table(root, tree)
+    columns = columns_of_sets(root / best, best) if number >= _NAMED else ()
+    anew = f"to divide the pictures in these folders anew, pass {option('layout', CLASS)}"
+    if columns:
+        raise DataError(
+            f"{source} contains class folders, and {best}, which names these pictures and says in which set "
+            f"each is ({listed(columns, last=' and ')}).",
+            f"To train on it, name it as the data: {Path(source) / best}; {anew}.",
+        )
+    lists = {
+        path: known.split
+        for path in tree.others
+        if path.lower().endswith(_LISTS) and (known := layouts.set_name(_stem(path))) and not known.rest
+    }
+    named = [path for path in lists if _number_named(tree.pictures, names_in(root / path))]
+    if len({lists[path] for path in named}) > 1:
+        names = listed(named, 5, last=" and ")
+        raise DataError(
+            f"{source} contains class folders, and {names}, which are called like sets and name these "
+            "pictures.",
+            "To keep these sets, list the pictures in one CSV with the columns path,label,split, or sort "
+            f"them into train/rose/, test/rose/; {anew}.",
+        )
 
 
 def _is_of_boxes(path: str, pictures: set[str]) -> bool:

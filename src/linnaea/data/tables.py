@@ -222,16 +222,33 @@ def _find_files(
     ]
 
 
-def stems_in(path: Path) -> set[str]:
-    """Return what the first lines of a table may name pictures by, without folders and endings."""
+def names_in(path: Path) -> set[str]:
+    """Return what the first lines of a table or list may name pictures by (ways_to_name)."""
     try:
         with reading.opened(path, reading.MAX_TABLE) as file:
             text = file.read(_FIRST_LINES).decode("utf-8", "replace").replace("\0", "")
     except (OSError, DataError):
         return set()
-    return {
-        PurePosixPath(value.replace("\\", "/")).stem for value in re.split(r'[,;\t\r\n"]+', text) if value
-    }
+    values = {value.strip() for value in re.split(r'[,;\t\r\n"]+', text)}
+    # Lists separate a path from what follows by a blank.
+    values |= {value.rsplit(" ", 1)[0] for value in values}
+    return {name for value in values - {""} for name in ways_to_name(value.replace("\\", "/"))}
+
+
+def ways_to_name(path: str) -> set[str]:
+    """Return {"0", "0.png", "cat/0"} for photos/cat/0.png: how a table or list may name this picture."""
+    whole = PurePosixPath(path)
+    names = {whole.stem, whole.name if whole.suffix.lower() in SUFFIXES else whole.stem}
+    return names | ({f"{whole.parent.name}/{whole.stem}"} if whole.parent.name else set())
+
+
+def columns_of_sets(path: Path, source: str) -> tuple[str, ...]:
+    """Return the columns of a table that say in which set each picture is; none where it cannot be read."""
+    try:
+        _, _, rows = _parsed(path, source, _CURE)
+        return find_split([row for _, row in rows], source, COLUMNS).columns
+    except DataError:
+        return ()
 
 
 def told_separator(line: str) -> str | None:
