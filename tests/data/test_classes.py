@@ -11,6 +11,7 @@ from linnaea.data.sources import open_dataset
     "alike",
     [
         ["Cat", "cat"],
+        ["Cats", "cat"],
         ["blue tit", "blue-tit", "blue_tit", "bluetit"],
         ["STRASSE", "straße"],
         ["cat", "c\u200bat"],  # a blank without width
@@ -24,7 +25,7 @@ def test_names_that_look_like_one(alike):
 
 
 @pytest.mark.parametrize(
-    "names", [["1-2", "12"], ["-1", "1"], ["café", "cafe"], ["a1", "al"], ["b", "c", "d"]]
+    "names", [["1-2", "12"], ["-1", "1"], ["café", "cafe"], ["a1", "al"], ["b", "c", "d"], ["glass", "glas"], ["a", "as"]]
 )
 def test_names_that_are_two(names):
     assert similar_names(names) == []
@@ -38,7 +39,7 @@ def test_it_is_told_of_folders_and_of_tables(make_folder):
         (found,) = [p for p in scan(open_dataset(source)).problems if p.kind == "similar_names"]
         assert (found.severity, found.paths) == ("warning", ())
         assert found.message == (
-            "3 classes differ only in capitals, blanks, hyphens or the look of letters: 'Cat' (5 pictures) "
-            "and 'cat' (6 pictures) and '\u0441at' with cyrillic small letter es (7 pictures). "
+            "3 classes differ only in capitals, blanks, hyphens, a plural s or the look of letters: 'Cat' (5 "
+            "pictures) and 'cat' (6 pictures) and '\u0441at' with cyrillic small letter es (7 pictures). "
             "Each is learned as a class of its own: give those that are one the same name."
         )

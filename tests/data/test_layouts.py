@@ -253,6 +253,16 @@ def test_a_class_of_another_spelling_in_the_test_set_is_named(make_folder):
         make_split(dataset, "official")
 
 
+def test_classes_in_the_plural_in_the_test_set_are_named(make_folder):
+    from linnaea.data.split import make_split
+
+    dataset = open_dataset(make_folder({"train/cat": 3, "train/dog": 3, "test/cats": 2, "test/dogs": 2}))
+    with pytest.raises(DataError) as caught:
+        make_split(dataset, "official")
+    assert "Spelled otherwise: 'cats' ('cat' in training), 'dogs' ('dog' in training)" in str(caught.value)
+    assert str(caught.value).endswith("Give each class one name in all sets.")
+
+
 def test_a_set_in_a_set_is_refused_and_a_class_called_train_in_every_set_is_read(make_folder):
     told = refusal(make_folder({**filled("train/train"), "test/test": 5}))
     assert "test/test and train/train are called like a set, inside a set, and would be a class." in told
@@ -644,3 +654,64 @@ def test_lists_of_sets_beside_class_folders_are_no_stray_files(make_folder, line
     assert sets(open_dataset(root, layout="class")) is None
     (root / "train.txt").write_text("epoch 1\n")
     assert sets(open_dataset(root)) is None
+
+
+@pytest.mark.parametrize(
+    ("inside", "layout", "kept"),
+    [
+        ("{kind}/images/{part}", "class", "class/folder/split"),
+        ("north/{kind}/{part}", "folder/class", "folder/class/split"),
+        ("{kind}/{part}", "class", "class/split"),
+        ("{part}/{kind}", "folder/class", "split/class"),
+    ],
+)
+def test_sets_that_a_layout_mixes_are_told_with_the_layout_that_keeps_them(make_folder, inside, layout, kept):
+    places = [place for kind in KINDS for part in ("train", "test") for place in [inside.format(**locals())]]
+    root = make_folder(dict.fromkeys(places, 2))
+    (note,) = open_dataset(root, layout=layout).notes
+    assert note.startswith(
+        "The pictures in the folders test and train, called like sets, are mixed and divided"
+    )
+    assert note.endswith(f"to keep these sets, pass layout='{kept}'.")
+    dataset = open_dataset(root, layout=kept)
+    assert (dataset.class_names, sets(dataset), dataset.notes) == (KINDS, {"train": 4, "test": 4}, ())
+
+
+def test_sets_that_lie_deeper_are_kept_by_the_layout_that_is_named(make_folder):
+    places = [f"{place}/{kind}" for place in ("north", "south") for kind in KINDS]
+    message = refusal(make_folder(filled(*places, inside=("train", "test"))))
+    assert (
+        "If north and south are the classes, pass --layout class/folder/split; if cat and dog are" in message
+    )
+    assert "if cat and dog are, pass --layout folder/class/split." in message
+    wrapped = make_folder(filled("cat/images", "dog/images", inside=("train", "test")), name="wrapped")
+    message = refusal(wrapped)
+    assert "If cat and dog are the classes, pass --layout class/folder/split; to divide" in message
+
+
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        (("entrenamiento", "prueba"), "train and test"),
+        (("Lernbilder", "Prüfbilder"), "train and test"),
+        (("обучение", "тест"), "train and test"),
+        (("te", "tr"), "test and train"),
+        (("te", "tr", "va"), "test, train and val"),
+    ],
+)
+def test_sets_in_other_words_are_asked_about(make_folder, names, meant):
+    flat = make_folder(dict.fromkeys(names, 3), name="flat")
+    message = refusal(flat)
+    assert f"seem to mean the sets {meant}." in message
+    assert open_dataset(flat, layout="class").class_names == tuple(sorted(names))
+    inside = make_folder(filled(*KINDS, inside=names), name="inside")
+    message = refusal(inside)
+    assert f"If cat and dog are the classes, call them {meant}, and pass --layout class/split; to" in message
+    (note,) = open_dataset(inside, layout="class").notes
+    assert f"are mixed and divided anew; to keep these sets, call them {meant} and pass layout=" in note
+
+
+def test_several_folders_of_one_set_are_offered_as_sets(make_folder):
+    root = make_folder(filled("train", "train_aug", "test"))
+    assert "If test, train and train_aug are sets, pass --layout split/class, which joins" in refusal(root)
+    assert sets(open_dataset(root, layout="split/class")) == {"train": 8, "test": 4}

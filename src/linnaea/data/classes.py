@@ -67,11 +67,17 @@ def _tiny_class(dataset: Dataset, usable: np.ndarray, name: str, size: int) -> P
 
 
 def similar_names(names: Iterable[str]) -> list[list[str]]:
-    """Return the names, by groups, that differ only in capitals, blanks, hyphens or the look of letters."""
+    """Return the names, by groups, that differ only as what as_one passes over does."""
     alike = defaultdict(list)
     for name in names:
-        alike[as_read(name)].append(name)
+        alike[as_one(name)].append(name)
     return [sorted(group) for group in alike.values() if len(group) > 1]
+
+
+def as_one(name: str) -> str:
+    """Return what names of one class have in common: "Cats" and "cat", but not "glass" and "glas"."""
+    name = as_read(name)
+    return name[:-1] if re.search(r"[^\W\d_]{2}[^\W\d_s]s$", name) else name
 
 
 def as_read(name: str) -> str:
@@ -91,8 +97,9 @@ def _similar_names(sizes: dict[str, int]) -> list[Problem]:
         for group in groups
     )
     message = (
-        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens or the look of letters: "
-        f"{listed(pairs, 5)}. Each is learned as a class of its own: give those that are one the same name."
+        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens, a plural s or "
+        f"the look of letters: {listed(pairs, 5)}. Each is learned as a class of its own: give those that "
+        "are one the same name."
     )
     return [Problem("similar_names", "warning", (), message)]
 

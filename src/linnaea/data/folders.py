@@ -3,7 +3,7 @@
 import posixpath
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -116,6 +116,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
         notes=(
             *_notes(tree, meaning, empty, without),
             *_passed_over(found, shape, layout),
+            *_mixed_sets(found, tree),
             *_unlikely(set(labels), layout),
             *_unread_table(root, source, tree, layout),
             *_masks(meaning, found),
@@ -460,6 +461,32 @@ def _passed_over(layout: Layout, shape: Shape, asked: str) -> list[str]:
         f"({listed(names, 3)}) are not told apart. If they are the classes: "
         f"{option('layout', '/'.join(deeper))}.",
     ]
+
+
+def _mixed_sets(layout: Layout, tree: Tree) -> list[str]:
+    """Return a note on sets that a layout mixes, by the names of folders, with the one that keeps them."""
+    if SPLIT in layout:
+        return []
+    levels: dict[int, set[str]] = defaultdict(set)
+    for folder in {posixpath.dirname(path) for path in tree.pictures}:
+        for level, name in enumerate(folder.split("/")):
+            levels[level].add(name)
+    notes = []
+    for level, names in sorted(levels.items()):
+        known = {name: one.split for name in names if (one := layouts.set_name(name)) and not one.rest}
+        sets = known if len(set(known.values())) > 1 else layouts.sets_elsewhere(names)
+        if level == layout.index(CLASS) or not sets:
+            continue
+        kept = [*layout, *[FOLDER] * (level + 1 - len(layout))]
+        kept[level] = SPLIT
+        called = (
+            "" if known == sets else f"call them {listed(map(sets.get, sorted(sets)), last=' and ')} and "
+        )
+        notes.append(
+            f"The pictures in the folders {listed(sorted(sets), 5, last=' and ')}, called like sets, are "
+            f"mixed and divided anew; to keep these sets, {called}pass {option('layout', '/'.join(kept))}."
+        )
+    return notes
 
 
 def _unlikely(labels: set[str], asked: str) -> list[str]:

@@ -28,6 +28,27 @@ SPLIT_NAMES = {
 }
 """The names of folders (and values of a table) that mean a set, and the set they mean."""
 
+SHORT = {"tr": "train", "va": "val", "te": "test"}
+"""What may mean a set, or a language, and is only asked about, or taken so in a column of sets."""
+
+ELSEWHERE = {
+    **dict.fromkeys(("entrenamiento", "entrainement", "apprentissage", "treino", "treinamento"), "train"),
+    **dict.fromkeys(
+        ("addestramento", "trainingsdaten", "lernen", "обучение", "训练", "训练集", "訓練"), "train"
+    ),
+    **dict.fromkeys(("lernbilder", "lerndaten", "trainingsbilder"), "train"),
+    **dict.fromkeys(("validierungsbilder", "validierungsdaten"), "val"),
+    **dict.fromkeys(("prufbilder", "prufdaten", "testbilder"), "test"),
+    **dict.fromkeys(("validierung", "validacion", "validacao", "validazione", "validatie"), "val"),
+    **dict.fromkeys(("валидация", "验证", "验证集", "検証"), "val"),
+    **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prova", "prufung", "testdaten"), "test"),
+    **dict.fromkeys(("тест", "测试", "测试集", "テスト"), "test"),
+    # Contests keep the second for their end (FER2013).
+    **dict.fromkeys(("publictest",), "val"),
+    **dict.fromkeys(("privatetest",), "test"),
+}
+"""What means a set in other languages and contests, without accents, where nothing else stands beside."""
+
 # What is added to such a name without changing what it means: train_images, test-set, TrainingData.
 _AFFIXES = {
     *("set", "sets", "split", "data", "dataset", "folder", "dir", "images", "image", "imgs", "img"),
@@ -79,6 +100,23 @@ def as_sets(names: Iterable[str]) -> dict[str, SetName]:
     known = {name: one for name, one in meant.items() if one is not None}
     alike = len({one.rest for one in known.values()}) == 1
     return known if alike and len(known) == len(meant) else {}
+
+
+def sets_elsewhere(names: Iterable[str]) -> dict[str, str]:
+    """Return {name: set} where each name means a set in some language, several do, and training does."""
+    meant = {}
+    for name in names:
+        known = set_name(name)
+        own = known.split if known is not None and not known.rest else ""
+        meant[name] = own or ELSEWHERE.get(unaccented(name), "") or SHORT.get(name.lower(), "")
+    sets = set(meant.values())
+    return meant if "train" in sets and "" not in sets and len(sets) > 1 else {}
+
+
+def unaccented(value: str) -> str:
+    """Return the letters and numbers of a text, in small letters, without accents."""
+    letters = unicodedata.normalize("NFKD", value.casefold())
+    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def called_like_sets(names: Iterable[str]) -> list[str]:
@@ -226,6 +264,7 @@ class _Reading:
         if inner := self._sets_inside():
             return inner
         self._refuse_sets_of_others()
+        self._refuse_sets_elsewhere()
         self._refuse_called_like_sets()
         by_name = {top: [top] for top in self.tops}
         self._refuse_sets_inside()
@@ -413,6 +452,19 @@ class _Reading:
         self._refuse_rare_names((CLASS, SPLIT), {top: [top] for top in self.tops})
         return (CLASS, SPLIT)
 
+    def _refuse_sets_elsewhere(self) -> None:
+        """Raise DataError for pictures in sets of another language, whose classes nobody knows."""
+        found = sets_elsewhere(self.tops)
+        if not found or any(self.shape.below.get(top) for top in self.tops):
+            return
+        names, sets = listed(found, last=" and "), listed(found.values(), last=" and ")
+        raise DataError(
+            f"{self.source} contains no class folders: {names} seem to mean the sets {sets}.",
+            f"{self.hint}{' ' if self.hint else ''}If so, call them {sets} and sort their pictures into "
+            "class folders (train/rose/1.jpg), or list them in a CSV with the columns path,label,split; if "
+            f"{names} are the classes, pass {option('layout', CLASS)}.",
+        )
+
     def _refuse_sets_of_others(self) -> None:
         """Raise DataError for classes beside their own test pictures: cat/, dog/, cat_test/, dog_test/."""
         found = sets_of_others(self.tops)
@@ -453,6 +505,10 @@ class _Reading:
                 cure += plural(len(left_out), "its name", "their names")
         elif others:
             cure = f"If {names} {are} no class, move {plural(len(like), 'it', 'them')} away"
+        elif all(len(self.shape.below.get(top, ())) > 1 for top in like):
+            cure = (
+                f"If {names} are sets, pass {option('layout', 'split/class')}, which joins those of one set"
+            )
         else:
             cure = "If each name says a set and a class, sort the pictures into train/rose/ and the like"
         raise DataError(message, f"{cure}; {as_classes}.")
@@ -480,18 +536,26 @@ class _Reading:
         folders = [folder for name in inner for folder in outer[name]]
         names = self.shape.names(folders)
         inside = listed(names, 5, last=" and ")
-        above, deeper = "/".join((*prefix, CLASS)), "/".join((*prefix, *between, CLASS))
+        inmost = [below for folder in folders for below in self.shape.below.get(folder, ())]
+        above: Layout = (*prefix, CLASS)
+        deeper: Layout = (*prefix, *between, CLASS)
+        if not prefix and sets_elsewhere(names):
+            self._refuse_sets_in_classes(outside, names, (CLASS, *between[1:], SPLIT))
+        if not prefix and sets_elsewhere(self.shape.names(inmost)):
+            # north/cat/train: whichever are the classes, the sets stay apart.
+            above, deeper = (CLASS, *between, SPLIT), (*deeper, SPLIT)
         beside = [name for name, kind in rare_names(names).items() if kind == BESIDE]
         moved = f"move {listed(beside, 5, last=' and ')} away and " if beside else ""
+        outer_way, inner_way = option("layout", "/".join(above)), option("layout", "/".join(deeper))
+        # Where there are sets, each of these may lie in several: they say what is kept apart.
+        grouped = f", and {option('group_column', FOLDER)} to keep each of {outside} in one set"
         cure = (
-            f"If {outside} are the classes, {moved}pass {option('layout', above)}; if {inside} are, pass "
-            f"{option('layout', deeper)}, and {option('group_column', FOLDER)} to keep each of "
-            f"{outside} in one set."
+            f"If {outside} are the classes, {moved}pass {outer_way}; if {inside} are, pass {inner_way}"
+            f"{'' if SPLIT in deeper[len(prefix) :] else grouped}."
         )
         if not prefix and len(inner) <= _MOST_SETS:
             cure += f" If {outside} are sets, call them train, val and test."
-        inmost = [below for folder in folders for below in self.shape.below.get(folder, ())]
-        if self.shape.is_outer(inmost):
+        if SPLIT not in above and self.shape.is_outer(inmost):
             cure += (
                 f" What lies in those is {option('layout', '/'.join((*prefix, *between, FOLDER, CLASS)))}."
             )
@@ -499,6 +563,20 @@ class _Reading:
             f"{self.source} contains folders that hold the same folders: {outside} hold {inside}; either may "
             "be the classes.",
             cure,
+        )
+
+    def _refuse_sets_in_classes(self, classes: str, names: list[str], layout: Layout) -> None:
+        """Raise DataError for classes that hold sets, in another language or in one more folder."""
+        meant = sets_elsewhere(names)
+        called = listed(names, last=" and ")
+        keep = f"pass {option('layout', '/'.join(layout))}"
+        if not as_sets(names):
+            keep = f"call them {listed(meant.values(), last=' and ')}, and {keep}"
+        raise DataError(
+            f"{self.source} contains {classes}, which hold {called}, and these seem to mean sets.",
+            f"If {classes} are the classes, {keep}; to divide their pictures anew, pass "
+            f"{option('layout', CLASS)}; if {called} are the classes, pass "
+            f"{option('layout', '/'.join((*(FOLDER,) * (len(layout) - 1), CLASS)))}.",
         )
 
     def _innermost(self, folders: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from linnaea.data.balance import divide_groups
-from linnaea.data.classes import as_read
+from linnaea.data.classes import as_one
 from linnaea.data.dataset import OFFICIAL_SPLIT, SPLITS, Dataset
 from linnaea.data.groups import Groups, whole_class_groups
 from linnaea.errors import DataError, SettingError
@@ -316,11 +316,11 @@ def check_sets(dataset: Dataset, split: Split) -> None:
     for name, rows in (("validation", split.val), ("test", split.test)):
         strange = sorted(set(dataset.labels[rows].tolist()) - known)
         if strange:
-            learned = {as_read(label): label for label in known}
+            learned = {as_one(label): label for label in known}
             other = [
-                f"'{label}' ('{learned[as_read(label)]}' in training)"
+                f"'{label}' ('{learned[as_one(label)]}' in training)"
                 for label in strange
-                if as_read(label) in learned
+                if as_one(label) in learned
             ]
             hint = f" Spelled otherwise: {listed(other)}." if other else ""
             ways = "or leave it out"

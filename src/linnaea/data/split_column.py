@@ -1,12 +1,11 @@
 """Which column of a table says in which set each picture is, and which only look as if they did."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from linnaea.data.layouts import set_name
+from linnaea.data.layouts import ELSEWHERE, SHORT, set_name, unaccented
 from linnaea.errors import DataError
 from linnaea.text import listed, option, plural
 
@@ -21,21 +20,6 @@ _UNMISTAKABLE = re.compile(
     r"|(^|_)(tvt|train(ing)?_?((or|and|vs)_?)?(test|val)|test(ing)?_?((or|and|vs)_?)?train)"
 )
 _LIKE_SETS = {"set", "subset", "phase", "stage", "usage", "fold", "folds", "kfold"}
-_SHORT = {"tr": "train", "va": "val", "te": "test"}  # names of languages elsewhere
-# As others call them, without accents: where nothing else stands in a column, which then is the split.
-_ELSEWHERE = {
-    **dict.fromkeys(("entrenamiento", "entrainement", "apprentissage", "treino", "treinamento"), "train"),
-    **dict.fromkeys(
-        ("addestramento", "trainingsdaten", "lernen", "обучение", "训练", "训练集", "訓練"), "train"
-    ),
-    **dict.fromkeys(("validierung", "validacion", "validacao", "validazione", "validatie"), "val"),
-    **dict.fromkeys(("валидация", "验证", "验证集", "検証"), "val"),
-    **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prova", "prufung", "testdaten"), "test"),
-    **dict.fromkeys(("тест", "测试", "测试集", "テスト"), "test"),
-    # Contests keep the second for their end (FER2013).
-    **dict.fromkeys(("publictest",), "val"),
-    **dict.fromkeys(("privatetest",), "test"),
-}
 _MOST_VALUES = 20  # a column with more holds sentences, or names of pictures
 _TRUTH = {
     **dict.fromkeys(("true", "yes", "1", "1.0", "t", "y", "wahr", "ja"), True),
@@ -128,19 +112,14 @@ def _truths(values: set[str]) -> bool:
 def _meaning(name: str, values: set[str]) -> dict[str, str]:
     """Return {value: the set it names, "" for none}."""
     sets = {value: set_of(value) for value in values}
-    others = {value: one or _ELSEWHERE.get(_unaccented(value), "") for value, one in sets.items()}
+    others = {value: one or ELSEWHERE.get(unaccented(value), "") for value, one in sets.items()}
     if all(others.values()) and "train" in others.values() and len(set(others.values())) > 1:
         return others
     if name in SPLIT or looks_like_split(name):
-        short = {value: one or _SHORT.get(value.lower(), "") for value, one in sets.items()}
+        short = {value: one or SHORT.get(value.lower(), "") for value, one in sets.items()}
         if all(short.values()) and len(set(short.values())) > 1:
             return short
     return sets
-
-
-def _unaccented(value: str) -> str:
-    letters = unicodedata.normalize("NFKD", value.casefold())
-    return "".join(letter for letter in letters if letter.isalnum())
 
 
 def looks_like_split(name: str) -> bool:
