@@ -715,3 +715,51 @@ def test_several_folders_of_one_set_are_offered_as_sets(make_folder):
     root = make_folder(filled("train", "train_aug", "test"))
     assert "If test, train and train_aug are sets, pass --layout split/class, which joins" in refusal(root)
     assert sets(open_dataset(root, layout="split/class")) == {"train": 8, "test": 4}
+
+
+@pytest.mark.parametrize("name", ["{part}_{number}", "{kind}_{number}_{part}", "IMG-{part}-00{number}"])
+def test_sets_in_the_names_of_pictures_are_asked_about(make_folder, name):
+    root = make_folder(dict.fromkeys(KINDS, 4))
+    for path in sorted(root.rglob("*.png")):
+        part = "test" if path.stem == "3" else "train"
+        stem = name.format(part=part, number=path.stem, kind=path.parent.name)
+        path.rename(path.with_stem(stem))
+    message = refusal(root)
+    assert "the names of the pictures in them say a set each (test, train), such as cat/" in message
+    assert "to divide them anew, pass --layout class." in message
+    assert sets(open_dataset(root, layout="class")) is None
+
+
+def test_names_of_pictures_after_their_class_say_no_set(make_folder):
+    root = make_folder({"train": 3, "test": 3})
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_stem(f"{path.parent.name}_{path.stem}"))
+    (root / "test").rename(root / "crash test")
+    (root / "train").rename(root / "railway")
+    assert open_dataset(root).class_names == ("crash test", "railway")
+
+
+def test_a_set_of_loose_pictures_is_not_said_to_be_empty(make_folder):
+    root = make_folder({**filled("train", "test"), "validation": 6})
+    message = refusal(root, layout="split/class")
+    assert f"{root}/validation holds 6 pictures, none of them in a class folder" in message
+    assert "move it away, train, and name the pictures with linnaea predict." in message
+
+
+def test_a_table_in_each_set_is_to_be_joined_with_the_others(make_folder):
+    root = make_folder({"train": 4, "valid": 2, "test": 2})
+    joined = ["filename, cat, dog"]
+    for folder, number in (("train", 4), ("valid", 2), ("test", 2)):
+        rows = [f"{n}.png, {n % 2}, {1 - n % 2}" for n in range(number)]
+        (root / folder / "_classes.csv").write_text("\n".join(["filename, cat, dog", *rows]))
+        joined += [f"{folder}/{row}" for row in rows]
+    message = refusal(root)
+    assert (
+        "If test/_classes.csv, train/_classes.csv and valid/_classes.csv have their labels, join" in message
+    )
+    assert (
+        f"in one CSV in {root}, with the folder before each name (test/1.jpg), and train on that." in message
+    )
+    (root / "all.csv").write_text("\n".join(joined))
+    dataset = open_dataset(root / "all.csv")
+    assert (dataset.class_names, sets(dataset)) == (KINDS, {"test": 2, "train": 4, "val": 2})

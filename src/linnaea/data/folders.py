@@ -34,6 +34,8 @@ _OF_CAMERAS = {
 }
 _NAMED = 3  # pictures that a table names at least, or it is of something else
 _LISTS = (".txt", ".lst", ".csv", ".tsv")
+_SAMPLE = 2_000  # pictures whose names are looked at for sets
+_NEARLY_ALL = 0.9
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ANNOTATIONS = (".txt", ".xml", ".json")
 
@@ -100,6 +102,14 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
     _check(source, tree, shape, meaning, found, hint, strict=strict)
     if layout == AUTO and SPLIT not in found:
         _refuse_unread_sets(root, source, tree)
+        if words := _sets_in_names(tree.pictures):
+            raise DataError(
+                f"{source} contains class folders, and the names of the pictures in them say a set each "
+                f"({listed(words, 5)}), such as {tree.pictures[0]}.",
+                "To keep these sets, sort the pictures into train/rose/, test/rose/ and the like, or list "
+                "them in a CSV with the columns path,label,split; to divide them anew, pass "
+                f"{option('layout', CLASS)}.",
+            )
     meaning.pictures.sort()
     paths, labels, splits, folders = zip(*meaning.pictures, strict=True)
     divided, note = with_test_set(np.array(splits))
@@ -243,6 +253,13 @@ def _hint(root: Path, source: str, tree: Tree) -> str:
     """Return a sentence on where the labels of pictures may be, if not in the names of folders; or ""."""
     names = {_stem(path) for path in tree.pictures}
     best, _ = _table(root, tree)
+    same = [path for path in tree.others if best and PurePosixPath(path).name == PurePosixPath(best).name]
+    if len(same) > 1:
+        first = PurePosixPath(same[0]).parent
+        return (
+            f"If {listed(same, 5, last=' and ')} have their labels, join their rows in one CSV in {source}, "
+            f"with the folder before each name ({first}/1.jpg), and train on that."
+        )
     if best:
         return f"If {best} has their labels, train on it: {Path(source) / best}."
     sheets = [path for path in tree.others if path.lower().endswith(_SHEETS)]
@@ -268,6 +285,18 @@ def _words_in_names(pictures: list[str]) -> list[str]:
     words = Counter(match[1].casefold() for match in found if match)
     several = len(words) > 1 and len(words) * 2 <= len(pictures) and all(found)
     return [] if not several or words.keys() & _OF_CAMERAS else sorted(words)
+
+
+def _sets_in_names(pictures: list[str]) -> list[str]:
+    """Return the words for sets that nearly all names of pictures begin or end with, numbers aside.
+
+    [] where no class has pictures of several sets: train_1.jpg may be a picture of the class train.
+    """
+    sample = pictures[:: -(-len(pictures) // _SAMPLE) or 1]
+    words = [(path.split("/")[0], word) for path in sample if (word := layouts.set_word(_stem(path)))]
+    sets = {(folder, layouts.SPLIT_NAMES[word]) for folder, word in words}
+    several = len(sets) > len({folder for folder, _ in sets})
+    return sorted({word for _, word in words}) if several and len(words) >= _NEARLY_ALL * len(sample) else []
 
 
 def _unread_table(root: Path, source: str, tree: Tree, asked: str) -> list[str]:
@@ -396,6 +425,17 @@ def _check_sets(source: str, tree: Tree, meaning: _Meaning) -> None:
         for name, known in meant.items()
         if known is not None and known.split not in filled and name not in left_out
     )
+    loose = Counter(path.split("/")[0] for path in meaning.loose)
+    if unsorted := [name for name in empty if loose[name]]:
+        names = listed((f"{Path(source) / name}" for name in unsorted), last=" and ")
+        pictures = counted(sum(loose[name] for name in unsorted), "picture")
+        them = plural(len(unsorted), "it", "them")
+        raise DataError(
+            f"{names} {plural(len(unsorted), 'holds', 'hold')} {pictures}, none of them in a class folder, "
+            "so that their classes are not known.",
+            f"Sort them into class folders ({unsorted[0]}/rose/1.jpg); or move {them} away, train, and name "
+            "the pictures with linnaea predict.",
+        )
     if empty:
         verb, links = "contain" if len(empty) > 1 else "contains", _links_left_out(tree)
         raise DataError(

@@ -94,6 +94,12 @@ def _bare(word: str) -> str:
     return _GLUED.sub(r"\1", word.rstrip("0123456789"))
 
 
+def set_word(name: str) -> str:
+    """Return the word for a set that a file's name begins or ends with, numbers aside; "" for none."""
+    words = [bare for word in _words(name) if (bare := _bare(word))]
+    return next((word for word in (*words[:1], *words[-1:]) if word in SPLIT_NAMES), "")
+
+
 def as_sets(names: Iterable[str]) -> dict[str, SetName]:
     """Return {name: the set it means} where each of the names means one, in the same manner; else nothing."""
     meant = {name: set_name(name) for name in names}
