@@ -529,12 +529,21 @@ def test_a_table_beside_loose_pictures_is_named(make_folder):
 
 def test_a_set_of_another_language_among_known_ones_is_to_be_renamed(make_folder):
     told = refusal(make_folder(filled("entrainement", "validation", "test")))
-    assert "if entrainement is one, too, write train, val or test into its name" in told
+    assert (
+        "If so, call them train, test and val; if entrainement, test and validation are the classes" in told
+    )
+    told = refusal(make_folder(filled("kurs", "validation", "test"), name="unknown"))
+    assert "if kurs is one, too, write train, val or test into its name" in told
 
 
 def test_sets_in_another_language_are_offered_as_sets(make_folder):
     told = refusal(make_folder(filled("entrenamiento", "validacion", "prueba")))
-    assert "If entrenamiento, prueba and validacion are sets, call them train, val and test." in told
+    assert "entrenamiento, prueba and validacion, which seem to mean the sets train, test and val." in told
+    assert "If so, call them train, test and val; if" in told
+    others = {"Lernbilder/cat": 2, "Lernbilder/dog": 2, "Prüfbilder/fox": 2, "Prüfbilder/cow": 2}
+    assert "If so, call them train and test; if" in refusal(make_folder(others, name="others"))
+    places = make_folder(filled("Lernort", "Prüfstand"), name="places")
+    assert "If Lernort and Prüfstand are sets, call them train, val and test." in refusal(places)
 
 
 def test_the_layout_that_is_named_passes_the_folder_in_between(make_folder):
@@ -609,6 +618,13 @@ def test_classes_beside_their_own_sets_are_refused(make_folder, names, said):
     assert "train/rose/1.jpg" in message
     assert "if every folder is a class, pass --layout class." in message
     assert len(open_dataset(root, layout="class").class_names) == len(names.split())
+
+
+def test_a_class_in_a_set_beside_its_own_test_pictures_is_refused(make_folder):
+    root = make_folder({**filled("train", "test"), "train/cat_val": 2})
+    message = refusal(root)
+    assert "cat_val is called like a set of pictures of cat." in message
+    assert "if every folder is a class, pass --layout split/class." in message
 
 
 @pytest.mark.parametrize("names", ["contest valley", "crash_test road", "cat_test dog_test", "testes ovary"])

@@ -269,7 +269,7 @@ class _Reading:
         self._refuse_sets_and_loose()
         if inner := self._sets_inside():
             return inner
-        self._refuse_sets_of_others()
+        self._refuse_sets_of_others((CLASS,), self.tops)
         self._refuse_sets_elsewhere()
         self._refuse_called_like_sets()
         by_name = {top: [top] for top in self.tops}
@@ -301,6 +301,7 @@ class _Reading:
             for inner in self.shape.below.get(folder, ()):
                 by_name[_name(inner)].append(inner)
         self._refuse_sets_again(by_name)
+        self._refuse_sets_of_others((*prefix, CLASS), by_name)
         self._refuse_unsorted_sets()
         self._refuse_doubtful_classes(prefix, by_name)
         return (*prefix, CLASS)
@@ -459,34 +460,43 @@ class _Reading:
         return (CLASS, SPLIT)
 
     def _refuse_sets_elsewhere(self) -> None:
-        """Raise DataError for pictures in sets of another language, whose classes nobody knows."""
+        """Raise DataError for folders called like sets in another language, whatever they hold."""
         found = sets_elsewhere(self.tops)
-        if not found or any(self.shape.below.get(top) for top in self.tops):
+        if not found:
             return
         names, sets = listed(found, last=" and "), listed(found.values(), last=" and ")
+        as_classes = f"if {names} are the classes, pass {option('layout', CLASS)}"
+        if any(self.shape.below.get(top) for top in self.tops):
+            raise DataError(
+                f"{self.source} contains {names}, which seem to mean the sets {sets}.",
+                f"If so, call them {sets}; {as_classes}.",
+            )
         raise DataError(
             f"{self.source} contains no class folders: {names} seem to mean the sets {sets}.",
             f"{self.hint}{' ' if self.hint else ''}If so, call them {sets} and sort their pictures into "
-            "class folders (train/rose/1.jpg), or list them in a CSV with the columns path,label,split; if "
-            f"{names} are the classes, pass {option('layout', CLASS)}.",
+            "class folders (train/rose/1.jpg), or list them in a CSV with the columns path,label,split; "
+            f"{as_classes}.",
         )
 
-    def _refuse_sets_of_others(self) -> None:
-        """Raise DataError for classes beside their own test pictures: cat/, dog/, cat_test/, dog_test/."""
-        found = sets_of_others(self.tops)
-        like = set(called_like_sets(self.tops))
-        if not found or like - found.keys() or like == set(self.tops):
+    def _refuse_sets_of_others(self, layout: Layout, classes: Iterable[str]) -> None:
+        """Raise DataError for classes beside their own test pictures: cat/, dog/, cat_test/, dog_test/.
+
+        layout: by which they would be classes
+        """
+        found = sets_of_others(classes)
+        like = set(called_like_sets(classes))
+        if not found or like - found.keys() or like == set(classes):
             return
         names = listed(found, 5, last=" and ")
-        classes = listed(sorted({*found.values()} - found.keys()), 5, last=" and ")
+        others = listed(sorted({*found.values()} - found.keys()), 5, last=" and ")
         are, sets = plural(len(found), "is", "are"), plural(len(found), "a set", "sets")
         raise DataError(
-            f"{self.source}: {names} {are} called like {sets} of pictures of {classes}."
-            if classes
+            f"{self.source}: {names} {are} called like {sets} of pictures of {others}."
+            if others
             else f"{self.source}: {names} say a set and a class each, by their names.",
             "If so, sort the pictures into folders of sets with the class folders in them (train/rose/1.jpg, "
             "test/rose/2.jpg), or list them in a CSV with the columns path,label,split; if every folder is "
-            f"a class, pass {option('layout', CLASS)}.",
+            f"a class, pass {option('layout', '/'.join(layout))}.",
         )
 
     def _refuse_called_like_sets(self) -> None:
