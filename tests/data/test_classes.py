@@ -25,7 +25,16 @@ def test_names_that_look_like_one(alike):
 
 
 @pytest.mark.parametrize(
-    "names", [["1-2", "12"], ["-1", "1"], ["café", "cafe"], ["a1", "al"], ["b", "c", "d"], ["glass", "glas"], ["a", "as"]]
+    "names",
+    [
+        ["1-2", "12"],
+        ["-1", "1"],
+        ["café", "cafe"],
+        ["a1", "al"],
+        ["b", "c", "d"],
+        ["glass", "glas"],
+        ["a", "as"],
+    ],
 )
 def test_names_that_are_two(names):
     assert similar_names(names) == []

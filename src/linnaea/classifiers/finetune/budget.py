@@ -286,10 +286,12 @@ class Budget:
         again = plan(self.work, self.seconds, now - seconds)
         number = max(again.views, views)
         if self.plan.train_from == again.train_from == "probe" and number != self.plan.views:
-            was, became = (text.counted(each, "view") for each in (self._planned_views, number))
-            note = (
-                f"The plan was {was} of each picture; after {text.counted(views, 'view')} it became {became}."
+            # Whole ones come as 4.0 from what counts them.
+            was, became, after = (
+                text.counted(int(each) if each == int(each) else each, "view")
+                for each in (self._planned_views, number, views)
             )
+            note = f"The plan was {was} of each picture; after {after} it became {became}."
             notes = () if number == self._planned_views else (note,)
             self.plan = replace(self.plan, views=number, seconds=again.seconds, notes=notes)
         return self.plan
