@@ -67,6 +67,23 @@ def test_what_few_pictures_show_is_not_offered_for_decisions():
     assert lines_after_training(run, "runs/x")[-1] == "to try it: linnaea predict runs/x PICTURE"
 
 
+def test_use_names_the_score_to_count_on_and_a_simpler_way_that_may_do_as_well():
+    good = " ".join(["aa", "bb"] * 100)
+    assert steps(facts(good))["Use it"][0] == "Classify new pictures:"
+    name = "a linear classifier on the pixels"
+    apart = {"difference": 0.0, "low": -0.03, "high": 0.03, "p_value": 1.0}
+    level = facts(good, baselines={name: 1.0}, baseline_differences={name: apart})
+    assert steps(level)["Use it"][0] == (
+        "Classify new pictures; a linear classifier on the pixels may do it as well:"
+    )
+    ahead = {"difference": 0.2, "low": 0.1, "high": 0.3, "p_value": 0.001}
+    better = facts(good, baselines={name: 0.8}, baseline_differences={name: ahead})
+    assert steps(better)["Use it"][0] == "Classify new pictures:"
+    leaking = facts(good, leaks={"pictures": ["1.png"], "n": 1})
+    leaking.metrics["accuracy_without_leaks"] = {"value": 0.9, "low": 0.85, "high": 0.94}
+    assert steps(leaking)["Use it"][0] == "Classify new pictures, and count on 90.0 %, not on 100.0 %:"
+
+
 def test_a_comparison_says_which_run_to_use():
     def advice(level=(), *, best=None, same_test=True):
         of = best or facts(" ".join(["aa bb cc"] * 20))

@@ -8,7 +8,7 @@ from linnaea.evaluation import resolution
 from linnaea.evaluation.learning_curve import LEAST_GAIN, tells
 from linnaea.evaluation.metrics import SURE
 from linnaea.report import formatting
-from linnaea.report.caveats import is_shown_good, is_worth_using
+from linnaea.report.caveats import is_shown_good, is_worth_using, leaked_paths, may_be_chance
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
 from linnaea.text import command, command_line, natural_order, option, plural
@@ -125,7 +125,7 @@ def _use(facts: RunFacts) -> list[Advice]:
         return [Advice(words, _predict(path))]
     if not is_shown_good(facts):
         return [Advice("Not for decisions yet: see the warning above. To try it:", _predict(path))]
-    advice = [Advice("Classify new pictures:", _predict(path))]
+    advice = [Advice(f"{_use_words(facts)}:", _predict(path))]
     answered = facts.metrics.get("answered", {})
     threshold, wanted = answered.get("threshold"), answered.get("wanted")
     if threshold is not None and wanted is not None:
@@ -135,6 +135,18 @@ def _use(facts: RunFacts) -> list[Advice]:
         words += f"{formatting.wanted_share(wanted)} are right, with 95{formatting.NBSP}% confidence."
         advice.append(Advice(words, link="How sure that is", to="trust"))
     return advice
+
+
+def _use_words(facts: RunFacts) -> str:
+    """Return that the network can be used, and what of the number above must be known to do so."""
+    accuracy, clean = facts.metric("accuracy"), facts.metric("accuracy_without_leaks")
+    if clean is not None and accuracy is not None and leaked_paths(facts):
+        return f"Classify new pictures, and count on {percent(clean)}, not on {percent(accuracy)}"
+    for name in facts.info.baselines:
+        # Where the classifier is better for sure, this network is not offered at all.
+        if name.startswith("a linear classifier") and may_be_chance(facts, name):
+            return "Classify new pictures; a linear classifier on the pixels may do it as well"
+    return "Classify new pictures"
 
 
 def _improve(facts: RunFacts) -> list[Advice]:
