@@ -177,9 +177,9 @@ def _unexpected(error: Exception) -> tuple[str, str]:
 def _is_full_memory(error: BaseException | None) -> bool:
     """Return whether memory was refused, perhaps to the loading of a library that others report on."""
     while error is not None:
-        # The loader's own words: it has no error of its own for it.
+        # The loader's own words, and Python's while it looks for a module: neither has an error of its own.
         if isinstance(error, MemoryError) or re.search(
-            "failed to map segment|[Cc]annot allocate memory", str(error)
+            "failed to map segment|[Cc]annot allocate memory|error return without exception set", str(error)
         ):
             return True
         error = error.__cause__ or error.__context__

@@ -172,6 +172,8 @@ def own_size(network: Any) -> int | None:
     config = network.pretrained_cfg
     if not config.get("fixed_input_size") or not hasattr(network, "set_input_size"):
         return None
+    if getattr(network, "dynamic_img_size", False):
+        return None  # it interpolates its positions for each picture
     return int(config["input_size"][-1])
 
 

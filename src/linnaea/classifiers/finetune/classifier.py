@@ -22,7 +22,7 @@ from linnaea.classifiers.finetune import construction, inference
 from linnaea.classifiers.finetune.backbones import check_size
 from linnaea.classifiers.finetune.device import Device, choose_device, room_to_predict, room_to_train
 from linnaea.classifiers.finetune.frozen_features import FrozenFeatures
-from linnaea.classifiers.finetune.heads import logits_layer
+from linnaea.classifiers.finetune.heads import logits_layer, pool_as_learned, put_head
 from linnaea.classifiers.finetune.optimizers import choose_trained
 from linnaea.classifiers.finetune.pictures import (
     EvaluationBatches,
@@ -289,6 +289,9 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
             begun = None if state is None else (state[1]["seed"], state[1]["precision"])
         self.seed_ = seed_from(self.random_state) if begun is None else begun[0]
         opened = self.first_network(len(classes))
+        if state is not None:
+            pool_as_learned(opened.network, state[0], "network.")
+            put_head(opened.network, len(classes), None, 0.0, self.seed_)
         how = self.precision, opened, self.backbone, self.batch_size, self.batch_norm
         self.precision_ = construction.precision_for(*how) if begun is None else begun[1]
         suited = self.suited()
@@ -556,6 +559,7 @@ class FineTuneClassifier(ClassifierMixin, BaseEstimator, Classifier):
                 len(classifier.classes_),
                 header["head_hidden"],
                 classifier.dropout,
+                arrays=model.arrays,
                 device=classifier.device,
             )
             classifier.network_.load_state_dict(model.arrays)

@@ -1,6 +1,7 @@
 """From settings to what learns: the network with its head, the pictures, and what training changes."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from linnaea.classifiers.finetune.device import (
     explaining_full_memory,
 )
 from linnaea.classifiers.finetune.folding import fold_batch_norms
-from linnaea.classifiers.finetune.heads import put_head
+from linnaea.classifiers.finetune.heads import pool_as_learned, put_head
 from linnaea.classifiers.finetune.loop import Learner, TrainingSet
 from linnaea.classifiers.finetune.optimizers import WeightAverage, build_optimizer, choose_trained
 from linnaea.classifiers.finetune.pictures import ResidentPictures
@@ -140,10 +141,12 @@ def rebuild_network(
     hidden: int | None,
     dropout: float,
     *,
+    arrays: Mapping[str, Any],
     device: str = "auto",
 ) -> Any:
     """Build the network that a saved model's weights belong to; its own weights are only placeholders.
 
+    arrays: those weights, by name.
     device: what it was trained with; where that is not here, "auto" takes its place.
     """
     try:
@@ -152,6 +155,7 @@ def rebuild_network(
         where = choose_device().where
     with Device(torch.device("cpu")).seeded(0):
         network = timm.create_model(resolve(backbone).architecture, **model_args)
+    pool_as_learned(network, arrays)
     put_head(network, classes, hidden, dropout, 0)
     fold_batch_norms(network, size)
     return _moved(network, where)

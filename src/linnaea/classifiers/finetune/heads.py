@@ -1,6 +1,7 @@
 """What stands on a backbone: from pooled features to one logit a class."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -64,6 +65,20 @@ def put_head(network: Any, classes: int, hidden: int | None, dropout: float, see
     network.num_classes = classes
 
 
+def pool_as_learned(network: Any, arrays: Mapping[str, Any], prefix: str = "") -> None:
+    """Let a transformer's head see the class token alone where the one in these arrays was made for that.
+
+    arrays: name → what has a shape; the head's names begin with prefix. Earlier versions knew no other.
+    """
+    head = f"{prefix}{classifier_name(network)}"
+    first = arrays.get(f"{head}.hidden.weight", arrays.get(f"{head}.logits.weight"))
+    if isinstance(network, VisionTransformer) and first is not None and first.shape[1] == network.embed_dim:
+        transformer: Any = network
+        transformer.class_token_alone = True
+        transformer.__dict__.pop("pool", None)
+        transformer.head_hidden_size = network.embed_dim
+
+
 def _pool_all_tokens(network: Any) -> None:
     """Let the head of a transformer see the mean of the patches beside the class token.
 
@@ -71,7 +86,7 @@ def _pool_all_tokens(network: Any) -> None:
     91.8 % on waste and from 86.9 to 91.3 % on hands (python -m benchmarks pooling).
     """
     is_transformer = isinstance(network, VisionTransformer)
-    if is_transformer and network.global_pool == "token":
+    if is_transformer and network.global_pool == "token" and not hasattr(network, "class_token_alone"):
         network.pool = partial(_class_token_and_mean, prefix=network.num_prefix_tokens)
         network.head_hidden_size = 2 * network.embed_dim
 

@@ -60,7 +60,9 @@ class _LastTokens(nn.Module):
         tokens, number = seen[0].float(), self.network.num_prefix_tokens
         self.prefix = tokens[:, :number]
         patches = tokens[:, number:].transpose(1, 2)
-        return patches.unflatten(2, self.network.patch_embed.grid_size).contiguous().requires_grad_()
+        height, width = pictures.shape[-2:]
+        grid = self.network.patch_embed.dynamic_feat_size((height, width))
+        return patches.unflatten(2, grid).contiguous().requires_grad_()
 
     def pooled(self, found: Tensor) -> Tensor:
         """Return the features (n, width) that follow from such a map."""
