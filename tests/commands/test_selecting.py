@@ -126,6 +126,26 @@ def test_a_damaged_file_in_the_cache_costs_its_network_only(cached, bars, tmp_pa
     assert info_of(tmp_path / "r")["model"] == "efficientnet_lite0"
 
 
+@pytest.mark.usefixtures("both_here")
+def test_what_leaves_nothing_to_try_networks_on_takes_the_installed_one(bars, tmp_path, capsys):
+    # One picture of each class to learn from cannot be divided into folds.
+    rows = ["path,label,split"]
+    for name in ("bar 0", "bar 1"):
+        rows += [f"{name}/00.png,{name},train", f"{name}/01.png,{name},test"]
+    (bars / "few.csv").write_text("\n".join(rows))
+    try:
+        few = ["train", str(bars / "few.csv"), *SHORT, "--validation", "0", "--out", str(tmp_path / "few")]
+        assert main(few) == 0
+    finally:
+        (bars / "few.csv").unlink()
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Chosen efficientnet_lite0: the training pictures are too few to try others on" in told
+    short = ["train", str(bars), "--size", "32", "--budget", "5s", "--out", str(tmp_path / "short")]
+    assert main(short) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Chosen efficientnet_lite0: the budget leaves no time to try others" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

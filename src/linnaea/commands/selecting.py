@@ -22,8 +22,9 @@ from linnaea.text import counted, duration, percent
 MOST = 1000
 PICTURES_A_SECOND = 2
 # Where all pictures, seen once by a network, would take longer than this, or than this share of a budget, it
-# is not tried; a network that takes no longer than the packaged one always is.
-LONGEST, SHARE = 300.0, 0.25
+# is not tried. A network that takes no longer than the packaged one always is, unless a budget is shorter
+# than LEAST.
+LONGEST, SHARE, LEAST = 300.0, 0.25, 30.0
 
 
 def choose_network(
@@ -45,6 +46,9 @@ def choose_network(
         terminal.print_line("Chosen", f"{lent}, as in {recipe.split_from}")
         return _with(chosen, lent)
     left = None if recipe.budget is None else max(recipe.budget - spent, 0.0)
+    if left is not None and left < LEAST:
+        terminal.print_line("Chosen", f"{CANDIDATES[0].name}: the budget leaves no time to try others")
+        return _with(chosen, CANDIDATES[0].name)
     there, missing = _obtain_small_ones()
     if len(there) == 1:
         terminal.print_line(
@@ -55,7 +59,11 @@ def choose_network(
     most = MOST if left is None else min(MOST, int(PICTURES_A_SECOND * left))
     rows = train[spread(study.dataset.labels[train], most)]
     fold = probe_folds.folds(study, rows, recipe.seed)
-    trials, too_slow = _try_each(there, missing, classifier, study, rows, fold, left)
+    if not (fold >= 0).any():
+        few = "the training pictures are too few to try others on"
+        terminal.print_line("Chosen", f"{CANDIDATES[0].name}: {few}")
+        return _with(chosen, CANDIDATES[0].name)
+    trials, too_slow, damaged = _try_each(there, missing, classifier, study, rows, fold, left)
     # Among equals the surer one.
     best = max(trials, key=lambda trial: (trial.accuracy, -trial.log_loss))
     judged = int((fold >= 0).sum())
@@ -70,7 +78,7 @@ def choose_network(
             if too_slow
             else []
         ),
-        *_without(missing),
+        *_without(missing | damaged),
     )
     run.update_info(
         selection={
@@ -143,8 +151,8 @@ def _try_each(
     rows: np.ndarray,
     fold: np.ndarray,
     left: float | None,
-) -> tuple[list[Trial], dict[str, str]]:
-    """Return the networks that were tried, and why others were not though their weights can be had.
+) -> tuple[list[Trial], dict[str, str], dict[str, str]]:
+    """Return the networks that were tried, and which would take too long, and which cannot be used, and why.
 
     left: seconds of a budget, or None.
     """
@@ -154,6 +162,7 @@ def _try_each(
     longest = LONGEST if left is None else SHARE * left
     trials: list[Trial] = []
     too_slow: dict[str, str] = {}
+    damaged: dict[str, str] = {}
     bar = terminal.EpochBar(0)
     with bar.shown():
         for candidate in CANDIDATES:
@@ -168,5 +177,5 @@ def _try_each(
                 except LinnaeaError as error:
                     if not trials:
                         raise
-                    missing[candidate.name] = f"not tried: {error.message} {error.cure}"
-    return trials, too_slow
+                    damaged[candidate.name] = f"not tried: {error.message} {error.cure}"
+    return trials, too_slow, damaged
