@@ -99,13 +99,36 @@ def test_a_run_that_did_not_record_its_pairs_is_held_against_the_accuracies():
     assert told(facts(said, baselines={LINEAR: 0.75})) == {}
 
 
-def test_classes_that_cannot_be_judged_alone_are_named():
-    run = beside(" ".join(["aa"] * 100 + ["bb"] * 2 + ["bc"] + ["cc"] * 30))
-    (caveat,) = caveats(run)
-    assert caveat.title == f"1 of 3{NBSP}classes has too few test pictures to be judged alone."
-    assert [name.replace(NBSP, " ") for name in caveat.names] == ["b: 2 of 3 right (95 %: 21 to 94 %)"]
-    assert "With 3 pictures, its recall is uncertain" in caveat.text.replace(NBSP, " ")
-    assert "Test 20 or more of it." in caveat.text
+def test_a_class_that_is_never_recognised_is_named():
+    (caveat,) = caveats(beside(" ".join(["aa"] * 100 + ["bc"] * 5 + ["cc"] * 30)))
+    assert caveat.title == "‘b’ is never recognised."
+    assert caveat.text.startswith(
+        "None of its 5 test pictures was classified correctly. Look whether its labels"
+    )
+    assert caveat.names == ("b: 0 of 5 right, most often taken for c",)
+    # Four that are wrong may be chance, and are few.
+    assert caveats(beside(" ".join(["aa"] * 100 + ["bc"] * 4 + ["cc"] * 30))) == []
+
+
+def test_a_network_that_only_ever_gives_one_of_its_answers_is_called_so():
+    found = told(beside(" ".join(["aa"] * 60 + ["ba"] * 20 + ["ca"] * 20)))
+    assert found["‘b’ and ‘c’ are never recognised."].startswith(
+        "None of their test pictures was classified correctly. The network only ever answers ‘a’."
+    )
+    # Where that one answer is the baseline, the warning of it says so already.
+    same = beside(" ".join(["bb"] * 60 + ["ab"] * 40), always_the_largest_class="x" * 60 + " " * 40)
+    assert list(told(same)) == ["This network is no better than always answering ‘b’."]
+
+
+def test_sets_that_cover_less_than_they_are_for_are_no_promise():
+    run = beside(" ".join(["aa bb cc"] * 40))
+    sets = {"value": 0.889, "low": 0.83, "high": 0.931, "wanted": 0.95, "p_value": 0.2}
+    run.metrics["set_coverage"] = sets
+    ((title, text),) = told(run).items()
+    assert title == "Its prediction sets for 95 % cover fewer."
+    assert "the true class of 88.9 % of the test pictures (95 %: 83.0 to 93.1 %)" in text
+    run.metrics["set_coverage"] = {**sets, "high": 0.951}
+    assert caveats(run) == []
 
 
 def test_one_of_several_runs_points_to_them_all():

@@ -1,5 +1,7 @@
 """What to do now stands below the headline, and comes from the run's own numbers."""
 
+from dataclasses import replace
+
 from tests.report.test_formatting import facts
 
 from linnaea.report.formatting import NBSP
@@ -50,15 +52,27 @@ def test_more_pictures_are_advised_by_the_forecast_alone():
 
 def test_what_was_not_tested_is_not_trusted():
     few = steps(facts("aa bb"))["Do not trust it for"]
-    assert few[0] == "A rate better known than 34 to 100 %: there were only 2 test pictures."
-    assert few[1] == "Single classes: a and b have too few test pictures."
-    assert few[-1] == "Pictures from cameras, places or times that are not in its test set."
+    # That two pictures are few, the warning above says.
+    assert few == ["Pictures from cameras, places or times that are not in its test set."]
     many = steps(facts(" ".join(["aa", "bb", "cc"] * 20)))["Do not trust it for"]
     assert len([line for line in many if "test pictures" in line]) == 0
-    assert (
-        "Single classes: c has too few test pictures."
-        in steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]
+    rare = steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]
+    assert rare[0] == (
+        "Single classes: with 1 test picture, the recall of c is uncertain by more than 40 points."
     )
+    each = steps(facts(" ".join(["aa ab bb cc"] * 12)))["Do not trust it for"]
+    assert each == ["Pictures from cameras, places or times that are not in its test set."]
+
+
+def test_folds_name_the_command_that_trains_on_all_pictures():
+    typed = "linnaea train 'my pictures' --epochs 0 --folds 3 --out r/folds --seed=1"
+    run = replace(facts(" ".join(["aa bb cc"] * 40), command=typed), folds=3)
+    again, one = next_steps(run)[0].advice
+    assert again.text == "The folds measure the recipe. For use, train once more without folds:"
+    assert again.command == "linnaea train 'my pictures' --epochs 0 --seed=1"
+    assert (one.text, one.command) == ("Or take the network of one fold:", "linnaea predict run PICTURE")
+    from_python = replace(facts("aa bb"), folds=3)
+    assert next_steps(from_python)[0].advice[0].text.endswith("without folds, on all pictures.")
 
 
 def test_what_few_pictures_show_is_not_offered_for_decisions():

@@ -1,6 +1,7 @@
 """What a reader must know before relying on the score, for the page and the terminal alike.
 
-Leaks, a network that is not worth using, too few test pictures, earlier evaluations, choices on test.
+Leaks, a network that is not worth using, too few test pictures, classes that it never recognises, earlier
+evaluations, choices on test.
 """
 
 import math
@@ -16,19 +17,26 @@ from linnaea.report.formatting import NBSP, counted, percent
 from linnaea.text import option, plural
 
 LARGEST = "always the largest class"
-MOST_NAMED = 4  # runs that a title names
+MOST_NAMED = 4  # runs or classes that a title names
+# Test pictures of a class, all wrong, from which on it is told: its recall is then 0 to 43 %, with 95 %
+# confidence.
+ENOUGH_TO_NOTICE = 5
 # Keys of "chosen" in the run.json of earlier versions.
 _RENAMED = {"none of the classes": "out-of-distribution threshold", "test part": "test set"}
 
 
 @dataclass(frozen=True)
 class Caveat:
-    """One warning that stands beside the score: what is so, what it means and what helps, and names."""
+    """One warning that stands beside the score: what is so, what it means and what helps, and names.
+
+    mild: whether the score means what it says all the same
+    """
 
     title: str
     text: str
     names: tuple[str, ...] = ()
     names_of: str = ""
+    mild: bool = False
 
 
 def caveats(facts: RunFacts) -> list[Caveat]:
@@ -55,7 +63,8 @@ def of_several(runs: Sequence[tuple[str, RunFacts]]) -> list[Caveat]:
             several.append(replace(found[0][1], title=f"{whose}: {title}", names=named))
         else:
             each = tuple(f"{name}: {caveat.title} {caveat.text}" for name, caveat in found)
-            several.append(Caveat(f"{whose}: {title}", "", each, "More about each"))
+            mild = all(caveat.mild for _, caveat in found)
+            several.append(Caveat(f"{whose}: {title}", "", each, "More about each", mild))
     return several
 
 
@@ -198,37 +207,40 @@ def _more_tests(facts: RunFacts) -> str:
     return f", or use {option('folds', 5)}, which tests {which}"
 
 
-def _few_in_a_class(facts: RunFacts) -> Caveat | None:
-    """Warn of classes that cannot be judged alone, where the whole test set can."""
-    # Nobody goes by the classes of a network that is not worth using.
-    if resolution.too_wide(facts.metrics["accuracy"]) or not is_worth_using(facts):
+def _never_recognised(facts: RunFacts) -> Caveat | None:
+    """Warn of classes of which no test picture was right, and of a network that knows only some answers."""
+    # A network that answers one class alone is no better than that answer, and the warning of it says so.
+    if _no_better_than_the_largest(facts) is not None and len(_answers(facts)) < 2:
         return None
     rows = facts.rows("accuracy", "classes")
-    uncertain = resolution.uncertain_classes(rows)
-    if not uncertain:
+    never = [row for row in rows if row["recall"] == 0 and row["pictures"] >= ENOUGH_TO_NOTICE]
+    if not never:
         return None
-    classes = f"{len(uncertain):,} of {counted(len(rows), 'class', 'classes')}"
-    fewest, most = uncertain[0]["pictures"], max(row["pictures"] for row in uncertain)
-    between = counted(most, "picture") if fewest == most else f"{fewest:,} to {counted(most, 'picture')}"
-    need = resolution.pictures_needed(0.5, resolution.WIDEST_OF_CLASS)
-    one = len(uncertain) == 1
-    whose, which = ("its", "it") if one else ("their", "one of them")
-    groups = ", each of a group of its own" if "groups" in facts.metrics["accuracy"] else ""
-    return Caveat(
-        f"{classes} {plural(len(uncertain), 'has', 'have')} too few test pictures to be judged alone.",
-        f"With {between}{'' if one else ' each'}, {whose} recall is uncertain by more than "
-        f"{100 * resolution.WIDEST_OF_CLASS:.0f} points: do not conclude that {which} is recognised well or "
-        f"badly. Test {need:,} or more of {'it' if one else 'each'}{groups}.",
-        tuple(_of_class(row) for row in uncertain),
-        "Which classes",
+    names, answers = [f"‘{row['class']}’" for row in never], [f"‘{name}’" for name in _answers(facts)]
+    if len(names) == 1:
+        title = f"{names[0]} is never recognised."
+        text = f"None of its {never[0]['pictures']:,} test pictures was classified correctly."
+    else:
+        which = formatting.listed(names) if len(names) <= MOST_NAMED else ""
+        number = f"{len(names):,} of {counted(len(rows), 'class', 'classes')}"
+        title = f"{which or number} are never recognised."
+        text = "None of their test pictures was classified correctly."
+    if 2 * len(answers) <= len(rows) and len(answers) <= MOST_NAMED:
+        text += f" The network only ever answers {formatting.listed(answers)}."
+    them = plural(len(never), "it", "them")
+    text += f" Look whether their labels are right, collect more pictures of {them}, or leave {them} out."
+    if len(names) == 1:
+        text = text.replace("their labels", "its labels")
+    taken = tuple(
+        f"{row['class']}: 0 of {row['pictures']:,} right, most often taken for {row['taken_for']}"
+        for row in never
     )
+    return Caveat(title, text, taken, "What they are taken for" if len(names) > 1 else "What it is taken for")
 
 
-def _of_class(row: Mapping[str, Any]) -> str:
-    low, high = row["recall_interval"]
-    pictures, right = row["pictures"], round(row["recall"] * row["pictures"])
-    between = formatting.between(low, high, 0)
-    return f"{row['class']}: {right:,} of {pictures:,} right (95{NBSP}%: {between})"
+def _answers(facts: RunFacts) -> list[str]:
+    """Return the classes that the network answers at all: only they have a precision."""
+    return [row["class"] for row in facts.rows("accuracy", "classes") if row["precision"] is not None]
 
 
 def _difference(facts: RunFacts, baseline: str) -> Mapping[str, float] | None:
@@ -283,7 +295,24 @@ def _easy_validation(facts: RunFacts) -> Caveat | None:
         have = "has" if copies == 1 else "have"
         own = counted(copies, "validation picture")
         text += f" {own} {have} a duplicate, or a picture of the same group, in the training set."
-    return Caveat("The validation set was probably easier than the test set.", text)
+    return Caveat("The validation set was probably easier than the test set.", text, mild=True)
+
+
+def _low_coverage(facts: RunFacts) -> Caveat | None:
+    """Warn of prediction sets that cover less than they are made for, where chance alone may explain it."""
+    entry, interval = facts.metrics.get("set_coverage", {}), facts.interval("set_coverage")
+    coverage, wanted = facts.metric("set_coverage"), entry.get("wanted")
+    if coverage is None or wanted is None or interval is None or interval[1] >= wanted:
+        return None
+    if sentences.missed_sets(facts.metrics) is not None:
+        return None  # once is enough
+    return Caveat(
+        f"Its prediction sets for {formatting.wanted_share(float(wanted))} cover fewer.",
+        f"They contained the true class of {percent(coverage)} of the test pictures (95{NBSP}%: "
+        f"{formatting.between(*interval)}). Where sets rest on few validation pictures, chance alone may "
+        "bring that about; of these sets, it is what to expect.",
+        mild=True,
+    )
 
 
 def _opened_before(facts: RunFacts) -> Caveat | None:
@@ -309,6 +338,7 @@ def _reuse(facts: RunFacts) -> Caveat | None:
         "influenced this run, the more optimistic its score. Only a new test set gives an unbiased score.",
         tuple(reuse.runs or ()),
         "Which runs",
+        mild=True,
     )
 
 
@@ -330,11 +360,12 @@ _KINDS: tuple[tuple[Callable[[RunFacts], Caveat | None], str], ...] = (
     (_below_a_baseline, "a baseline does better, so this is not worth using."),
     (_no_better_than_the_largest, "not shown to be better than always answering the largest class."),
     (_few_pictures, "too few test pictures to tell how accurate this is."),
+    (_chosen_on_test, "something was chosen on the test set."),
+    (_never_recognised, "some classes are never recognised."),
     (_scenes, "training and test pictures show the same scenes."),
     (_easy_validation, "the validation set was probably easier than the test set."),
+    (_low_coverage, "prediction sets cover fewer pictures than they are made for."),
     (_reuse, "the test set was evaluated before by other runs."),
-    (_chosen_on_test, "something was chosen on the test set."),
-    (_few_in_a_class, "some classes have too few test pictures to be judged alone."),
 )
 """What finds each kind, the gravest first; and its title on a page of several runs, after their names."""
 

@@ -88,7 +88,7 @@ def learning_curves(facts: RunFacts) -> list[Figure]:
                 lines,
                 share=quantity == "accuracy",
                 chosen=chosen,
-                note=_untempered(facts) if figures else note,
+                note=_untempered(facts) if figures else f"{note}{_kept_of_equals(facts)}",
             )
             figures.append(drawn)
     return figures
@@ -103,6 +103,20 @@ def _finding(facts: RunFacts, quantity: str, name: str) -> str:
         last=facts.epochs,
         share=quantity == "accuracy",
         before="the linear probe" if facts.info.probe else "training",
+    )
+
+
+def _kept_of_equals(facts: RunFacts) -> str:
+    """Say why an epoch was chosen that another, before it, was as accurate as; "" where none was."""
+    points = dict(facts.series("val", "accuracy"))
+    chosen = facts.info.chosen_epoch
+    if facts.info.chosen_on is None or chosen not in points:
+        return ""
+    equals = [epoch for epoch, value in points.items() if value == points[chosen] and epoch < chosen]
+    return (
+        "Of epochs with the same validation accuracy, that with the lowest loss was chosen. "
+        if equals
+        else ""
     )
 
 

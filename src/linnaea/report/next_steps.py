@@ -1,5 +1,6 @@
 """What to do with a run now, made from its numbers: use it, make it better, and what not to trust it for."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from linnaea.report import formatting
 from linnaea.report.caveats import is_shown_good, is_worth_using, leaked_paths, may_be_chance
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import counted, percent
-from linnaea.text import command, command_line, natural_order, option, plural
+from linnaea.text import command, command_line, natural_order, option
 
 _NOT_YET = "Not yet: the warning above says why, and what may help."
 # Classes that are named; of more, their number is given.
@@ -118,11 +119,12 @@ def _use(facts: RunFacts) -> list[Advice]:
     # Whoever drew the page from within has no name for the folder.
     path = facts.path if facts.path.name not in ("", "..") else facts.path.resolve()
     if facts.folds:
-        words = (
-            f"The folds measure the recipe. For use, train once more without {option('folds')}, on all "
-            "pictures; or take the network of one fold:"
-        )
-        return [Advice(words, _predict(path))]
+        words = f"The folds measure the recipe. For use, train once more without {option('folds')}"
+        again = _without_folds(facts.info.command)
+        return [
+            Advice(f"{words}{':' if again else ', on all pictures.'}", again),
+            Advice("Or take the network of one fold:", _predict(path)),
+        ]
     if not is_shown_good(facts):
         return [Advice("Not for decisions yet: see the warning above. To try it:", _predict(path))]
     advice = [Advice(f"{_use_words(facts)}:", _predict(path))]
@@ -135,6 +137,25 @@ def _use(facts: RunFacts) -> list[Advice]:
         words += f"{formatting.wanted_share(wanted)} are right, with 95{formatting.NBSP}% confidence."
         advice.append(Advice(words, link="How sure that is", to="trust"))
     return advice
+
+
+def _without_folds(typed: str | None) -> str:
+    """Return the command of a training over folds as that of one training; "" where there was no command."""
+    if typed is None:
+        return ""
+    try:
+        words = shlex.split(typed)
+    except ValueError:  # typed in a shell that quotes otherwise
+        return ""
+    kept: list[str] = []
+    while words:
+        word = words.pop(0)
+        name, _, value = word.partition("=")
+        if name not in ("--folds", "--out"):
+            kept.append(word)
+        elif not value and words:
+            words.pop(0)
+    return command(*kept)
 
 
 def _use_words(facts: RunFacts) -> str:
@@ -210,35 +231,32 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
 
 
 def _distrust(facts: RunFacts) -> list[Advice]:
-    accuracy, interval = facts.metrics["accuracy"], facts.interval("accuracy")
     advice = []
-    if interval is not None and resolution.too_wide(accuracy):
-        rate = formatting.between(*interval, 0)
-        tested = counted(facts.tested or 0, "test picture")
-        advice.append(Advice(f"A rate better known than {rate}: there {_were(facts)} only {tested}."))
-    if few := _few(facts):
+    # Where the whole test set has too few, the warning above says so.
+    if (few := _few(facts)) and not resolution.too_wide(facts.metrics["accuracy"]):
         advice.append(Advice(few, link="Results by class", to="classes"))
     ece, by_chance = facts.metric("ece"), facts.metrics.get("ece", {}).get("by_chance_high")
     if ece is not None and by_chance is not None and ece > by_chance:
-        words = f"Its probabilities to the letter: they are off by {100 * ece:.1f} points on average."
+        # The folds' own errors, whose mean the table has, are larger: each is of fewer pictures.
+        whose = ", over all folds together" if facts.folds else ""
+        words = f"Its probabilities to the letter: they are off by {100 * ece:.1f} points on average{whose}."
         advice.append(Advice(words, link="How reliable they are", to="trust"))
     advice.append(Advice("Pictures from cameras, places or times that are not in its test set."))
     return advice
 
 
-def _were(facts: RunFacts) -> str:
-    return plural(facts.tested or 0, "was", "were")
-
-
 def _few(facts: RunFacts) -> str:
     """Return which classes have too few test pictures to be judged alone; "" where none has."""
     rows = facts.rows("accuracy", "classes")
-    few = sorted((row["class"] for row in resolution.uncertain_classes(rows)), key=natural_order)
-    if not few:
+    uncertain = resolution.uncertain_classes(rows)
+    if not uncertain:
         return ""
-    have = plural(len(few), "has", "have")
+    few = sorted((row["class"] for row in uncertain), key=natural_order)
+    fewest, most = uncertain[0]["pictures"], max(row["pictures"] for row in uncertain)
+    tested = counted(most, "test picture") if fewest == most else f"{fewest:,} to {most:,} test pictures"
+    points = f"more than {100 * resolution.WIDEST_OF_CLASS:.0f} points"
     if len(few) == len(rows):
-        which = "each"
-    else:
-        which = formatting.listed(few) if len(few) <= MOST_NAMED else f"{len(few):,} of {len(rows):,}"
-    return f"Single classes: {which} {'has' if which == 'each' else have} too few test pictures."
+        return f"Single classes: with {tested} each, the recall of every class is uncertain by {points}."
+    which = formatting.listed(few) if len(few) <= MOST_NAMED else f"{len(few):,} of {len(rows):,}"
+    each = "" if len(few) == 1 else " each"
+    return f"Single classes: with {tested}{each}, the recall of {which} is uncertain by {points}."

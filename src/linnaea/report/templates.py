@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from linnaea import files
 from linnaea.report.svg import renderer
+from linnaea.report.words import words_of
 
 _HERE = Path(__file__).parent
 
@@ -37,6 +38,7 @@ def write_page(path: Path, template: str, **context: Any) -> Path:
             css=Markup("\n").join(_inlined(name) for name in ("page.css", "pictures.css", "paper.css")),
             js=_inlined("page.js"),
             inlined=_inlined,
+            words_of=words_of,
             version=metadata.version("linnaea"),
             without_charts=problem,
             drawn=datetime.now(UTC).strftime("%Y-%m-%d"),
