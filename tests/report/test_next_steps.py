@@ -58,7 +58,8 @@ def test_more_pictures_are_advised_by_the_forecast_alone():
 def test_what_was_not_tested_is_not_trusted():
     few = steps(facts("aa bb"))["Do not trust it for"]
     assert few == [
-        "Single classes: with 1 test picture each, the recall of a and b is uncertain by more than 40 points.",
+        "Single classes: with 1 test picture each, the recall of a and b is uncertain by more than 40 "
+        "points.",
         "Pictures from cameras, places or times that are not in its test set.",
     ]
     many = steps(facts(" ".join(["aa", "bb", "cc"] * 20)))["Do not trust it for"]
