@@ -550,6 +550,24 @@ def test_classes_that_may_be_parts_of_one_are_told(make_folder):
         assert open_dataset(root).notes == ()
 
 
+def test_classes_that_combine_two_kinds_of_names_are_told(make_folder):
+    for number, (names, one, other) in enumerate(
+        [
+            ("cat_tr cat_te dog_tr dog_te", "cat and dog", "te and tr"),
+            ("AB-cat AB-dog CD-cat CD-dog", "AB and CD", "cat and dog"),
+            ("red_fox_day red_fox_night owl_day owl_night", "owl and red fox", "day and night"),
+        ]
+    ):
+        (note,) = open_dataset(make_folder(dict.fromkeys(names.split(), 2), name=str(number))).notes
+        assert note == (
+            f"Each class combines one of {one} with one of {other}, and is a class of its own here. If only "
+            "one of the two says the class, put its pictures into one folder for each."
+        )
+    for number, names in enumerate(("red_fox grey_wolf", "sea_lion sea_cow mountain_lion", "cat dog")):
+        root = make_folder(dict.fromkeys(names.split(), 2), name=f"own{number}")
+        assert open_dataset(root).notes == ()
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -628,7 +628,27 @@ def _parts_of_classes(labels: set[str], asked: str) -> list[str]:
             f"{listed(several, 5)} differ in a number only; each is a class of its own here. If they are "
             "parts of one class, put them into one folder."
         )
+    elif pair := _pair_of_names(labels):
+        one, other = (listed(sorted(names, key=natural_order), 5, last=" and ") for names in pair)
+        notes.append(
+            f"Each class combines one of {one} with one of {other}, and is a class of its own here. If only "
+            "one of the two says the class, put its pictures into one folder for each."
+        )
     return notes
+
+
+def _pair_of_names(labels: set[str]) -> tuple[set[str], set[str]] | None:
+    """Return two sets of words whose combinations are exactly the classes: cat_te, cat_tr, dog_te, dog_tr."""
+    parted = [re.split(r"[\W_]+", label) for label in labels]
+    if any(len(words) < 2 for words in parted):
+        return None
+    for place in range(1, min(map(len, parted))):
+        for cut in (place, -place):
+            begun = {" ".join(words[:cut]) for words in parted}
+            ended = {" ".join(words[cut:]) for words in parted}
+            if min(len(begun), len(ended)) > 1 and len(begun) * len(ended) == len(labels):
+                return begun, ended
+    return None
 
 
 def _masks(meaning: _Meaning, layout: Layout) -> list[str]:
