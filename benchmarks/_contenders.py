@@ -1,20 +1,36 @@
 """The libraries whose epochs are timed against each other; each runs in a process of its own.
 
-`python -m benchmarks._contenders NAME 784,500,500,10 ROWS` prints one line, the seconds of one epoch,
-for every line it reads. The other libraries are used as their good users do: data in memory, batches by
-index, no evaluation in between. All train the same network: ReLU, softmax cross-entropy, plain gradient
-descent, learning rate 0.1, batch 100, float32, a new order in each epoch.
+`python -m benchmarks._contenders NAME 784,500,500,10 ROWS sgd 100` prints one line, the seconds of one epoch
+with this solver and batch, for every line it reads. The other libraries are used as their good users do: data
+in memory, batches by index, no evaluation in between. All train the same network: ReLU, softmax
+cross-entropy, float32, a new order in each epoch; plain gradient descent at the rate 0.1, or Adam at 0.001.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-BATCH, RATE = 100, 0.1
+RATES = {"sgd": 0.1, "adam": 0.001}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all are timed at; sizes: inputs, hidden units, classes."""
+
+    sizes: list[int]
+    rows: int
+    solver: str
+    batch: int
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return RATES[self.solver]
 
 
 def data(inputs: int, classes: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,26 +49,28 @@ def timed(epoch: Callable[[], object]) -> Iterator[float]:
         yield time.perf_counter() - started
 
 
-def linnaea(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+def linnaea(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     """This package's own clock, which is what its history reports."""
     from linnaea import MLPClassifier
 
-    network = MLPClassifier(sizes[1:-1], solver="sgd", learning_rate=RATE, batch_size=BATCH, epochs=1)
+    network = MLPClassifier(
+        task.sizes[1:-1], solver=task.solver, learning_rate=task.rate, batch_size=task.batch, epochs=1
+    )
     while True:
         yield network.fit(X, y).history_[1].seconds
 
 
-def floor(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+def floor(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     """The matrix products of an epoch alone, with numpy.matmul into existing buffers."""
     rng = np.random.default_rng(0)
-    weights = [rng.random((a, b), dtype=np.float32) for a, b in pairwise(sizes)]
+    weights = [rng.random((a, b), dtype=np.float32) for a, b in pairwise(task.sizes)]
     gradients = [np.empty_like(w) for w in weights]
-    rows = [rng.random((BATCH, size), dtype=np.float32) for size in sizes]
-    deltas = [rng.random((BATCH, size), dtype=np.float32) for size in sizes]
+    rows = [rng.random((task.batch, size), dtype=np.float32) for size in task.sizes]
+    deltas = [rng.random((task.batch, size), dtype=np.float32) for size in task.sizes]
     out, below = [r.copy() for r in rows], [r.copy() for r in rows]
 
     def epoch() -> None:
-        for _ in range(len(X) // BATCH):
+        for _ in range(len(X) // task.batch):
             for i, w in enumerate(weights):
                 np.matmul(rows[i], w, out=out[i + 1])
             for i in reversed(range(len(weights))):
@@ -63,7 +81,7 @@ def floor(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     return timed(epoch)
 
 
-def scikit_learn(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+def scikit_learn(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     """The difference of two fits of different length, so that its checks of the data do not count."""
     import warnings
 
@@ -73,8 +91,8 @@ def scikit_learn(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[flo
 
     def fit(epochs: int) -> None:
         MLPClassifier(
-            sizes[1:-1], solver="sgd", momentum=0, nesterovs_momentum=False, alpha=0, batch_size=BATCH,
-            learning_rate_init=RATE, max_iter=epochs, n_iter_no_change=epochs + 1,
+            task.sizes[1:-1], solver=task.solver, momentum=0, nesterovs_momentum=False, alpha=0,
+            batch_size=task.batch, learning_rate_init=task.rate, max_iter=epochs, n_iter_no_change=epochs + 1,
         ).fit(X, y)  # fmt: skip
 
     once, thrice = timed(lambda: fit(1)), timed(lambda: fit(3))
@@ -82,16 +100,20 @@ def scikit_learn(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[flo
         yield (next(thrice) - next(once)) / 2
 
 
-def torch_eager(sizes: list[int], X: np.ndarray, y: np.ndarray, compiled: bool = False) -> Iterator[float]:
-    """Linear layers and torch.optim.SGD."""
+def torch_eager(
+    task: Task, X: np.ndarray, y: np.ndarray, *, fused: bool | None = None, compiled: bool = False
+) -> Iterator[float]:
+    """Linear layers and torch.optim."""
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     layers: list[torch.nn.Module] = []
-    for a, b in pairwise(sizes):
+    for a, b in pairwise(task.sizes):
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
     network = torch.nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[task.solver](
+        network.parameters(), lr=task.rate, fused=fused
+    )
     features, targets = torch.from_numpy(X), torch.from_numpy(y)
 
     def objective(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -102,7 +124,7 @@ def torch_eager(sizes: list[int], X: np.ndarray, y: np.ndarray, compiled: bool =
         loss_of, step = torch.compile(objective), torch.compile(optimizer.step)
 
     def epoch() -> None:
-        for rows in torch.randperm(len(features)).split(BATCH):
+        for rows in torch.randperm(len(features)).split(task.batch):
             optimizer.zero_grad(set_to_none=True)
             loss_of(features[rows], targets[rows]).backward()
             step()
@@ -110,12 +132,17 @@ def torch_eager(sizes: list[int], X: np.ndarray, y: np.ndarray, compiled: bool =
     return timed(epoch)
 
 
-def torch_compiled(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+def torch_compiled(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     """The same, with network, loss and optimizer compiled."""
-    return torch_eager(sizes, X, y, compiled=True)
+    return torch_eager(task, X, y, compiled=True)
 
 
-def keras(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+def torch_fused(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
+    """The same, with all parameters moved in one pass."""
+    return torch_eager(task, X, y, fused=True)
+
+
+def keras(task: Task, X: np.ndarray, y: np.ndarray) -> Iterator[float]:
     """Model.fit with its default settings; the backend comes from KERAS_BACKEND."""
     import keras
 
@@ -123,11 +150,12 @@ def keras(sizes: list[int], X: np.ndarray, y: np.ndarray) -> Iterator[float]:
         import torch
 
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    hidden = [keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]]
-    model = keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
+    hidden = [keras.layers.Dense(units, activation="relu") for units in task.sizes[1:-1]]
+    model = keras.Sequential([keras.Input((task.sizes[0],)), *hidden, keras.layers.Dense(task.sizes[-1])])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.SGD(RATE), loss=loss)
-    return timed(lambda: model.fit(X, y, batch_size=BATCH, epochs=1, verbose=0))
+    optimizer = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[task.solver](task.rate)
+    model.compile(optimizer=optimizer, loss=loss)
+    return timed(lambda: model.fit(X, y, batch_size=task.batch, epochs=1, verbose=0))
 
 
 # What a person reads → the function, and what its process needs in the environment.
@@ -135,6 +163,7 @@ CONTENDERS: dict[str, tuple[Callable[..., Iterator[float]], dict[str, str]]] = {
     "linnaea": (linnaea, {}),
     "scikit-learn": (scikit_learn, {}),
     "PyTorch": (torch_eager, {}),
+    "PyTorch, fused": (torch_fused, {}),
     "torch.compile": (torch_compiled, {}),
     "Keras on torch": (keras, {"KERAS_BACKEND": "torch"}),
     "Keras on JAX": (keras, {"KERAS_BACKEND": "jax"}),
@@ -142,12 +171,13 @@ CONTENDERS: dict[str, tuple[Callable[..., Iterator[float]], dict[str, str]]] = {
 }
 
 
-def serve(name: str, sizes: list[int], rows: int) -> None:
+def serve(name: str, task: Task) -> None:
     """Print the seconds of an epoch for each line of standard input, the warm-up epoch included."""
-    epochs = CONTENDERS[name][0](sizes, *data(sizes[0], sizes[-1], rows))
+    epochs = CONTENDERS[name][0](task, *data(task.sizes[0], task.sizes[-1], task.rows))
     for _ in sys.stdin:
         print(f"{next(epochs):.6f}", flush=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], [int(size) for size in sys.argv[2].split(",")], int(sys.argv[3]))
+    _, chosen, sizes, rows, solver, batch = sys.argv
+    serve(chosen, Task([int(size) for size in sizes.split(",")], int(rows), solver, int(batch)))

@@ -1,27 +1,40 @@
 """Seconds per epoch of 60,000 pictures of 784 pixels, beside scikit-learn, PyTorch and Keras.
 
-Each library runs in a process of its own with 2 threads on the same two processors. Their epochs alternate,
-so that other load on the machine affects all alike. The first epoch of each is a warm-up.
+Plain gradient descent and Adam, in batches of 100; `python -m benchmarks.perceptron_speed 10 1000` takes
+batches of those sizes. Each library runs in a process of its own with 2 threads on the same two processors.
+Their epochs alternate, so that other load on the machine affects all alike. The first epoch of each is a
+warm-up.
 """
 
 import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from benchmarks._contenders import CONTENDERS
+from benchmarks._contenders import CONTENDERS, RATES, Task
 
 ROWS, THREADS, ROUNDS = 60_000, 2, 5
 NETWORKS = ([784, 50, 10], [784, 100, 100, 10], [784, 500, 500, 10])
 
 
-def start(name: str, sizes: list[int]) -> subprocess.Popen[str]:
+def start(name: str, task: Task) -> subprocess.Popen[str]:
     """Return the process of a library."""
+    sizes = ",".join(map(str, task.sizes))
     count = str(THREADS)
     threads = {f"{library}_NUM_THREADS": count for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._contenders", name, ",".join(map(str, sizes)), str(ROWS)],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks._contenders",
+            name,
+            sizes,
+            str(task.rows),
+            task.solver,
+            str(task.batch),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -47,9 +60,9 @@ def epoch(process: subprocess.Popen[str]) -> float | None:
     return float(line) if line else None
 
 
-def measure(sizes: list[int]) -> dict[str, list[float]]:
+def measure(task: Task) -> dict[str, list[float]]:
     """Return the seconds of each library's epochs; an empty list for one that could not run."""
-    processes = {name: start(name, sizes) for name in CONTENDERS}
+    processes = {name: start(name, task) for name in CONTENDERS}
     try:
         alive = {name: p for name, p in processes.items() if epoch(p) is not None}
         seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
@@ -65,17 +78,26 @@ def measure(sizes: list[int]) -> dict[str, list[float]]:
             process.wait()
 
 
-def main() -> None:
-    """Print one table: median seconds, their range, and the ratio to linnaea."""
-    columns = [measure(sizes) for sizes in NETWORKS]
+def main(batches: Sequence[int] = (100,)) -> None:
+    """Print one table for each batch and solver: median seconds, their range, and the ratio to linnaea."""
+    for batch in batches:
+        for solver in RATES:
+            race(solver, batch)
+
+
+def race(solver: str, batch: int) -> None:
+    """Print the table of one solver and batch."""
+    columns = [measure(Task(sizes, ROWS, solver, batch)) for sizes in NETWORKS]
     titles = ["-".join(map(str, sizes)) for sizes in NETWORKS]
-    print(f"{'seconds per epoch':18}" + "".join(f"{title:>27}" for title in titles))
+    print(f"{f'{solver}, batch {batch}':18}" + "".join(f"{title:>27}" for title in titles))
     for name in CONTENDERS:
         print(f"{name:18}" + "".join(f"{cell(name, column):>27}" for column in columns))
     for title, column in zip(titles, columns, strict=True):
         print(f"{title}: {verdict(column)}")
     print(
-        f"median of {ROUNDS} interleaved epochs (lowest to highest) · {ROWS:,} rows · {THREADS} threads each"
+        f"seconds per epoch, median of {ROUNDS} interleaved ones (lowest to highest) · {ROWS:,} rows · "
+        f"{THREADS} threads each\n",
+        flush=True,
     )
 
 
@@ -100,4 +122,4 @@ def verdict(column: dict[str, list[float]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main([int(batch) for batch in sys.argv[1:]] or (100,))

@@ -107,8 +107,8 @@ def test_a_set_of_classes_is_told_in_every_format(trained, bars, capsys):
     assert "Prediction set" in told.out
     # The last of three scores: Beta(3, 1), whose distribution function is x³.
     assert (
-        "contain the true class at least 50 % of the time on average, but only with 87 % confidence: they "
-        "are based on 3 validation pictures, and 95 % confidence would take 5"
+        "contain the true class at least 50 % of the time on average over many trainings; that "
+        "these do is 87 % sure: they are based on 3 validation pictures, and 95 % confidence would take 5"
     ) in told.err
 
 

@@ -12,6 +12,9 @@ from linnaea.data.sources import open_dataset
     [
         ["Cat", "cat"],
         ["Cats", "cat"],
+        ["berries", "berry"],
+        ["box", "boxes"],
+        ["cat-20240131T101500Z-001", "cat-20240131T101500Z-002"],
         ["blue tit", "blue-tit", "blue_tit", "bluetit"],
         ["STRASSE", "straße"],
         ["cat", "c\u200bat"],  # a blank without width
@@ -34,6 +37,8 @@ def test_names_that_look_like_one(alike):
         ["b", "c", "d"],
         ["glass", "glas"],
         ["a", "as"],
+        ["ax", "axis"],
+        ["cat-1", "cat-2"],
     ],
 )
 def test_names_that_are_two(names):
@@ -48,7 +53,8 @@ def test_it_is_told_of_folders_and_of_tables(make_folder):
         (found,) = [p for p in scan(open_dataset(source)).problems if p.kind == "similar_names"]
         assert (found.severity, found.paths) == ("warning", ())
         assert found.message == (
-            "3 classes differ only in capitals, blanks, hyphens, a plural s or the look of letters: 'Cat' (5 "
-            "pictures) and 'cat' (6 pictures) and '\u0441at' with cyrillic small letter es (7 pictures). "
-            "Each is learned as a class of its own: give those that are one the same name."
+            "3 classes differ only in capitals, blanks, hyphens, a plural s, the stamp of a download or the "
+            "look of letters: 'Cat' (5 pictures) and 'cat' (6 pictures) and '\u0441at' with cyrillic small "
+            "letter es (7 pictures). Each is learned as a class of its own: give those that are one the same "
+            "name."
         )

@@ -144,7 +144,7 @@ def test_a_column_for_each_class_is_read(lesions):
     )
     # More than one class a picture is no classification.
     several = write(lesions, "image,MEL,NV", lambda n, kind: f"{n},1,{int(kind == 'nv')}", "several.csv")
-    assert "has no column 'label'" in refusal(several)
+    assert "gives 3 pictures several classes by its columns of 0 and 1 (mel, nv), and" in refusal(several)
 
 
 @pytest.mark.parametrize(
@@ -201,3 +201,24 @@ def test_names_in_other_capitals_are_found(make_folder):
         (root / "files" / f"{number}.png").rename(root / "files" / name)
     (root / "x.csv").write_text("image,label\nA.JPG,x\nb.jpg,y\nC.jpg,x\n")
     assert open_dataset(root / "x.csv").paths == ("files/a.jpg", "files/b.jpg", "files/c.jpg")
+
+
+def test_a_name_and_a_number_of_each_class_are_one_column(make_folder):
+    root = make_folder({".": 6})
+    rows = [f"{row}.png,{row % 3},{('cat', 'dog', 'fox')[row % 3]}" for row in range(6)]
+    table = root / "table.csv"
+    table.write_text("\n".join(["path,class_id,class_name", *rows]))
+    assert open_dataset(table).class_names == ("cat", "dog", "fox")
+    table.write_text("\n".join(["path,class_id,class_name", *rows]).replace("5.png,2", "5.png,1"))
+    assert "name it (perhaps class_id or class_name)" in refusal(table)
+
+
+def test_columns_of_which_several_are_1_are_no_classes(make_folder):
+    root = make_folder({".": 4})
+    table = root / "_classes.csv"
+    table.write_text("filename, cat, dog\n0.png, 1, 1\n1.png, 0, 1\n2.png, 1, 0\n3.png, 0, 0\n")
+    assert (
+        "gives 1 picture several classes by its columns of 0 and 1 (cat, dog) and 1 none, and Linnaea learns "
+        "one class for each picture."
+    ) in refusal(table)
+    assert open_dataset(table, label_column="cat").class_names == ("0", "1")

@@ -1,6 +1,8 @@
 """Folders as people have them: which layouts are understood, and which are said to mean two things."""
 
+import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -450,14 +452,38 @@ def test_the_table_with_the_labels_is_named_where_folders_say_none(make_folder):
     assert "If meta.xlsx has their labels, save it as CSV and train on that." in refusal(root)
 
 
-def test_annotations_of_objects_are_told(make_folder):
-    root = make_folder({"train/images": 2, "valid/images": 2})
-    (root / "train" / "labels").mkdir()
-    (root / "train" / "labels" / "0.txt").write_text("0 0.5 0.5 1 1\n")
-    assert "train/labels/0.txt looks like boxes or outlines of objects" in refusal(root)
-    coco = make_folder({"train": 2, "valid": 2}, name="coco")
-    (coco / "train" / "_annotations.coco.json").write_text("{}")
-    assert "train/_annotations.coco.json looks like boxes or outlines of objects" in refusal(coco)
+@pytest.mark.parametrize(
+    ("pictures", "boxes", "content"),
+    [
+        (("train/images", "valid/images"), "train/labels/0.txt", "0 0.5 0.5 1 1\n"),
+        (("images",), "labels/0.txt", "0 0.5 0.5 1 1\n"),
+        (("images/train", "images/val"), "labels/train/0.txt", "0 0.5 0.5 1 1\n"),
+        ((".",), "0.txt", "1 .5 .5 .1 .1\n"),
+        (("obj_train_data", "obj_valid_data"), "obj_train_data/1.txt", "0 0.5 0.5 1 1 0.9\n"),
+        (("VOC2012/JPEGImages",), "VOC2012/Annotations/0.xml", "<annotation/>"),
+        (("train", "valid"), "train/_annotations.coco.json", "{}"),
+        (("train2017", "val2017"), "annotations/instances_train2017.json", "{}"),
+    ],
+)
+def test_boxes_of_objects_are_said_to_be_no_classes(make_folder, pictures, boxes, content):
+    root = make_folder(dict.fromkeys(pictures, 2))
+    (root / boxes).parent.mkdir(parents=True, exist_ok=True)
+    (root / boxes).write_text(content)
+    assert refusal(root) == (
+        f"{root} contains pictures with boxes or outlines of objects ({boxes}), and no classes of whole "
+        "pictures, of which Linnaea learns one for each picture. Cut each object out and save it in a folder "
+        "of its class (photos/rose/1.jpg), or export the pictures for classification."
+    )
+
+
+def test_boxes_beside_class_folders_and_captions_are_files_like_others(make_folder):
+    for name, content in (("boxes", "0 0.5 0.5 1 1\n"), ("captions", "a photo of 1 cat\n")):
+        root = make_folder({"cat/images": 2, "dog/images": 2}, name=name)
+        (root / "cat" / "images" / "0.txt").write_text(content)
+        assert open_dataset(root).class_names == KINDS
+    loose = make_folder({".": 2}, name="loose")
+    (loose / "0.txt").write_text("a photo of 1 cat\n")
+    assert "contains 2 pictures and no class folders." in refusal(loose)
 
 
 def test_masks_inside_a_class_are_told(make_folder):
@@ -465,11 +491,123 @@ def test_masks_inside_a_class_are_told(make_folder):
     for name in ("0_mask", "1-mask_2"):
         shutil.copy(root / "cat" / "2.png", root / "dog" / f"{name}.png")
     assert open_dataset(root).notes == (
-        "1 picture in folders that are called like masks or labels (cat/masks/0.png) counts as a picture of "
-        "the class around; if that is wrong, move it away.",
+        "1 picture in folders that are called like masks, originals or copies of others (cat/masks/0.png) "
+        "counts as a picture of the class around; if that is wrong, move it away.",
         "2 pictures called like masks of others (dog/0_mask.png, dog/1-mask_2.png) count as pictures of the "
         "class around; if that is wrong, move them away.",
     )
+
+
+def test_folders_of_copies_among_the_pictures_of_a_class_are_told(make_folder):
+    root = make_folder({"cat": 2, "cat/Originals": 1, "cat/crops": 3, "dog": 3, "dog/resized": 1, "dog/2": 1})
+    dataset = open_dataset(root)
+    assert (dataset.class_names, len(dataset)) == (KINDS, 11)
+    assert dataset.notes[-1] == (
+        "5 pictures in folders that are called like masks, originals or copies of others "
+        "(cat/Originals/0.png, cat/crops/0.png, cat/crops/1.png and 2 more) count as pictures of the class "
+        "around; if that is wrong, move them away."
+    )
+    # Where all pictures of a class lie in such a folder, it is the class's own.
+    assert open_dataset(make_folder({"cat/images": 2, "dog/images": 2}, name="own")).notes == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cat.bak", "fox_backup", "dog_old", "cats_resized_224", "augmented dog", "dog (2)"),
+        *("cat_gray", "cat-bw", "dog2", "dog_v2", "cat_masks", "dog_orig", "cat_2019"),
+        *("gradcam", "Grad-CAM++", "heatmaps", "saliency maps", "overlays"),
+        *("to_review", "needs review", "review", "to_sort", "todo", "unsure", "duplicates", "excluded"),
+        *("preds", "misclassified"),
+    ],
+)
+def test_what_is_made_of_classes_or_put_aside_is_told(make_folder, name):
+    dataset = open_dataset(make_folder({"cat": 2, "dog": 2, name: 2}))
+    assert dataset.notes == (f"{name} is a class here; if it is none, move it away.",)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("wolf", "grey fox"), ("big cup", "small cup"), ("weeds", "crops"), ("face", "with mask"), ("T1", "T2")],
+)
+def test_words_of_copies_are_words_of_classes_where_no_other_is_called_so(make_folder, names):
+    dataset = open_dataset(make_folder(dict.fromkeys(names, 2)))
+    assert (dataset.class_names, dataset.notes) == (tuple(sorted(names)), ())
+
+
+def test_classes_that_may_be_parts_of_one_are_told(make_folder):
+    for number, names in enumerate(
+        ("cat1 cat2 dog1 dog2", "cat_2019 cat_2020 dog_2019", "cat-001 cat-002 dog-001")
+    ):
+        (note,) = open_dataset(make_folder(dict.fromkeys(names.split(), 2), name=str(number))).notes
+        assert note.startswith(f"{names.split()[0]} and {names.split()[1]}"), note
+        assert note.endswith(
+            "differ in a number only; each is a class of its own here. If they are parts of one class, put "
+            "them into one folder."
+        )
+    for number, names in enumerate(("class_1 class_2", "Apple_1 Apple_2 Pear", "1 2 3", "a1 a2 b1")):
+        root = make_folder(dict.fromkeys(names.split(), 2), name=f"own{number}")
+        assert open_dataset(root).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("testcat testdog", "test"),
+        ("traincat traindog trainfox", "training"),
+        ("cat_test dog_test", "test"),
+        ("test_cat test_dog", "test"),
+        ("Testudo_graeca Testudo_hermanni", ""),
+        ("trainer trainee", ""),
+        ("contest protest", ""),
+    ],
+)
+def test_classes_that_are_all_called_like_one_set_are_told(make_folder, names, said):
+    dataset = open_dataset(make_folder(dict.fromkeys(names.split(), 2)))
+    note = f"All classes are called like pictures of the {said} set, and are divided like others."
+    assert (dataset.class_names, dataset.notes) == (tuple(sorted(names.split())), (note,) if said else ())
+
+
+def run(message):
+    """Run the command that a message names for a shell."""
+    command = re.search(r"(cd .*? && .*?)\. ", message)[1]
+    subprocess.run(command, shell=True, check=True, executable="/bin/sh")
+
+
+def test_a_list_of_the_classes_of_a_set_is_named_with_the_command_that_sorts_by_it(make_folder):
+    classes = [f"n0144353{number}" for number in range(3)]
+    tiny = {f"train/{name}/images": 2 for name in classes}
+    root = make_folder({**tiny, "val/images": 6, "test/images": 2}, name="tiny images")
+    for name in classes:
+        (root / "train" / name / f"{name}_boxes.txt").write_text(f"{name}_0.JPEG\t0\t0\t62\t44\n")
+    lines = [f"{number}.png\t{classes[number % 3]}\t0\t0\t44\t62\n" for number in range(6)]
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+    message = refusal(root)
+    assert (
+        "If val/val_annotations.txt says the classes of val/images, sort its pictures by it: cd " in message
+    )
+    run(message)
+    message = refusal(root)
+    assert "or move test away, train, and name the pictures with linnaea predict." in message
+    shutil.move(root / "test", root.parent / "unknown")
+    dataset = open_dataset(root)
+    assert (dataset.class_names, sets(dataset)) == (tuple(classes), {"train": 6, "test": 6})
+    assert f"val/{classes[1]}/4.png" in dataset.paths
+    flat = make_folder({**filled("train"), "val": 2}, name="flat")
+    (flat / "val" / "list.txt").write_text("0.png dog\n1.png cat\n")
+    run(refusal(flat))
+    assert sets(open_dataset(flat)) == {"train": 4, "test": 2}
+
+
+def test_a_set_beside_the_folder_that_it_is_of_is_kept_by_the_name_that_is_told(make_folder):
+    root = make_folder(filled("horse-or-human", "validation-horse-or-human", inside=("horses", "humans")))
+    message = refusal(root)
+    assert "If so, rename horse-or-human to train-horse-or-human; if every folder is a class" in message
+    (root / "horse-or-human").rename(root / "train-horse-or-human")
+    dataset = open_dataset(root)
+    assert (dataset.class_names, sets(dataset)) == (("horses", "humans"), {"train": 4, "test": 4})
+    others = make_folder({"cat/a": 2, "cat/b": 2, "cat_test": 2}, name="others")
+    assert "rename" not in refusal(others)
 
 
 def test_sets_of_which_nobody_knows_the_classes_are_named_with_what_can_be_done(make_folder):
@@ -627,6 +765,12 @@ def test_a_class_in_a_set_beside_its_own_test_pictures_is_refused(make_folder):
     assert "if every folder is a class, pass --layout split/class." in message
 
 
+@pytest.mark.parametrize("names", ["con contest", "pro protest con", "inter interval", "ice device"])
+def test_words_with_the_word_of_a_set_in_them_are_classes(make_folder, names):
+    dataset = open_dataset(make_folder(dict.fromkeys(names.split(), 2)))
+    assert (dataset.class_names, dataset.notes) == (tuple(sorted(names.split())), ())
+
+
 @pytest.mark.parametrize("names", ["contest valley", "crash_test road", "cat_test dog_test", "testes ovary"])
 def test_a_word_of_a_set_without_its_class_beside_it_is_one_of_a_class(make_folder, names):
     root = make_folder(dict.fromkeys(names.split(), 2))
@@ -713,6 +857,9 @@ def test_sets_that_lie_deeper_are_kept_by_the_layout_that_is_named(make_folder):
         (("обучение", "тест"), "train and test"),
         (("te", "tr"), "test and train"),
         (("te", "tr", "va"), "test, train and val"),
+        (("imagenes_entrenamiento", "imagenes_prueba"), "train and test"),
+        (("daten_test", "daten_training", "daten_validierung"), "test, train and val"),
+        (("2 Lernbilder", "2 Prüfbilder"), "train and test"),
     ],
 )
 def test_sets_in_other_words_are_asked_about(make_folder, names, meant):
@@ -725,6 +872,14 @@ def test_sets_in_other_words_are_asked_about(make_folder, names, meant):
     assert f"If cat and dog are the classes, call them {meant}, and pass --layout class/split; to" in message
     (note,) = open_dataset(inside, layout="class").notes
     assert f"are mixed and divided anew; to keep these sets, call them {meant} and pass layout=" in note
+
+
+@pytest.mark.parametrize("name", ["{0}_{1}", "{1} {0}"])
+def test_a_set_in_other_words_and_a_class_in_one_name_are_asked_about(make_folder, name):
+    names = [name.format(one, kind) for one in ("entrenamiento", "prueba") for kind in ("gatos", "perros")]
+    message = refusal(make_folder(dict.fromkeys(names, 2)))
+    assert "say a set and a class each, by their names (test and train). If so, sort the" in message
+    assert "if every folder is a class, pass --layout class." in message
 
 
 def test_several_folders_of_one_set_are_offered_as_sets(make_folder):

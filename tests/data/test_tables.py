@@ -55,7 +55,7 @@ def test_every_fault_is_told_at_once(pictures):
         "1 row with the unknown split 'exam' (known: train, val, test): files/2.png (line 6); "
         f"12 rows with a file that does not exist: {listed} and 2 more. "
         f"Correct these rows. Files were looked for in {pictures}, {os.getcwd()} and the folders above the "
-        "table."
+        "table. A picture with an empty split is left out."
     )
 
 
@@ -203,3 +203,43 @@ def test_a_path_with_two_labels_is_told_otherwise_than_a_double(pictures):
         "1 row with a path listed before in another set: files/1.png (line 5); "
         "1 row with a path listed before: files/0.png (line 6). Correct these rows."
     ) in refusal(write(pictures, "\n".join(rows)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("a", "b", "a|b", "a", "b", "b|a"),
+        ("a", "b", "a; b", "a", "b", "c"),
+        ("a", "b", "a, b", "a", "b", "c"),
+        ("a|b", "b|c", "a|c", "a|b", "b|c", "a|b|c"),
+        ("['a']", "['b']", "['a', 'b']", "['a']", "['b']", "['b']"),
+        ("rust", "scab", "complex", "rust scab", "rust complex", "scab complex"),
+    ],
+)
+def test_labels_that_are_made_of_others_are_refused(pictures, labels):
+    rows = "".join(f'files/{row}.png,"{label}"\n' for row, label in enumerate(labels))
+    message = refusal(write(pictures, f"path,label\n{rows}"))
+    assert "several labels in one value (" in message
+    assert "and Linnaea learns one class for each picture. Keep the label that matters most" in message
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("sea", "lion", "sea lion", "sea", "lion", "sea lion"),
+        ("red car", "blue car", "red bus", "blue bus", "red car", "blue car"),
+        ("tulip, red", "tulip, white", "rose, red", "rose, white", "rose, red", "tulip, red"),
+        ("yes", "no", "n/a", "yes", "no", "yes/no"),
+        ("cat", "dog", "cat and dog", "cat", "dog", "cat+dog"),
+    ],
+)
+def test_labels_of_several_words_are_classes(pictures, labels):
+    rows = "".join(f'files/{row}.png,"{label}"\n' for row, label in enumerate(labels))
+    assert open_dataset(write(pictures, f"path,label\n{rows}")).class_names == tuple(sorted(set(labels)))
+
+
+def test_rows_of_boxes_are_said_to_be_such(pictures):
+    rows = "".join(f"files/{row // 2}.png,{('cat', 'dog')[row % 2]},{row},0,9,9\n" for row in range(6))
+    assert "Its rows seem to be boxes of objects, and Linnaea learns one class" in refusal(
+        write(pictures, f"filename,class,xmin,ymin,xmax,ymax\n{rows}")
+    )

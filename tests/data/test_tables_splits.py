@@ -99,6 +99,22 @@ def test_a_split_of_which_one_value_is_unknown_is_refused(pictures):
     assert "2 rows with the unknown split '1'" in refusal(path)
 
 
+@pytest.mark.parametrize("column", ["used_for", "Used for", "usage", "purpose", "partition", "fold", "role"])
+def test_a_column_that_says_what_pictures_are_for_is_the_split(pictures, column):
+    dataset = open_dataset(table(pictures, {column: flags("test", "train")}))
+    assert (dataset.splits.tolist(), dict(dataset.columns)) == (["train"] * 4 + ["test"] * 2, {})
+
+
+@pytest.mark.parametrize("column", ["used_for", "Used for", "purpose"])
+def test_pictures_that_such_a_column_sets_aside_are_not_learned_from(pictures, column):
+    values = ["train", "train", "train", "ignore", "test", "test"]
+    message = refusal(table(pictures, {column: values}))
+    assert "1 row with the unknown split 'ignore'" in message
+    assert message.endswith("Correct these rows. A picture with an empty split is left out.")
+    values[3] = ""
+    assert open_dataset(table(pictures, {column: values})).splits.tolist()[3] == ""
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [

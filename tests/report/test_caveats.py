@@ -120,12 +120,22 @@ def test_a_network_that_only_ever_gives_one_of_its_answers_is_called_so():
     assert list(told(same)) == ["This network is no better than always answering ‘b’."]
 
 
+def test_the_answer_that_a_poor_network_mostly_gives_is_named():
+    run = beside(
+        " ".join(["bb"] * 20 + ["ab"] * 40 + ["aa"] * 40), always_the_largest_class="x" * 60 + " " * 40
+    )
+    assert "It answers ‘b’ for 60 of 100." in " ".join(told(run).values())
+    same = beside(" ".join(["bb"] * 60 + ["ab"] * 10 + ["aa"] * 30), **{LINEAR: "x" * 100})
+    # Most pictures are of that class.
+    assert "It answers" not in " ".join(told(same).values())
+
+
 def test_sets_that_cover_less_than_they_are_for_are_no_promise():
     run = beside(" ".join(["aa bb cc"] * 40))
     sets = {"value": 0.889, "low": 0.83, "high": 0.931, "wanted": 0.95, "p_value": 0.2}
     run.metrics["set_coverage"] = sets
     ((title, text),) = told(run).items()
-    assert title == "Its prediction sets for 95 % cover fewer."
+    assert title == "Its prediction sets for 95 % contain the truth less often."
     assert "the true class of 88.9 % of the test pictures (95 %: 83.0 to 93.1 %)" in text
     run.metrics["set_coverage"] = {**sets, "high": 0.951}
     assert caveats(run) == []

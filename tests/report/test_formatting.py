@@ -54,6 +54,19 @@ def test_verdict(accuracy, tested, sentence):
     assert str(formatting.verdict(accuracy, None, tested)).replace(formatting.NBSP, " ") == sentence
 
 
+def test_pictures_that_leak_are_no_part_of_what_the_headline_is_sure_of():
+    run = facts(" ".join(["aa bb cc"] * 10), leaks={"pictures": ["1.png", "2.png"], "n": 2})
+    run.metrics["accuracy_without_leaks"] = {"value": 0.75, "low": 0.6, "high": 0.86}
+    assert (
+        sections.verdict(run)
+        .sure.replace(formatting.NBSP, " ")
+        .startswith(
+            "Without the 2 that leak into training, 75.0 % of 28. With 95 % confidence the true rate lies"
+        )
+    )
+    assert sections.verdict(facts("aa bb")).sure.startswith("With 95")
+
+
 @pytest.mark.parametrize(("number", "said"), [(0, "never"), (1, "once"), (2, "twice"), (1234, "1,234 times")])
 def test_times(number, said):
     assert formatting.times(number) == said

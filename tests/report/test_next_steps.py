@@ -22,6 +22,11 @@ def test_the_worst_pair_is_named_with_its_numbers():
     assert use == "classify new pictures: linnaea predict runs/x PICTURE"
 
 
+def test_two_mistakes_that_are_each_other_turned_round_are_alike():
+    assert steps(facts("ab ba cc"))["Make it better"][0] == "‘a’ and ‘b’ were taken for each other."
+    assert steps(facts("ab bc cc"))["Make it better"][0] == "No two of its 2 mistakes are alike."
+
+
 def test_labels_of_confident_mistakes_are_doubted():
     run = facts("ab bb")
     run.metrics["accuracy"]["sure_mistakes"] = 2
@@ -52,8 +57,11 @@ def test_more_pictures_are_advised_by_the_forecast_alone():
 
 def test_what_was_not_tested_is_not_trusted():
     few = steps(facts("aa bb"))["Do not trust it for"]
-    # That two pictures are few, the warning above says.
-    assert few == ["Pictures from cameras, places or times that are not in its test set."]
+    assert few == [
+        "Single classes: with 1 test picture each, the recall of a and b is uncertain by more than 40 "
+        "points.",
+        "Pictures from cameras, places or times that are not in its test set.",
+    ]
     many = steps(facts(" ".join(["aa", "bb", "cc"] * 20)))["Do not trust it for"]
     assert len([line for line in many if "test pictures" in line]) == 0
     rare = steps(facts(" ".join(["aa", "bb"] * 20 + ["cc"])))["Do not trust it for"]

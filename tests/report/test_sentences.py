@@ -75,14 +75,14 @@ def test_groups_where_they_matter():
         ),
         (  # 1 - 0.95^19 = 62.3 %
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 19, "independent": 19},
-            "contain the true class at least 95 % of the time on average, but only with 62 % confidence: "
-            "they are based on 19 validation pictures, and 95 % confidence would take 59",
+            "contain the true class at least 95 % of the time on average over many trainings; that these do "
+            "is 62 % sure: they are based on 19 validation pictures, and 95 % confidence would take 59",
         ),
         (
             {"confidence": 0.623, "mean_coverage": 0.95, "pictures": 190, "independent": 19},
-            "contain the true class at least 95 % of the time on average, but only with 62 % confidence: "
-            "they are based on 190 validation pictures, which carry as much information as 19 independent "
-            "pictures, and 95 % confidence would take 59",
+            "contain the true class at least 95 % of the time on average over many trainings; that these do "
+            "is 62 % sure: they are based on 190 validation pictures, which carry as much information as 19 "
+            "independent pictures, and 95 % confidence would take 59",
         ),
     ],
 )

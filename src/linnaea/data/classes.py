@@ -75,8 +75,13 @@ def similar_names(names: Iterable[str]) -> list[list[str]]:
 
 
 def as_one(name: str) -> str:
-    """Return what names of one class have in common: "Cats" and "cat", but not "glass" and "glas"."""
-    name = as_read(name)
+    """Return what names of one class have in common: "Cats" and "cat", but not "glass" and "glas".
+
+    And the stamp of a download in several archives (Google Drive's cat-20240131T101500Z-001).
+    """
+    name = as_read(re.sub(r"-\d{8}T\d{6}Z(-\d+)*$", "", name))
+    if match := re.search(r"(?<=[^\W\d_]{2})(ies|(?<=x)es|(?<=[cs]h)es)$", name):
+        return name[: match.start()] + ("y" if match[0] == "ies" else "")
     return name[:-1] if re.search(r"[^\W\d_]{2}[^\W\d_s]s$", name) else name
 
 
@@ -97,9 +102,9 @@ def _similar_names(sizes: dict[str, int]) -> list[Problem]:
         for group in groups
     )
     message = (
-        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens, a plural s or "
-        f"the look of letters: {listed(pairs, 5)}. Each is learned as a class of its own: give those that "
-        "are one the same name."
+        f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens, a plural s, "
+        f"the stamp of a download or the look of letters: {listed(pairs, 5)}. Each is learned as a class of "
+        "its own: give those that are one the same name."
     )
     return [Problem("similar_names", "warning", (), message)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from linnaea.data.split_column import looks_like_split
 from linnaea.errors import DataError, did_you_mean
-from linnaea.text import listed, option
+from linnaea.text import counted, listed, option
 
 COLUMNS = ("path", "label")
 # What other programs call these columns (Hugging Face: file_name), without signs.
@@ -120,7 +120,7 @@ def find_columns(
     path = "path" if "path" in names else _path(names, rows, is_picture)
     others = [name for name in names if name and name != path and not re.fullmatch(r"unnamed: \d+", name)]
     label = "label" if "label" in names else label_of(others, rows)
-    hot = [] if label else _one_hot(others, rows)
+    hot = [] if label else _one_hot(others, rows, source)
     if path is None or not (label or hot):
         missing = [repr(name) for name, one in (("path", path), ("label", label or hot)) if not one]
         choose = "" if path is None and label is None else f" {_how_to_choose(names, rows, path)}"
@@ -173,6 +173,11 @@ def label_of(others: Iterable[str], rows: Sequence[Names]) -> str | None:
     """Return the only column that is called like classes, or the only one at all."""
     others = [name for name in others if not looks_like_split(name)]
     likely = [name for name in others if _plain(name) in _LABELS] or others
+    if len(likely) > 1 and len({tuple(row[name] for name in likely) for row in rows}) == min(
+        len({row[name] for row in rows}) for name in likely
+    ):
+        # class_id and class_name: the same, once by numbers.
+        likely = [name for name in likely if not all(row[name].isdigit() for row in rows)]
     return likely[0] if len(likely) == 1 and _few_values(likely[0], rows) else None
 
 
@@ -182,14 +187,26 @@ def _few_values(name: str, rows: Sequence[Names]) -> bool:
     return len(values) > 1 and (len(rows) < _FEW or len(values) * 2 <= len(rows))
 
 
-def _one_hot(others: Iterable[str], rows: Sequence[Names]) -> list[str]:
-    """Return the columns of 0 and 1 of which each row has one 1; [] where that is not so."""
+def _one_hot(others: Sequence[str], rows: Sequence[Names], source: str) -> list[str]:
+    """Return the columns of 0 and 1 of which each row has one 1; [] where that is not so.
+
+    Raises DataError where there is nothing else, and some rows have several.
+    """
     hot = [
         name
         for name in others
         if not looks_like_split(name) and all(_is_one(row[name]) or _is_zero(row[name]) for row in rows)
     ]
-    one_each = all(sum(_is_one(row[name]) for name in hot) == 1 for row in rows)
+    ones = [sum(_is_one(row[name]) for name in hot) for row in rows]
+    one_each = all(number == 1 for number in ones)
+    if len(hot) > 1 and set(hot) == set(others) and max(ones, default=0) > 1:
+        none = f" and {ones.count(0):,} none" if 0 in ones else ""
+        raise DataError(
+            f"{source} gives {counted(sum(number > 1 for number in ones), 'picture')} several classes by its "
+            f"columns of 0 and 1 ({listed(hot, 5)}){none}, and Linnaea learns one class for each picture.",
+            "Write the class that matters most into a column label; or learn whether one of them is there: "
+            f"{option('label_column', hot[0])}.",
+        )
     return hot if len(hot) > 1 and rows and one_each else []
 
 

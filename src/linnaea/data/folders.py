@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -15,10 +16,10 @@ from linnaea.data import layouts
 from linnaea.data.dataset import Dataset, with_test_set
 from linnaea.data.layouts import AUTO, CLASS, FOLDER, SPLIT, Layout, Shape
 from linnaea.data.rare_names import ASIDE, BESIDE, PART, lies_beside, rare_names
-from linnaea.data.tables import columns_of_sets, names_in, ways_to_name
+from linnaea.data.tables import columns_of_sets, first_lines, names_in, ways_to_name
 from linnaea.data.tree import Tree, parents, walk
 from linnaea.errors import DataError
-from linnaea.text import command, counted, listed, option, plural
+from linnaea.text import command, counted, listed, natural_order, option, plural
 
 _MOST_TABLES = 20  # tables of a folder that are looked into
 # cat/1_mask.png beside cat/1.png; (1)_mask_1, where one picture has several.
@@ -37,7 +38,7 @@ _LISTS = (".txt", ".lst", ".csv", ".tsv")
 _SAMPLE = 2_000  # pictures whose names are looked at for sets
 _NEARLY_ALL = 0.9
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-_ANNOTATIONS = (".txt", ".xml", ".json")
+_ANNOTATIONS = (".xml", ".json")
 
 _LAYOUT = "Give each class a folder of its own (photos/rose/1.jpg, photos/tulip/2.jpg)."
 
@@ -97,6 +98,8 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
     shape = Shape(tree.pictures)
     _refuse_nothing(source, tree)
     hint = partial(_hint, root, source, tree)
+    if layout == AUTO:
+        _refuse_boxes(root, source, tree)
     found = layouts.find_layout(source, shape, hint) if layout == AUTO else layouts.parsed(layout)
     meaning = _apply(found, tree)
     _check(source, tree, shape, meaning, found, hint, strict=strict)
@@ -128,6 +131,7 @@ def open_folder(root: Path, source: str, *, strict: bool = False, layout: str = 
             *_passed_over(found, shape, layout),
             *_mixed_sets(found, tree),
             *_unlikely(set(labels), layout),
+            *_parts_of_classes(set(labels), layout),
             *_unread_table(root, source, tree, layout),
             *_masks(meaning, found),
             *filter(None, [note]),
@@ -251,7 +255,8 @@ def _number_named(pictures: list[str], names: set[str]) -> int:
 
 def _hint(root: Path, source: str, tree: Tree) -> str:
     """Return a sentence on where the labels of pictures may be, if not in the names of folders; or ""."""
-    names = {_stem(path) for path in tree.pictures}
+    if lists := _list_of_classes(root, tree):
+        return _how_to_sort(root, source, *lists)
     best, _ = _table(root, tree)
     same = [path for path in tree.others if best and PurePosixPath(path).name == PurePosixPath(best).name]
     if len(same) > 1:
@@ -265,18 +270,43 @@ def _hint(root: Path, source: str, tree: Tree) -> str:
     sheets = [path for path in tree.others if path.lower().endswith(_SHEETS)]
     if sheets:
         return f"If {sheets[0]} has their labels, save it as CSV and train on that."
-    boxes = [path for path in tree.others if _is_of_boxes(path, names)]
-    if boxes:
-        return (
-            f"{boxes[0]} looks like boxes or outlines of objects, and Linnaea learns one class for each "
-            "picture: export folders of classes."
-        )
     if words := _words_in_names(tree.pictures):
         return (
             f"If the classes are the words that names begin with ({listed(words, 5)}), move each picture "
             "into a folder of its word."
         )
     return ""
+
+
+def _list_of_classes(root: Path, tree: Tree) -> tuple[str, str] | None:
+    """Return (a text, a folder): the text names a class for each picture of the folder, as folders do.
+
+    Tiny ImageNet's val/val_annotations.txt.
+    """
+    classes = {part for path in tree.pictures for part in path.split("/")[:-1]}
+    for path in [path for path in tree.others if path.lower().endswith((".txt", ".tsv"))][:_MOST_TABLES]:
+        lines = [line.split() for line in first_lines(root / path)]
+        if not lines or any(len(line) < 2 or line[1] not in classes for line in lines):
+            continue
+        named = {line[0] for line in lines}
+        place = posixpath.dirname(path)
+        for folder in sorted({posixpath.dirname(picture) for picture in tree.pictures}):
+            if place in (folder, posixpath.dirname(folder)) and all(
+                (root / folder / name).is_file() for name in named
+            ):
+                return path, folder
+    return None
+
+
+def _how_to_sort(root: Path, source: str, path: str, folder: str) -> str:
+    place, name = posixpath.split(path)
+    inner = posixpath.relpath(folder, place or ".")
+    loop = f"while read -r file class rest; do mkdir -p $class && mv {shlex.quote(inner)}/$file $class/; done"
+    return (
+        f"If {path} says the classes of {folder}, sort its pictures by it: cd "
+        f"{shlex.quote(str(Path(source) / place))} && {loop} < {shlex.quote(name)}"
+        f"{'' if inner == '.' else f' && rmdir {shlex.quote(inner)}'}."
+    )
 
 
 def _words_in_names(pictures: list[str]) -> list[str]:
@@ -334,9 +364,39 @@ def _refuse_unread_sets(root: Path, source: str, tree: Tree) -> None:
         )
 
 
-def _is_of_boxes(path: str, pictures: set[str]) -> bool:
+def _refuse_boxes(root: Path, source: str, tree: Tree) -> None:
+    """Raise DataError for boxes or outlines of objects, in folders that say no classes."""
+    names = {_stem(path) for path in tree.pictures}
+    boxes = [path for path in tree.others if _is_of_boxes(root, path, names)]
+    if not boxes or _may_say_classes(tree) or _table(root, tree)[0]:
+        return
+    raise DataError(
+        f"{source} contains pictures with boxes or outlines of objects ({boxes[0]}), and no classes of whole "
+        "pictures, of which Linnaea learns one for each picture.",
+        "Cut each object out and save it in a folder of its class (photos/rose/1.jpg), or export the "
+        "pictures for classification.",
+    )
+
+
+def _may_say_classes(tree: Tree) -> bool:
+    """Tell folders of which several beside one another are neither sets nor called like what is no class."""
+    inside: dict[int, set[str]] = defaultdict(set)
+    for folder in {posixpath.dirname(path) for path in tree.pictures}:
+        for level, name in enumerate(folder.split("/")):
+            inside[level].add(name)
+    return any(
+        len([name for name in names if rare.get(name) in (None, ASIDE) and not layouts.set_name(name)]) > 1
+        for names in inside.values()
+        for rare in [rare_names(names)]
+    )
+
+
+def _is_of_boxes(root: Path, path: str, pictures: set[str]) -> bool:
     """Tell the annotations of YOLO, VOC and LabelMe, one file a picture, and of COCO."""
     name = PurePosixPath(path)
+    if name.suffix.lower() == ".txt" and name.stem in pictures:
+        # Others keep captions so.
+        return any(re.fullmatch(r"\d+(\s+-?[\d.]+){4,}\s*", line) for line in first_lines(root / path))
     coco = "coco" in name.stem.lower() or name.stem.lower().startswith("instances_")
     return name.suffix.lower() in _ANNOTATIONS and (name.stem in pictures or coco)
 
@@ -547,12 +607,38 @@ def _unlikely(labels: set[str], asked: str) -> list[str]:
     ]
 
 
+def _parts_of_classes(labels: set[str], asked: str) -> list[str]:
+    """Return notes on classes that may be pictures of one set, or parts of one class: cat1, cat2."""
+    if asked != AUTO:
+        return []
+    notes = []
+    if split := layouts.one_set(labels):
+        called = {"train": "training", "val": "validation"}.get(split, split)
+        notes.append(
+            f"All classes are called like pictures of the {called} set, and are divided like others."
+        )
+    parts: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(labels, key=natural_order):
+        match = re.fullmatch(r"(.*[^\W\d_]{2})[\W_]*\d[\d\W_]*", label)
+        parts[match[1].casefold() if match else ""].append(label)
+    several = [" and ".join(names) for names in parts.values() if len(names) > 1]
+    # Where one name has all numbers (class 1 to class 9), the number is what tells them apart.
+    if several and len(parts) > 1 and "" not in parts:
+        notes.append(
+            f"{listed(several, 5)} differ in a number only; each is a class of its own here. If they are "
+            "parts of one class, put them into one folder."
+        )
+    return notes
+
+
 def _masks(meaning: _Meaning, layout: Layout) -> list[str]:
-    """Return notes on what is learned from as pictures of a class and may be their masks, by its name."""
+    """Return notes on what is learned from as pictures of a class and may be made of them, by its name."""
     inside, bare = [], {path.rpartition(".")[0]: path for path, *_ in meaning.pictures}
+    filled = {posixpath.dirname(path) for path, *_ in meaning.pictures}
     for path, *_ in meaning.pictures:
-        deeper = path.split("/")[len(layout) : -1]
-        if deeper and any(map(lies_beside, deeper)):
+        *folders, _ = path.split("/")
+        among_pictures = "/".join(folders[: len(layout)]) in filled
+        if any(lies_beside(name, among_pictures) for name in folders[len(layout) :]):
             inside.append(path)
     masks = [
         path
@@ -560,7 +646,7 @@ def _masks(meaning: _Meaning, layout: Layout) -> list[str]:
         if (end := _MASK.search(stem[-_LONGEST:])) and stem[: end.start() - len(end.string)] in bare
     ]
     kinds = (
-        (inside, "in folders that are called like masks or labels"),
+        (inside, "in folders that are called like masks, originals or copies of others"),
         (masks, "called like masks of others"),
     )
     return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from linnaea.data.rare_names import BESIDE, PART, PICTURES, no_classes, rare_names
+from linnaea.data.rare_names import BESIDE, PART, PICTURES, lies_beside, no_classes, rare_names
 from linnaea.data.tree import parent, parents
 from linnaea.errors import DataError, SettingError
 from linnaea.text import counted, listed, option, plural
@@ -39,6 +39,7 @@ ELSEWHERE = {
     **dict.fromkeys(("lernbilder", "lerndaten", "trainingsbilder"), "train"),
     **dict.fromkeys(("validierungsbilder", "validierungsdaten"), "val"),
     **dict.fromkeys(("prufbilder", "prufdaten", "testbilder"), "test"),
+    **dict.fromkeys(("pruefbilder", "pruefdaten", "pruefung"), "test"),
     **dict.fromkeys(("validierung", "validacion", "validacao", "validazione", "validatie"), "val"),
     **dict.fromkeys(("валидация", "验证", "验证集", "検証"), "val"),
     **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prova", "prufung", "testdaten"), "test"),
@@ -47,7 +48,7 @@ ELSEWHERE = {
     **dict.fromkeys(("publictest",), "val"),
     **dict.fromkeys(("privatetest",), "test"),
 }
-"""What means a set in other languages and contests, without accents, where nothing else stands beside."""
+"""What means a set in other languages and contests, without accents."""
 
 # What is added to such a name without changing what it means: train_images, test-set, TrainingData.
 _AFFIXES = {
@@ -55,6 +56,12 @@ _AFFIXES = {
     *("pictures", "picture", "pics", "photos", "photo", "samples", "sample", "files", "the", "my"),
 }
 _GLUED = re.compile(rf"\b({'|'.join(SPLIT_NAMES)})({'|'.join(sorted(_AFFIXES))})\b")
+_SORT_INTO_SETS = (
+    "If so, sort the pictures into folders of sets with the class folders in them (train/rose/1.jpg, "
+    "test/rose/2.jpg), or list them in a CSV with the columns path,label,split"
+)
+# Words that only look like one with the word of a set before or behind it: a con test.
+_NOT_GLUED = {"attest", "contest", "device", "interval", "protest"}
 # Half of the folders, and half of what lies in them, are alike: no accident.
 _ALIKE = 0.5
 _MOST_SETS = 4  # more folders than this that hold the same are no sets of another language
@@ -108,15 +115,31 @@ def as_sets(names: Iterable[str]) -> dict[str, SetName]:
     return known if alike and len(known) == len(meant) else {}
 
 
-def sets_elsewhere(names: Iterable[str]) -> dict[str, str]:
-    """Return {name: set} where each name means a set in some language, several do, and training does."""
-    meant = {}
-    for name in names:
-        known = set_name(name)
-        own = known.split if known is not None and not known.rest else ""
-        meant[name] = own or ELSEWHERE.get(unaccented(name), "") or SHORT.get(name.lower(), "")
-    sets = set(meant.values())
-    return meant if "train" in sets and "" not in sets and len(sets) > 1 else {}
+def sets_elsewhere(names: Iterable[str], *, alike: bool = True) -> dict[str, str]:
+    """Return {name: set} where each name means a set in some language, several do, and training does.
+
+    alike: nothing else may differ (imagenes_prueba, but not prueba_gatos beside prueba_perros)
+    """
+    meant = {name: _set_name_elsewhere(name) for name in names}
+    known = {name: one for name, one in meant.items() if one is not None}
+    sets = {one.split for one in known.values()}
+    several = "train" in sets and len(sets) > 1 and len(known) == len(meant)
+    if not several or (alike and len({one.rest for one in known.values()}) > 1):
+        return {}
+    return {name: one.split for name, one in known.items()}
+
+
+def _set_name_elsewhere(name: str) -> SetName | None:
+    """Return what a name says of a set in any language, as set_name does."""
+    if short := SHORT.get(name.lower()):
+        return SetName(short, name, ())
+    words = {word: ELSEWHERE.get(unaccented(word), "") for word in (name, *_words(name))}
+    foreign = [word for word, split in words.items() if split]
+    if not foreign or set_name(name) is not None:
+        return set_name(name)
+    rest = [] if foreign[0] == name else [word for word in _words(name) if word != foreign[0]]
+    own = tuple(word for word in rest if len(word) > 2 and word not in _AFFIXES)
+    return SetName(words[foreign[0]], foreign[0], own)
 
 
 def unaccented(value: str) -> str:
@@ -168,9 +191,25 @@ def _without_set(name: str) -> list[str]:
 
 def _glued(name: str) -> list[tuple[str, str]]:
     """Return (word, rest) for each word of a set that a name begins or ends with, three letters left."""
+    if name in _NOT_GLUED:
+        return []
     ways = [(word, name.removeprefix(word)) for word in SPLIT_NAMES if name.startswith(word)]
     ways += [(word, name.removesuffix(word)) for word in SPLIT_NAMES if name.endswith(word)]
     return [(word, _plain(rest)) for word, rest in ways if len(rest) > 2]
+
+
+def one_set(names: Iterable[str]) -> str:
+    """Return the set that all of these names say beside something else (testcat, testdog); "" for none."""
+    names = list(names)
+    known = {one.split for name in names if (one := set_name(name)) is not None and one.rest}
+    if len(known) == 1 and all(map(set_name, names)):
+        return known.pop()
+    # Names that share more are of one kind themselves: the tortoises Testudo graeca and Testudo hermanni.
+    for word in ("train", "test"):
+        rests = [name.lower().removeprefix(word) for name in names if name.lower().startswith(word)]
+        if len(rests) == len(names) and len({rest[:1] for rest in rests}) > 1 and min(map(len, rests)) > 2:
+            return SPLIT_NAMES[word]
+    return ""
 
 
 def parsed(words: str) -> Layout:
@@ -369,7 +408,8 @@ class _Reading:
         raise DataError(
             f"{self.source}: {names} {hold} {pictures} and no class folders, so that their classes are "
             "not known.",
-            f"{sorted_in}; or, if nobody knows their classes, {self._without(names, filled)}.",
+            f"{self.hint}{' ' if self.hint else ''}{sorted_in}; or, if nobody knows their classes, "
+            f"{self._without(names, filled)}.",
         )
 
     def _without(self, unknown: str, known: Sequence[str]) -> str:
@@ -412,7 +452,8 @@ class _Reading:
             f"{self.source}: {names} {plural(len(unsorted), 'holds', 'hold')} {pictures} and "
             f"{plural(len(unsorted), 'is', 'are')} called like none of the classes of "
             f"{listed(holders, last=' and ')} ({known}), so that their classes are not known.",
-            f"Sort them into class folders ({unsorted[0]}/{self.shape.names(holders.values())[0]}/1.jpg), or "
+            f"{self.hint}{' ' if self.hint else ''}Sort them into class folders "
+            f"({unsorted[0]}/{self.shape.names(holders.values())[0]}/1.jpg), or "
             f"list all pictures in a CSV with the columns path,label,split; or "
             f"{self._without(listed(unsorted, last=' and '), list(holders))}. If the folders are the "
             f"classes, pass {option('layout', 'split/class')}.",
@@ -463,6 +504,7 @@ class _Reading:
         """Raise DataError for folders called like sets in another language, whatever they hold."""
         found = sets_elsewhere(self.tops)
         if not found:
+            self._refuse_sets_of_classes_elsewhere()
             return
         names, sets = listed(found, last=" and "), listed(found.values(), last=" and ")
         as_classes = f"if {names} are the classes, pass {option('layout', CLASS)}"
@@ -478,6 +520,18 @@ class _Reading:
             f"{as_classes}.",
         )
 
+    def _refuse_sets_of_classes_elsewhere(self) -> None:
+        """Raise DataError for names of a set and a class each, in another language: prueba_gatos."""
+        found = sets_elsewhere(self.tops, alike=False)
+        meant = [_set_name_elsewhere(name) for name in found]
+        if not found or not all(one and one.rest for one in meant) or all(map(set_name, found)):
+            return
+        raise DataError(
+            f"{self.source}: {listed(found, 5, last=' and ')} say a set and a class each, by their names "
+            f"({listed(sorted(set(found.values())), last=' and ')}).",
+            f"{_SORT_INTO_SETS}; if every folder is a class, pass {option('layout', CLASS)}.",
+        )
+
     def _refuse_sets_of_others(self, layout: Layout, classes: Iterable[str]) -> None:
         """Raise DataError for classes beside their own test pictures: cat/, dog/, cat_test/, dog_test/.
 
@@ -490,14 +544,22 @@ class _Reading:
         names = listed(found, 5, last=" and ")
         others = listed(sorted({*found.values()} - found.keys()), 5, last=" and ")
         are, sets = plural(len(found), "is", "are"), plural(len(found), "a set", "sets")
+        cure = _SORT_INTO_SETS
+        if layout == (CLASS,) and len({*found, *found.values()}) == len(self.tops) and self._hold_the_same():
+            # horse-or-human/ and validation-horse-or-human/, with the classes in either.
+            renamed = listed((f"{name} to train-{name}" for name in {*found.values()} - found.keys()), 5)
+            cure = f"If so, rename {renamed}"
         raise DataError(
             f"{self.source}: {names} {are} called like {sets} of pictures of {others}."
             if others
             else f"{self.source}: {names} say a set and a class each, by their names.",
-            "If so, sort the pictures into folders of sets with the class folders in them (train/rose/1.jpg, "
-            "test/rose/2.jpg), or list them in a CSV with the columns path,label,split; if every folder is "
-            f"a class, pass {option('layout', '/'.join(layout))}.",
+            f"{cure}; if every folder is a class, pass {option('layout', '/'.join(layout))}.",
         )
+
+    def _hold_the_same(self) -> bool:
+        """Tell folders of which all hold the same folders, and pictures in these alone."""
+        held = [set(map(_name, self.shape.below.get(top, ()))) for top in self.tops]
+        return len(held[0]) > 1 and all(names == held[0] for names in held) and self.shape.is_outer(self.tops)
 
     def _refuse_called_like_sets(self) -> None:
         like = called_like_sets(self.tops)
@@ -691,6 +753,9 @@ class _Reading:
             return
         holder = outer[0]
         inner = self.shape.names(by_name[holder])
+        if any(self.shape.direct[folder] for folder in by_name[holder]):
+            # cat/resized and cat/crops, beside pictures of cats, are none.
+            inner = [name for name in inner if not lies_beside(name, among_pictures=True)]
         if len(inner) < 2:
             return
         names, beside = listed(inner, 5, last=" and "), [name for name in by_name if name != holder]

@@ -16,15 +16,19 @@ of a whole (2019, batch_1, 100CANON); or like any pictures (images, raw), which 
 
 _BESIDE = re.compile(
     r"(seg(mentation)? ?)?masks?|seg|segmentations?|segmented|segmentation ?(class|object)(es)?"
-    r"|labels?|annotations?|anno|annots|bboxe?s?|bounding ?boxe?s|ground ?truths?|gt|heat ?maps?|depth ?maps?"
-    r"|un(labell?ed|sup|supervised|sorted|annotated|classified|tagged)"
-    r"|backups?|bak|to ?sort|new folder( \d+)?|neuer ordner( \d+)?|untitled folder( \d+)?"
+    r"|labels?|annotations?|anno|annots|bboxe?s?|bounding ?boxe?s|ground ?truths?|gt"
+    r"|(heat|depth|saliency|attention|activation|feature|cam)( ?maps?)|grad ?cams?( ?\+ ?\+)?|overlays?"
+    r"|un(labell?ed|sup|supervised|sorted|annotated|classified|tagged)|to ?do"
+    r"|(to|needs?|for) ?(be )?(sort(ed)?|review(ed)?|check(ed)?|label(l?ed)?|annotate|delete|remove|fix)"
+    r"|backups?|bak|.* (bak|backup)|new folder( \d+)?|neuer ordner( \d+)?|untitled folder( \d+)?"
     r"|augmented|augmentations?|(pre)?processed|resized|cropped|prepped|thumbnails"
     r"|.* copy|copy of .*|.* kopie|depth"
 )
 _ASIDE = re.compile(
     r"old|trash|bin|tmp|temp|unknown|misc|miscellaneous|results?|figures|plots|all|outputs?|predictions?"
-    r"|samples?|examples?|downloads?|archives?|screenshots?"
+    r"|samples?|examples?|downloads?|archives?|screenshots?|exports?|drafts?"
+    r"|review|un(sure|certain|decided)|ambiguous|duplicates?|skip(ped)?|ignored?|excluded?|discard(ed)?"
+    r"|deleted?|not used|inference|preds?|predicted|misclassified"
 )
 _PICTURES = re.compile(
     r"(jpeg ?)?(images?|imgs?)|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|originals?|inputs?|frames|rgb"
@@ -54,7 +58,15 @@ _PART = re.compile(
     # Sizes and versions.
     r"|\d{2,4} ?x ?\d{2,4}( ?px)?|\d{2,4} ?px|64|128|224|256|512|1024|(v|version) ?\d+"
 )
-_MADE_OF = re.compile(r"(.+) (aug(mented)?|flipped|rotated|cropped|resized|old|backup|edited|processed)")
+# What is made of pictures or put away beside them: cat_resized beside cat, edited/ inside of cat.
+_MADE = "(aug(mented)?|flipped|rotated|cropped|crops|resized|old|bak|backup|edited|processed|thumb(nail)?s)"
+_MADE_OF = re.compile(
+    # A number alone, too: "dog (1)".
+    rf"(?P<name>.+?) ({_MADE}( \d+)*|\d+)"
+    r"|(augmented|flipped|rotated|cropped|resized|backup|edited) (?P<second>.+)"
+)
+# What a class may be called, too: a grey wolf, a small bottle.
+_LIKE = re.compile(r"(?P<name>.+)( (gr[ae]y( ?scale)?|bw|small|new|final|orig)|(?<=[a-z]{3})\d+)")
 # Words that say nothing beside another: mask_images, label files.
 _FILLERS = frozenset(
     [
@@ -68,12 +80,27 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
     """Return {name: why it is rarely a class's}, in their natural order, for the names of which that is so.
 
     What all names share is passed over (cat_images, cat_masks). A name that stands beside its opposite, as
-    "mask" beside "no mask", is none; neither is "bar 1" beside "bar 2", but "dog (1)" beside "dog" is.
+    "mask" beside "no mask", is none; neither is "bar 1" beside "bar 2", but "dog (1)", "dog_resized" and
+    "dog_masks" beside "dog" are.
     """
     words = {name: _words(name) for name in sorted(set(names), key=natural_order)}
     shared = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
     plain = {name: " ".join(each) for name, each in words.items()}
-    others = set(plain.values())
+    others = {each.removesuffix("s") for each in plain.values()}
+
+    def is_made_of_another(pattern: re.Pattern[str], name: str) -> bool:
+        made = pattern.fullmatch(plain[name])
+        return made is not None and any(
+            one.removesuffix("s") in others for one in made.groupdict().values() if one
+        )
+
+    def is_rare_after_another(words: list[str]) -> bool:
+        # cat_masks, or cat_2019, beside cat: no refusal, since there is a face mask beside a face.
+        return any(
+            " ".join(words[:place]).removesuffix("s") in others and _kind(" ".join(words[place:]))
+            for place in range(1, len(words))
+        )
+
     rare: dict[str, Rarity] = {}
     for name, each in words.items():
         own = [word for word in each if word not in shared]
@@ -81,13 +108,13 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
         # After what all names begin with: HAM10000_images_part_1, survey_2019.
         ways = [*(" ".join(each[place:]) for place in range(begun + 1)), " ".join(own)]
         ways.append(" ".join(word for word in own if word not in _FILLERS))
-        copied = plain[name].rpartition(" ")
-        made = _MADE_OF.fullmatch(plain[name])
-        if (copied[2].isdigit() and copied[0] in others) or (made and made[1] in others):
+        if is_made_of_another(_MADE_OF, name):
             rare[name] = "beside"
         elif kind := next((kind for way in ways if way and (kind := _kind(way))), None):
             # A class may be called trash; _trash is what somebody put aside.
             rare[name] = "beside" if kind == ASIDE and name[0] in "_#~" else kind
+        elif is_made_of_another(_LIKE, name) or is_rare_after_another(each):
+            rare[name] = "aside"
     beside = [word for name in words if name not in rare for word in words[name]]
     return {
         name: kind
@@ -97,9 +124,15 @@ def rare_names(names: Iterable[str]) -> dict[str, Rarity]:
 
 
 @cache
-def lies_beside(name: str) -> bool:
-    """Tell a name like masks or labels, whatever else there is."""
-    return _kind(" ".join(_words(name))) == BESIDE
+def lies_beside(name: str, among_pictures: bool) -> bool:
+    """Tell the name of a folder in a class like masks or labels; among pictures, like originals or resized.
+
+    among_pictures: whether the class has pictures beside that folder
+    """
+    words = " ".join(_words(name))
+    kind = _kind(words)
+    made = re.fullmatch(_MADE, words) is not None
+    return kind == BESIDE or (among_pictures and (made or kind in (ASIDE, PICTURES)))
 
 
 def _is_in(name: str, words: list[str]) -> bool:

@@ -13,7 +13,7 @@ SPLIT = ("split", "part")
 """The column that says which set a picture belongs to, whatever its values; the second name is that of older
 tables."""
 
-_SETS = ("set", "subset", "partition", "phase", "usage", "fold")
+_SETS = ("set", "subset", "partition", "phase", "usage", "fold", "used_for", "used_as", "purpose")
 # The column that says it where any of its values is the name of a set: a set may be a series as well.
 _UNMISTAKABLE = re.compile(
     r"(split|splits|partition)(_|\d|$)"
@@ -77,7 +77,7 @@ def find_split(rows: list[dict[str, str]], source: str, besides: Iterable[str]) 
         sets = set(_meaning(name, values[name]).values())
         if name in SPLIT:
             certain.append(name)
-        elif (name in _SETS or _UNMISTAKABLE.search(_words(name))) and sets - {""}:
+        elif (_words(name) in _SETS or _UNMISTAKABLE.search(_words(name))) and sets - {""}:
             likely.append(name)
         elif len(sets) > 1 and "" not in sets:
             possible.append(name)

@@ -28,6 +28,10 @@ _NO_LABEL = {
     *("unlabeled", "unlabelled", "missing", "undefined"),
 }
 _SIGNS = {"-1", "0", "1", "-1.0", "0.0", "1.0"}  # labels among which -1 stands for no missing one
+# What stands between several labels, and how many such are no accident: "sea lion" beside "sea" and "lion".
+_SIGNS_BETWEEN = {"|": 1, ";": 1, ",": 1, "/": 2, " ": 3}
+_MANY = 0.05  # of all rows
+_CORNERS = {"xmin", "x_min", "x1", "bbox", "bbox_x", "bounding_box"}  # columns that tell boxes of objects
 _FIRST_LINES = 1 << 16  # bytes of a table that tell whether it lists pictures
 _SAMPLE = 50  # paths that tell from which folder all start
 
@@ -84,7 +88,15 @@ def open_table(path: Path, source: str, label_column: str | None = None) -> Data
     if _SEVERAL in faults:
         files = next(iter(several.values()))
         cure += f" Write a name that several files have with its folder ({listed(files, 2, last=' or ')})."
+    if any(split and not set_of(split) for split in found.sets):
+        cure += " A picture with an empty split is left out."
+    if len(seen) < len(rows) and not _CORNERS.isdisjoint(columns):
+        cure += (
+            " Its rows seem to be boxes of objects, and Linnaea learns one class for each picture: cut each "
+            "object out and save it in a folder of its class."
+        )
     refuse_rows(source, faults, cure)
+    _refuse_several_labels(source, labels)
     if len(set(labels)) < 2:
         count = "no pictures" if not labels else f"pictures of one class only, '{labels[0]}'"
         raise DataError(f"{source} lists {count}.", "Classification needs two classes or more.")
@@ -115,6 +127,30 @@ def open_table(path: Path, source: str, label_column: str | None = None) -> Data
         columns=dict(sorted(columns.items())),
         notes=tuple(notes),
     )
+
+
+def _refuse_several_labels(source: str, labels: list[str]) -> None:
+    """Raise DataError where labels are made of others: "cat|dog" beside "cat" and "dog"."""
+    count = Counter(labels)
+    # As Python writes a list: ['cat', 'dog'].
+    bare = {label: re.sub(r"^\[|\]$|(?<![^\W_])['\"]|['\"](?![^\W_])", "", label) for label in count}
+    for sign, least in _SIGNS_BETWEEN.items():
+        parts = {label: [part.strip() for part in one.split(sign)] for label, one in bare.items()}
+        made = {label: names for label, names in parts.items() if len(names) > 1}
+        alone = {names[0] for label, names in parts.items() if label not in made}
+        # Of labels that say several each, those that stand in others, too, are known.
+        held = Counter(name for names in made.values() for name in set(names))
+        known = alone | {name for name, number in held.items() if sign in "|;" and number > 1}
+        several = [label for label, names in made.items() if known.issuperset(names) and all(names)]
+        many = sum(count[label] for label in several) >= _MANY * len(labels)
+        if len(several) >= least and len(several) * 2 > len(made) and many:
+            number = sum(count[label] for label in several)
+            raise DataError(
+                f"{source} gives {counted(number, 'picture')} several labels in one value "
+                f"({listed(map(repr, several), 3)}), and Linnaea learns one class for each picture.",
+                "Keep the label that matters most in each row, or leave these rows out; if each combination "
+                f"is a class of its own, write it without '{sign}' (cat and dog).",
+            )
 
 
 def _unlabelled(labels: list[str]) -> list[str]:
@@ -222,13 +258,20 @@ def _find_files(
     ]
 
 
-def names_in(path: Path) -> set[str]:
-    """Return what the first lines of a table or list may name pictures by (ways_to_name)."""
+def first_lines(path: Path) -> list[str]:
+    """Return the first lines of a text, each of them whole; none where it cannot be read."""
     try:
         with reading.opened(path, reading.MAX_TABLE) as file:
-            text = file.read(_FIRST_LINES).decode("utf-8", "replace").replace("\0", "")
+            content = file.read(_FIRST_LINES)
     except (OSError, DataError):
-        return set()
+        return []
+    lines = content.decode("utf-8", "replace").replace("\0", "").splitlines()
+    return lines[:-1] if len(content) == _FIRST_LINES else lines
+
+
+def names_in(path: Path) -> set[str]:
+    """Return what the first lines of a table or list may name pictures by (ways_to_name)."""
+    text = "\n".join(first_lines(path))
     values = {value.strip() for value in re.split(r'[,;\t\r\n"]+', text)}
     # Lists separate a path from what follows by a blank.
     values |= {value.rsplit(" ", 1)[0] for value in values}

@@ -5,7 +5,7 @@ Every sentence is a fact from the run folder. What nobody measured is named as u
 
 from linnaea.evaluation import ood
 from linnaea.evaluation.metrics import SURE
-from linnaea.report import caveats, formatting, sentences
+from linnaea.report import caveats, formatting, sections, sentences
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import count, counted, percent
 from linnaea.text import natural_order
@@ -80,7 +80,7 @@ def _score(facts: RunFacts) -> list[str]:
     accuracy = facts.metric("accuracy")
     if accuracy is None:
         return []
-    lines = [str(formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested))]
+    lines = [str(sections.verdict(facts))]
     share = caveats.leak_share(facts)
     if share:
         lines.append(f"{share} of the test pictures leak: see the warning at the top.")

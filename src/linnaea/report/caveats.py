@@ -144,7 +144,7 @@ def _below_a_baseline(facts: RunFacts) -> Caveat | None:
             text = (
                 f"{name.capitalize()} classifies {percent(of_baseline)} of the test pictures correctly, this "
                 f"network {percent(facts.metric('accuracy') or 0.0)}: {less} points less, with 95{NBSP}% "
-                f"confidence. {cure}"
+                f"confidence.{_one_sided(facts)} {cure}"
             )
             return Caveat(title, text)
     return None
@@ -168,9 +168,24 @@ def _no_better_than_the_largest(facts: RunFacts) -> Caveat | None:
         f"This network {how} better than always answering {_largest_class(facts)}.",
         f"That is right for {percent(of_baseline)} of the test pictures, this network for "
         f"{percent(facts.metric('accuracy') or 0.0)} (difference, 95{NBSP}%: {low} to {high} points): it may "
-        "have learned nothing. Train longer, with another learning rate or model, or with more pictures, and "
-        "look whether the labels are right.",
+        f"have learned nothing.{_one_sided(facts)} Train longer, with another learning rate or model, or "
+        "with more pictures, and look whether the labels are right.",
     )
+
+
+def _one_sided(facts: RunFacts) -> str:
+    """Return which class a network answers most of the time, as a sentence; "" where none stands out."""
+    # Recall and precision have the same right answers above different numbers of pictures.
+    answers = {
+        row["class"]: round(row["recall"] * row["pictures"] / row["precision"])
+        for row in facts.rows("accuracy", "classes")
+        if row["recall"] and row["precision"]
+    }
+    most, tested = max(answers, key=answers.__getitem__, default=""), facts.tested or 0
+    there = next((row["pictures"] for row in facts.rows("accuracy", "classes") if row["class"] == most), 0)
+    if not most or answers[most] <= tested / 2 or there > tested / 2:
+        return ""
+    return f" It answers ‘{most}’ for {answers[most]:,} of {tested:,}."
 
 
 def _few_pictures(facts: RunFacts) -> Caveat | None:
@@ -279,9 +294,9 @@ def _scenes(facts: RunFacts) -> Caveat | None:
     return Caveat(
         "Training and test pictures show the same scenes.",
         f"{counted(pictures, 'test picture')} {show} {those} of the training or validation set, with "
-        "something else in it or in another light: the score is valid for new pictures of these scenes, and "
-        "says little about other scenes. To measure those, keep each scene in one set with --group-column "
-        "or --group-pattern.",
+        "something else in it or in another light: of these, the score is valid for new pictures of the same "
+        "scenes, and says little about others. To measure those, keep each scene in one set with "
+        "--group-column or --group-pattern.",
     )
 
 
@@ -307,10 +322,10 @@ def _low_coverage(facts: RunFacts) -> Caveat | None:
     if sentences.missed_sets(facts.metrics) is not None:
         return None  # once is enough
     return Caveat(
-        f"Its prediction sets for {formatting.wanted_share(float(wanted))} cover fewer.",
+        f"Its prediction sets for {formatting.wanted_share(float(wanted))} contain the truth less often.",
         f"They contained the true class of {percent(coverage)} of the test pictures (95{NBSP}%: "
-        f"{formatting.between(*interval)}). Where sets rest on few validation pictures, chance alone may "
-        "bring that about; of these sets, it is what to expect.",
+        f"{formatting.between(*interval)}): count on that. Chance alone may bring it about, where sets are "
+        "based on few validation pictures.",
         mild=True,
     )
 

@@ -189,6 +189,13 @@ def _mistaken(facts: RunFacts) -> list[Advice]:
     if not confused:
         return []
     top = confused[0]
+    both = next(
+        (pair for pair in confused if (pair["true"], pair["predicted"]) == (top["predicted"], top["true"])),
+        None,
+    )
+    if top["pictures"] == 1 and both is not None:
+        words = f"‘{top['true']}’ and ‘{top['predicted']}’ were taken for each other."
+        return [Advice(words, link="See these pictures", to="confusion")]
     if top["pictures"] > 1:
         what = f"‘{top['true']}’ was taken for ‘{top['predicted']}’ in {top['pictures']:,} of "
         what += f"{_tested(facts, top['true'])} test pictures."
@@ -232,8 +239,8 @@ def _more_pictures(facts: RunFacts) -> list[Advice]:
 
 def _distrust(facts: RunFacts) -> list[Advice]:
     advice = []
-    # Where the whole test set has too few, the warning above says so.
-    if (few := _few(facts)) and not resolution.too_wide(facts.metrics["accuracy"]):
+    # Nobody goes by the classes of a network that is not worth using.
+    if is_worth_using(facts) and (few := _few(facts)):
         advice.append(Advice(few, link="Results by class", to="classes"))
     ece, by_chance = facts.metric("ece"), facts.metrics.get("ece", {}).get("by_chance_high")
     if ece is not None and by_chance is not None and ece > by_chance:

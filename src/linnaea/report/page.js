@@ -218,3 +218,9 @@ for (const gallery of document.querySelectorAll("[data-choose]")) {
   }, { rootMargin: "-25% 0px -60% 0px" });
   for (const ident of links.keys()) watch.observe(document.getElementById(ident));
 }
+
+// A link to something that is folded away unfolds it.
+for (const way of document.querySelectorAll('a[href^="#"]')) {
+  const target = document.getElementById(way.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) way.addEventListener("click", () => (target.open = true));
+}

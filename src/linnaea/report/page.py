@@ -82,6 +82,7 @@ def run_context(facts: RunFacts) -> dict[str, Any]:
             ("data", "Data", context["data"]),
             ("card", "Model card", context["card"]),
             ("made", "How it was made", True),
+            ("words", "Words", True),
         )
         if shown
     ]

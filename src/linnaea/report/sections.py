@@ -11,7 +11,7 @@ from linnaea.data.sources import NAMES
 from linnaea.evaluation import resolution
 from linnaea.evaluation.metrics import confusion
 from linnaea.report import formatting, sentences
-from linnaea.report.caveats import choices, kinds_of_problems
+from linnaea.report.caveats import choices, kinds_of_problems, leaked_paths
 from linnaea.report.facts import RunFacts
 from linnaea.report.formatting import Verdict, count, counted, percent
 from linnaea.runs.repeated import KINDS, label_issues
@@ -57,7 +57,9 @@ def verdict(facts: RunFacts) -> Verdict:
     """Return the headline: the test result, or, without one, how far the run came."""
     accuracy = facts.metric("accuracy")
     if accuracy is not None:
-        return formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
+        measured = formatting.verdict(accuracy, facts.interval("accuracy"), facts.tested)
+        without = without_leaks(facts)
+        return replace(measured, sure=without) if without else measured
     seen = facts.series("val", "accuracy")
     if seen:
         epoch, value = seen[-1]
@@ -66,6 +68,19 @@ def verdict(facts: RunFacts) -> Verdict:
             "classified correctly; the test set has not been evaluated."
         )
     return Verdict("No test result: the test set has not been evaluated.")
+
+
+def without_leaks(facts: RunFacts) -> str:
+    """Return the result without the test pictures that leak, which is what to count on; "" if none does."""
+    clean, interval = facts.metric("accuracy_without_leaks"), facts.interval("accuracy_without_leaks")
+    leaked = len(leaked_paths(facts))
+    if clean is None or interval is None or not leaked or facts.tested is None:
+        return ""
+    which = "the one that leaks" if leaked == 1 else f"the {leaked:,} that leak into training"
+    return (
+        f"Without {which}, {formatting.percent(clean, formatting.decimals_for(*interval))} of "
+        f"{facts.tested - leaked:,}. {formatting.how_sure(interval)}"
+    )
 
 
 def remark(facts: RunFacts) -> str:

@@ -115,8 +115,8 @@ def guarantee(rule: Mapping[str, Any]) -> str:
         )
     # Cut, not rounded: 94.99 % is not the 95 % that more pictures give.
     return (
-        f"contain the true class at least {wanted} of the time on average, but only with "
-        f"{math.floor(100 * rule['confidence'])} % confidence: they are based on {rest_on}, and {SURE} would "
+        f"contain the true class at least {wanted} of the time on average over many trainings; that these do "
+        f"is {math.floor(100 * rule['confidence'])} % sure: they are based on {rest_on}, and {SURE} would "
         f"take {conformal.surest(rule['coverage']):,}"
     )
 
@@ -282,8 +282,9 @@ def pooled(accuracy: Pooled) -> str:
     """Return the accuracy over the pictures of all folds, with its interval."""
     return (
         f"{percent(accuracy.value)} of all {counted(accuracy.pictures, 'picture')} right "
-        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}), each predicted by a network that "
-        "had not learned from it"
+        f"(95 %: {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}, wider than of one test of so many: "
+        "the networks learned from nearly the same pictures), each predicted by a network that had not "
+        "learned from it"
     )
 
 

@@ -238,6 +238,8 @@ def _sets(facts: RunFacts) -> tuple[str, list[tuple[str, str, float, str]]]:
         f"with {number(facts.metric('set_size'), 2)} classes per picture on average. "
         f"Such sets {formatting.unbroken(sentences.guarantee(rule))}."
     )
+    if 2 * (facts.metric("set_size") or 0.0) > len(facts.rows("accuracy", "classes")) > 2:
+        words += " Sets that name more than half of the classes tell little."
     if sentences.broken_sets(facts.metrics):
         words += " This guarantee was probably missed here: see the warning beside the score."
     return words, [(name, count(n), n / total, percent(n / total)) for name, n in rows if n]

@@ -114,7 +114,12 @@ class Nesterov(Solver):
 
 
 class Adam(Gradients):
-    """Adam with bias correction (Kingma and Ba 2015); l2 is part of the gradient, as in torch.optim.Adam."""
+    """Adam with bias correction (Kingma and Ba 2015); l2 is part of the gradient, as in torch.optim.Adam.
+
+    The memory holds sums instead of the paper's means, which are (1 - β) times as large: s ← β1·s + g and
+    q ← β2·q + g². The factors are then numbers of a step, and not passes over the parameters; and every pass
+    writes over one of the arrays that it reads, which takes half the time of a pass into another one.
+    """
 
     def __init__(
         self,
@@ -126,32 +131,38 @@ class Adam(Gradients):
     ) -> None:
         super().__init__(flat, shapes)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self.memory["mean"] = np.zeros_like(flat)
-        self.memory["square"] = np.zeros_like(flat)
-        self._work = np.empty(min(CHUNK, len(flat)), flat.dtype)
+        self.memory["sum"] = np.zeros_like(flat)
+        self.memory["square_sum"] = np.zeros_like(flat)
+
+    def resume(self, memory: dict[str, np.ndarray], steps: int) -> None:
+        """Go on as the others do; also from the means that earlier checkpoints hold."""
+        if set(memory) == {"mean", "square"}:
+            memory = {
+                "sum": memory["mean"] / (1 - self.beta1),
+                "square_sum": memory["square"] / (1 - self.beta2),
+            }
+        super().resume(memory, steps)
 
     def finish(self) -> None:
         """Move all parameters, a cache's worth at a time."""
         super().finish()
-        rate = self.rate / (1 - self.beta1**self.steps)
-        root = 1 / math.sqrt(1 - self.beta2**self.steps)
+        # Of the paper, rate · m̂ / (√v̂ + ε) is scale · s / (√q + epsilon).
+        root = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.steps))
+        scale = self.rate * (1 - self.beta1) / (1 - self.beta1**self.steps) / root
+        epsilon = self.epsilon / root
         for start in range(0, len(self.flat), CHUNK):
             part = slice(start, start + CHUNK)
-            g, mean, square = self.gradient[part], self.memory["mean"][part], self.memory["square"][part]
-            work = self._work[: len(g)]
-            np.multiply(g, g, out=work)
-            work *= 1 - self.beta2
-            square *= self.beta2
-            square += work
-            g *= 1 - self.beta1
-            mean *= self.beta1
-            mean += g
-            np.sqrt(square, out=work)
-            work *= root
-            work += self.epsilon
-            np.divide(mean, work, out=work)
-            work *= rate
-            self.flat[part] -= work
+            g, s, q = self.gradient[part], self.memory["sum"][part], self.memory["square_sum"][part]
+            s *= self.beta1
+            s += g
+            g *= g
+            q *= self.beta2
+            q += g
+            step = np.sqrt(q, out=g)  # the gradient is needed no more
+            step += epsilon
+            np.divide(s, step, out=step)
+            step *= scale
+            self.flat[part] -= step
 
 
 SOLVERS = {"sgd": SGD, "nesterov": Nesterov, "adam": Adam}
