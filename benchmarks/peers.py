@@ -13,7 +13,7 @@ All see the split that Linnaea writes, and the same weights: MobileNet v2 and Vi
 the hub's cache for Linnaea. Peers choose nothing on validation; fastai's last epoch is evaluated. An
 interpreter that has the peers (`pip install fastai timm scikit-learn`) is named by PEERS_PYTHON; without it
 they run in this one. Needs the shared data and weights (LINNAEA_SHARED or ../shared). SETS ("waste,hands")
-selects data sets, ROWS ("Linnaea,fastai") rows by what their names begin with.
+selects data sets, ROWS ("Linnaea: auto,fastai") rows by what their names begin with.
 """
 
 import csv
@@ -148,10 +148,10 @@ def main() -> None:
             table, pictures = folder / "split.csv", 0
             for title, options in OWN.items():
                 # The first one writes the split that the peers need.
-                if pictures and not f"Linnaea, {title}".startswith(wanted):
+                if pictures and not f"Linnaea: {title}".startswith(wanted):
                     continue
                 cells, run = measure(SETS[name], options, folder)
-                print(f"{name:8} {f'Linnaea, {title}':48} {cells}", flush=True)
+                print(f"{name:8} {f'Linnaea: {title}':48} {cells}", flush=True)
                 if (run / "split.csv").exists():
                     pictures = write_table(run, Path(SETS[name][2 if name == "flowers" else 0]), table)
             for library, (script, more) in PEERS.items():
@@ -160,7 +160,7 @@ def main() -> None:
                         continue
                     arguments = [str(table), network, str(weights), *more]
                     for title, cells in measure_peer(script, arguments, pictures, TITLES[network]):
-                        print(f"{name:8} {f'{library}, {title}':48} {cells}", flush=True)
+                        print(f"{name:8} {f'{library}: {title}':48} {cells}", flush=True)
 
 
 if __name__ == "__main__":
