@@ -24,6 +24,7 @@ SETS: dict[str, list[str | Path]] = {
     "hands": [SHARED / "data/sign_digits"],
 }
 MODELS = ("efficientnet_lite0", "vit_tiny", "auto")
+HEADER = f"{'validation':>10} {'test, 95 % interval':>22} {'seconds':>8}  network"
 
 
 def lay_out(cache: Path) -> None:
@@ -37,11 +38,14 @@ def lay_out(cache: Path) -> None:
     (snapshot / "model.safetensors").symlink_to(SHARED / "weights" / f"{weights}.safetensors")
 
 
-def measure(data: list[str | Path], model: str, folder: Path) -> str:
-    """Run the command once, nothing decoded before, and return the row."""
+def measure(data: list[str | Path], options: list[str | Path], folder: Path) -> tuple[str, Path]:
+    """Run the command once, nothing decoded before; return validation, test and seconds, and the run.
+
+    folder: where the weights are, as lay_out left them; the run is overwritten by the next.
+    """
     run, cache = folder / "run", folder / "cache"
     epochs = [] if os.environ.get("EPOCHS") == "default" else ["--epochs", "0"]
-    command = [sys.executable, "-m", "linnaea", "train", *data, "--model", model, *epochs]
+    command = [sys.executable, "-m", "linnaea", "train", *data, *options, *epochs]
     # The cache of decoded pictures is a new one; what is known of the machine's precision is measured again.
     environment = {
         **os.environ,
@@ -57,14 +61,17 @@ def measure(data: list[str | Path], model: str, folder: Path) -> str:
     seconds = time.perf_counter() - started
     shutil.rmtree(cache, ignore_errors=True)
     if done.returncode:
-        return f"not measured: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+        return f"not measured: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}", run
     info = json.loads((run / "run.json").read_text())
     test = json.loads((run / "metrics.json").read_text())["accuracy"]
     best = max(json.loads(line)["val_accuracy"] for line in (run / "history.jsonl").read_text().splitlines())
-    shown = f"{100 * test['value']:.1f} ({100 * test['low']:.1f} to {100 * test['high']:.1f})"
-    return (
-        f"{100 * best:10.1f} {shown:>22} {seconds:8.0f}  {info['model'] if model == 'auto' else ''}".rstrip()
-    )
+    return row(best, test["value"], test["low"], test["high"], seconds, info["model"]), run
+
+
+def row(val: float, test: float, low: float, high: float, seconds: float, network: str) -> str:
+    """Return the cells of a line: shares in percent, the test accuracy's with its 95 % interval."""
+    interval = f"{100 * test:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * val:10.1f} {interval:>22} {seconds:8.0f}  {network}"
 
 
 def main() -> None:
@@ -72,12 +79,13 @@ def main() -> None:
     if not (SHARED / "data").exists():
         print(f"Skipped: {SHARED} is not here.", file=sys.stderr)
         return
-    print(f"{'':8} {'percent':20} {'validation':>10} {'test, 95 % interval':>22} {'seconds':>8}  taken")
+    print(f"{'':8} {'percent':20} {HEADER}")
     with tempfile.TemporaryDirectory() as folder:
         lay_out(Path(folder) / "weights")
         for name in os.environ.get("SETS", ",".join(SETS)).split(","):
             for model in MODELS:
-                print(f"{name:8} {model:20} {measure(SETS[name], model, Path(folder))}", flush=True)
+                cells, _ = measure(SETS[name], ["--model", model], Path(folder))
+                print(f"{name:8} {model:20} {cells}", flush=True)
 
 
 if __name__ == "__main__":

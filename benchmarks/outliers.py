@@ -1,12 +1,11 @@
 """Out-of-distribution scores, compared on classes left out of training, on digits and on noise.
 
-`python -m benchmarks.outliers DIR WEIGHTS [FEATURES]`: DIR contains Flowers-102, WEIGHTS is a file for
-mobilenetv2. FEATURES is a folder that keeps the features of both networks, which makes a second run fast.
-
-A linear probe is fitted to the features of both pretrained networks. Ten of the 102 classes are left out of
-training, with five seeds. Scores are compared on the validation set: the other 92 classes against the ten,
-digits, uniform noise and Gaussian noise. Only the score that is used, with its threshold, is evaluated on the
-test set.
+`python -m benchmarks outliers`: a linear probe is fitted to the features of three pretrained networks, of a
+transformer to the class token and the mean of the patches, as in a training. Ten of the 102 classes of
+Flowers-102 are left out of training, with five seeds. Scores are compared on the validation set: the other 92
+classes against the ten, digits, uniform noise and Gaussian noise. Only the score that is used, with its
+threshold, is evaluated on the test set. Needs the shared data and weights (LINNAEA_SHARED or ../shared).
+FEATURES is a folder that keeps the features, which makes a second run fast.
 """
 
 import os
@@ -26,6 +25,12 @@ from linnaea.classifiers.finetune.probe import fit_probe
 from linnaea.data import sources, split
 from linnaea.evaluation.ood import WEIGHT, fit_outlier_score
 
+SHARED = Path(os.environ.get("LINNAEA_SHARED", "../shared"))
+NETWORKS = {
+    "mobilenetv2": str(SHARED / "weights/mobilenetv2_100.tv_in1k.safetensors"),
+    "efficientnet_lite0": "hub",
+    "vit_tiny": str(SHARED / "weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors"),
+}
 HELD, SEEDS = 10, 5
 DIGITS, NOISE, SIDE = 500, 300, 256  # pictures of each kind; pixels per side of the noise
 Features = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -118,15 +123,16 @@ def one_seed(features: Features, seed: int) -> tuple[dict[str, dict[str, float]]
 
 
 def main() -> None:
-    """Print both networks' tables: the mean over the seeds, and in brackets the lowest."""
-    if len(sys.argv) < 3 or not Path(sys.argv[1]).is_dir():
-        print("skipped: python -m benchmarks.outliers DIR WEIGHTS [FEATURES]")
+    """Print each network's tables: the mean over the seeds, and in brackets the lowest."""
+    flowers = SHARED / "data/flowers102"
+    if not flowers.is_dir():
+        print(f"Skipped: {flowers} is not here.", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        kept = Path(sys.argv[3] if len(sys.argv) > 3 else temporary)
+        kept = Path(os.environ.get("FEATURES", temporary))
         torch.set_num_threads(os.cpu_count() or 1)
-        for backbone, weights in (("mobilenetv2", sys.argv[2]), ("efficientnet_lite0", "hub")):
-            features = features_of(backbone, weights, Path(sys.argv[1]), kept)
+        for backbone, weights in NETWORKS.items():
+            features = features_of(backbone, weights, flowers, kept)
             tables, finals = zip(*(one_seed(features, seed) for seed in range(SEEDS)), strict=True)
             print(f"\n{backbone}, validation, AUROC against {', '.join(next(iter(tables[0].values())))}")
             for name in sorted(tables[0], key=lambda n: -np.mean([t[n]["held out"] for t in tables])):
