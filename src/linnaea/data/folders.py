@@ -629,7 +629,7 @@ def _parts_of_classes(labels: set[str], asked: str) -> list[str]:
             "parts of one class, put them into one folder."
         )
     elif pair := _pair_of_names(labels):
-        one, other = (listed(sorted(names, key=natural_order), 5, last=" and ") for names in pair)
+        one, other = (listed(sorted(words, key=natural_order), 5, last=" and ") for words in pair)
         notes.append(
             f"Each class combines one of {one} with one of {other}, and is a class of its own here. If only "
             "one of the two says the class, put its pictures into one folder for each."
