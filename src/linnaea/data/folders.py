@@ -629,7 +629,7 @@ def _parts_of_classes(labels: set[str], asked: str) -> list[str]:
             "parts of one class, put them into one folder."
         )
     elif pair := _pair_of_names(labels):
-        one, other = (listed(sorted(words, key=natural_order), 5, last=" and ") for words in pair)
+        one, other = (listed(words, 5, last=" and ") for words in pair)
         notes.append(
             f"Each class combines one of {one} with one of {other}, and is a class of its own here. If only "
             "one of the two says the class, put its pictures into one folder for each."
@@ -637,8 +637,8 @@ def _parts_of_classes(labels: set[str], asked: str) -> list[str]:
     return notes
 
 
-def _pair_of_names(labels: set[str]) -> tuple[set[str], set[str]] | None:
-    """Return two sets of words whose combinations are exactly the classes: cat_te, cat_tr, dog_te, dog_tr."""
+def _pair_of_names(labels: set[str]) -> tuple[list[str], list[str]] | None:
+    """Return two lists of words that the classes are all combinations of: cat_te, cat_tr, dog_te, dog_tr."""
     parted = [re.split(r"[\W_]+", label) for label in labels]
     if any(len(words) < 2 for words in parted):
         return None
@@ -647,7 +647,7 @@ def _pair_of_names(labels: set[str]) -> tuple[set[str], set[str]] | None:
             begun = {" ".join(words[:cut]) for words in parted}
             ended = {" ".join(words[cut:]) for words in parted}
             if min(len(begun), len(ended)) > 1 and len(begun) * len(ended) == len(labels):
-                return begun, ended
+                return sorted(begun, key=natural_order), sorted(ended, key=natural_order)
     return None
 
 
