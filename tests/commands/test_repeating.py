@@ -161,7 +161,7 @@ def test_folds_state_the_accuracy_over_all_their_pictures_with_its_interval(fold
     assert pooled.pictures == 36
     assert (pooled.value, pooled.low, pooled.high) == pytest.approx((right / 36, low, high))
     print_summary(group)
-    stated = f"{100 * right / 36:.1f} % of all 36 pictures right (95 %: {100 * low:.1f} to {100 * high:.1f})"
+    stated = f"{100 * right / 36:.1f} % of all 36 pictures right (95 %: {100 * low:.1f} to {100 * high:.1f}, "
     assert stated in " ".join(capsys.readouterr().err.split())
     assert stated in " ".join(words(folds / "report.html").split())
 
