@@ -92,3 +92,35 @@ def test_train_checks_quietly_and_keeps_what_it_found(copied, capsys, tmp_path):
         "unreadable", "exact_duplicate_across_classes", "small_class", "small_pictures",
     ]  # fmt: skip
     assert "bar 2/copy.png" in (tmp_path / "run" / "check.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def given(bars, tmp_path):
+    """Bars in train/ and test/, a class and a copy of a picture in test/ alone."""
+    for number, path in enumerate(sorted(bars.glob("*/*.png"))):
+        place = tmp_path / "given" / ("test" if number % 2 or path.parent.name == "bar 2" else "train")
+        (place / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / path.parent.name / path.name)
+    learned = next((tmp_path / "given" / "train").glob("*/*.png"))
+    shutil.copy(learned, tmp_path / "given" / "test" / learned.parent.name / "copy.png")
+    return tmp_path / "given"
+
+
+def test_a_split_that_is_drawn_anew_is_not_judged_by_the_one_of_the_folders(given, tmp_path, capsys):
+    asked = ["--model", "mlp", "--hidden", "4", "--epochs", "1", "--size", "8", "--split", "0.7"]
+    assert main(["train", str(given), *asked, "--out", str(tmp_path / "run")]) == 0
+    assert "LEAK" not in capsys.readouterr().err
+    problems = json.loads((tmp_path / "run" / "check.json").read_text())["problems"]
+    kinds = {problem["kind"] for problem in problems}
+    assert "exact_duplicate" in kinds
+    assert not [kind for kind in kinds if kind == "missing_from_split" or kind.endswith("_across_splits")]
+    assert not [problem for problem in problems if problem["severity"] == "error"]
+    # The check alone judges the folders as they lie.
+    assert main(["check", str(given), "--format", "json"]) == 0
+    kinds = {problem["kind"] for problem in json.loads(capsys.readouterr().out)}
+    assert {"missing_from_split", "exact_duplicate_across_splits"} <= kinds
+
+
+def test_the_classes_are_named_below_the_data(bars, given, capsys):
+    assert main(["check", str(bars), "--format", "table"]) == 0
+    assert "bar 0, bar 1, bar 2" in " ".join(capsys.readouterr().err.split())

@@ -244,12 +244,12 @@ def test_decisions_are_asked_for_where_they_can_be_taken_back(root, data_dir, co
     ("found", "command", "told"),
     [
         (0, "linnaea relabel x decisions.csv", ["no label issues in 9 pictures"]),
-        (1, None, ["1 probable label issue in 9 pictures", "see p.html"]),
+        (1, None, ["1 label that may be wrong in 9 pictures", "see p.html"]),
         (
             2,
             "linnaea relabel x decisions.csv",
             [
-                "2 probable label issues in 9 pictures; the most likely come first",
+                "2 labels that may be wrong in 9 pictures; the most likely come first",
                 "review them in p.html, then: linnaea relabel x decisions.csv",
             ],
         ),

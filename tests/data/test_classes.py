@@ -14,6 +14,7 @@ from linnaea.data.sources import open_dataset
         ["Cats", "cat"],
         ["berries", "berry"],
         ["box", "boxes"],
+        ["1", "1.0"],
         ["cat-20240131T101500Z-001", "cat-20240131T101500Z-002"],
         ["blue tit", "blue-tit", "blue_tit", "bluetit"],
         ["STRASSE", "straße"],
@@ -53,8 +54,9 @@ def test_it_is_told_of_folders_and_of_tables(make_folder):
         (found,) = [p for p in scan(open_dataset(source)).problems if p.kind == "similar_names"]
         assert (found.severity, found.paths) == ("warning", ())
         assert found.message == (
-            "3 classes differ only in capitals, blanks, hyphens, a plural s, the stamp of a download or the "
-            "look of letters: 'Cat' (5 pictures) and 'cat' (6 pictures) and '\u0441at' with cyrillic small "
+            "3 classes differ only in capitals, blanks, hyphens, a plural s, the stamp of a download, zeros "
+            "behind a point or the look of letters: 'Cat' (5 pictures) and 'cat' (6 pictures) and '\u0441at' "
+            "with cyrillic small "
             "letter es (7 pictures). Each is learned as a class of its own: give those that are one the same "
             "name."
         )

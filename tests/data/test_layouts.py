@@ -550,6 +550,30 @@ def test_classes_that_may_be_parts_of_one_are_told(make_folder):
         assert open_dataset(root).notes == ()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "scan_1 scan_2",
+        "images_a images_b",
+        "cam A,cam B",
+        "plate I,plate II,plate III",
+        "monday tuesday sunday",
+    ],
+)
+def test_parts_of_one_whole_are_refused_by_letter_and_roman_number_too(make_folder, names):
+    names = names.split(",") if "," in names else names.split()
+    with pytest.raises(DataError, match="parts of one whole"):
+        open_dataset(make_folder(dict.fromkeys(names, 2)))
+
+
+@pytest.mark.parametrize(
+    "name", ["predict", "to_predict", "submission", "rejects", "rejected", "aussortiert"]
+)
+def test_folders_put_aside_beside_classes_are_told(make_folder, name):
+    (note,) = open_dataset(make_folder(dict.fromkeys(["cat", "dog", name], 2))).notes
+    assert note.startswith(f"{name} is a class here")
+
+
 def test_classes_that_combine_two_kinds_of_names_are_told(make_folder):
     for number, (names, one, other) in enumerate(
         [

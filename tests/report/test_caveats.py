@@ -33,8 +33,8 @@ def test_five_pictures_tell_little_and_the_interval_says_how_little():
     found = told(beside("aa bb cc aa bb"))
     assert found == {
         "5 test pictures cannot tell 57 % from 100 %.": (
-            "The true accuracy may be anything between these, with 95 % confidence. Collect 70 or more, or "
-            "use folds=5, which tests each picture once."
+            "The true accuracy may be anything from 57 % to 100 %, with 95 % confidence. Collect 70 test "
+            "pictures or more, or use folds=5, which tests each picture once."
         )
     }
     assert sections.remark(beside("aa bb cc aa bb")).replace(NBSP, " ") == (

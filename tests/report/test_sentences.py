@@ -184,3 +184,10 @@ def test_a_group_says_how_many_of_its_runs_were_evaluated(judged, state, accurac
     assert sentences.spread(info, []) == words
     lost = sentences.spread(info, ["2"])
     assert "Of 3 runs, 2 is missing." in lost
+
+
+def test_runs_that_are_equal_have_no_most_accurate_one():
+    assert sentences.lead_over(1, ["b"], equal=True) == (
+        ", and it is not shown which is the most accurate: b may be as good"
+    )
+    assert sentences.lead_over(1, ["b"]) == ", the highest accuracy, but not significantly higher than b"

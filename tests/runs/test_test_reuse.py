@@ -52,6 +52,16 @@ def test_a_network_that_was_trained_on_is_another_look_of_its_run(make_run):
     assert count(make_run("b"), ["h"]).earlier == 2
 
 
+def test_a_training_that_went_on_and_kept_the_same_epoch_is_another_look(make_run):
+    run = make_run("a")
+    run.write_bytes("weights.safetensors", b"the best epoch, before the stop and after it")
+    for epoch in (11, 25):
+        run.append_history({"epoch": epoch, "train_loss": 1.0})
+        looks = count(run, ["h"])
+    assert [opening.epoch for opening in looks.own] == [11, 25]
+    assert count(make_run("b"), ["h"]).earlier == 2
+
+
 def test_runs_that_end_together_are_all_counted(make_run):
     runs = [make_run(str(number)) for number in range(8)]
     with ThreadPoolExecutor(8) as pool:

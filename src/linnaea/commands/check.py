@@ -1,6 +1,6 @@
 """linnaea check: what is wrong with a data set, before any training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,13 +9,14 @@ from rich.text import Text
 from linnaea.commands import terminal
 from linnaea.errors import printable
 from linnaea.runs.folder import RunFolder, place_of_page
-from linnaea.text import command
+from linnaea.text import command, listed, natural_order
 
 if TYPE_CHECKING:
     from linnaea.data.dataset import Dataset
     from linnaea.data.problems import Problem
 
 PAGE = "check.html"
+MOST_NAMED = 10  # classes on the line below the data
 INDENT = 9  # columns that a severity takes
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -77,7 +78,8 @@ def check(
         terminal.print_json([problem.as_dict() for problem in problems])
     else:
         sizes = counted(len(dataset), "picture"), counted(len(dataset.class_names), "class", "classes")
-        terminal.print_line("Data", " · ".join([dataset.source, *sizes]), *dataset.notes)
+        said = " · ".join([dataset.source, *sizes]), classes_in_short(dataset.class_names)
+        terminal.print_line("Data", *said, *dataset.notes)
         show_problems(problems)
     if page is not None:
         build_check(dataset, problems, page)
@@ -127,6 +129,12 @@ def show_problems(problems: Sequence["Problem"]) -> None:
             for line in Text(text).wrap(terminal.results, terminal.results.width - INDENT):
                 line.rstrip()
                 terminal.results.print(" " * INDENT, line, sep="")
+
+
+def classes_in_short(names: Iterable[str]) -> str:
+    """Return the classes by name, for the line below the data: whoever meant other ones sees it at once."""
+    in_order: list[str] = sorted(names, key=natural_order)
+    return listed(in_order, MOST_NAMED)
 
 
 def record_check(run: RunFolder, dataset: "Dataset", problems: Sequence["Problem"]) -> None:

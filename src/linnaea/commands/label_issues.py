@@ -65,7 +65,8 @@ def relabel_command(
 def _summary(issues: int, pictures: int, page: str, command: str | None) -> list[str]:
     if not issues:
         return [f"no label issues in {counted(pictures, 'picture')}"]
-    summary = f"{counted(issues, 'probable label issue')} in {counted(pictures, 'picture')}"
+    labels = counted(issues, "label that may be wrong", "labels that may be wrong")
+    summary = f"{labels} in {counted(pictures, 'picture')}"
     summary += "; the most likely come first" if issues > 1 else ""
     return [summary, f"see {page}" if command is None else f"review them in {page}, then: {command}"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from linnaea.commands import terminal
-from linnaea.commands.check import record_check
+from linnaea.commands.check import classes_in_short, record_check
 from linnaea.commands.study import Study
 from linnaea.data import split_file
 from linnaea.data.dataset import SPLITS
@@ -52,6 +52,7 @@ def record_study(run: RunFolder, study: Study) -> None:
     terminal.print_line(
         "Data",
         f"{dataset.source} · {len(dataset):,} pictures · {len(per_class)} classes · {spread} per class",
+        classes_in_short(per_class),
         *dataset.notes,
         *(study.photographs.notes if study.photographs is not None else ()),
     )

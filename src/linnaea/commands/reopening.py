@@ -42,7 +42,7 @@ def reopened_study(folder: RunFolder, recipe: Recipe, classifier: Any) -> Study:
     # A run that was stopped before it wrote down its split draws it again.
     known = (folder.path / "split.csv").is_file() and data.split_hash is not None
     where, data_dir = provenance.opened_from(folder.info)
-    again = recipe.model_copy(update={"split": None, "split_from": str(folder.path)}) if known else recipe
+    again = recipe.model_copy(update={"split_from": str(folder.path)}) if known else recipe
     pictures = open_study(
         where,
         again,

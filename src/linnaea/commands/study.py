@@ -139,6 +139,7 @@ def open_study(
         classifier,
         {"data_dir": data_dir, "strict": strict, **opened_as(recipe)},
         {**taken_as, "value_range": value_range, "copies": recipe.copies},
+        recipe,
     )
     together = groups.find_groups(
         scanned.dataset,
@@ -172,14 +173,16 @@ def _refuse_beyond_memory(dataset: Dataset, classifier: Any, size: int, colour: 
         )
 
 
-def _usable(data: str, classifier: Any, opened_as: dict[str, Any], taken_as: dict[str, Any]) -> Scan:
+def _usable(
+    data: str, classifier: Any, opened_as: dict[str, Any], taken_as: dict[str, Any], recipe: Recipe
+) -> Scan:
     """Return the scan of the data set without what cannot be used.
 
     opened_as, taken_as: see sources.open_dataset and scan.scan.
 
     Raises DataError, where strict, for everything at once that would be left out.
     """
-    from linnaea.data import scan, sources
+    from linnaea.data import scan, sources, split
 
     foreign: DataError | None = None
     try:
@@ -190,7 +193,12 @@ def _usable(data: str, classifier: Any, opened_as: dict[str, Any], taken_as: dic
     if not classifier.takes_photographs:
         _refuse_beyond_memory(dataset, classifier, taken_as["size"], taken_as["colour"])
     try:
-        usable = scan.leave_out_unusable(scan.scan(dataset, **taken_as), strict=opened_as["strict"])
+        # An earlier split may be the given one or a drawn one; its pictures are judged as they lie.
+        asked = recipe.split or split.default_protocol(dataset)
+        reused = recipe.split_from is not None and recipe.split is None
+        given = reused or asked == split.OFFICIAL
+        scanned = scan.scan(dataset, given_split=given, **taken_as)
+        usable = scan.leave_out_unusable(scanned, strict=opened_as["strict"])
     except DataError as error:
         if foreign is None:
             raise

@@ -77,8 +77,10 @@ def similar_names(names: Iterable[str]) -> list[list[str]]:
 def as_one(name: str) -> str:
     """Return what names of one class have in common: "Cats" and "cat", but not "glass" and "glas".
 
-    And the stamp of a download in several archives (Google Drive's cat-20240131T101500Z-001).
+    And the stamp of a download in several archives (Google Drive's cat-20240131T101500Z-001), and the zeros
+    of a number that joining tables made a fraction: "1.0".
     """
+    name = re.sub(r"^\s*(-?\d+)\.0+\s*$", r"\1", name)
     name = as_read(re.sub(r"-\d{8}T\d{6}Z(-\d+)*$", "", name))
     if match := re.search(r"(?<=[^\W\d_]{2})(ies|(?<=x)es|(?<=[cs]h)es)$", name):
         return name[: match.start()] + ("y" if match[0] == "ies" else "")
@@ -103,8 +105,8 @@ def _similar_names(sizes: dict[str, int]) -> list[Problem]:
     )
     message = (
         f"{sum(map(len, groups)):,} classes differ only in capitals, blanks, hyphens, a plural s, "
-        f"the stamp of a download or the look of letters: {listed(pairs, 5)}. Each is learned as a class of "
-        "its own: give those that are one the same name."
+        f"the stamp of a download, zeros behind a point or the look of letters: {listed(pairs, 5)}. Each "
+        "is learned as a class of its own: give those that are one the same name."
     )
     return [Problem("similar_names", "warning", (), message)]
 

@@ -19,7 +19,8 @@ _BESIDE = re.compile(
     r"|labels?|annotations?|anno|annots|bboxe?s?|bounding ?boxe?s|ground ?truths?|gt"
     r"|(heat|depth|saliency|attention|activation|feature|cam)( ?maps?)|grad ?cams?( ?\+ ?\+)?|overlays?"
     r"|un(labell?ed|sup|supervised|sorted|annotated|classified|tagged)|to ?do"
-    r"|(to|needs?|for) ?(be )?(sort(ed)?|review(ed)?|check(ed)?|label(l?ed)?|annotate|delete|remove|fix)"
+    r"|(to|needs?|for) ?(be )?(sort(ed)?|review(ed)?|check(ed)?|label(l?ed)?|annotate|predict"
+    r"|classify|delete|remove|fix)"
     r"|backups?|bak|.* (bak|backup)|new folder( \d+)?|neuer ordner( \d+)?|untitled folder( \d+)?"
     r"|augmented|augmentations?|(pre)?processed|resized|cropped|prepped|thumbnails"
     r"|.* copy|copy of .*|.* kopie|depth"
@@ -28,7 +29,8 @@ _ASIDE = re.compile(
     r"old|trash|bin|tmp|temp|unknown|misc|miscellaneous|results?|figures|plots|all|outputs?|predictions?"
     r"|samples?|examples?|downloads?|archives?|screenshots?|exports?|drafts?"
     r"|review|un(sure|certain|decided)|ambiguous|duplicates?|skip(ped)?|ignored?|excluded?|discard(ed)?"
-    r"|deleted?|not used|inference|preds?|predicted|misclassified"
+    r"|deleted?|not used|rejects?|rejected|aussortiert|inference|preds?|predict(ed)?"
+    r"|submissions?|misclassified|calibration|flat ?fields|darks"
 )
 _PICTURES = re.compile(
     r"(jpeg ?)?(images?|imgs?)|pictures?|pics?|photos?|jpe?gs?|pngs?|raw|originals?|inputs?|frames|rgb"
@@ -45,11 +47,13 @@ _WHOLES = (
     "batch part fold chunk shard session week day month year volume vol disk disc folder subset upload "
     "export download archive camera cam site station location deployment visit trip shoot survey flight "
     "video clip sequence seq series ct trap card sd images imgs photos pictures data dataset set dcim "
-    "roll run"
+    "roll run scan slide plate"
 )
 _YEAR = r"(19|20)\d\d"
 _PART = re.compile(
-    rf"({'|'.join(_WHOLES.split())}) ?\d+|(photos from |year )?{_YEAR}"
+    # By number, letter or Roman number.
+    rf"({'|'.join(_WHOLES.split())})( ?\d+| [a-h]| [ivx]{{1,4}})|(photos from |year )?{_YEAR}"
+    r"|(mon|tues|wednes|thurs|fri|satur|sun)day"
     # A day, with or without hours; a month of a year; a month.
     rf"|{_YEAR} ?\d\d ?\d\d( \d+)*|\d\d \d\d {_YEAR}|{_YEAR} \d\d|\d\d {_YEAR}"
     rf"|(\d\d ?)?({'|'.join(_MONTHS.split())})( {_YEAR})?|{_YEAR} ({'|'.join(_MONTHS.split())})"

@@ -91,6 +91,7 @@ def scan(
     colour: bool = False,
     value_range: Asked | None = "auto",
     copies: str = NEAR,
+    given_split: bool = True,
 ) -> Scan:
     """Read every picture of a data set once: what it is, what is wrong with it, and what training will take.
 
@@ -109,6 +110,9 @@ def scan(
         found from a sample of them, and named in the data set's notes.
     copies: str
         What counts as a copy (duplicates.COPIES).
+    given_split: bool
+        Whether the split that comes with the data set is to be used. Where it is not, nothing is wrong with
+        it.
     """
     dataset = _with_value_range(dataset, value_range)
     if dataset.pixels is not None:
@@ -123,11 +127,12 @@ def scan(
     # A picture that cannot be used has no hash: it can be nobody's duplicate.
     usable = np.array([bool(picture_hash) for picture_hash in read.hashes], dtype=bool)
     small = {row: each.small for row, each in read.statistics.items() if each.small is not None}
-    same, scenes, copy_problems = find_copies(dataset, read.hashes, small, copies)
+    judged = dataset if given_split else replace(dataset, splits=None)
+    same, scenes, copy_problems = find_copies(judged, read.hashes, small, copies)
     problems = [
         *read.problems,
         *class_problems(dataset, usable),
-        *split_problems(dataset, usable),
+        *split_problems(judged, usable),
         *copy_problems,
         *quality_problems(
             [dataset.paths[row] for row in read.statistics],

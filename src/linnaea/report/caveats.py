@@ -197,7 +197,8 @@ def _few_pictures(facts: RunFacts) -> Caveat | None:
     pictures, each, groups = counted(tested, "test picture"), "", accuracy.get("groups")
     if groups is not None and groups < tested:
         pictures, each = f"{pictures} of {counted(groups, 'group')}", ", each of a group of its own"
-    text = f"The true accuracy may be anything between these, with 95{NBSP}% confidence."
+    between = f"{percent(low, 0)} to {percent(high, 0)}"
+    text = f"The true accuracy may be anything from {between}, with 95{NBSP}% confidence."
     apart = _difference(facts, LARGEST)
     undecided = apart is not None and apart["difference"] > 0 and not _beats(apart)
     if undecided and len(facts.info.data.classes) > 1:
@@ -207,7 +208,8 @@ def _few_pictures(facts: RunFacts) -> Caveat | None:
         # The results of folds depend on each other: their pictures carry less than as many of one test.
         alike = resolution.pictures_needed((low + high) / 2, high - low)
         needed, each = max(needed, 10 * math.ceil(needed * tested / alike / 10)), " in all"
-    text += f" Collect {needed:,} or more{each}{_more_tests(facts)}."
+    what = "" if facts.folds else " test pictures"
+    text += f" Collect {needed:,}{what} or more{each}{_more_tests(facts)}."
     return Caveat(f"{pictures} cannot tell {percent(low, 0)} from {percent(high, 0)}.", text)
 
 

@@ -252,7 +252,8 @@ def _verdict(entries: Sequence[Entry], pairs: Sequence[Pairing]) -> str:
     if any(not pair.whole for pair in pairs):
         only = pairs[0].sentence if len(pairs) == 1 and pairs[0].result is not None else ""
         return f"{lead}; {sentences.NOT_RANKED} {only}".rstrip()
-    return f"{lead}{sentences.lead_over(len(tested) - 1, [entry.name for entry in level])}."
+    equal = any(entry.accuracy == best.accuracy for entry in level)
+    return f"{lead}{sentences.lead_over(len(tested) - 1, [entry.name for entry in level], equal=equal)}."
 
 
 def _leading(tested: Sequence[Entry], pairs: Sequence[Pairing]) -> tuple[Entry, list[Entry]]:

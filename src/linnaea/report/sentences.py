@@ -226,11 +226,15 @@ def most_accurate(name: str, accuracy: float, tested: int | None) -> str:
     return f"{name} classified {formatting.percent(accuracy, 2)}{pictures} correctly"
 
 
-def lead_over(others: int, level: Sequence[str]) -> str:
+def lead_over(others: int, level: Sequence[str], *, equal: bool = False) -> str:
     """Return how the most accurate run stands to so many others, after most_accurate.
 
-    level: the names of those that may be as good.
+    level: the names of those that may be as good; equal: whether one of them has as many right
     """
+    if equal:
+        return (
+            f", and it is not shown which is the most accurate: {formatting.listed(level, 4)} may be as good"
+        )
     if level:
         names = formatting.listed(level, 4)
         return f", the highest accuracy, but not significantly higher than {names}"

@@ -32,8 +32,9 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Reuse:
     hashes: of the content of each test picture, in any order
 
     A network that is counted already (a run that was killed as it was evaluated, and continued to the same
-    weights) is not counted twice. Below LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot
-    be read or written: a count is no reason to lose a run.
+    weights) is not counted twice; one that was trained on is, though the same epoch was kept. Below
+    LINNAEA_CACHE, as every cache. Never raises for a ledger that cannot be read or written: a count is no
+    reason to lose a run.
     """
     test_set = text_hash(sorted(hashes))
     own = _openings(run, test_set)
@@ -42,6 +43,7 @@ def count(run: RunFolder, hashes: Sequence[str]) -> Reuse:
         "started": run.info.started,
         "at": own[-1].at,
         "network": own[-1].network,
+        "epoch": own[-1].epoch,
     }
     try:
         others = _entered(cache_folder() / LEDGERS / f"{test_set}.json", entry)
@@ -61,7 +63,9 @@ def _openings(run: RunFolder, test_set: str) -> list[Opening]:
     network = text_hash([run.info.checksums.get(name, "") for name in NETWORK])
     history = run.history()
     now = Opening(at=provenance.now(), epoch=int(history[-1]["epoch"]) if history else None, network=network)
-    return [*(opening for opening in own if opening.network != network), now]
+    # A run that was trained on may keep the epoch that it had: the score was known all the same.
+    earlier = [each for each in own if (each.network, each.epoch) != (now.network, now.epoch)]
+    return [*earlier, now]
 
 
 def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -72,7 +76,7 @@ def _entered(ledger: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
     # Two runs that end together both count. (Timeout is an OSError.)
     with filelock.FileLock(ledger.with_name(f".{ledger.name}.lock"), timeout=PATIENCE):
         entries = _read(ledger)
-        if not any(_is_same(other, entry, "run", "started", "network") for other in entries):
+        if not any(_is_same(other, entry, "run", "started", "network", "epoch") for other in entries):
             files.write_json(ledger, {"format_version": FORMAT_VERSION, LEDGERS: [*entries, entry]})
     return [other for other in entries if not _is_same(other, entry, "run", "started")]
 
